@@ -1,0 +1,63 @@
+# make            the environment (.venv) and the C library, for this machine
+# make test       everything that a machine without GPU and network can test (SANITIZE=1: under
+#                 AddressSanitizer and UndefinedBehaviorSanitizer)
+# make bench      our figures beside the peers' and the machine's limits
+# make clean      removes build/ (but no run, and not .venv)
+
+PYTHON  ?= python3
+CFLAGS  ?= -O3 -march=native
+WARN    := -Wall -Wextra
+# Not -ffast-math: it hides NaNs and turns on flush-to-zero for the whole process. These two only say
+# that nobody reads errno or floating-point traps, which lets loops with sqrtf and ?: become vectors.
+MATH    := -fno-math-errno -fno-trapping-math
+BUILD   := build$(if $(SANITIZE),/sanitize)
+SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
+comma   := ,
+SOURCES := $(addprefix csrc/,model.c kernels.c attention.c matmul.c sample.c device.c)
+PY      := .venv/bin/python
+
+# What this compiler and machine can do.
+try     = $(shell printf 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
+OPENMP := $(if $(call try,-fopenmp),-fopenmp)
+BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null | grep -q __AVX512BF16__ && echo yes)
+LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
+COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared $(SOURCES) -lm
+
+all: .venv/installed $(LIBS)
+
+$(BUILD)/libchat_cpu_f32.so: $(SOURCES) csrc/real.h csrc/chat.h Makefile | $(BUILD)
+	$(COMPILE) -o $@.new && mv $@.new $@
+	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
+	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
+	  $(if $(OPENMP),,OpenMP ($(CC) does not have it: one thread))),nothing)"
+
+$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) csrc/real.h csrc/chat.h Makefile | $(BUILD)
+	$(COMPILE) -DREAL_BF16 -o $@.new && mv $@.new $@
+
+$(BUILD):
+	@mkdir -p $@
+
+# A Debian python3 without ensurepip still makes an environment; then its own pip fills it from outside.
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "$(PYTHON) is older than 3.10: make PYTHON=/path/to/a/newer/python3"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || $(PYTHON) -m venv --without-pip .venv
+	@if $(PY) -m pip --version >/dev/null 2>&1; then $(PY) -m pip install -q -r requirements.txt; \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m pip --python $(PY) install -q -r requirements.txt; \
+	else echo "$(PYTHON) has neither venv's ensurepip nor pip: apt install python3-venv"; exit 1; fi
+	@touch $@
+
+SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(BUILD) ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)")
+
+test: all
+	$(SANITIZED) $(PY) -m pytest -q tests $(TESTS)
+
+bench: all
+	$(PY) tests/bench.py
+
+clean:
+	rm -rf build
+
+.PHONY: all test bench clean

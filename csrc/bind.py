@@ -1,0 +1,315 @@
+"""The C library in Python: loads it, checks arrays at the border, turns status codes into exceptions.
+
+    model = Model.create(Config(vocab=4096, context=256, layers=4, channels=256), dtype="f32")
+    nll = model.forward(tokens, targets)             # (B,T) nats
+    model.backward(np.full((B, T), 1 / (B * T)))     # gradients of the mean
+
+csrc/chat.h is the declaration of everything here, and its manual.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import cffi
+import numpy as np
+
+CSRC = Path(__file__).resolve().parent
+LAYERNORM, RMSNORM = 0, 1
+LEARNED, ROPE = 0, 1
+GELU, SWIGLU = 0, 1
+BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
+WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
+REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
+
+
+class ChatError(RuntimeError):
+    """What the C library says went wrong."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """An architecture; chat.h explains each field. The defaults are the modern block (Qwen3's)."""
+
+    vocab: int
+    context: int
+    layers: int
+    channels: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+    norm: int = RMSNORM
+    position: int = ROPE
+    activation: int = SWIGLU
+    bias: int = BIAS_NONE
+    qk_norm: int = 1
+    tied: int = 1
+    scalar: int = 0
+    norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    rope_factor: float = 1.0
+    rope_low: float = 1.0
+    rope_high: float = 4.0
+    rope_context: int = 0
+
+
+class Library:
+    """One build of the C library; `load` keeps one of each."""
+
+    def __init__(self, path: Path, dtype: str):
+        real, self.real_type = REAL[dtype]
+        self.dtype = dtype
+        self.ffi = cffi.FFI()
+        self.ffi.cdef(f"typedef {real} real;" + (CSRC / "chat.h").read_text())
+        self.lib = self.ffi.dlopen(str(path))
+        self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
+                      "void": np.uint8, "real": self.real_type, "uint16_t": np.uint16}
+
+    @staticmethod
+    @lru_cache(maxsize=None)
+    def load(device: str = "cpu", dtype: str = "f32") -> "Library":
+        """The library for a device ("cpu", "cuda") and a dtype ("f32", "bf16")."""
+        folder = Path(os.environ.get("CHAT_BUILD", CSRC.parent / "build"))
+        path = folder / f"libchat_{device}_{dtype}.so"
+        if dtype not in REAL:
+            raise ChatError(f"dtype {dtype!r} is not one of {', '.join(REAL)}")
+        if not path.exists():
+            raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line says "
+                            f"what this machine cannot build, and why)")
+        return Library(path, dtype)
+
+    def pointer(self, array, kind):
+        """A C pointer to a NumPy array whose dtype the declaration `kind` asks for."""
+        if array is None:
+            return self.ffi.NULL
+        want = self.types[kind.item.cname.removeprefix("const ")]
+        if not isinstance(array, np.ndarray) or array.dtype != want or not array.flags.c_contiguous:
+            raise TypeError(f"expected a contiguous {np.dtype(want).name} array, got "
+                            f"{getattr(array, 'dtype', type(array).__name__)}")
+        return self.ffi.cast(kind, array.ctypes.data)
+
+    def call(self, name: str, *args):
+        """Call a function of chat.h. An entry point's non-zero status becomes a ChatError."""
+        function = getattr(self.lib, name)
+        kinds = self.ffi.typeof(function).args
+        if len(args) != len(kinds):
+            raise TypeError(f"{name} takes {len(kinds)} arguments, got {len(args)}")
+        result = function(*(self.pointer(a, k) if k.kind == "pointer" and
+                            (a is None or isinstance(a, np.ndarray)) else a
+                            for a, k in zip(args, kinds)))
+        if isinstance(result, int) and result < 0:
+            raise ChatError(self.ffi.string(self.lib.chat_error()).decode())
+        return result
+
+    def real(self, array) -> np.ndarray:
+        """A float array in this library's real type (float32, or bfloat16 held in uint16)."""
+        values = np.ascontiguousarray(array, np.float32)
+        if self.real_type is np.float32:
+            return values.copy()
+        out = np.empty(values.shape, np.uint16)
+        self.call("narrow", out, values, values.size)
+        return out
+
+    def float(self, array: np.ndarray) -> np.ndarray:
+        """The inverse of `real`."""
+        out = np.empty(array.shape, np.float32)
+        self.call("widen", out, np.ascontiguousarray(array, self.real_type), array.size)
+        return out
+
+
+def ints(values, shape=None) -> np.ndarray:
+    """Token ids as the library wants them; anything that is not a whole number is refused."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"token ids must be integers, got {array.dtype}")
+    if array.size and (array.min() < -2**31 or array.max() >= 2**31):
+        raise ValueError(f"token ids must fit 32 bits, got {array.min()} to {array.max()}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"expected shape {shape}, got {array.shape}")
+    return np.ascontiguousarray(array, np.int32)
+
+
+class Model:
+    """A transformer. Shapes: B rows of T tokens, V logits."""
+
+    def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32"):
+        """All weights zero: see `create` and csrc/hf.py's `load` and `save`."""
+        self.config, self.device, self.dtype = config, device, dtype
+        self.library = Library.load(device, dtype)
+        ffi, call = self.library.ffi, self.library.call
+        self.handle = ffi.NULL
+        try:
+            struct = ffi.new("Config *", asdict(config))
+        except (TypeError, OverflowError) as error:
+            raise ChatError(f"the configuration does not fit: {error}") from None
+        out = ffi.new("Model **")
+        call("model_create", out, struct)
+        self.handle = out[0]
+        info = ffi.new("TensorInfo *")
+        self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
+        for i in range(call("model_tensors", self.handle)):
+            call("model_tensor", self.handle, i, info)
+            shape = (info.rows, info.cols) if info.cols else (info.rows,)
+            self.tensors.append((ffi.string(info.name).decode(), shape, bool(info.decay)))
+        self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
+
+    @staticmethod
+    def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0) -> "Model":
+        """Random weights as GPT-2 draws them: norms 1, biases 0, matrices normal with deviation 0.02,
+        those that write to the residual stream smaller by sqrt(2 L)."""
+        model = Model(config, device, dtype)
+        rng = np.random.default_rng(seed)
+        for name, shape, matrix in model.tensors:
+            if matrix:
+                deviation = 0.02
+                if name.endswith(("o_proj.weight", "down_proj.weight")):
+                    deviation /= (2 * config.layers) ** 0.5
+                value = rng.standard_normal(shape, np.float32) * np.float32(deviation)
+            else:
+                value = np.full(shape, 0.0 if name.endswith(".bias") else 1.0, np.float32)
+            model.write(name, value)
+        return model
+
+    @staticmethod
+    def load(folder, device: str = "cpu", dtype: str = "f32", **changes) -> "Model":
+        """A Hugging Face folder (csrc/hf.py); `changes` replace fields of its Config."""
+        from csrc import hf
+        return hf.load(folder, device, dtype, **changes)
+
+    def save(self, folder) -> None:
+        """Write config.json, generation_config.json and model.safetensors (csrc/hf.py)."""
+        from csrc import hf
+        hf.save(self, folder)
+
+    def free(self) -> None:
+        self.library.lib.model_free(self.handle)
+        self.handle = self.library.ffi.NULL
+
+    def __del__(self):
+        if getattr(self, "handle", None):
+            self.free()
+
+    # ---- tensors ----
+
+    def read(self, name: str, what: str = "weight") -> np.ndarray:
+        """A copy of a tensor as float32; what: weight (the master), gradient, moment1, moment2."""
+        out = np.empty(self.tensors[self.index[name]][1], np.float32)
+        self.library.call("model_read", self.handle, WHAT[what], self.index[name], out)
+        return out
+
+    def write(self, name: str, values, what: str = "weight") -> None:
+        shape = self.tensors[self.index[name]][1]
+        values = np.ascontiguousarray(values, np.float32)
+        if values.shape != shape:
+            raise ValueError(f"{name} has shape {shape}, got {values.shape}")
+        self.library.call("model_write", self.handle, WHAT[what], self.index[name], values)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: self.read(name) for name, _, _ in self.tensors}
+
+    @property
+    def parameters(self) -> int:
+        return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)
+
+    # ---- training ----
+
+    def forward(self, tokens, targets=None, first=None, weights=None) -> np.ndarray:
+        """(B,T) nll of each target in nats, or values with a scalar head. weights (B,T): dLoss/dnll
+        where it is known already; then call backward() without any."""
+        tokens = ints(tokens)
+        if tokens.ndim != 2:
+            raise ValueError(f"tokens must be (B,T), got shape {tokens.shape}")
+        out = np.empty(tokens.shape, np.float32)
+        targets = None if targets is None else ints(targets, tokens.shape)
+        first = None if first is None else ints(first, tokens.shape)
+        self.shape = tokens.shape
+        self.library.call("model_forward", self.handle, out, tokens, targets, first,
+                          self._coefficients(weights), *tokens.shape)
+        return out
+
+    def _coefficients(self, weights) -> np.ndarray | None:
+        if weights is None:
+            return None
+        weights = np.ascontiguousarray(weights, np.float32)
+        if weights.shape != self.shape:
+            raise ValueError(f"weights must have the batch's shape {self.shape}, got {weights.shape}")
+        return weights
+
+    def backward(self, weights=None) -> None:
+        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned)."""
+        self.library.call("model_backward", self.handle, self._coefficients(weights))
+
+    def zero_grad(self) -> None:
+        self.library.call("model_zero_grad", self.handle)
+
+    def grad_norm(self) -> float:
+        norm = np.empty(1, np.float32)
+        self.library.call("model_grad_norm", self.handle, norm)
+        return float(norm[0])
+
+    def update(self, step: int, lr: float, beta1: float = 0.9, beta2: float = 0.95,
+               eps: float = 1e-8, weight_decay: float = 0.1, grad_scale: float = 1.0) -> None:
+        """One step of AdamW; step counts from 1."""
+        adam = self.library.ffi.new("AdamW *", dict(
+            step=step, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay,
+            grad_scale=grad_scale))
+        self.library.call("model_update", self.handle, adam)
+
+    # ---- inference ----
+
+    def logits(self, tokens) -> np.ndarray:
+        """(B,T,V), or (B,T,1) with a scalar head."""
+        tokens = ints(tokens)
+        out = np.empty((*tokens.shape, 1 if self.config.scalar else self.config.vocab), np.float32)
+        self.library.call("model_logits", self.handle, out, tokens, *tokens.shape)
+        return out
+
+    def cache(self, slots: int, length: int) -> "Cache":
+        return Cache(self, slots, length)
+
+    def extend(self, cache: "Cache", slots, tokens) -> np.ndarray:
+        """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each."""
+        counts = ints([len(t) for t in tokens])
+        flat = ints([x for t in tokens for x in t] or np.empty(0, np.int32))
+        out = np.empty((len(slots), 1 if self.config.scalar else self.config.vocab), np.float32)
+        self.library.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
+                          len(slots))
+        return out
+
+
+class Cache:
+    """Keys and values of `slots` sequences of up to `length` tokens."""
+
+    def __init__(self, model: Model, slots: int, length: int):
+        self.model = model                       # the C cache must not outlive its model
+        self.handle = model.library.ffi.NULL
+        out = model.library.ffi.new("Cache **")
+        model.library.call("cache_create", out, model.handle, slots, length)
+        self.handle = out[0]
+
+    def fork(self, to: int, from_: int, count: int) -> None:
+        """Slot `to` becomes the first `count` tokens of slot `from_`; to == from_ cuts it back."""
+        self.model.library.call("cache_fork", self.handle, to, from_, count)
+
+    def __del__(self):
+        if getattr(self, "handle", None):
+            self.model.library.lib.cache_free(self.handle)
+
+
+def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,
+           position=0, history=(), banned=()) -> tuple[int, np.ndarray]:
+    """(token, probabilities (V)) drawn from logits (V); the same (seed, position), the same draw."""
+    library = Library.load("cpu", "f32")
+    probabilities = np.array(logits, np.float32)
+    token = np.empty(1, np.int32)
+    settings = library.ffi.new("Sampling *", dict(
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+        repetition_penalty=repetition_penalty, seed=seed))
+    history, banned = (np.unique(ints(np.asarray(x, np.int64))) for x in (history, banned))
+    library.call("sample", token, probabilities, settings, history, len(history), banned, len(banned),
+                 position, probabilities.size)
+    return int(token[0]), probabilities

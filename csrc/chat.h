@@ -1,0 +1,292 @@
+/* chat.h: the whole C API of chat.c, and its manual.
+
+   The same declarations serve C and Python: csrc/bind.py hands this file to cffi as it is, which is
+   why it has no #include and no guards; C files get it through csrc/real.h.
+
+   real      the type of weights and activations: float, or bfloat16 (2 bytes). The build decides.
+             Sums, statistics, losses, gradients of parameters and optimizer state are float.
+   Letters   B batch, T time, N = B*T rows, C channels, H query heads, K key/value heads, D size of a
+             head, F feed-forward width, V vocabulary, L layers. W = (H + 2*K)*D: one row of q, k, v.
+   Shapes    are row-major, the last index fastest. Outputs come first, then inputs, then sizes.
+   =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
+   Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
+             nothing: their arguments were checked at the border. Nothing here exits or prints.
+   Threads   one call at a time per model. Every result has the same bits at any number of threads. */
+
+typedef struct Model Model;
+typedef struct Cache Cache;
+
+/* ---- The model ------------------------------------------------------------------------------- */
+
+enum { LAYERNORM, RMSNORM };         /* Config.norm */
+enum { LEARNED, ROPE };              /* Config.position */
+enum { GELU, SWIGLU };               /* Config.activation; GELU is the tanh form */
+enum { BIAS_NONE, BIAS_QKV, BIAS_ALL };
+
+typedef struct {
+    int vocab;                       /* V: logits exist for 0 <= token < V */
+    int context;                     /* the longest T, in tokens */
+    int layers, channels;            /* L, C */
+    int heads, kv_heads, head_dim;   /* H, K, D; H is a multiple of K, D is even */
+    int hidden;                      /* F */
+    int norm, position, activation, bias;
+    int qk_norm;                     /* 1: RMSNorm over D on queries and keys, before RoPE */
+    int tied;                        /* 1: the head is the token embedding */
+    int scalar;                      /* 1: the head gives one number a token (reward, value) */
+    float norm_eps;                  /* added to the variance under the root */
+    float rope_theta;                /* RoPE's base, 10000 in arXiv:2104.09864 */
+    float rope_factor;               /* Llama 3.1's scaling of long wavelengths; 1 is none */
+    float rope_low, rope_high;       /* its band, in turns over rope_context */
+    int rope_context;                /* the context the base model was trained with */
+} Config;
+
+typedef struct {
+    char name[64];                   /* Hugging Face's name in Qwen3's and Llama's files */
+    int rows, cols;                  /* (rows, cols), or (rows,) where cols is 0 */
+    int decay;                       /* 1: weight decay applies (matrices) */
+} TensorInfo;
+
+typedef struct {
+    int step;                        /* t of the bias correction, from 1 */
+    float lr, beta1, beta2, eps, weight_decay;
+    float grad_scale;                /* multiplies every gradient first (clipping) */
+} AdamW;
+
+enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_write address */
+
+/* The last error, one sentence; valid until the next call that fails. */
+const char *chat_error(void);
+
+/* A model with all weights zero. Checks every size first and allocates nothing that cannot fit. */
+int  model_create(Model **out, const Config *config);
+void model_free(Model *model);
+
+/* The parameters, in order: how many tensors, and the name and shape of each. */
+int model_tensors(const Model *model);
+int model_tensor(const Model *model, int index, TensorInfo *info);
+
+/* Copies one tensor out (=) or in, as float, whatever the model computes in. Weights are the
+   float32 masters. GRADIENT, MOMENT1 and MOMENT2 exist (as zeros) from their first use on. */
+int model_read(Model *model, int what, int index, float *out);
+int model_write(Model *model, int what, int index, const float *values);
+
+/* out (B,T) = each token's negative log-likelihood of its target in nats, or with a scalar head its
+   value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0), NULL for a scalar head;
+   first (B,T) or NULL: where in its row the document of this token begins: it sees nothing
+   earlier, and its position counts from there. weights (B,T) or NULL: if dLoss/dnll is known
+   already, the head's gradient is computed here and its logits never computed twice. */
+int model_forward(Model *model, float *out, const int *tokens, const int *targets,
+                  const int *first, const float *weights, int B, int T);
+
+/* Adds to every gradient, for the last model_forward. weights (B,T): dLoss/d(out) of each token;
+   NULL if model_forward was given them. */
+int model_backward(Model *model, const float *weights);
+
+int model_zero_grad(Model *model);
+
+/* *norm = the Euclidean norm of all gradients together. */
+int model_grad_norm(Model *model, float *norm);
+
+/* One step of AdamW (arXiv:1711.05101). Leaves the gradients as they are. */
+int model_update(Model *model, const AdamW *adam);
+
+/* logits (B,T,V) =; tokens (B,T). A scalar head gives values (B,T). */
+int model_logits(Model *model, float *logits, const int *tokens, int B, int T);
+
+/* ---- Generation ------------------------------------------------------------------------------ */
+
+/* Keys and values of `slots` sequences of up to `length` tokens each. Free it before the model. */
+int  cache_create(Cache **out, Model *model, int slots, int length);
+void cache_free(Cache *cache);
+
+/* Makes slot `to` a copy of the first `count` tokens of slot `from`. With to == from it cuts the
+   slot back to `count` tokens; count 0 empties it. */
+int cache_fork(Cache *cache, int to, int from, int count);
+
+/* Appends counts[i] >= 1 tokens to slot slots[i], for n different slots; tokens holds them one slot
+   after the other. logits (n,V) = those after each slot's last token (scalar head: values (n)).
+   Prefill, decode and a tool's result are this call. A slot's logits do not depend, to the bit, on
+   what else is in the batch or on how its tokens were split over calls. */
+int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
+                 const int *counts, int n);
+
+typedef struct {
+    float temperature;               /* 0: the most likely token */
+    int   top_k;                     /* keep the k most likely; 0: all */
+    float top_p;                     /* then the fewest that hold p of the mass; 1: all */
+    float min_p;                     /* then those with at least min_p of the best's; 0: all */
+    float repetition_penalty;        /* arXiv:1909.05858; 1: none */
+    unsigned long long seed;         /* of this sequence; a draw depends on (seed, position) only */
+} Sampling;
+
+/* *token = drawn from logits (V), which become the probabilities it was drawn from (=).
+   history (n_history): the tokens that repetition_penalty holds down. banned (n_banned): never drawn.
+   position: how many tokens the sequence has. Fails where no token is left or a logit is NaN. */
+int sample(int *token, float *logits, const Sampling *sampling, const int *history, int n_history,
+           const int *banned, int n_banned, unsigned long long position, int V);
+
+/* ---- Kernels --------------------------------------------------------------------------------- */
+/* Every one with its backward. d is a gradient: dinp is dLoss/dinp. NULL leaves an optional out. */
+
+/* out (N,C) = wte[tokens] + wpe[positions]. tokens (N), positions (N), wte (V,C), wpe (context,C) or
+   NULL. Backward: dwte, dwpe +=. */
+void embed_forward(real *out,
+                   const int *tokens, const int *positions, const real *wte, const real *wpe,
+                   int N, int C);
+void embed_backward(float *dwte, float *dwpe,
+                    const real *dout, const int *tokens, const int *positions,
+                    int N, int C);
+
+/* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
+   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=. */
+void layernorm_forward(real *out, float *mean, float *rstd,
+                       const real *inp, const real *weight, const real *bias,
+                       int N, int C, float eps);
+void layernorm_backward(real *dinp, float *dweight, float *dbias,
+                        const real *dout, const real *inp, const real *weight,
+                        const float *mean, const float *rstd,
+                        int N, int C);
+
+/* out (N,C) = inp * rstd * weight, rstd (N) = 1/sqrt(mean(inp^2) + eps). arXiv:1910.07467.
+   Backward: dinp (N,C) +=, dweight (C) +=. */
+void rmsnorm_forward(real *out, float *rstd,
+                     const real *inp, const real *weight,
+                     int N, int C, float eps);
+void rmsnorm_backward(real *dinp, float *dweight,
+                      const real *dout, const real *inp, const real *weight, const float *rstd,
+                      int N, int C);
+
+/* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it out
+   in linear_packed_size(C,O) reals; bias (O) or NULL, residual (N,O) or NULL.
+   work: linear_work(N,C,O) bytes that nobody else uses meanwhile. */
+size_t linear_packed_size(int C, int O);
+size_t linear_work(int N, int C, int O);
+void linear_pack(real *packed,
+                 const real *weight,
+                 int C, int O);
+void linear_forward(real *out,
+                    const real *inp, const real *packed, const real *bias, const real *residual,
+                    void *work, int N, int C, int O);
+
+/* The same without residual, out in float: for logits. */
+void linear_forward_float(float *out,
+                          const real *inp, const real *packed, const real *bias,
+                          void *work, int N, int C, int O);
+
+/* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of dout's
+   rows, or NULL. weight (O,C) as it is, not packed. */
+void linear_backward(real *dinp, float *dweight, float *dbias,
+                     const real *dout, const real *inp, const real *weight,
+                     void *work, int N, int C, int O);
+
+/* C (M,N) = A (M,K) B^T with B (N,K), three loops: what the fast one must agree with. */
+void matmul_naive(float *c,
+                  const real *a, const real *b,
+                  int M, int N, int K);
+
+/* rope (context, D): row t holds the D/2 cosines, then the D/2 sines, of t * theta^(-2i/D). */
+void rope_table(float *rope,
+                int context, int D, float theta, float factor, float low, float high, int old_context);
+
+/* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated by
+   rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W), v is
+   copied; rstd (N,H+K) =; positions (N). Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=. */
+void qk_norm_rope_forward(real *out, float *rstd,
+                          const real *inp, const real *q_norm, const real *k_norm,
+                          const float *rope, const int *positions,
+                          int N, int H, int K, int D, float eps);
+void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
+                           const real *dout, const real *inp, const real *q_norm, const real *k_norm,
+                           const float *rstd, const float *rope, const int *positions,
+                           int N, int H, int K, int D);
+
+/* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row;
+   lse (N,H) = log of the softmax' denominator. qkv (N,W); first (N) or NULL. Query head h reads
+   key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
+   Backward: dqkv (N,W) =, O(T^2) work, O(1) memory. */
+void attention_forward(real *out, float *lse,
+                       const real *qkv, const int *first,
+                       int B, int T, int H, int K, int D);
+void attention_backward(real *dqkv,
+                        const real *dout, const real *out, const float *lse, const real *qkv,
+                        const int *first,
+                        int B, int T, int H, int K, int D);
+
+/* The same for rows appended to a cache. First cache_write puts k and v of row n at
+   keys, values (slots,length,K*D)[slots[n], positions[n]]; then row n attends to positions
+   0..positions[n] of its slot. qkv (N,W), out (N,H*D) =. */
+void cache_write(real *keys, real *values,
+                 const real *qkv, const int *slots, const int *positions,
+                 int N, int length, int H, int K, int D);
+void attention_extend(real *out,
+                      const real *qkv, const real *keys, const real *values,
+                      const int *slots, const int *positions,
+                      int N, int length, int H, int K, int D);
+
+/* out (n) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward: dinp (n) =, may be dout. */
+void gelu_forward(real *out,
+                  const real *inp,
+                  size_t n);
+void gelu_backward(real *dinp,
+                   const real *dout, const real *inp,
+                   size_t n);
+
+/* out (N,F) = silu(gate) * up; inp (N,2F) holds gate, then up. arXiv:2002.05202.
+   Backward: dinp (N,2F) =. */
+void swiglu_forward(real *out,
+                    const real *inp,
+                    int N, int F);
+void swiglu_backward(real *dinp,
+                     const real *dout, const real *inp,
+                     int N, int F);
+
+/* nll (N) = lse - logits[target], 0 where target < 0; logits (N,P), of which the first V count.
+   Backward: dlogits (N,P) = (softmax(logits) - onehot(target)) * weights[n], 0 from V on. */
+void nll_forward(float *nll, float *lse,
+                 const float *logits, const int *targets,
+                 int N, int V, int P);
+void nll_backward(real *dlogits,
+                  const float *logits, const float *lse, const int *targets, const float *weights,
+                  int N, int V, int P);
+
+/* out (n,C) = the given rows of inp. */
+void gather_rows(real *out,
+                 const real *inp, const int *rows,
+                 int n, int C);
+
+/* out (N) = the real values inp in float, and back, rounded to the nearest. */
+void widen(float *out,
+           const real *inp,
+           size_t n);
+void narrow(real *out,
+            const float *inp,
+            size_t n);
+
+/* The sum of x^2, in double. */
+double sum_squares(const float *x, size_t n);
+
+/* weight and master (n) = one step of AdamW; m, v (n) =. master NULL: real is float, weight is it. */
+void adamw(real *weight, float *master, float *m, float *v,
+           const float *grad, const AdamW *adam, int decay,
+           size_t n);
+
+/* ---- The device ------------------------------------------------------------------------------ */
+
+/* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP". */
+const char *device_name(void);
+/* Threads that kernels use from now on (0: as many as the machine has); returns how many. */
+int device_threads(int threads);
+/* Bytes of memory the device has in all. */
+size_t device_memory(void);
+/* Floating-point operations a second of the unit that linear layers use, measured now in 20 ms. */
+double device_peak(void);
+
+/* Memory on the device, zeroed; NULL and an error when it cannot be had. */
+void *device_alloc(size_t bytes);
+void  device_free(void *memory);
+void  device_zero(void *memory, size_t bytes);
+void  device_copy(void *to, const void *from, size_t bytes);     /* on the device */
+void  device_write(void *to, const void *from, size_t bytes);    /* host to device */
+int   device_read(void *to, const void *from, size_t bytes);     /* device to host; latched errors */
+/* Sets chat_error() to a printf-style sentence; always returns -1. */
+int   chat_fail(const char *format, ...);

@@ -1,0 +1,121 @@
+/* device.c: the CPU as a device: its memory, its threads, its errors. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "real.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef REAL_BF16
+#include <immintrin.h>
+#endif
+
+static char last_error[512];
+
+const char *chat_error(void) { return last_error; }
+
+int chat_fail(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    vsnprintf(last_error, sizeof last_error, format, values);
+    va_end(values);
+    return -1;
+}
+
+#define TEXT(x) #x
+#define NUMBER(x) TEXT(x)
+
+const char *device_name(void) {
+    return "cpu "
+#ifdef REAL_BF16
+           "bf16, "
+#else
+           "f32, "
+#endif
+           NUMBER(LANES) " lanes, "
+#ifdef _OPENMP
+           "OpenMP";
+#else
+           "one thread (no OpenMP)";
+#endif
+}
+
+int device_threads(int threads) {
+#ifdef _OPENMP
+    omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
+    return omp_get_max_threads();
+#else
+    (void)threads;
+    return 1;
+#endif
+}
+
+size_t device_memory(void) {
+    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
+}
+
+/* ---- The peak of the multiplier -------------------------------------------------------------- */
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static vec multiply_step(vec sum, vec x) {
+#ifdef REAL_BF16
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)x);
+#else
+    return sum + x * x;
+#endif
+}
+
+/* Independent sums, enough to hide the multiplier's latency; the empty asm keeps each in a register and
+   from being folded with the next step. */
+static float multiply_only(int steps) {
+    vec a = { 0 }, b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a, x = a + 1e-3f;
+    for (int k = 0; k < steps; k++) {
+        a = multiply_step(a, x); b = multiply_step(b, x); c = multiply_step(c, x);
+        d = multiply_step(d, x); e = multiply_step(e, x); f = multiply_step(f, x);
+        g = multiply_step(g, x); h = multiply_step(h, x); i = multiply_step(i, x);
+        j = multiply_step(j, x);
+        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e));
+        __asm__ volatile("" : "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j), "+v"(x));
+    }
+    vec sum = a + b + c + d + e + f + g + h + i + j;
+    return sum[0];
+}
+
+double device_peak(void) {
+    const int steps = 400000, threads = device_threads(0), tries = 4;
+    const double operations = 2.0 * 10 * LANES * (4 / sizeof(real)) * steps * threads;
+    double best = 0;
+    for (int n = 0; n < tries; n++) {
+        float sink = 0;
+        double start = seconds();
+        #pragma omp parallel reduction(+:sink)
+        sink += multiply_only(steps);
+        double rate = operations / (seconds() - start);
+        if (rate > best && sink == sink) best = rate;
+    }
+    return best;
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+void *device_alloc(size_t bytes) {
+    const size_t line = 64;                      /* vectors that straddle cache lines load twice */
+    void *memory = aligned_alloc(line, (bytes / line + 1) * line);
+    if (!memory) chat_fail("out of memory: %.1f MB could not be had", bytes / 1e6);
+    else memset(memory, 0, bytes);
+    return memory;
+}
+
+void device_free(void *memory) { free(memory); }
+void device_zero(void *memory, size_t bytes) { memset(memory, 0, bytes); }
+void device_copy(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
+void device_write(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
+int device_read(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); return 0; }

@@ -1,0 +1,357 @@
+/* kernels.c: everything of the transformer but its matrix products and attention; each backward stands
+   under its forward. Loops are plain: the compiler turns the inner ones into vectors. Parameter
+   gradients are summed by columns, so that each has one owner and one order. */
+
+#include "real.h"
+
+enum { COLUMNS = 64 };               /* columns of a parameter gradient that one task owns */
+
+/* ---- Embedding ------------------------------------------------------------------------------- */
+
+void embed_forward(real *out, const int *tokens, const int *positions, const real *wte,
+                   const real *wpe, int N, int C) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        real *o = out + (size_t)n * C;
+        const real *e = wte + (size_t)tokens[n] * C;
+        memcpy(o, e, sizeof(real) * C);
+        if (wpe) {
+            const real *p = wpe + (size_t)positions[n] * C;
+            for (int c = 0; c < C; c++) o[c] = to_real(to_float(e[c]) + to_float(p[c]));
+        }
+    }
+}
+
+void embed_backward(float *dwte, float *dwpe, const real *dout, const int *tokens,
+                    const int *positions, int N, int C) {
+    #pragma omp parallel for schedule(static)
+    for (int from = 0; from < C; from += COLUMNS) {
+        int to = min_int(from + COLUMNS, C);
+        for (int n = 0; n < N; n++) {
+            const real *d = dout + (size_t)n * C;
+            float *e = dwte + (size_t)tokens[n] * C;
+            for (int c = from; c < to; c++) e[c] += to_float(d[c]);
+            if (!dwpe) continue;
+            float *p = dwpe + (size_t)positions[n] * C;
+            for (int c = from; c < to; c++) p[c] += to_float(d[c]);
+        }
+    }
+}
+
+/* ---- LayerNorm ------------------------------------------------------------------------------- */
+
+void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, const real *weight,
+                       const real *bias, int N, int C, float eps) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const real *x = inp + (size_t)n * C;
+        real *o = out + (size_t)n * C;
+        float sum = 0, squares = 0;
+        #pragma omp simd reduction(+:sum)
+        for (int c = 0; c < C; c++) sum += to_float(x[c]);
+        float m = sum / C;
+        #pragma omp simd reduction(+:squares)
+        for (int c = 0; c < C; c++) squares += (to_float(x[c]) - m) * (to_float(x[c]) - m);
+        float s = 1.f / sqrtf(squares / C + eps);
+        for (int c = 0; c < C; c++)
+            o[c] = to_real((to_float(x[c]) - m) * s * to_float(weight[c])
+                           + (bias ? to_float(bias[c]) : 0.f));
+        mean[n] = m;
+        rstd[n] = s;
+    }
+}
+
+/* With h = (x - mean) rstd and g = dout weight:  dx = rstd (g - mean(g) - h mean(g h)). */
+void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
+                        const real *weight, const float *mean, const float *rstd, int N, int C) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
+        real *dx = dinp + (size_t)n * C;
+        float m = mean[n], s = rstd[n], g_sum = 0, gh_sum = 0;
+        #pragma omp simd reduction(+:g_sum, gh_sum)
+        for (int c = 0; c < C; c++) {
+            float g = to_float(d[c]) * to_float(weight[c]);
+            g_sum += g;
+            gh_sum += g * (to_float(x[c]) - m) * s;
+        }
+        float g_mean = g_sum / C, gh_mean = gh_sum / C;
+        for (int c = 0; c < C; c++) {
+            float h = (to_float(x[c]) - m) * s, g = to_float(d[c]) * to_float(weight[c]);
+            dx[c] = to_real(to_float(dx[c]) + s * (g - g_mean - h * gh_mean));
+        }
+    }
+    #pragma omp parallel for schedule(static)
+    for (int from = 0; from < C; from += COLUMNS) {
+        int to = min_int(from + COLUMNS, C);
+        for (int n = 0; n < N; n++) {
+            const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
+            for (int c = from; c < to; c++)
+                dweight[c] += to_float(d[c]) * (to_float(x[c]) - mean[n]) * rstd[n];
+            if (dbias)
+                for (int c = from; c < to; c++) dbias[c] += to_float(d[c]);
+        }
+    }
+}
+
+/* ---- RMSNorm --------------------------------------------------------------------------------- */
+
+/* One row: out = x rstd weight; returns rstd. */
+static float rms_row(real *out, const real *x, const real *weight, int C, float eps) {
+    float squares = 0;
+    #pragma omp simd reduction(+:squares)
+    for (int c = 0; c < C; c++) squares += to_float(x[c]) * to_float(x[c]);
+    float s = 1.f / sqrtf(squares / C + eps);
+    for (int c = 0; c < C; c++) out[c] = to_real(to_float(x[c]) * s * to_float(weight[c]));
+    return s;
+}
+
+void rmsnorm_forward(real *out, float *rstd, const real *inp, const real *weight,
+                     int N, int C, float eps) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++)
+        rstd[n] = rms_row(out + (size_t)n * C, inp + (size_t)n * C, weight, C, eps);
+}
+
+/* With h = x rstd and g = dout weight:  dx = rstd (g - h mean(g h)). */
+void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *inp,
+                      const real *weight, const float *rstd, int N, int C) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
+        real *dx = dinp + (size_t)n * C;
+        float s = rstd[n], gh = 0;
+        #pragma omp simd reduction(+:gh)
+        for (int c = 0; c < C; c++) gh += to_float(d[c]) * to_float(weight[c]) * to_float(x[c]) * s;
+        float gh_mean = gh / C;
+        for (int c = 0; c < C; c++) {
+            float h = to_float(x[c]) * s, g = to_float(d[c]) * to_float(weight[c]);
+            dx[c] = to_real(to_float(dx[c]) + s * (g - h * gh_mean));
+        }
+    }
+    #pragma omp parallel for schedule(static)
+    for (int from = 0; from < C; from += COLUMNS)
+        for (int n = 0; n < N; n++) {
+            const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
+            for (int c = from; c < min_int(from + COLUMNS, C); c++)
+                dweight[c] += to_float(d[c]) * to_float(x[c]) * rstd[n];
+        }
+}
+
+/* ---- Queries and keys: norm and rotation ----------------------------------------------------- */
+
+/* Llama 3.1 stretches long wavelengths by `factor`, leaves those that turn more than `high` times in
+   old_context alone, and blends between (`low` to `high` turns). */
+static double scaled_frequency(double f, float factor, float low, float high, int old_context) {
+    if (factor == 1.f) return f;
+    double turns = old_context * f / (2 * 3.14159265358979323846);
+    double blend = (turns - low) / (high - low);
+    blend = blend < 0 ? 0 : blend > 1 ? 1 : blend;
+    return f * (blend + (1 - blend) / factor);
+}
+
+void rope_table(float *rope, int context, int D, float theta, float factor, float low, float high,
+                int old_context) {
+    for (int i = 0; i < D / 2; i++) {
+        double f = scaled_frequency(pow(theta, -2.0 * i / D), factor, low, high, old_context);
+        for (int t = 0; t < context; t++) {
+            rope[(size_t)t * D + i] = (float)cos(t * f);
+            rope[(size_t)t * D + D / 2 + i] = (float)sin(t * f);
+        }
+    }
+}
+
+/* Rotates each pair (x[i], x[i + D/2]) by the angle of (cosine, direction * sine). */
+static void rotate(real *x, const float *rope, float direction, int D) {
+    for (int i = 0; i < D / 2; i++) {
+        float c = rope[i], s = direction * rope[D / 2 + i];
+        float a = to_float(x[i]), b = to_float(x[i + D / 2]);
+        x[i] = to_real(a * c - b * s);
+        x[i + D / 2] = to_real(a * s + b * c);
+    }
+}
+
+void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q_norm,
+                          const real *k_norm, const float *rope, const int *positions,
+                          int N, int H, int K, int D, float eps) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const real *x = inp + (size_t)n * (H + 2 * K) * D;
+        real *o = out + (size_t)n * (H + 2 * K) * D;
+        memcpy(o, x, sizeof(real) * (H + 2 * K) * D);
+        for (int h = 0; h < H + K; h++) {
+            const real *weight = h < H ? q_norm : k_norm;
+            if (weight) rstd[(size_t)n * (H + K) + h] = rms_row(o + h * D, x + h * D, weight, D, eps);
+            if (rope) rotate(o + h * D, rope + (size_t)positions[n] * D, 1, D);
+        }
+    }
+}
+
+void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const real *dout,
+                           const real *inp, const real *q_norm, const real *k_norm,
+                           const float *rstd, const float *rope, const int *positions,
+                           int N, int H, int K, int D) {
+    size_t W = (size_t)(H + 2 * K) * D;
+    if (dinp != dout) memcpy(dinp, dout, sizeof(real) * N * W);
+    if (rope) {
+        #pragma omp parallel for schedule(static)
+        for (int n = 0; n < N; n++)
+            for (int h = 0; h < H + K; h++)
+                rotate(dinp + n * W + h * D, rope + (size_t)positions[n] * D, -1, D);
+    }
+    if (!q_norm) return;
+    for (int n = 0; n < N; n++)                  /* dq_norm, dk_norm: D sums, in one order */
+        for (int h = 0; h < H + K; h++) {
+            const real *x = inp + n * W + h * D, *d = dinp + n * W + h * D;
+            float *dw = h < H ? dq_norm : dk_norm, s = rstd[(size_t)n * (H + K) + h];
+            for (int i = 0; i < D; i++) dw[i] += to_float(d[i]) * to_float(x[i]) * s;
+        }
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++)
+        for (int h = 0; h < H + K; h++) {
+            const real *x = inp + n * W + h * D, *weight = h < H ? q_norm : k_norm;
+            real *d = dinp + n * W + h * D;
+            float s = rstd[(size_t)n * (H + K) + h], gh = 0;
+            #pragma omp simd reduction(+:gh)
+            for (int i = 0; i < D; i++) gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
+            for (int i = 0; i < D; i++) {
+                float g = to_float(d[i]) * to_float(weight[i]);
+                d[i] = to_real(s * (g - to_float(x[i]) * s * gh / D));
+            }
+        }
+}
+
+/* ---- Activations ----------------------------------------------------------------------------- */
+
+static const float GELU_A = 0.7978845608f, GELU_B = 0.044715f;   /* sqrt(2/pi), and its cubic term */
+
+void gelu_forward(real *out, const real *inp, size_t n) {
+    #pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float x = to_float(inp[i]);
+        out[i] = to_real(0.5f * x * (1.f + fast_tanh(GELU_A * (x + GELU_B * x * x * x))));
+    }
+}
+
+void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
+    #pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float x = to_float(inp[i]);
+        float t = fast_tanh(GELU_A * (x + GELU_B * x * x * x));
+        float slope = 0.5f * (1.f + t)
+                    + 0.5f * x * (1.f - t * t) * GELU_A * (1.f + 3.f * GELU_B * x * x);
+        dinp[i] = to_real(to_float(dout[i]) * slope);
+    }
+}
+
+void swiglu_forward(real *out, const real *inp, int N, int F) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const real *gate = inp + (size_t)n * 2 * F, *up = gate + F;
+        real *o = out + (size_t)n * F;
+        #pragma omp simd
+        for (int f = 0; f < F; f++) {
+            float g = to_float(gate[f]);
+            o[f] = to_real(g * fast_sigmoid(g) * to_float(up[f]));
+        }
+    }
+}
+
+void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const real *gate = inp + (size_t)n * 2 * F, *up = gate + F, *d = dout + (size_t)n * F;
+        real *dgate = dinp + (size_t)n * 2 * F, *dup = dgate + F;
+        #pragma omp simd
+        for (int f = 0; f < F; f++) {
+            float g = to_float(gate[f]), s = fast_sigmoid(g), dy = to_float(d[f]);
+            dgate[f] = to_real(dy * to_float(up[f]) * s * (1.f + g * (1.f - s)));
+            dup[f] = to_real(dy * g * s);
+        }
+    }
+}
+
+/* ---- The loss -------------------------------------------------------------------------------- */
+
+void nll_forward(float *nll, float *lse, const float *logits, const int *targets,
+                 int N, int V, int P) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const float *x = logits + (size_t)n * P;
+        float most = x[0], sum = 0;
+        #pragma omp simd reduction(max:most)
+        for (int v = 0; v < V; v++) most = x[v] > most ? x[v] : most;
+        #pragma omp simd reduction(+:sum)
+        for (int v = 0; v < V; v++) sum += fast_exp(x[v] - most);
+        lse[n] = most + logf(sum);
+        nll[n] = targets[n] < 0 ? 0.f : lse[n] - x[targets[n]];
+    }
+}
+
+void nll_backward(real *dlogits, const float *logits, const float *lse, const int *targets,
+                  const float *weights, int N, int V, int P) {
+    #pragma omp parallel for schedule(static)
+    for (int n = 0; n < N; n++) {
+        const float *x = logits + (size_t)n * P;
+        real *d = dlogits + (size_t)n * P;
+        float w = targets[n] < 0 ? 0.f : weights[n];
+        #pragma omp simd
+        for (int v = 0; v < V; v++) d[v] = to_real(fast_exp(x[v] - lse[n]) * w);
+        for (int v = V; v < P; v++) d[v] = to_real(0);
+        if (targets[n] >= 0)                     /* from the unrounded probability */
+            d[targets[n]] = to_real((fast_exp(x[targets[n]] - lse[n]) - 1.f) * w);
+    }
+}
+
+/* ---- Moving and converting ------------------------------------------------------------------- */
+
+void gather_rows(real *out, const real *inp, const int *rows, int n, int C) {
+    for (int i = 0; i < n; i++)
+        memcpy(out + (size_t)i * C, inp + (size_t)rows[i] * C, sizeof(real) * C);
+}
+
+void widen(float *out, const real *inp, size_t n) {
+    #pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < n; i++) out[i] = to_float(inp[i]);
+}
+
+void narrow(real *out, const float *inp, size_t n) {
+    #pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < n; i++) out[i] = to_real(inp[i]);
+}
+
+/* ---- The optimizer --------------------------------------------------------------------------- */
+
+double sum_squares(const float *x, size_t n) {
+    enum { PARTS = 64 };                         /* fixed, so that the sum has one order */
+    double part[PARTS], sum = 0;
+    #pragma omp parallel for schedule(static)
+    for (int p = 0; p < PARTS; p++) {
+        double s = 0;
+        #pragma omp simd reduction(+:s)
+        for (size_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++) s += (double)x[i] * x[i];
+        part[p] = s;
+    }
+    for (int p = 0; p < PARTS; p++) sum += part[p];
+    return sum;
+}
+
+/* m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= lr (m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + decay w) */
+void adamw(real *weight, float *master, float *m, float *v, const float *grad, const AdamW *adam,
+           int decay, size_t n) {
+    const float b1 = adam->beta1, b2 = adam->beta2, eps = adam->eps, scale = adam->grad_scale;
+    const float step = (float)(adam->lr / (1 - pow(b1, adam->step)));
+    const float root = (float)(1 / sqrt(1 - pow(b2, adam->step)));
+    const float keep = decay ? 1.f - adam->lr * adam->weight_decay : 1.f;
+    #pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float g = grad[i] * scale;
+        float mi = b1 * m[i] + (1.f - b1) * g, vi = b2 * v[i] + (1.f - b2) * g * g;
+        float w = (master ? master[i] : to_float(weight[i])) * keep;
+        w -= step * mi / (sqrtf(vi) * root + eps);
+        m[i] = mi;
+        v[i] = vi;
+        if (master) master[i] = w;
+        weight[i] = to_real(w);
+    }
+}

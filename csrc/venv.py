@@ -1,0 +1,21 @@
+"""Importing this makes a script run under the .venv that `make` built, whatever python started it."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+
+
+def enter() -> None:
+    """Re-execute one of this project's scripts under .venv/bin/python, unless that runs it already."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    python = VENV / "bin" / "python"
+    ours = script is not None and ROOT in Path(script).resolve().parents
+    if ours and python.exists() and VENV not in Path(script).resolve().parents \
+            and Path(sys.prefix).resolve() != VENV.resolve():
+        os.execv(python, [str(python), *sys.argv])
+
+
+enter()
