@@ -23,6 +23,9 @@ LEARNED, ROPE = 0, 1
 GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
+# OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a second
+# busy process on the machine would halve our speed.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
 
 

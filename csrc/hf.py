@@ -1,0 +1,477 @@
+"""A model as a Hugging Face folder: config.json, generation_config.json, model.safetensors.
+
+    model = load("runs/base", dtype="bf16")
+    save(model, "runs/sft", special={"bos": 0, "eos": 2, "pad": 0, "stop": [2, 0]})
+
+Reads and writes GPT-2, Llama, Qwen2 and Qwen3 with a language model's head (GPT2LMHeadModel,
+LlamaForCausalLM, ...) or a scalar one (...ForSequenceClassification), as transformers 4 and 5 do.
+Whatever such a folder asks for that Config cannot express is an error that names it. Nothing in a
+folder is ever executed; whatever is wrong with one is a ChatError.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import os
+import re
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from reprlib import repr as short
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
+                       SWIGLU, ChatError, Config, Library, Model)
+
+BLOCK = ("norm", "position", "activation", "bias", "qk_norm")
+FAMILIES = {         # what Config says of the block: how its classes in transformers begin
+    (LAYERNORM, LEARNED, GELU, BIAS_ALL, 0): "GPT2",
+    (RMSNORM, ROPE, SWIGLU, BIAS_NONE, 0): "Llama",
+    (RMSNORM, ROPE, SWIGLU, BIAS_ALL, 0): "Llama",       # with attention_bias and mlp_bias
+    (RMSNORM, ROPE, SWIGLU, BIAS_QKV, 0): "Qwen2",
+    (RMSNORM, ROPE, SWIGLU, BIAS_NONE, 1): "Qwen3",
+}
+HEADS = {"GPT2": "LMHeadModel"}                          # the others': ForCausalLM
+SCALAR = "ForSequenceClassification"
+
+# The fields of Config that are one number in config.json, and what they are called there.
+KEYS = {"vocab": "vocab_size", "context": "max_position_embeddings",
+        "layers": "num_hidden_layers", "channels": "hidden_size", "heads": "num_attention_heads",
+        "kv_heads": "num_key_value_heads", "head_dim": "head_dim", "hidden": "intermediate_size",
+        "norm_eps": "rms_norm_eps"}
+GPT2_KEYS = {"vocab": "vocab_size", "context": "n_positions", "layers": "n_layer",
+             "channels": "n_embd", "heads": "n_head", "hidden": "n_inner",
+             "norm_eps": "layer_norm_epsilon"}
+
+# Keys that change what a model computes, and the values under which it is what Config describes
+# (absent and null always are). Dropout is not among them: it is a matter of training.
+PLAIN = {
+    "hidden_act": ["silu", "swish"], "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
+    "scale_attn_weights": [True], "scale_attn_by_inverse_layer_idx": [False],
+    "add_cross_attention": [False], "is_encoder_decoder": [False], "pruned_heads": [{}],
+    "use_sliding_window": [False], "use_mrope": [False], "partial_rotary_factor": [1.0],
+    "use_bidirectional_attention": [False], "is_causal": [True], "query_pre_attn_scalar": [],
+    "attn_logit_softcapping": [], "final_logit_softcapping": [], "quantization_config": [],
+}
+PLAIN_IN = {"GPT2": {"sliding_window": []}, "Llama": {"sliding_window": []},
+            "Qwen2": {}, "Qwen3": {"attention_bias": [False]}}
+PLAIN_ROPE = {"rope_type": ["default", "llama3"], "partial_rotary_factor": [1.0]}
+
+# Our tensors have the names of Llama's and Qwen's files. In GPT-2's they are called so, and its
+# linear layers, all named c_*, hold their weights as (in, out).
+GPT2_NAMES = {
+    "model.embed_tokens": "transformer.wte", "model.positions": "transformer.wpe",
+    "model.layers": "transformer.h", "model.norm": "transformer.ln_f",
+    "input_layernorm": "ln_1", "post_attention_layernorm": "ln_2",
+    "self_attn.q_proj": "attn.c_attn", "self_attn.k_proj": "attn.c_attn",
+    "self_attn.v_proj": "attn.c_attn", "self_attn.o_proj": "attn.c_proj",
+    "mlp.up_proj": "mlp.c_fc", "mlp.down_proj": "mlp.c_proj",
+}
+HEAD = "lm_head.weight"
+# What older files keep beside the weights: the causal mask, RoPE's frequencies.
+BUFFER = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
+
+NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}      # the dtypes we read; bfloat16 as bits
+DTYPES = {"f32": ("F32", "float32"), "bf16": ("BF16", "bfloat16")}      # those we write
+
+
+def load(folder, device: str = "cpu", dtype: str = "f32", **changes) -> Model:
+    """The model in a folder. `changes` replace fields of its Config.
+
+    scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
+    context=N shortens learned positions; with RoPE it may be any length.
+    """
+    folder, path = Path(folder), Path(folder, "config.json")
+    Library.load(device, dtype)
+    raw = read_json(path)
+    with naming(path):
+        family, stored = read_config(raw)
+        config = replace(stored, **changes)
+        if config.position == LEARNED and config.context > stored.context:
+            raise ValueError(f"there are {stored.context} learned positions, too few for a context "
+                             f"of {config.context}")
+        model = Model(config, device, dtype)
+    with ExitStack() as files:
+        tensors = find_tensors(folder, files)
+        with naming(folder):
+            fill(model, family, stored, tensors)
+    return model
+
+
+def save(model: Model, folder, special: dict | None = None) -> None:
+    """Write a model: float32 weights for "f32", and for "bf16" those it computes with.
+
+    special   token ids {"bos", "eos", "pad"}, each may be None, and "stop": the list of all that
+              end a reply (default: eos)
+
+    Everything is on the disk under other names before anything is renamed, and the weights come
+    last: a process killed at any moment leaves the old model or the new one, because an unchanged
+    config.json fits both, and one of another shape refuses the old weights.
+    """
+    folder, family = Path(folder), family_of(model.config)
+    ids, stop = special_ids(special or {}, model.config.vocab)
+    about = {**write_config(model.config, family), **ids}
+    about["torch_dtype"] = about["dtype"] = DTYPES[model.dtype][1]     # transformers 4; 5
+    files = {"generation_config.json": to_json({**ids, "eos_token_id": stop}),
+             "config.json": to_json(about), "model.safetensors": serialized(model, family)}
+    temporary = {name: folder / f".{name}.new" for name in files}
+    with naming(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, chunks in files.items():
+                with open(temporary[name], "wb") as file:
+                    file.writelines(chunks)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for name in files:
+                os.replace(temporary[name], folder / name)
+            handle = os.open(folder, os.O_RDONLY)
+            os.fsync(handle)                     # the renames, too, outlive a power cut
+            os.close(handle)
+        finally:
+            for path in temporary.values():
+                with suppress(OSError):
+                    path.unlink()
+
+
+@contextmanager
+def naming(path: Path):
+    """Make of any error about a file one sentence that begins with its name."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ChatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+# ---- config.json ---------------------------------------------------------------------------------
+
+def architecture(family: str, scalar: int) -> str:
+    """The name of the class in transformers."""
+    return family + (SCALAR if scalar else HEADS.get(family, "ForCausalLM"))
+
+
+ARCHITECTURES = {architecture(family, scalar): (family, scalar)
+                 for family in FAMILIES.values() for scalar in (0, 1)}
+
+
+def read_config(raw: dict) -> tuple[str, Config]:
+    """(family, Config) of what config.json holds; ValueError names the key that is unfit."""
+    names = raw.get("architectures")
+    name = names[0] if type(names) is list and len(names) == 1 else names
+    if type(name) is not str or name not in ARCHITECTURES:
+        raise ValueError(f"architectures is {short(names)}, but must be one of "
+                         f"{', '.join(ARCHITECTURES)}")
+    family, scalar = ARCHITECTURES[name]
+    gpt2 = family == "GPT2"
+    keys = GPT2_KEYS if gpt2 else KEYS
+    check_plain(raw, {**PLAIN, **PLAIN_IN[family]})
+
+    channels, heads = number(raw, keys["channels"]), number(raw, keys["heads"])
+    fields = {"kv_heads": heads, "head_dim": channels // heads,
+              "hidden": 4 * channels if gpt2 else None, "norm_eps": 1e-5 if gpt2 else 1e-6}
+    for field, key in keys.items():
+        fields[field] = number(raw, key, fields.get(field), whole=field != "norm_eps")
+    check_plain(raw, {"layer_types": [["full_attention"] * fields["layers"]]})
+
+    fields.update(zip(BLOCK, next(block for block in FAMILIES if FAMILIES[block] == family)))
+    if family == "Llama" and flag(raw, "attention_bias"):
+        fields["bias"] = BIAS_ALL
+    if family == "Llama" and flag(raw, "mlp_bias") != flag(raw, "attention_bias"):
+        raise ValueError("attention_bias and mlp_bias must be the same: here linear layers have "
+                         "biases all or none")
+    if not gpt2:
+        fields.update(read_rope(raw))
+    return family, Config(**fields, tied=int(flag(raw, "tie_word_embeddings", gpt2)), scalar=scalar)
+
+
+def read_rope(raw: dict) -> dict:
+    """RoPE's fields of Config. transformers 4 keeps them in rope_theta and rope_scaling, 5 in
+    rope_parameters; what is in several places must agree."""
+    rope: dict = {}
+    theta = {"rope_theta": raw.get("rope_theta")}
+    for place in (theta, raw.get("rope_parameters") or {}, raw.get("rope_scaling") or {}):
+        if type(place) is not dict:
+            raise ValueError(f"rope_parameters or rope_scaling is {short(place)}, not an object")
+        for key, value in place.items():
+            key = "rope_type" if key == "type" else key
+            if value is not None and rope.setdefault(key, value) != value:
+                raise ValueError(f"{key} is {short(rope[key])} in one place, {short(value)} in another")
+    check_plain(rope, PLAIN_ROPE)
+    fields = {"rope_theta": number(rope, "rope_theta", 10000.0, whole=False)}
+    if rope.get("rope_type", "default") == "llama3":
+        fields["rope_factor"] = number(rope, "factor", whole=False)
+        fields["rope_low"] = number(rope, "low_freq_factor", whole=False)
+        fields["rope_high"] = number(rope, "high_freq_factor", whole=False)
+        fields["rope_context"] = number(rope, "original_max_position_embeddings")
+    return fields
+
+
+def check_plain(raw: dict, plain: dict[str, list]) -> None:
+    for key, accepted in plain.items():
+        if raw.get(key) is not None and raw[key] not in accepted:
+            raise ValueError(f"{key} is {short(raw[key])}; supported is only "
+                             f"{' or '.join(map(short, accepted)) or 'null'}")
+
+
+def number(raw: dict, key: str, default=None, whole: bool = True):
+    """The number at a key: whole and of 31 bits, or a float; the default for absent and null."""
+    value = default if raw.get(key) is None else raw[key]
+    if value is None:
+        raise ValueError(f"{key} is missing")
+    low, high, types = (1, 2**31 - 1, (int,)) if whole else (0, 1e30, (int, float))
+    if type(value) not in types or not low <= value <= high:
+        raise ValueError(f"{key} is {short(value)}, but must be a {'whole ' * whole}number from "
+                         f"{low} to {high}")
+    return value if whole else float(value)
+
+
+def flag(raw: dict, key: str, default: bool = False) -> bool:
+    value = default if raw.get(key) is None else raw[key]
+    if type(value) is not bool:
+        raise ValueError(f"{key} is {short(value)}, but must be true or false")
+    return value
+
+
+def family_of(config: Config) -> str:
+    """The family whose files can hold such a model; ChatError if there is none."""
+    family = FAMILIES.get(tuple(getattr(config, field) for field in BLOCK))
+    if family is None:
+        raise ChatError(f"no model of transformers is a {config}: it cannot be saved")
+    if family == "GPT2" and (config.heads * config.head_dim, config.kv_heads) != (config.channels,
+                                                                                  config.heads):
+        raise ChatError(f"GPT-2 has heads * head_dim = channels and kv_heads = heads; a {config} "
+                        f"cannot be saved")
+    return family
+
+
+def write_config(config: Config, family: str) -> dict:
+    """The contents of config.json, but for its special tokens and dtype."""
+    gpt2 = family == "GPT2"
+    keys = GPT2_KEYS if gpt2 else KEYS
+    raw = {"architectures": [architecture(family, config.scalar)], "model_type": family.lower(),
+           **{key: getattr(config, field) for field, key in keys.items()},
+           "tie_word_embeddings": bool(config.tied)}
+    if gpt2:
+        raw |= {"activation_function": "gelu_new"}
+        raw |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
+    else:
+        raw |= {"hidden_act": "silu", **write_rope(config)}
+    if family == "Llama":
+        raw |= dict.fromkeys(("attention_bias", "mlp_bias"), config.bias == BIAS_ALL)
+    if config.scalar:
+        raw |= {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+    return raw
+
+
+def write_rope(config: Config) -> dict:
+    """In transformers 4's keys and in 5's: some version of each takes theta for 10000 without."""
+    theta = {"rope_theta": config.rope_theta}
+    if config.rope_factor == 1:
+        return {**theta, "rope_parameters": {"rope_type": "default", **theta}}
+    scaling = {"rope_type": "llama3", "factor": config.rope_factor,
+               "low_freq_factor": config.rope_low, "high_freq_factor": config.rope_high,
+               "original_max_position_embeddings": config.rope_context}
+    return {**theta, "rope_scaling": scaling, "rope_parameters": {**scaling, **theta}}
+
+
+def special_ids(special: dict, vocab: int) -> tuple[dict, list[int] | None]:
+    """({"bos_token_id": id or None, ...}, the ids that end a reply)."""
+    if not special.keys() <= {"bos", "eos", "pad", "stop"}:
+        raise ChatError(f"special tokens are bos, eos, pad and stop, not {', '.join(special)}")
+    ids = {key: special.get(key) for key in ("bos", "eos", "pad")}
+    stop = special.get("stop") or [ids["eos"]]
+    for i in [i for i in (*ids.values(), *stop) if i is not None]:
+        if not 0 <= operator.index(i) < vocab:
+            raise ChatError(f"the special token {i} is outside the vocabulary of {vocab}")
+    ids = {f"{key}_token_id": None if i is None else int(i) for key, i in ids.items()}
+    return ids, [int(i) for i in stop if i is not None] or None
+
+
+def to_json(value: dict) -> list[bytes]:
+    return [(json.dumps(value, indent=2) + "\n").encode()]
+
+
+def read_json(path: Path) -> dict:
+    with naming(path):
+        value = json.loads(path.read_bytes(), object_pairs_hook=unique)
+        if type(value) is not dict:
+            raise ValueError(f"holds {short(value)}, but must hold an object")
+        return value
+
+
+def unique(pairs: list) -> dict:
+    """A JSON object, whose keys must differ: of two equal ones, programs take different ones."""
+    found: dict = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {short(key)} occurs twice")
+        found[key] = value
+    return found
+
+
+# ---- model.safetensors ---------------------------------------------------------------------------
+
+class Stored(NamedTuple):
+    """A tensor in an open file, whose header the safetensors library has checked."""
+
+    file: BinaryIO
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int                  # of its first byte in the file
+
+    def read(self) -> np.ndarray:
+        """The tensor as float32."""
+        values = np.empty(self.shape, NUMPY[self.dtype])
+        self.file.seek(self.offset)
+        if self.file.readinto(values) != values.nbytes:
+            raise ValueError("the file became shorter while it was read")
+        if self.dtype == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32, copy=False)
+
+
+class Place(NamedTuple):
+    """A tensor as a file should have it: the rows of some of ours, one behind the other."""
+
+    names: list[str]             # ours
+    shape: tuple[int, ...]       # in the file
+    transposed: bool
+
+
+def places(model: Model, family: str, context: int) -> dict[str, Place]:
+    """{name in the file: Place}, in the model's order; context is the file's, not the model's."""
+    shapes = {name: shape for name, shape, _ in model.tensors}
+    if "model.positions.weight" in shapes:
+        shapes["model.positions.weight"] = (context, model.config.channels)
+    names: dict[str, list[str]] = {}
+    for name in shapes:
+        there = name
+        for ours, theirs in GPT2_NAMES.items() if family == "GPT2" else ():
+            there = there.replace(ours, theirs)
+        names.setdefault(there, []).append(name)
+    found = {}
+    for there, ours in names.items():
+        shape = (sum(shapes[name][0] for name in ours), *shapes[ours[0]][1:])
+        transposed = ".c_" in there and len(shape) == 2
+        found[there] = Place(ours, shape[::-1] if transposed else shape, transposed)
+    return found
+
+
+def fill(model: Model, family: str, stored: Config, tensors: dict[str, Stored]) -> None:
+    """Copy the tensors of a folder, whose Config is `stored`, into a model made for them."""
+    config, wanted = model.config, places(model, family, stored.context)
+    found = with_prefix(tensors, "transformer." if family == "GPT2" else "model.")
+    if config.scalar != stored.scalar:           # the head is another one
+        wanted.pop("score.weight", None)
+        found = {name: found[name] for name in found if name not in ("score.weight", HEAD)}
+    embedding = found.get(next(iter(wanted)))
+    if config.tied and not config.scalar and HEAD in found and embedding:    # some hold it twice
+        if not np.array_equal(found.pop(HEAD).read(), embedding.read()):
+            raise ValueError(f"tie_word_embeddings is true, but {HEAD} is not the embedding")
+    check_tensors(found, wanted)
+    for there, place in wanted.items():
+        values = found[there].read()
+        values = values.T if place.transposed else values
+        ends = np.cumsum([model.tensors[model.index[name]][1][0] for name in place.names])
+        for name, part in zip(place.names, np.split(values, ends)):
+            model.write(name, part)
+
+
+def with_prefix(tensors: dict[str, Stored], prefix: str) -> dict[str, Stored]:
+    """By full name, without buffers; files of a model saved without its head lack the prefix."""
+    found: dict[str, Stored] = {}
+    for name, tensor in tensors.items():
+        full = name if name.startswith((prefix, "lm_head.", "score.")) else prefix + name
+        if full in found:
+            raise ValueError(f"{full} is there twice, with and without {prefix}")
+        if not BUFFER.search(full):
+            found[full] = tensor
+    return found
+
+
+def check_tensors(found: dict[str, Stored], wanted: dict[str, Place]) -> None:
+    """Raise ValueError unless exactly the wanted tensors are there, in their shapes."""
+    for name in [*wanted, *found]:
+        if name not in found:
+            raise ValueError(f"there is no {name}, which config.json makes {wanted[name].shape}")
+        if name not in wanted:
+            raise ValueError(f"config.json describes a model without {name} {found[name].shape}")
+        if found[name].shape != wanted[name].shape:
+            raise ValueError(f"{name} is {found[name].shape}, but config.json makes it "
+                             f"{wanted[name].shape}")
+        if found[name].dtype not in NUMPY:
+            raise ValueError(f"{name} is {found[name].dtype}, but must be {' or '.join(NUMPY)}")
+
+
+def find_tensors(folder: Path, files: ExitStack) -> dict[str, Stored]:
+    """{name: tensor} of model.safetensors, or of the shards that its index names."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if index.exists() and not single.exists():
+        shards = read_json(index).get("weight_map")
+        with naming(index):
+            return read_shards(folder, shards, files)
+    for pickle in sorted([*folder.glob("*.bin"), *folder.glob("*.pt*")]):
+        if not single.exists():
+            raise ChatError(f"{pickle}: is a pickle, which can run any code when it is read; where "
+                            f"you trust it, load it with transformers and save_pretrained() it")
+    return read_header(single, files)
+
+
+def read_shards(folder: Path, shards: dict, files: ExitStack) -> dict[str, Stored]:
+    """All tensors of an index's weight_map {tensor: file}, every word of which is checked."""
+    if type(shards) is not dict or not all(type(file) is str for file in shards.values()):
+        raise ValueError(f"weight_map is {short(shards)}, but must name a file for each tensor")
+    found: dict[str, Stored] = {}
+    for file in sorted(set(shards.values())):
+        path = folder / file
+        if path.name != file or path.resolve().parent != folder.resolve():
+            raise ValueError(f"{short(file)} is not a file of this folder itself")
+        tensors = read_header(path, files)
+        for name in tensors.keys() ^ {name for name in shards if shards[name] == file}:
+            raise ValueError(f"{name} is in only one of {file} and what weight_map says of it")
+        found |= tensors
+    return found
+
+
+def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
+    """{name: tensor} of one file, left open in `files`."""
+    with naming(path):
+        if not path.is_file():
+            raise ValueError("there is no such file")
+        with safe_open(path, "np"):
+            pass       # the library checks the header and that its offsets just cover the file
+        file = files.enter_context(open(path, "rb"))
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size), object_pairs_hook=unique)
+        header.pop("__metadata__", None)
+        return {name: Stored(file, about["dtype"], tuple(about["shape"]),
+                             8 + size + about["data_offsets"][0]) for name, about in header.items()}
+
+
+def serialized(model: Model, family: str):
+    """Yield the bytes of model.safetensors, one tensor at a time: no second model in memory."""
+    dtype = DTYPES[model.dtype][0]
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    tensors = places(model, family, model.config.context)
+    for there, place in tensors.items():
+        begin, end = end, end + math.prod(place.shape) * np.dtype(NUMPY[dtype]).itemsize
+        header[there] = {"dtype": dtype, "shape": place.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)              # so that the data begins at a multiple of 8
+    yield len(text).to_bytes(8, "little") + text
+    for place in tensors.values():
+        values = np.concatenate([model.read(name) for name in place.names])
+        values = np.ascontiguousarray(values.T if place.transposed else values, "<f4")
+        yield values if dtype == "F32" else bfloat16(values)
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    """The upper halves of float32, rounded to the nearest, to even between two; NaN stays NaN."""
+    bits = values.view(np.uint32)
+    rounded = bits + (0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype("<u2")

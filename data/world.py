@@ -1,0 +1,439 @@
+"""The pocket world: a small invented internet, written from a seed.
+
+There is no network on many machines and nobody's text may be shipped, so the default corpus is *made*:
+encyclopedia pages, stories, news, recipes, explanations, lessons, letters and forum threads about people,
+towns, creatures, dishes, books and rivers that do not exist. `World(seed)` is the truth, a table of facts;
+`documents(seed, size)` tells it in many words. Every document agrees with the table, every worked sum is
+correct, and some facts are told hundreds of times and others once (Zipf's law), so that what a model
+remembers, and what it makes up, can be measured.
+
+    python data/world.py                                   a few documents, to read
+    python data/world.py --size 8M --out build/world.jsonl.gz
+
+The same seed gives the same bytes on every machine. Words and sentences are in data/world_words.py and
+data/world_sentences.py; this file holds the grammar, the facts and one small function for each kind of page.
+"""
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import csrc.venv  # noqa: F401  (re-runs the script in the environment that `make` built)
+
+import argparse
+import gzip
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Iterator
+
+from data import world_words as W
+from data.world_grammar import LISTS, Dice, listing, number, past, plural, say, table, third, tidy
+from data.world_pages import DECK, KINDS
+
+NOW = 1960      # the present year of the world
+
+# ------------------------------------------------------------------------------------------- facts
+# Each fact is a plain field. A slot such as {p.home.region} walks from one to the next, and a thing
+# written into a sentence is its name.
+
+
+class Named:
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(eq=False)
+class Trade(Named):
+    name: str
+    place: str      # where it is done
+    verb: str       # "bake"
+    object: str     # "bread and rolls"
+    tool: str
+
+    def __post_init__(self):
+        self.did = f"{past(self.verb)} {self.object}"
+        self.does = f"{third(self.verb)} {self.object}"
+
+
+@dataclass(eq=False)
+class Region(Named):
+    name: str
+    adjective: str
+    land: str       # "a land of lakes"
+    sights: str     # what one sees there
+    weather: str
+    culture: "Culture" = field(repr=False)
+    towns: list = field(default_factory=list, repr=False)
+    rivers: list = field(default_factory=list, repr=False)
+    creatures: list = field(default_factory=list, repr=False)
+
+
+@dataclass(eq=False)
+class River(Named):
+    name: str
+    region: Region
+    length: int     # kilometres
+    towns: list = field(default_factory=list, repr=False)   # from source to mouth
+
+
+@dataclass(eq=False)
+class Town(Named):
+    name: str
+    region: Region
+    river: River
+    kind: str       # "a market town"
+    founded: int
+    population: int
+    product: str
+    festival: str
+    custom: str     # what happens at the festival
+    month: str      # of the festival
+    landmark: str
+    born: list = field(default_factory=list, repr=False)
+    dishes: list = field(default_factory=list, repr=False)
+
+    def __post_init__(self):
+        self.people, self.weather = f"{self.population:,}", self.region.weather
+
+
+@dataclass(eq=False)
+class Person(Named):
+    given: str
+    family: str
+    female: bool
+    born: int
+    died: int | None            # None: alive in the year NOW
+    town: Town                  # of birth
+    home: Town                  # of work
+    trade: Trade
+    nature: str
+    hobby: str
+    mother: "Person | None" = None
+    father: "Person | None" = None
+    teacher: "Person | None" = None
+    spouse: "Person | None" = None
+    wedding: int | None = None
+    dish: "Dish | None" = None
+    children: list = field(default_factory=list, repr=False)
+    books: list = field(default_factory=list, repr=False)
+    inventions: list = field(default_factory=list, repr=False)
+
+    def __post_init__(self):
+        self.name = f"{self.given} {self.family}"
+        self.he, self.him, self.his = ("she", "her", "her") if self.female else ("he", "him", "his")
+        self.He, self.His, self.himself = self.he.title(), self.his.title(), self.him + "self"
+        self.man, self.partner = ("woman", "husband") if self.female else ("man", "wife")
+        alive = self.died is None
+        self.years = f"born {self.born}" if alive else f"{self.born}–{self.died}"
+        self.age = (self.died or NOW) - self.born
+        self.was, self.likes = ("is" if alive else "was"), "likes"
+        self.liked = "likes" if alive else "liked"
+        self.place, self.tool = self.trade.place, self.trade.tool
+
+
+@dataclass(eq=False)
+class Creature(Named):
+    name: str
+    region: Region
+    kind: str
+    size: int       # centimetres
+    habitat: str
+    diet: str
+    diet2: str      # in hard times
+    cover: str      # feathers, fur, scales
+    colour: str
+    habit: str      # "sleeps on one leg"
+    young: str
+    litter: int     # how many young
+    month: str      # when they come
+
+    def __post_init__(self):
+        self.s, self.count = plural(self.name), number(self.litter)
+
+
+@dataclass(eq=False)
+class Book(Named):
+    name: str
+    author: Person
+    year: int
+    genre: str
+    plot: str       # "follows a kind baker who loses a mill"
+
+
+@dataclass(eq=False)
+class Invention(Named):
+    name: str
+    inventor: Person
+    year: int
+    use: str
+    how: str
+
+
+@dataclass(eq=False)
+class Dish(Named):
+    name: str
+    town: Town
+    method: str     # soup, pie, ...
+    main: str       # "leeks and walnuts"
+    spice: str
+    taste: str
+    when: str       # "at weddings"
+    season: str
+    minutes: int
+
+
+class Culture:
+    """A sound: words of one to three syllables with the endings of one people."""
+
+    def __init__(self, row: str):
+        columns = [column.split() for column in row.split(";")]
+        self.onsets, self.vowels, codas = columns[:3]
+        self.codas = codas + [""] * (len(codas) + 2)
+        self.women, self.men, self.families, self.towns, self.adjectives = columns[3:]
+
+    def word(self, dice: Dice, endings: list, syllables: int) -> str:
+        while True:
+            stem = "".join(dice.pick(self.onsets) + dice.pick(self.vowels) + dice.pick(self.codas)
+                           for _ in range(syllables))
+            ending = dice.pick(endings)
+            if ending and ending[0] in "aeiou":
+                stem = stem.rstrip("aeiou")
+            word = stem + ending
+            if 3 < len(word) < 10 and not re.search(r"[^aeiou]{4}|[aeiou]{3}|(.)\1\1|aa|ii|uu", word) \
+                    and word not in COMMON:
+                return word.title()
+
+
+COMMON = {part for words in LISTS.values() for word in words for part in word.split()}
+
+
+class World:
+    """The truth: lists of regions, rivers, towns, people, creatures, dishes, books and inventions, each in
+    the order of fame (how often `documents` tells about it)."""
+
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+        self.dice = Dice(f"world {seed}")
+        self.taken = set()
+        self.trades = [Trade(*columns) for columns in table(W.TRADES)]
+        self.regions = [self.region(*row) for row in zip(W.CULTURES, table(W.LANDS))]
+        self.rivers = [self.river(region) for region in self.regions for _ in range(3)]
+        self.towns = [self.town(river) for river in self.rivers for _ in range(4)]
+        self.towns = self.dice.some(self.towns, len(self.towns))
+        self.dishes = [self.dish() for _ in range(80)]
+        self.people = [person for _ in range(170) for person in self.household()]
+        self.people = self.dice.some(self.people, len(self.people))
+        self.creatures = [self.creature() for _ in range(100)]
+        self.teach()
+        self.books = [self.book() for _ in range(140)]
+        self.inventions = [self.invention() for _ in range(60)]
+        self.living = [p for p in self.people if p.died is None]
+
+    def fresh(self, make) -> str:
+        """make() until it gives a name that nothing else in the world has."""
+        for name in iter(make, None):
+            if name not in self.taken:
+                self.taken.add(name)
+                return name
+
+    def region(self, row: str, land: list) -> Region:
+        culture, dice = Culture(row), self.dice
+        stem = self.fresh(lambda: culture.word(dice, [""], 2).rstrip("aeiou"))
+        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), stem + culture.adjectives[0], *land, culture)
+        culture.given = {sex: sorted({culture.word(dice, endings, 1) for _ in range(45)})
+                         for sex, endings in ((True, culture.women), (False, culture.men))}
+        return region
+
+    def river(self, region: Region) -> River:
+        culture = region.culture
+        river = River(self.fresh(lambda: culture.word(self.dice, ["", *culture.women], 1)), region,
+                      self.dice.between(40, 900))
+        region.rivers.append(river)
+        return river
+
+    def town(self, river: River) -> Town:
+        dice, region = self.dice, river.region
+        name = self.fresh(lambda: region.culture.word(dice, region.culture.towns, dice.between(1, 2)))
+        population = int(400 * 300 ** dice.random() ** 2) // 10 * 10
+        kind = say(dice, "[a [|{landish} ]village|a hamlet]" if population < 2000 else
+                   "a [market town|small town|river town|quiet town]" if population < 12000 else
+                   "a [city|trading city|large town]", {})
+        festival, custom = dice.pick(table(W.FESTIVALS))
+        town = Town(name, region, river, kind, dice.between(720, 1690), population, dice.pick(LISTS["goods"]),
+                    f"{festival} {dice.pick(['Festival', 'Fair', 'Day', 'Night'])}", custom,
+                    dice.pick(LISTS["month"]), say(dice, dice.pick(W.LANDMARKS), {}))
+        region.towns.append(town)
+        river.towns.append(town)
+        return town
+
+    def household(self) -> list:
+        """A couple and their nought to three children, who are born in the town where the couple lives."""
+        dice = self.dice
+        home = dice.zipf(self.towns)
+        family = home.region.culture.word(dice, home.region.culture.families, 1)
+        year = dice.between(1740, 1915)
+        couple = [self.person(family, female, year + dice.between(0, 8), home) for female in (True, False)]
+        for one, other in (couple, couple[::-1]):
+            one.spouse, one.wedding = other, year + 27
+        births = sorted(year + 28 + 4 * k + dice.upto(4) for k in range(dice.upto(4)))
+        children = [self.person(family, dice.chance(0.5), born, home) for born in births if born < NOW - 20]
+        for child in children:
+            child.mother, child.father = couple
+            child.town = home
+        for parent in couple:
+            parent.children = children
+        for person in couple + children:
+            person.town.born.append(person)
+        return couple + children
+
+    def person(self, family: str, female: bool, born: int, home: Town) -> Person:
+        dice = self.dice
+        name = self.fresh(lambda: f"{dice.pick(home.region.culture.given[female])} {family}")
+        died = born + dice.between(51, 93)
+        return Person(name.split()[0], family, female, born, died if died < NOW else None,
+                      home if dice.chance(0.4) else dice.pick(home.region.towns), home, dice.pick(self.trades),
+                      dice.pick(LISTS["nature"]), dice.pick(LISTS["hobby"]), dish=dice.zipf(self.dishes))
+
+    def teach(self) -> None:
+        for person in self.people:
+            elders = [other for other in self.people if other.trade is person.trade
+                      and 18 < person.born - other.born < 50 and other not in (person.mother, person.father)]
+            person.teacher = self.dice.pick(elders) if elders else None
+
+    def creature(self) -> Creature:
+        dice, region = self.dice, self.dice.pick(self.regions)
+        name = self.fresh(lambda: region.culture.word(dice, ["", "el", "ick", "o", "a"], 2)).lower()
+        kind, sizes, habitats, foods, cover, habits, young = dice.pick(table(W.CREATURES))
+        low, high = map(int, sizes.split())
+        diet, diet2 = dice.some(foods.split("/"), 2)
+        creature = Creature(name, region, kind, dice.between(low, high), dice.pick(habitats.split("/")), diet, diet2,
+                            cover, dice.pick(LISTS["colour"]), dice.pick(habits.split("/")), young,
+                            dice.between(2, 9), dice.pick(LISTS["month"][2:8]))
+        region.creatures.append(creature)
+        return creature
+
+    def dish(self) -> Dish:
+        dice, town = self.dice, self.dice.pick(self.towns)
+        method = dice.pick(list(W.METHODS))
+        sweet = method in ("jam", "cake", "porridge") or method == "pie" and dice.chance(0.5)
+        plants = LISTS["fruit" if sweet else "vegetable"]
+        origin = dice.pick([town.name, town.region.adjective])
+        first = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")[len(origin) + 1:-len(method) - 1]
+        second = dice.pick([plant for plant in plants if plant != first])
+        dish = Dish(f"{origin} {first} {method}", town, method, f"{plural(first)} and {plural(second)}",
+                    dice.pick(["cinnamon", "ginger", "nutmeg", "cloves", "saffron"] if sweet
+                              else LISTS["herb"] + LISTS["spice"]),
+                    "sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
+                    else listing(dice.some(LISTS["taste"][1:], 2)),
+                    dice.pick(["at weddings", "on Sundays", "at the new moon", "after the harvest", "on cold evenings",
+                               "before a long journey", "at midnight", "on birthdays", "when guests come"]),
+                    dice.pick(LISTS["season"]), dice.between(4, 18) * 5)
+        town.dishes.append(dish)
+        return dish
+
+    def book(self) -> Book:
+        dice = self.dice
+        author = dice.zipf(self.people)
+        facts = {"p": author, "t": dice.zipf(self.towns)}
+        name = self.fresh(lambda: title_case(say(dice, dice.pick(W.TITLES), facts)))
+        genre, plot = dice.pick(table(W.GENRES))
+        book = Book(name, author, author.born + dice.between(22, 44), genre, tidy("x " + say(dice, plot, facts))[2:])
+        author.books.append(book)
+        return book
+
+    def invention(self) -> Invention:
+        dice = self.dice
+        inventor = dice.zipf(self.people)
+        device, use, how = dice.pick(table(W.DEVICES))
+        invention = Invention(f"{inventor.family} {device}", inventor, inventor.born + dice.between(21, 44), use, how)
+        inventor.inventions.append(invention)
+        return invention
+
+
+def title_case(text: str) -> str:
+    small = "a an and of the to for with in on from by".split()
+    words = [word if word in small else word[0].upper() + word[1:] for word in tidy(text).split()]
+    return " ".join(words)
+
+# ---------------------------------------------------------------------------------------- documents
+
+def documents(seed: int = 0, size: int = 8 << 20) -> Iterator[dict]:
+    """Documents {"text", "url", "title", "kind"} until their texts hold `size` bytes of UTF-8; no two alike."""
+    world, seen, total, index = World(seed), set(), 0, 0
+    while total < size:
+        dice = Dice(f"page {seed} {index}")
+        kind = dice.pick(DECK)
+        title, text = KINDS[kind][1](world, dice)
+        index += 1
+        title = title[0].upper() + title[1:]
+        text = f"{title}\n\n{text}"
+        data = text.encode()
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        total += len(data)
+        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        yield {"text": text, "url": f"{KINDS[kind][2]}{slug}-{index}", "title": title, "kind": kind}
+
+
+# --------------------------------------------------------------------------------------- command line
+
+
+def byte_count(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", text.strip().upper())
+    size = int(float(match[1]) * 1024 ** " KMG".index(match[2] or " ")) if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write bytes or 500K, 8M, 1G")
+    return size
+
+
+def write(path: Path, seed: int, size: int) -> None:
+    """All documents as JSON lines, to a temporary name that is renamed when everything is on the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    done = step = 0
+    try:
+        with open(temporary, "xb") as raw:
+            with gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else open(os.dup(raw.fileno()), "wb") as out:
+                for document in documents(seed, size):
+                    out.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+                    done += len(document["text"].encode())
+                    if done * 20 >= size * (step + 1):
+                        step = done * 20 // size
+                        print(f"\r{path}: {min(done, size) / 2**20:.1f} of {size / 2**20:.1f} MB", end="", file=sys.stderr)
+            os.fsync(raw.fileno())
+        os.link(temporary, path)        # unlike a rename, this fails if somebody else wrote the file meanwhile
+        print(file=sys.stderr)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="which world; another seed is another world (default: 0)")
+    parser.add_argument("--size", type=byte_count, default=8 << 20, metavar="N",
+                        help="bytes of text: 500K, 8M, 1G (default: 8M, about 6000 pages)")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="write JSON lines here (.jsonl or .jsonl.gz); without it, print a page of each kind")
+    args = parser.parse_args()
+    if args.out is None:
+        shown = set()
+        for document in documents(args.seed, args.size):
+            if document["kind"] not in shown:
+                shown.add(document["kind"])
+                print(f"\033[2m{document['kind']}  {document['url']}\033[0m\n{document['text']}\n"
+                      if sys.stdout.isatty() else f"[{document['kind']}] {document['url']}\n{document['text']}\n")
+            if len(shown) == len(KINDS):
+                return
+        return
+    if args.out.exists():
+        sys.exit(f"{args.out} exists already; remove it or choose another --out")
+    if not args.out.name.endswith((".jsonl", ".jsonl.gz")):
+        sys.exit(f"{args.out} should end in .jsonl or .jsonl.gz")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write(args.out, args.seed, args.size)
+
+
+if __name__ == "__main__":
+    main()

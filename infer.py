@@ -1,0 +1,404 @@
+"""Run a trained model: text -> tokens -> model.extend -> logits -> sample -> token -> text.
+
+    python infer.py                                type a beginning; the newest run goes on with it
+    python infer.py --prompt "Once upon a time"    one continuation, shown as it grows
+    python infer.py --prompt "..." --n 4 --seed 7  four of them, the same four every time
+    python infer.py --prompt "..." --probs         and what each token was drawn from
+    python infer.py --prompt - < story.txt         the prompt comes from a file
+"""
+
+import csrc.venv  # noqa: F401  (re-runs this script in the environment that `make` built)
+
+import argparse
+import codecs
+import difflib
+import os
+import secrets
+import shutil
+import sys
+import unicodedata
+from collections import Counter, deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from csrc.bind import ChatError, Library, Model, sample
+from data.bpe import BEGIN, END, Tokenizer
+
+RUNS = Path("runs")  # where train.py leaves its models
+SLOTS = 32           # sequences that grow at the same time; more wait for their turn
+PIECE = 512          # tokens of a prompt in one call: bounds its memory, and lets Ctrl-C through
+
+
+# ---- One sequence --------------------------------------------------------------------------------
+
+def setting(default, low, high, text):
+    default = {"default_factory" if callable(default) else "default": default}
+    return field(**default, metadata={"low": low, "high": high, "help": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to continue a prompt. Each field is a flag: its default, its limits, what it does."""
+
+    max_tokens: int = setting(256, 1, 2**31 - 1, "end after N new tokens")
+    n: int = setting(1, 1, 1000, "make N continuations, side by side")
+    temperature: float = setting(0.8, 0, 100, "divide the logits by X: under 1 sharpens, over 1 "
+                                 "flattens, 0 takes the likeliest token")
+    top_k: int = setting(0, 0, 2**31 - 1, "draw from the N likeliest tokens only; 0 is off")
+    top_p: float = setting(0.95, 1e-6, 1, "then from the fewest that hold X of the probability")
+    min_p: float = setting(0.0, 0, 1, "then from those at least X times as likely as the likeliest")
+    repetition_penalty: float = setting(1.0, 0.01, 100, "hold down what the text has; 1 is off")
+    seed: int = setting(lambda: secrets.randbits(32), 0, 2**64 - 1, "a seed draws the same text "
+                        "again; where none is given, the line after the text tells which it was")
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for f in fields(self):
+            value, low, high = getattr(self, f.name), f.metadata.get("low"), f.metadata.get("high")
+            if f.metadata and not low <= value <= high:
+                raise ValueError(f"{f.name} is {value}, but must be from {low} to {high}")
+        if "" in self.stop:
+            raise ValueError("a stop string is empty: it would end every text before it begins")
+
+
+class Stream:
+    """Bytes in, text out as soon as it is certain: whole characters only, and nothing of a stop
+    string or of what may still become one. `stopped`: there was a stop string."""
+
+    def __init__(self, stop=()):
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self.stop, self.held, self.stopped = stop, "", False
+
+    def push(self, data, final=False):
+        """Return the text that the bytes `data` make certain; `final`: nothing comes after them.
+
+        Of several stop strings the one that is complete first counts, wherever the cuts between
+        one `data` and the next are.
+        """
+        self.held += self.decode(data, final)
+        found = [(self.held.index(s) + len(s), -len(s)) for s in self.stop if s in self.held]
+        begun = [k for s in self.stop for k in range(1, len(s)) if self.held.endswith(s[:k])]
+        self.stopped = bool(found)
+        cut = sum(min(found)) if found else len(self.held) - max(begun, default=0) * (not final)
+        text, self.held = self.held[:cut], self.held[cut:]
+        return text
+
+
+class Sequence:
+    """A prompt and what grows from it.
+
+    tokens   all of them; the first `prompt` were given
+    text     what follows the prompt, as far as it is certain
+    finish   "" while it grows; "stop": the model or a stop string ended it; "length": max_tokens
+             or the context did. A caller may set it to end the sequence
+    seed     of its draws: from settings.seed and index, whatever else grows beside it
+    """
+
+    def __init__(self, tokens, settings, index=0):
+        self.tokens, self.prompt, self.text, self.finish = list(tokens), len(tokens), "", ""
+        self.settings, self.index, self.stream = settings, index, Stream(settings.stop)
+        mixed = np.random.SeedSequence((settings.seed, index))
+        self.seed = int(mixed.generate_state(1, np.uint64)[0])
+
+
+# ---- Many sequences ------------------------------------------------------------------------------
+
+class Engine:
+    """A model with its tokenizer.
+
+    ends     the special tokens that end a text
+    banned   what is never drawn: the other special tokens, and ids that only pad the vocabulary
+    tokens, seconds   of the last `generate`, each by "prefill" and "decode"
+    """
+
+    def __init__(self, model, tokenizer):
+        V, known = model.config.vocab, tokenizer.vocab_size
+        if model.config.scalar:
+            raise ValueError("this model judges texts (it has a scalar head) and cannot write any")
+        if known > V:
+            raise ValueError(f"the tokenizer has {known} tokens but the model {V}: they do not "
+                             f"belong together")
+        self.model, self.tokenizer = model, tokenizer
+        eos = tokenizer.config.get("eos_token")
+        names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
+        self.ends = {i for name, i in tokenizer.specials.items() if name in names}
+        self.banned = [*{*tokenizer.specials.values()} - self.ends, *range(known, V)]
+        self.tokens, self.seconds = Counter(), Counter()
+
+    @classmethod
+    def load(cls, folder, device="auto", dtype="auto"):
+        """Read a Hugging Face folder."""
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"there is no folder {folder} to read a model from")
+        tokenizer = Tokenizer.load(folder)
+        return cls(Model.load(folder, *choose_library(device, dtype)), tokenizer)
+
+    def encode(self, text):
+        """Return the tokens of a document that begins with `text`; no text makes special ones."""
+        begin = self.tokenizer.begin
+        return ([] if begin is None else [begin]) + self.tokenizer.encode(text)
+
+    def generate(self, sequences):
+        """Continue `sequences`, SLOTS of them at a time, until each has its `finish`.
+
+        Yields (sequence, token, probabilities (V), text) for each token: what it was drawn from,
+        and what it adds to the sequence's text. ValueError if a prompt does not fit the context.
+        """
+        waiting, running = deque(sequences), {}  # running: the sequence in each busy slot
+        context = self.model.config.context
+        for s in waiting:
+            if not 1 <= len(s.tokens) <= context:
+                raise ValueError(f"the prompt has {len(s.tokens)} tokens, but must have from 1 to "
+                                 f"{context}, the model's context")
+        held = [[] for _ in range(min(SLOTS, len(waiting)))]  # the tokens in each slot
+        longest = max((len(s.tokens) + s.settings.max_tokens for s in waiting), default=0)
+        cache = held and self.model.cache(len(held), min(context, longest))
+        self.tokens, self.seconds = Counter(), Counter()
+
+        while waiting or running:
+            for slot in range(len(held)):
+                if waiting and slot not in running:
+                    running[slot] = waiting.popleft()
+                    self.prefill(cache, held, slot, running[slot].tokens[:-1])
+            new = [s.tokens[len(held[slot]):] for slot, s in running.items()]
+            with self.timed("decode", 0):
+                logits = self.model.extend(cache, list(running), new)
+            for slot, tokens, row in zip(list(running), new, logits):
+                held[slot] += tokens
+                with self.timed("decode", 1):
+                    drawn = self.draw(running[slot], row)
+                yield drawn
+                if running[slot].finish:
+                    del running[slot]
+
+    def prefill(self, cache, held, slot, tokens):
+        """Put `tokens` into a slot; what any slot has of their beginning is copied."""
+        shared = [len(os.path.commonprefix([other, tokens])) for other in held]
+        count = max(shared)
+        cache.fork(slot, shared.index(count), count)
+        with self.timed("prefill", len(tokens) - count):
+            for i in range(count, len(tokens), PIECE):
+                self.model.extend(cache, [slot], [tokens[i:i + PIECE]])
+        held[slot] = tokens
+
+    def draw(self, s, logits):
+        """Draw the next token of sequence s from logits (V); return what `generate` yields."""
+        how, context = s.settings, self.model.config.context
+        seen = {*s.tokens} - self.ends if how.repetition_penalty != 1 else ()
+        token, probabilities = sample(
+            logits, how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty,
+            seed=s.seed, position=len(s.tokens), history=list(seen), banned=self.banned)
+        s.tokens.append(token)
+        data = b""
+        if token in self.ends:
+            s.finish = "stop"
+        else:
+            data = self.tokenizer.decode_bytes([token])
+            if len(s.tokens) == s.prompt + how.max_tokens or len(s.tokens) > context:
+                s.finish = "length"
+        text = s.stream.push(data, final=bool(s.finish))
+        s.text += text
+        if s.stream.stopped:
+            s.finish = "stop"
+        return s, token, probabilities, text
+
+    @contextmanager
+    def timed(self, what, tokens):
+        start = perf_counter()
+        yield
+        self.tokens[what] += tokens
+        self.seconds[what] += perf_counter() - start
+
+
+def choose_library(device, dtype):
+    """Return the first (device, dtype) that loads: the GPU before the CPU, bf16 before f32."""
+    for d in ("cuda", "cpu") if device == "auto" else (device,):
+        for t in ("bf16", "f32") if dtype == "auto" else (dtype,):
+            try:
+                Library.load(d, t)
+                return d, t
+            except (ChatError, OSError) as error:
+                reason = error
+    raise reason
+
+
+def newest_run():
+    """Return the folder in runs/ whose model was written last."""
+    models = [*RUNS.glob("*/model.safetensors")]
+    if not models:
+        raise FileNotFoundError(f"there is no model in {RUNS}/: train one first: python train.py")
+    return max(models, key=lambda path: path.stat().st_mtime).parent
+
+
+# ---- complete ------------------------------------------------------------------------------------
+
+def complete(args):
+    """Continue the prompt or, where there is none, one after the other as they are typed."""
+    args.model = args.model or newest_run()
+    engine = Engine.load(args.model, args.device, args.dtype)
+    if args.prompt is None and sys.stdin.isatty():
+        return interact(engine, args)
+    if args.prompt in (None, "-"):
+        args.prompt = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
+    if not show(engine, args.prompt, args):
+        sys.exit(130)
+
+
+def interact(engine, args):
+    with suppress(ImportError):
+        import readline  # noqa: F401  (arrow keys and history in input)
+    model = engine.model
+    note(f"{args.model}: {model.parameters / 1e6:.1f} million parameters, context "
+         f"{model.config.context} tokens, {model.device} {model.dtype}\n"
+         f"Type how a text begins. Ctrl-C stops the model, Ctrl-D leaves.")
+    while True:
+        try:
+            show(engine, input("> "), args)
+        except EOFError:
+            return print()
+        except KeyboardInterrupt:
+            note("\n(Ctrl-D leaves)")
+        except (ChatError, ValueError) as error:
+            note(error)
+
+
+def show(engine, prompt, args):
+    """Print the continuations, then a line about them on stderr; return False after Ctrl-C.
+
+    The first is printed as it grows; the others grow beside it, and are printed in their turn.
+    """
+    settings, tokens, turn = Settings(**args.settings), engine.encode(prompt), 0
+    sequences = [Sequence(tokens, settings, i) for i in range(settings.n)]
+    unseen = [f"---- {i + 1} of {settings.n} ----\n" * (settings.n > 1) for i in range(settings.n)]
+    try:
+        for s, token, probabilities, text in engine.generate(sequences):
+            unseen[s.index] += describe(engine, token, probabilities) if args.probs else text
+            if s.finish:
+                unseen[s.index] += f"\n{s.text}\n" if args.probs else "\n"
+            while turn < settings.n:
+                print(unseen[turn], end="", flush=True)
+                unseen[turn] = ""
+                if not sequences[turn].finish:
+                    break
+                turn += 1
+    except KeyboardInterrupt:
+        print("\n".join(unseen[turn:]), flush=True)
+    note(summary(engine, sequences))
+    return turn == settings.n
+
+
+def summary(engine, sequences):
+    facts = [f"{what} {engine.tokens[what]} tokens, {engine.tokens[what] / seconds:.0f} tokens/s"
+             for what, seconds in engine.seconds.items() if engine.tokens[what]]
+    ends = Counter(s.finish or "interrupted" for s in sequences)
+    facts.append(", ".join(f"{count} x {end}" if count > 1 else end for end, count in ends.items()))
+    context = engine.model.config.context
+    if any(len(s.tokens) > context for s in sequences):
+        facts[-1] += f" (the context of {context} tokens is full)"
+    return " | ".join([*facts, f"seed {sequences[0].settings.seed}"])
+
+
+# ---- Looking at the coin -------------------------------------------------------------------------
+
+def describe(engine, token, probabilities):
+    """Return a line: the token, then the likeliest that could have come, itself among them."""
+    room = max(1, (shutil.get_terminal_size().columns - 18) // 20)
+    likely = [i for i in np.argsort(-probabilities, kind="stable")[:room] if probabilities[i] > 0]
+    if token not in likely:
+        likely[-1] = token
+    line = paint(fit(spell(engine, token), 12), "1")
+    for i in likely:
+        share = float(probabilities[i])
+        cell = f"{fit(spell(engine, i), 8)} {bar(share, 5)}{share:4.0%}"
+        line += "  " + (paint(cell, "32") if i == token else cell)
+    more = np.count_nonzero(probabilities) - len(likely)
+    return line + (paint(f"  +{more}", "2") if more else "") + "\n"
+
+
+def spell(engine, token):
+    """Return a token's text with everything visible: blanks as dots, the rest as escapes."""
+    text = engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
+
+
+def bar(share, width):
+    full, part = divmod(round(share * width * 8), 8)
+    return ("█" * full + "▏▎▍▌▋▊▉"[part - 1:part]).ljust(width)
+
+
+def fit(text, width):
+    """Return `text` cut or filled to `width` columns of a terminal."""
+    while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
+                       for c in text)) > width:
+        text = text[:-2] + "…"
+    return text + " " * (width - used)
+
+
+def paint(text, code, file=sys.stdout):
+    """Return `text` in a colour (an SGR code) if `file` is a terminal."""
+    return f"\x1b[{code}m{text}\x1b[0m" if file.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def note(text):
+    print(paint(str(text), "2", sys.stderr), file=sys.stderr, flush=True)
+
+
+# ---- The command line ----------------------------------------------------------------------------
+
+STAGES = {"complete": complete}
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="infer.py", usage="python infer.py [complete] [--FLAG VALUE ...]", allow_abbrev=False,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("stage", nargs="?", default="complete", help="complete: go on with a text (the default)")
+    add("--model", metavar="F", help="the model's folder (default: the newest in runs/)")
+    add("--prompt", metavar="P", help="how the text begins; -: all of stdin but a last newline. "
+        "Special tokens spelled in it are plain text (default: ask for it)")
+    for f in fields(Settings):
+        if f.metadata:
+            default = "random" if f.name == "seed" else f.default
+            add("--" + f.name.replace("_", "-"), type=f.type, metavar="N" if f.type is int else "X",
+                help=f"{f.metadata['help']} (default: {default})")
+    add("--stop", action="append", metavar="TEXT", help="end before this text; may be repeated")
+    add("--probs", action="store_true", help="a line a token: it, and what it was drawn from")
+    add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda if it is built")
+    add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 if it is built")
+    args, unknown = parser.parse_known_args(argv)
+
+    def nearest(word, words):
+        return difflib.get_close_matches(word.partition("=")[0], words, n=1, cutoff=0)[0]
+
+    if unknown:
+        flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
+        parser.error(f"{unknown[0]} is no flag; the nearest is {nearest(unknown[0], flags)}")
+    if args.stage not in STAGES:
+        parser.error(f"{args.stage!r} is no stage; the nearest is {nearest(args.stage, STAGES)} "
+                     f"(a text to go on with comes after --prompt)")
+    args.settings = {f.name: value for f in fields(Settings)
+                     if (value := getattr(args, f.name)) is not None}
+    return args
+
+
+def main():
+    sys.stdout.reconfigure(errors="replace")
+    args = parse(sys.argv[1:])
+    try:
+        Settings(**args.settings)  # complains before a model is loaded
+        STAGES[args.stage](args)
+    except BrokenPipeError:  # whoever read this, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ChatError, OSError, ValueError) as error:
+        sys.exit(f"infer.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,360 @@
+"""Documents in, shards out: what is cut, held out, written, read again and refused."""
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data import bpe, shards
+
+relaxed = settings(deadline=None, derandomize="CI" in os.environ)
+NAMES = [first + middle + last for first in ("ba", "fo", "gu", "ka", "lo", "mi", "ste", "tri")
+         for middle in ("ll", "m", "nt", "rr") for last in ("er", "y", "isk")]
+STORY = "".join(f"On day {i} {name} the fox, it's said, saw {i * i} geese.\n\nThen\n it slept!\n\n"
+                for i, name in enumerate(NAMES * 4))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return bpe.learn(bpe.count_chunks([STORY]), 500)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Pieces of a few dozen characters, so that short texts are cut as long ones would be."""
+    monkeypatch.setattr(shards, "PIECE", 40)
+    monkeypatch.setattr(shards, "LONGEST", 400)
+    monkeypatch.setattr(shards, "BATCH", 100)
+
+
+def write(path, content):
+    data = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def lines_of(texts):
+    return "".join(json.dumps({"text": text, "url": "x"}) + "\n" for text in texts)
+
+
+def read(folder, part):
+    """All tokens of a part of a folder, as a list."""
+    paths = shards.find_shards(folder)[part == "val"]
+    return [token for path in paths for token in shards.open_shard(path).tolist()]
+
+
+# ---------------------------------------------------------------------------------------- Documents
+
+def test_documents_come_from_text_json_lines_gzip_and_folders(tmp_path, capsys):
+    write(tmp_path / "b.txt",
+          "one\n<|endoftext|>\ntwo <|endoftext|>\n<|endoftext|>x\n<|endoftext|>")
+    write(tmp_path / "a.jsonl.gz", lines_of(["three\n", "", "four <|endoftext|> \u2028 é"]) + "\n")
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub" / "c.txt.gz", "\ufefffive\r\n<|endoftext|>\r\nsix")
+    write(tmp_path / "sub" / "picture.png", b"\0")
+    expected = ["three\n", "four <|endoftext|> \u2028 é", "one\n",
+                "two <|endoftext|>\n<|endoftext|>x\n", "five\r\n", "six"]
+    assert list(shards.documents(tmp_path)) == expected
+    assert "1 other files skipped" in capsys.readouterr().err
+    assert list(shards.documents(str(tmp_path / "b.txt"), tmp_path / "a.jsonl.gz")) \
+        == expected[2:4] + expected[:2]
+
+
+@relaxed
+@given(parts=st.lists(st.sampled_from(["a", " ", "\n", "\r\n", "<|endoftext|>", "\n<|endoftext|>\n",
+                                       "é", "中文。", "!", "\t", "1", "'s", "long words " * 6])),
+       piece=st.integers(1, 60))
+def test_a_text_read_in_pieces_has_the_documents_and_tokens_of_the_whole(
+        tmp_path_factory, tokenizer, parts, piece):
+    text = "first\n" + "".join(parts)
+    path = write(tmp_path_factory.getbasetemp() / "pieces.txt", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "PIECE", piece)
+        parts = list(shards.pieces(path))
+    documents, tokens = [], []
+    for begins, part in parts:
+        if begins:
+            documents.append("")
+            tokens.append([])
+        documents[-1] += part
+        tokens[-1] += tokenizer.encode(part)
+    assert documents == list(shards.documents(path))
+    assert documents == [part for part in shards.SEPARATOR.split(text) if part]
+    assert tokens == [tokenizer.encode(document) for document in documents]
+
+
+def test_a_text_without_lines_is_cut_at_the_bound(tmp_path, small):
+    path = write(tmp_path / "line.txt", "é" * 3000)
+    parts = list(shards.pieces(path))
+    assert "".join(text for _, text in parts) == "é" * 3000
+    assert [begins for begins, _ in parts] == [True] + [False] * (len(parts) - 1)
+    assert max(len(text) for _, text in parts) < 500
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("a.txt", b"", "empty, there is no document"),
+    ("a.txt", b"<|endoftext|>\n", "empty, there is no document"),
+    ("a.jsonl", b"\n\n", "empty, there is no document"),
+    ("a.txt", b"abc\0", "not a text file, byte 3 is zero"),
+    ("a.txt", b"x" * 99 + b"\xff", "not UTF-8 at byte 99"),
+    ("a.txt", "é".encode() * 30 + b"\xc3", "not UTF-8 at byte 60"),
+    ("a.txt", b"\xef\xbb\xbfab\xc3(", "not UTF-8 at byte 5"),
+    ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl:2: not a line of JSON"),
+    ("a.jsonl", b'{"text": "\xff"}\n', "a.jsonl:1: not a line of JSON"),
+    ("a.jsonl", b'{"text": "a"}\n\n{"messages": []}\n', 'a.jsonl:3: not an object whose "text"'),
+    ("a.jsonl", b'{"text": 7}\n', 'a.jsonl:1: not an object whose "text"'),
+    ("a.jsonl", b'"text"\n', 'a.jsonl:1: not an object whose "text"'),
+    ("a.jsonl", b"[" * 100_000, "a.jsonl:1: not a line of JSON"),
+    ("a.md", None, "a.md: no such file or folder"),
+])
+def test_an_unreadable_file_is_an_error_that_names_the_place(
+        tmp_path, small, name, content, message):
+    if content is not None:
+        write(tmp_path / name, content)
+    with pytest.raises((ValueError, OSError)) as caught:
+        list(shards.documents(tmp_path / name))
+    assert message in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_broken_gzip_and_a_folder_of_other_things_are_errors(tmp_path):
+    good = gzip.compress(STORY.encode())
+    for data in (good[:-20], b"no gzip", good[:50] + b"zzzz" + good[54:]):
+        (tmp_path / "a.txt.gz").write_bytes(data)
+        with pytest.raises(ValueError, match="a.txt.gz: broken gzip"):
+            list(shards.documents(tmp_path / "a.txt.gz"))
+    (tmp_path / "a.txt.gz").rename(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="none of 1 files is .txt"):
+        list(shards.documents(tmp_path))
+
+
+# -------------------------------------------------------------------------------------- Holding out
+
+def test_every_tenth_document_of_many_is_held_out(tmp_path):
+    texts = [f"document {i}" for i in range(35)]
+    path = write(tmp_path / "many.jsonl", lines_of(texts))
+    held = [text for part, _, text in shards.split(shards.survey([path]), 0.1) if part == "val"]
+    assert held == ["document 9", "document 19", "document 29"]
+    quarter = [part for part, _, _ in shards.split(shards.survey([path]), 0.25)]
+    assert quarter.count("val") == 8
+    assert all(part == "train" for part, _, _ in shards.split(shards.survey([path]), 0))
+
+
+@relaxed
+@given(lines=st.lists(st.sampled_from(["", "a", "word " * 9, " x"]), min_size=1, max_size=40),
+       fraction=st.sampled_from([0, 0.1, 0.3, 0.9]), piece=st.integers(1, 80))
+def test_about_the_end_of_a_single_document_is_held_out(
+        tmp_path_factory, lines, fraction, piece):
+    text = "\n".join(lines) or "x"
+    path = write(tmp_path_factory.getbasetemp() / "book.txt", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "PIECE", piece)
+        parts = list(shards.split(shards.survey([path]), fraction))
+    joined = {name: "".join(text for part, _, text in parts if part == name)
+              for name in ("train", "val")}
+    assert joined["train"] + joined["val"] == text
+    assert len(joined["val"]) <= round(len(text) * fraction)
+    for name in ("train", "val"):
+        begins = [begins for part, begins, _ in parts if part == name]
+        assert begins == [True] * bool(begins) + [False] * (len(begins) - 1)
+
+
+def test_a_book_is_cut_after_a_newline(tmp_path):
+    path = write(tmp_path / "book.txt", "1234567\n90123456\n890\n")
+    parts = list(shards.split(shards.survey([path]), 0.3))
+    assert [text for part, _, text in parts if part == "val"] == ["890\n"]
+
+
+# ------------------------------------------------------------------------------------------- Shards
+
+def test_shards_hold_the_tokens_of_the_documents_each_begun(tmp_path, tokenizer, small):
+    tokenizer.save(tmp_path / "t")
+    texts = [f"{STORY[i:i * 3]}" for i in range(1, 60)]
+    path = write(tmp_path / "a.jsonl.gz", lines_of(texts))
+    meta = shards.build(tmp_path / "out", [path], tmp_path / "t", limit=500)
+    expected = {"train": [], "val": []}
+    for i, text in enumerate(texts):
+        expected["val" if i % 10 == 9 else "train"] += [tokenizer.begin] + tokenizer.encode(text)
+    for part, tokens in expected.items():
+        assert read(tmp_path / "out", part) == tokens
+        assert meta[part]["tokens"] == len(tokens)
+    assert meta["train"]["documents"] + meta["val"]["documents"] == 59
+    assert meta["train"]["bytes"] + meta["val"]["bytes"] == len("".join(texts).encode())
+    sizes = [len(shards.open_shard(path)) for path in shards.find_shards(tmp_path / "out")[0]]
+    assert set(sizes[:-1]) == {500} and len(sizes) > 2
+    assert json.loads((tmp_path / "out" / "meta.json").read_text()) == meta
+    assert bpe.Tokenizer.load(tmp_path / "out").spec == tokenizer.spec
+
+
+def test_a_long_text_streamed_has_the_tokens_of_the_whole(tmp_path, tokenizer, small):
+    tokenizer.save(tmp_path / "t")
+    path = write(tmp_path / "story.txt", STORY)
+    shards.build(tmp_path / "out", [path], tmp_path / "t", held_out=0)
+    assert read(tmp_path / "out", "train") == [tokenizer.begin] + tokenizer.encode(STORY)
+    assert shards.find_shards(tmp_path / "out")[1] == []
+
+
+@pytest.mark.parametrize("size, magic, version, code", [(65536, 20240520, 1, "H"),
+                                                        (65537, 20240801, 7, "I")])
+def test_the_bytes_of_a_shard_are_those_of_llm_c(tmp_path, size, magic, version, code):
+    tokens = [0, 1, size - 1]
+    with shards.Writer(tmp_path, "train", size) as writer:
+        writer.write(tokens)
+    data = (tmp_path / "train-00000.bin").read_bytes()
+    assert data == struct.pack(f"<256i3{code}", magic, version, 3, *[0] * 253, *tokens)
+    assert shards.open_shard(tmp_path / "train-00000.bin").tolist() == tokens
+
+
+def test_a_shard_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError):
+        with shards.Writer(tmp_path, "train", 300, limit=2) as writer:
+            writer.write([1, 2, 3])
+            raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["train-00000.bin"]
+    with pytest.raises(ValueError, match="cannot hold 0 tokens"):
+        shards.Writer(tmp_path, "train", 300, limit=0)
+
+
+@pytest.mark.parametrize("data, message", [
+    (b"", "0 bytes, too short for a shard's header of 1024"),
+    (bytes(1023), "1023 bytes, too short"),
+    (bytes(1030), "not a shard: begins with 0, 0 instead of 20240520, 1 or 20240801, 7"),
+    (struct.pack("<256i", 20240520, 7, 1, *[0] * 253) + bytes(2), "begins with 20240520, 7"),
+    (struct.pack("<256i", 20240520, 1, *[0] * 254), "an empty shard, of 0 tokens"),
+    (struct.pack("<256i", 20240520, 1, -5, *[0] * 253), "an empty shard, of -5 tokens"),
+    (struct.pack("<256i", 20240520, 1, 2, *[0] * 253) + bytes(3),
+     "1027 bytes, but its 2 tokens of 2 bytes and its header make 1028"),
+    (struct.pack("<256i", 20240801, 7, 2, *[0] * 253) + bytes(10),
+     "1034 bytes, but its 2 tokens of 4 bytes and its header make 1032"),
+    (struct.pack("<256i", 20240520, 1, 2**31 - 1, *[0] * 253), "2147483647 tokens"),
+])
+def test_a_bad_shard_is_refused_with_its_name_and_numbers(tmp_path, data, message):
+    path = write(tmp_path / "bad.bin", data)
+    with pytest.raises(ValueError) as caught:
+        shards.open_shard(path)
+    assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_shards_are_found_in_a_folder_or_as_a_file(tmp_path):
+    for name in ("fineweb_train_000002.bin", "fineweb_val_000000.bin", "fineweb_train_000001.bin"):
+        write(tmp_path / name, "")
+    train, held = shards.find_shards(tmp_path)
+    assert [path.name[-10:] for path in train] == ["000001.bin", "000002.bin"]
+    assert held == [tmp_path / "fineweb_val_000000.bin"]
+    assert shards.find_shards(held[0]) == (held, [])
+    for path in train:
+        path.unlink()
+    with pytest.raises(ValueError, match="no training shard"):
+        shards.find_shards(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        shards.find_shards(tmp_path / "absent")
+
+
+# ------------------------------------------------------------------------------------------ Prepare
+
+def test_prepare_makes_a_folder_once_and_anew_when_something_changes(tmp_path, monkeypatch):
+    path, cache = write(tmp_path / "the story.txt", STORY), tmp_path / "cache"
+    folder = shards.prepare(path, cache, vocab_size=400)
+    assert folder.name.startswith("the-story-")
+    assert bpe.Tokenizer.load(folder).vocab_size == 400 and read(folder, "val")
+    monkeypatch.setattr(shards, "survey", None)  # nothing may be read again
+    assert shards.prepare(str(path), cache, vocab_size=400) == folder
+    assert shards.prepare(folder) == folder
+    assert shards.prepare(folder / "train-00000.bin") == folder / "train-00000.bin"
+    monkeypatch.undo()
+    others = {shards.prepare(path, cache, vocab_size=410),
+              shards.prepare(path, cache, tokenizer=folder),
+              shards.prepare(path, cache, vocab_size=400, held_out=0.2),
+              shards.prepare([path, path], cache, vocab_size=400)}
+    os.utime(path, (1, 1))
+    others.add(shards.prepare(path, cache, vocab_size=400))
+    assert len(others) == 5 and folder not in others
+    assert {child for child in cache.iterdir()} == others | {folder}  # no temporary left behind
+
+
+def test_prepare_that_fails_leaves_nothing_behind(tmp_path):
+    path = write(tmp_path / "a.txt", STORY.encode() + b"\xff")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        shards.prepare(path, tmp_path / "cache")
+    for arguments in ({"vocab_size": 5}, {"tokenizer": tmp_path}, {"held_out": 1}):
+        with pytest.raises((ValueError, OSError)):
+            shards.prepare(path, tmp_path / "cache", **arguments)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_processes_that_prepare_the_same_at_once_get_one_whole_folder(tmp_path):
+    write(tmp_path / "a.txt", STORY)
+    code = ("import sys; from data import shards\n"
+            "print(shards.prepare(sys.argv[1], sys.argv[2], vocab_size=600))")
+    processes = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "a.txt", tmp_path / "c"],
+                                  cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    printed = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0] and len(printed) == 1
+    folder = Path(printed.pop().strip())
+    assert list((tmp_path / "c").iterdir()) == [folder]
+    tokenizer = bpe.Tokenizer.load(folder)
+    assert tokenizer.decode(read(folder, "train") + read(folder, "val")).replace(
+        "<|endoftext|>", "") == STORY
+
+
+def test_the_embedded_world_is_a_source(tmp_path, monkeypatch):
+    world = pytest.importorskip("data.world")
+    few = [page["text"] for _, page in zip(range(40), world.documents(0, 1 << 16))]
+    monkeypatch.setattr(shards, "world_texts", lambda: few)
+    folder = shards.prepare("world", tmp_path, vocab_size=400)
+    assert folder.name.startswith("world-")
+    begin = bpe.Tokenizer.load(folder).begin
+    assert read(folder, "train").count(begin) + read(folder, "val").count(begin) == len(few)
+
+
+# --------------------------------------------------------------------------------- The command line
+
+def run_command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["data/shards.py", *map(str, arguments)])
+    bpe.run(shards.main)
+
+
+def test_the_command_writes_shards_and_tells_the_speed(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path / "a.txt", STORY)
+    run_command(monkeypatch, path, "--vocab-size", 400, "--out", tmp_path / "out")
+    told = capsys.readouterr().out
+    assert "bytes per token" in told and "MB/s" in told
+    assert len(read(tmp_path / "out", "train")) > len(read(tmp_path / "out", "val")) > 0
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["absent", "--out", "new"], "absent: no such file or folder"),
+    (["a.txt", "--out", "full"], "full exists and is not an empty folder"),
+    (["a.txt", "--out", "a.txt"], "a.txt exists and is not an empty folder"),
+    (["a.txt", "--out", "new", "--vocab-size", "9"], "a vocabulary of 9 is too small"),
+    (["a.txt", "--out", "new", "--tokenizer", "full"], "no tokenizer in full"),
+    (["a.txt", "--out", "new", "--held-out", "1.5"], "cannot hold out 1.5"),
+    (["a.txt", "--out", "new", "--held-out", "nan"], "cannot hold out nan"),
+    (["a.txt", "--out", "new", "--shard-tokens", "0"], "cannot hold 0 tokens"),
+    (["bad.jsonl", "--out", "new"], "bad.jsonl:1: not a line of JSON"),
+])
+def test_bad_arguments_end_the_command_with_one_sentence(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.txt"), STORY)
+    write(Path("bad.jsonl"), "{")
+    Path("full").mkdir()
+    write(Path("full/file"), "")
+    with pytest.raises(SystemExit) as caught:
+        run_command(monkeypatch, *arguments)
+    assert message in caught.value.code and "\n" not in caught.value.code
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "bad.jsonl", "full"]
+
+
+def test_the_script_runs_by_itself_and_exits_with_1(tmp_path):
+    command = [sys.executable, ROOT / "data" / "shards.py", "absent", "--out", tmp_path / "x"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "shards.py: absent: no such file or folder\n")

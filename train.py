@@ -1,0 +1,655 @@
+"""Train a GPT: `python train.py` pretrains one on the embedded corpus in minutes, on a laptop.
+
+    python train.py                                    # a pocket world; then talk to it: infer.py
+    python train.py --data book.txt --out runs/book    # text, JSON lines, folders, llm.c shards
+    python train.py --resume                           # go on with the newest run, bit for bit
+    python train.py --arch gpt2 --depth 12             # GPT-2 124M; --depth is the one dial
+
+A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) with the
+run beside it: state.safetensors (everything to resume), log.jsonl, loss.png, and best/, the model
+with the lowest validation loss. Cost: 6 FLOP per weight and token, and 12 bytes of memory per weight
+(16 in bf16) beside the activations. Documents are packed one after the other, each begins with
+<|endoftext|>, and a window may see the end of the document before: attention is not masked between.
+"""
+
+from __future__ import annotations
+
+import csrc.venv  # noqa: F401  (re-runs this script in the environment that `make` built)
+
+import argparse
+import dataclasses
+import difflib
+import fcntl
+import json
+import math
+import os
+import signal
+import sys
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from csrc import bind
+from csrc import hf
+from csrc.bind import ChatError, Config, Model
+from data import bpe, shards
+from infer import Engine, Sequence, Settings, choose_library
+
+# ---- Settings: one line a field, and each is a flag --------------------------------------------
+
+
+def flag(default, help):
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclass
+class Pretrain:
+    """Learn to predict the next token of documents."""
+
+    data: str = flag("world", "text, .jsonl, folder or llm.c shards (.bin); world: the embedded corpus")
+    out: str | None = flag(None, "folder of the run; default runs/base, or base-2, ... if that exists")
+    model: str | None = flag(None, "start from this model folder, not from random weights")
+    resume: bool = flag(False, "go on with --out, or with the newest run, where it stopped")
+    depth: int = flag(4, "layers; width and heads, rates and horizon follow from it")
+    arch: str = flag("modern", "modern (RMSNorm, RoPE, QK-norm, SwiGLU) or gpt2")
+    vocab_size: int | None = flag(None, "of the tokenizer learnt from the text; default by its size")
+    context: int = flag(256, "tokens in a window, T")
+    batch: int | None = flag(None, "windows in one pass, B; default about 4096 tokens")
+    batch_tokens: int | None = flag(None, "tokens in one step, by accumulation; default one pass")
+    steps: int | None = flag(None, "updates of the weights; default by data and depth")
+    lr: float | None = flag(None, "peak learning rate; default by width")
+    schedule: str = flag("cosine", "cosine, or wsd (warmup, stable, linear decay)")
+    warmup: float = flag(0.02, "fraction of the steps over which the rate rises")
+    decay: float = flag(0.3, "fraction of the steps over which wsd decays")
+    final_lr: float = flag(0.05, "the last rate, as a fraction of the peak")
+    weight_decay: float = flag(0.1, "AdamW's, on matrices only")
+    beta1: float = flag(0.9, "AdamW's memory of gradients")
+    beta2: float = flag(0.95, "AdamW's memory of their squares")
+    clip: float = flag(1.0, "longest gradient; longer ones are scaled down")
+    eval_every: int | None = flag(None, "steps between evaluations; default 20 a run")
+    eval_tokens: int = flag(65536, "held-out tokens in an evaluation on the way (the last uses all)")
+    sample_every: int | None = flag(None, "steps between samples; default 20 a run, 0: none")
+    checkpoint_every: int | None = flag(None, "steps between checkpoints; default 5 a run")
+    seed: int = flag(0, "of the weights, the order of the data and the samples")
+    device: str = flag("auto", "auto, cpu or cuda")
+    dtype: str = flag("auto", "auto (bf16 where this CPU has it), f32 or bf16")
+    threads: int = flag(0, "threads of the library; 0: all")
+
+
+STAGES = {"pretrain": Pretrain}
+FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every", "threads",
+                  "resume", "out"}
+
+
+def positive(settings, *names):
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise ChatError(f"--{name.replace('_', '-')} is {value}, but must be over 0")
+
+
+def check(s: Pretrain) -> None:
+    positive(s, "depth", "vocab_size", "context", "batch", "batch_tokens", "steps", "lr", "clip",
+             "eval_every", "eval_tokens", "checkpoint_every")
+    for name, known in (("arch", ("modern", "gpt2")), ("schedule", ("cosine", "wsd")),
+                        ("device", ("auto", "cpu", "cuda")), ("dtype", ("auto", "f32", "bf16"))):
+        if getattr(s, name) not in known:
+            raise ChatError(f"--{name} is {getattr(s, name)!r}, but must be one of {', '.join(known)}")
+    for name in ("warmup", "decay", "final_lr", "beta1", "beta2"):
+        if not 0 <= getattr(s, name) < 1:
+            raise ChatError(f"--{name.replace('_', '-')} is {getattr(s, name)}, but must be in [0, 1)")
+
+
+def architecture(s: Pretrain, vocab: int) -> Config:
+    """The model that --depth and --arch mean: 64 channels and one head of 64 a layer."""
+    channels = 64 * s.depth
+    common = dict(vocab=vocab, context=s.context, layers=s.depth, channels=channels,
+                  heads=s.depth, kv_heads=s.depth, head_dim=64)
+    if s.arch == "gpt2":
+        return Config(**common, hidden=4 * channels, norm=bind.LAYERNORM, position=bind.LEARNED,
+                      activation=bind.GELU, bias=bind.BIAS_ALL, qk_norm=0, norm_eps=1e-5)
+    return Config(**common, hidden=math.ceil(channels * 8 / 3 / 64) * 64)
+
+
+# ---- Data --------------------------------------------------------------------------------------
+
+
+class Loader:
+    """Windows of T+1 tokens, shuffled by epoch, forever.
+
+    An epoch starts all windows at one random offset and deals them out in one random order; both
+    follow from (seed, epoch) alone, so (epoch, index) is the whole position. Rank r of `ranks` takes
+    every ranks-th window.
+    """
+
+    def __init__(self, paths, T, vocab, seed=0, rank=0, ranks=1, held_out=0):
+        """held_out: leave that many windows at the end of the last shard alone."""
+        self.paths, self.T, self.vocab, self.seed = paths, T, vocab, seed
+        self.rank, self.ranks = rank, ranks
+        self.shards = [shards.open_shard(path) for path in paths]
+        self.sizes = [path.stat().st_size for path in paths]
+        self.tokens = sum(map(len, self.shards)) - held_out * T
+        self.windows = [max(0, (len(shard) - 1) // T) for shard in self.shards]
+        self.windows[-1] -= held_out
+        if sum(self.windows) < ranks:
+            raise ChatError(f"{paths[0]}: {self.tokens} tokens are less than a window of {T + 1} for "
+                            f"each of {ranks}: use a smaller --context or more text")
+        self.epoch, self.index = 0, 0
+        self._deal()
+
+    def _deal(self):
+        rng = np.random.default_rng((self.seed, self.epoch))
+        # A window fewer in each shard leaves room for the offset; a shard of one has no room.
+        counts = [n - 1 if n > 1 else n for n in self.windows]
+        self.shift = int(rng.integers(self.T))
+        self.bounds = np.cumsum([0, *counts])
+        order = rng.permutation(self.bounds[-1])
+        self.order = order[self.rank:len(order) - len(order) % self.ranks:self.ranks]
+
+    def _window(self, i):
+        shard = int(np.searchsorted(self.bounds, i, "right")) - 1
+        if os.stat(self.paths[shard]).st_size != self.sizes[shard]:
+            raise ChatError(f"{self.paths[shard]}: the file changed its size while training reads it")
+        start = (i - self.bounds[shard]) * self.T + (self.shift if self.windows[shard] > 1 else 0)
+        window = self.shards[shard][start:start + self.T + 1]
+        if window.max() >= self.vocab:
+            at = int(np.argmax(window >= self.vocab))
+            raise ChatError(f"{self.paths[shard]}: token {window[at]} at {start + at} is outside the "
+                            f"vocabulary of {self.vocab}")
+        return window
+
+    def next(self, B):
+        """(B,T+1) int32 tokens; moves on."""
+        rows = np.empty((B, self.T + 1), np.int32)
+        for row in rows:
+            if self.index == len(self.order):
+                self.epoch, self.index = self.epoch + 1, 0
+                self._deal()
+            row[:] = self._window(self.order[self.index])
+            self.index += 1
+        return rows
+
+    def seek(self, epoch, index):
+        self.epoch, self.index = epoch, index
+        self._deal()
+
+
+class Data:
+    """What a pretraining run reads: training windows, held-out windows, the tokenizer if there is one."""
+
+    def __init__(self, s: Pretrain):
+        folder = shards.prepare(s.data, vocab_size=s.vocab_size or default_vocab_size(s.data),
+                                tokenizer=s.model)
+        train, val = shards.find_shards(folder)
+        self.tokenizer = None
+        for place in (folder if folder.is_dir() else folder.parent, s.model):
+            if place and self.tokenizer is None and (Path(place) / "tokenizer.json").exists():
+                self.tokenizer = bpe.Tokenizer.load(place)
+        if self.tokenizer:
+            self.vocab = self.tokenizer.vocab_size
+        else:
+            self.vocab = max(int(shards.open_shard(path).max()) for path in train + val) + 1
+        # Shards without a held-out one: the last tenth of the last, at most about a million tokens.
+        tail = 0
+        if not val:
+            last = shards.open_shard(train[-1])
+            tail = max(1, min(len(last) // 10, 1 << 20) // s.context)
+            self.val = last[-(tail * s.context + 1):]
+        else:
+            self.val = np.concatenate([shards.open_shard(path) for path in val])
+        self.loader = Loader(train, s.context, self.vocab, s.seed, held_out=tail)
+        if len(self.val) < 2:
+            raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
+
+    def val_rows(self, T, limit):
+        """(n,T+1) held-out windows in order, of about `limit` tokens (0: all); a short set is one row."""
+        T = min(T, len(self.val) - 1)
+        n = (len(self.val) - 1) // T
+        n = min(n, max(1, limit // T)) if limit else n
+        return np.stack([self.val[i * T:i * T + T + 1] for i in range(n)]).astype(np.int32)
+
+
+def default_vocab_size(source) -> int:
+    """About one token for every 500 bytes of text, between 1024 and 4096: rare tokens learn nothing."""
+    try:
+        size = sum(path.stat().st_size for path in shards.find_files([source]))
+    except (AttributeError, OSError, ValueError):
+        return 4096                              # the pocket world; or an error that prepare() explains
+    return next((v for v in (1024, 2048) if size < 1000 * v), 4096)
+
+
+def entropies(tokens, vocab: int) -> dict[str, float]:
+    """What no model at all gets, in nats a token: knowing nothing, frequencies, the token before."""
+    tokens = np.asarray(tokens[:10_000_000], np.int64)
+    unigram = np.bincount(tokens, minlength=vocab)
+    bigram = np.unique(tokens[:-1] * vocab + tokens[1:], return_counts=True)[1]
+    def entropy(counts):
+        p = counts[counts > 0] / counts.sum()
+        return float(-(p * np.log(p)).sum())
+    return {"uniform (ln V)": math.log(vocab), "unigram entropy": entropy(unigram),
+            "bigram entropy": entropy(bigram) - entropy(unigram)}
+
+
+def pretrain_batches(loader: Loader, B: int, passes: int):
+    """Yields, for each pass: tokens, targets, first (none), weights = dLoss/dnll of the step's mean."""
+    weights = np.full((B, loader.T), 1 / (B * loader.T * passes), np.float32)
+    while True:
+        rows = loader.next(B)
+        yield rows[:, :-1], rows[:, 1:], None, weights
+
+
+# ---- Schedule and guard ------------------------------------------------------------------------
+
+
+def learning_rate(s: Pretrain, step: int) -> float:
+    """The rate of update `step` (from 0): linear warmup, then cosine, or stable and linear decay."""
+    warmup = max(1, round(s.warmup * s.steps))
+    if step < warmup:
+        return s.lr * (step + 1) / warmup
+    if s.schedule == "cosine":
+        done = (step - warmup) / max(1, s.steps - warmup)
+        return s.lr * (s.final_lr + (1 - s.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+    left = (s.steps - step) / max(1, round(s.decay * s.steps))
+    return s.lr * (s.final_lr + (1 - s.final_lr) * min(1.0, left))
+
+
+def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
+    """A reason not to take a step: not a number, or a gradient ten times the median of recent ones."""
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        return f"loss {loss}, gradient norm {norm}"
+    if len(recent) >= 50 and norm > 10 * float(np.median(recent)):
+        return f"gradient norm {norm:.3g} is over 10 times the recent {np.median(recent):.3g}"
+    return None
+
+
+# ---- Checkpoints -------------------------------------------------------------------------------
+
+
+STATE, PREVIOUS = "state.safetensors", "state.previous.safetensors"
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def save_state(model: Model, folder: Path, progress: dict, settings: dict) -> None:
+    """Everything to resume, in one file that appears whole or not at all; the one before is kept.
+
+    Float32 weights and both moments; as metadata the settings, the progress and a CRC-32 of each.
+    """
+    tensors = {f"{what}.{name}": model.read(name, what)
+               for what in ("weight", "moment1", "moment2") for name, _, _ in model.tensors}
+    sums = {name: zlib.crc32(value) for name, value in tensors.items()}
+    metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings),
+                "crc32": json.dumps(sums)}
+    new = folder / (STATE + ".new")
+    try:
+        safetensors.numpy.save_file(tensors, new, metadata)
+        with open(new, "rb+") as file:
+            os.fsync(file.fileno())
+        if (folder / STATE).exists():
+            os.replace(folder / STATE, folder / PREVIOUS)
+        os.replace(new, folder / STATE)
+        sync_folder(folder)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def read_state(folder: Path):
+    """(progress, settings, tensors) of the newest whole state; a damaged one falls back to the last."""
+    problems = []
+    for name in (STATE, PREVIOUS):
+        path = folder / name
+        try:
+            with safetensors.safe_open(path, "np") as file:
+                metadata = file.metadata()
+                sums = json.loads(metadata["crc32"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+            damaged = [key for key in sums if zlib.crc32(tensors[key]) != sums[key]]
+            if damaged:
+                raise ValueError(f"{damaged[0]} does not match its checksum")
+            if problems:
+                print(f"{problems[0]}: using the checkpoint before it", file=sys.stderr)
+            return json.loads(metadata["progress"]), json.loads(metadata["settings"]), tensors
+        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            problems.append(f"{path} cannot be used ({error})")
+    raise ChatError(f"nothing to resume: {problems[0]}")
+
+
+def save_model(model: Model, tokenizer, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    special = None
+    if tokenizer:
+        tokenizer.save(folder)
+        if bpe.END in tokenizer.specials:
+            begin, end = tokenizer.special(bpe.BEGIN), tokenizer.special(bpe.END)
+            special = {"bos": begin, "pad": begin, "eos": end, "stop": [end, begin]}
+    hf.save(model, folder, special)
+
+
+class Folder:
+    """The folder of a run, held by one process at a time."""
+
+    def __init__(self, path: Path, new: bool):
+        self.path = path
+        if new:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise ChatError(f"--out {path} exists: give another, or --resume to go on with it")
+            path.mkdir(parents=True, exist_ok=True)
+        self.lock = open(path / ".lock", "w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ChatError(f"{path}: another process is training there") from None
+        self.log = path / "log.jsonl"
+
+    def rewind_log(self, step: int) -> None:
+        """Drop the lines of steps that the resumed run will take again."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        kept = []
+        for line in lines:
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError):
+                break                            # a line cut short by a kill
+        bpe.write_file(self.log, "".join(kept))
+
+    def write_log(self, entry: dict) -> None:
+        with open(self.log, "a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def plot(self, floors: dict[str, float]) -> None:
+        """loss.png: both losses against steps, and what no model at all gets as dashed lines."""
+        entries = [json.loads(line) for line in self.log.read_text().splitlines()]
+        if not entries:
+            return
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+        figure, axes = pyplot.subplots(figsize=(8, 5))
+        steps, losses = [e["step"] for e in entries], [e["loss"] for e in entries]
+        axes.plot(steps, losses, color="C0", alpha=0.35, linewidth=1, label="train")
+        val = [(e["step"], e["val_loss"]) for e in entries if "val_loss" in e]
+        if val:
+            axes.plot(*zip(*val), "o-", color="C1", markersize=4, label=f"validation ({val[-1][1]:.3f})")
+        for (name, value), color in zip(floors.items(), ("0.75", "0.55", "0.35")):
+            axes.axhline(value, linestyle="--", color=color, linewidth=1)
+            axes.text(1, value, f"{name} {value:.2f}", color=color, fontsize=8, va="bottom", ha="right",
+                      transform=axes.get_yaxis_transform())
+        axes.set(xlabel="step", ylabel="loss (nats per token)", title=self.path.name)
+        axes.legend(loc="lower left")
+        axes.grid(alpha=0.2)
+        figure.tight_layout()
+        figure.savefig(self.path / "loss.new.png", dpi=120)
+        pyplot.close(figure)
+        os.replace(self.path / "loss.new.png", self.path / "loss.png")
+
+
+# ---- The loop ----------------------------------------------------------------------------------
+
+
+def evaluate(model: Model, rows, B: int, tokenizer) -> dict[str, float]:
+    """val_loss: nats a token; val_bpb: bits per byte of raw text (special tokens have no bytes)."""
+    nll = np.concatenate([model.forward(rows[i:i + B, :-1], rows[i:i + B, 1:]).astype(np.float64)
+                          for i in range(0, len(rows), B)])
+    figures = {"val_loss": float(nll.mean())}
+    if tokenizer:
+        figures["val_bpb"] = float(nll.sum() / math.log(2) / tokenizer.byte_lengths[rows[:, 1:]].sum())
+    return figures
+
+
+class Progress:
+    """The line a run prints: step, loss, gradient norm, rate, tokens/s, share of the peak, time left."""
+
+    def __init__(self, s: Pretrain, model: Model, tokens: int, spent: float):
+        c = model.config
+        matrices = sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
+                       if matrix and name != "model.positions.weight"
+                       and not (name == "model.embed_tokens.weight" and not c.tied))
+        # 6 FLOP a weight; queries by keys and probabilities by values, causal: half of T each.
+        self.flop = 6 * matrices + 6 * c.layers * c.heads * c.head_dim * s.context
+        self.peak = model.library.lib.device_peak()
+        self.steps, self.tokens, self.start = s.steps, tokens, time.time() - spent
+        self.rate = 0.0
+
+    def elapsed(self) -> float:
+        return time.time() - self.start
+
+    def step(self, seconds: float) -> None:
+        rate = self.tokens / seconds
+        self.rate = 0.9 * self.rate + 0.1 * rate if self.rate else rate
+
+    def line(self, step: int, loss: float, norm: float, lr: float) -> str:
+        left = (self.steps - step) * self.tokens / self.rate
+        return (f"step {step}/{self.steps}  loss {loss:.4f}  norm {norm:.3f}  lr {lr:.2e}  "
+                f"{self.rate:,.0f} tok/s  {100 * self.rate * self.flop / self.peak:.0f} % of peak  "
+                f"{int(left) // 60}m{int(left) % 60:02d}s left")
+
+
+def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, stop=lambda step: False):
+    """The loop that all stages share. s is complete (see `complete`); state as read_state gives it.
+
+    Returns the figures of the last evaluation. stop(step) is asked before each step: true leaves,
+    with a checkpoint.
+    """
+    passes = s.batch_tokens // (s.batch * s.context)
+    progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
+                "best": math.inf}
+    if state:
+        progress = state[0]
+        for key, value in state[2].items():
+            what, name = key.split(".", 1)
+            model.write(name, value, what)
+        data.loader.seek(progress["epoch"], progress["index"])
+    folder.rewind_log(progress["step"])
+    settings = dataclasses.asdict(s)
+    batches = pretrain_batches(data.loader, s.batch, passes)
+    floors = entropies(data.loader.shards[0], data.vocab)
+    report = Progress(s, model, s.batch_tokens, progress["time"])
+    print("no model at all gets  " + ", ".join(f"{k} {v:.3f}" for k, v in floors.items()) + " nats")
+    quick = data.val_rows(s.context, s.eval_tokens)
+    engine = Engine(model, data.tokenizer) if data.tokenizer else None
+    recent, figures, skipped, saved = progress["recent"], {}, 0, None
+
+    def checkpoint(must=False):
+        nonlocal saved
+        progress.update(epoch=data.loader.epoch, index=data.loader.index, time=report.elapsed())
+        try:
+            save_model(model, data.tokenizer, folder.path)
+            save_state(model, folder.path, progress, settings)
+            saved = progress["step"]
+        except (OSError, safetensors.SafetensorError) as error:
+            message = f"checkpoint of step {progress['step']} not written: {error}"
+            if must:
+                raise ChatError(message + "; the one before is intact") from None
+            print(message + "; the one before is intact, training goes on", file=sys.stderr)
+        folder.plot(floors)
+
+    model.zero_grad()
+    while progress["step"] < s.steps and not stop(progress["step"]):
+        began, step = time.time(), progress["step"]
+        loss, lr = 0.0, learning_rate(s, step)
+        for _ in range(passes):
+            tokens, targets, first, weights = next(batches)
+            loss += float((model.forward(tokens, targets, first, weights) * weights).sum())
+            model.backward()
+        norm = model.grad_norm()
+        reason = why_skip(loss, norm, recent)
+        recent[:] = (recent + [norm] if math.isfinite(norm) else recent)[-100:]
+        skipped = skipped + 1 if reason else 0
+        if reason:
+            print(f"step {step + 1} skipped: {reason} (data: epoch {data.loader.epoch}, "
+                  f"window {data.loader.index})", file=sys.stderr)
+            if skipped == 10:
+                raise ChatError(f"10 steps in a row could not be taken ({reason}); the last checkpoint "
+                                f"is intact: --resume it with a lower --lr")
+        else:
+            progress["updates"] += 1
+            model.update(progress["updates"], lr, s.beta1, s.beta2, 1e-8, s.weight_decay,
+                         min(1.0, s.clip / (norm + 1e-6)))
+        model.zero_grad()
+        report.step(time.time() - began)
+        progress["step"] = step = step + 1
+        last = step == s.steps
+
+        entry = {"step": step, "loss": loss, "lr": lr, "grad_norm": norm,
+                 "tok_per_s": round(report.rate), "time": round(report.elapsed(), 2)}
+        if step % s.eval_every == 0 or last:
+            rows = data.val_rows(s.context, 0) if last else quick
+            figures = evaluate(model, rows, s.batch, data.tokenizer)
+            entry.update(figures)
+            bits = f", {figures['val_bpb']:.4f} bits per byte" if data.tokenizer else ""
+            print(f"step {step}/{s.steps}  validation: {figures['val_loss']:.4f} nats per token{bits}")
+            if figures["val_loss"] < progress["best"]:
+                progress["best"] = figures["val_loss"]
+                save_model(model, data.tokenizer, folder.path / "best")
+        folder.write_log(entry)
+        if step % max(1, s.steps // 100) == 0 or step == 1 or last:
+            print(report.line(step, loss, norm, lr), flush=True)
+        if engine and s.sample_every and step % s.sample_every == 0:
+            print(f"--- {sample_text(engine, s.seed)}\n", flush=True)
+        if step % s.checkpoint_every == 0 and not last:
+            checkpoint()
+    if saved != progress["step"]:
+        checkpoint(must=True)
+    return figures
+
+
+def sample_text(engine: Engine, seed: int, length: int = 80) -> str:
+    """How a document begins, as the model writes it by now."""
+    sequence = Sequence(engine.encode(""), Settings(max_tokens=length, seed=seed))
+    return "".join(text for _, _, _, text in engine.generate([sequence]))
+
+
+# ---- From flags to a run -----------------------------------------------------------------------
+
+
+def complete(s: Pretrain, data: Data, config: Config) -> Pretrain:
+    """The settings with every default that depends on others filled in."""
+    batch = s.batch or max(1, 4096 // s.context)
+    batch_tokens = s.batch_tokens or batch * s.context
+    if batch_tokens % (batch * s.context):
+        raise ChatError(f"--batch-tokens {batch_tokens} is not a multiple of --batch {batch} times "
+                        f"--context {s.context} = {batch * s.context}")
+    steps = s.steps or max(50, 5 * data.loader.tokens // batch_tokens)
+    each = max(1, steps // 20)
+    return dataclasses.replace(
+        s, batch=batch, batch_tokens=batch_tokens, steps=steps, vocab_size=data.vocab,
+        lr=s.lr or 3e-3 * (256 / config.channels) ** 0.5,
+        eval_every=s.eval_every or each,
+        sample_every=each if s.sample_every is None else s.sample_every,
+        checkpoint_every=s.checkpoint_every or max(1, steps // 5))
+
+
+def newest_run() -> Path:
+    states = sorted(Path("runs").glob(f"*/{STATE}"), key=lambda path: path.stat().st_mtime)
+    if not states:
+        raise ChatError("there is no run to resume in runs/: start one with `python train.py`")
+    return states[-1].parent
+
+
+def free_name(stage: str) -> Path:
+    names = (Path("runs") / (stage if n == 1 else f"{stage}-{n}") for n in range(1, 1000))
+    return next(path for path in names if not path.exists())
+
+
+def resumed(s: Pretrain, given: set[str], saved: dict) -> Pretrain:
+    """The settings of the saved run; flags given now may only change what does not change the result,
+    and --steps, which is announced."""
+    for name in sorted(given - FREE_ON_RESUME):
+        if getattr(s, name) != saved[name]:
+            raise ChatError(f"--{name.replace('_', '-')} {getattr(s, name)} differs from the run's "
+                            f"{saved[name]}: leave it out to resume, or start a new run")
+    free = {name: getattr(s, name) for name in given & FREE_ON_RESUME}
+    if free.get("steps", saved["steps"]) != saved["steps"]:
+        print(f"resuming with {free['steps']} steps, not {saved['steps']}: the learning rate follows")
+    return Pretrain(**{**saved, **free})
+
+
+def run(s: Pretrain, given: set[str]) -> None:
+    check(s)
+    path = Path(s.out) if s.out else newest_run() if s.resume else free_name("base")
+    if s.resume and not path.is_dir():
+        raise ChatError(f"--resume: there is no run in {path}")
+    folder, state = Folder(path, new=not s.resume), None
+    if s.resume:
+        state = read_state(path)
+        s = resumed(s, given, state[1])
+    device, dtype = choose_library(s.device, s.dtype)
+    s = dataclasses.replace(s, out=str(path), device=device, dtype=dtype)
+    data = Data(s)
+    if s.resume and data.vocab != s.vocab_size:
+        raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, the run has {s.vocab_size}")
+    if s.model:
+        model = Model.load(s.model, device, dtype, context=s.context)
+    else:
+        model = Model.create(architecture(s, data.vocab), device, dtype, s.seed)
+    threads = model.library.call("device_threads", s.threads)
+    s = complete(s, data, model.config)
+    c = model.config
+    print(f"{path}: {c.layers} layers, {c.channels} channels, {c.heads} heads, vocabulary {c.vocab}: "
+          f"{model.parameters / 1e6:.2f} M parameters\n"
+          f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
+          f"{s.steps} steps of {s.batch_tokens} tokens "
+          f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
+          f"{model.library.ffi.string(model.library.lib.device_name()).decode()}, {threads} threads")
+    stopped = []
+    def interrupt(*_):
+        if stopped:
+            raise KeyboardInterrupt
+        stopped.append(True)
+        print("\nstopping after this step (again: at once)", file=sys.stderr)
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+    figures = train(s, folder, data, model, state, stop=lambda step: bool(stopped))
+    if stopped:
+        print(f"stopped; go on with: python train.py --resume --out {path}")
+    else:
+        bits = f", {figures['val_bpb']:.4f} bits per byte" if "val_bpb" in figures else ""
+        if figures:
+            print(f"validation: {figures['val_loss']:.4f} nats per token{bits}")
+        print(f"{path}: model, log.jsonl, loss.png; talk to it: python infer.py --model {path}")
+
+
+def parse(argv: list[str]):
+    """(settings, names of the flags given). The first word may be a stage."""
+    stage = argv[0] if argv and not argv[0].startswith("-") else "pretrain"
+    if stage not in STAGES:
+        near = difflib.get_close_matches(stage, STAGES, 1) or list(STAGES)
+        raise ChatError(f"there is no stage {stage!r}; did you mean {near[0]!r}?")
+    fields = dataclasses.fields(STAGES[stage])
+    parser = argparse.ArgumentParser(
+        prog=f"train.py {stage}", description=__doc__, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS)
+    for field in fields:
+        name, kind = "--" + field.name.replace("_", "-"), str(field.type).removesuffix(" | None")
+        text = field.metadata["help"] + ("" if field.default in (None, False) else f" ({field.default})")
+        if kind == "bool":
+            parser.add_argument(name, action="store_true", help=text)
+        else:
+            parser.add_argument(name, type={"int": int, "float": float}.get(kind, str), help=text,
+                                metavar={"int": "N", "float": "X"}.get(kind, "S"))
+    given, unknown = parser.parse_known_args(argv[1:] if argv[:1] == [stage] else argv)
+    if unknown:
+        flags = ["--" + field.name.replace("_", "-") for field in fields]
+        near = difflib.get_close_matches(unknown[0], flags, 1, 0)
+        raise ChatError(f"there is no flag {unknown[0]!r}; the nearest is {near[0]!r} (-h lists them)")
+    return STAGES[stage](**vars(given)), set(vars(given))
+
+
+def main() -> None:
+    try:
+        run(*parse(sys.argv[1:]))
+    except (ChatError, OSError, ValueError) as error:
+        sys.exit(f"train.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
