@@ -52,9 +52,9 @@ class Settings:
     top_p: float = setting(0.95, 1e-6, 1, "then from the fewest that hold X of the probability")
     min_p: float = setting(0.0, 0, 1, "then from those at least X times as likely as the likeliest")
     repetition_penalty: float = setting(1.0, 0.01, 100, "hold down what the text has; 1 is off")
-    seed: int = setting(lambda: secrets.randbits(32), 0, 2**64 - 1, "a seed draws the same text "
-                        "again; where none is given, the line after the text tells which it was")
-    stop: tuple[str, ...] = ()
+    seed: int = setting(lambda: secrets.randbits(32), 0, 2**64 - 1, "the same seed, the same text; "
+                        "the line after the text tells which seed it was")
+    stop: tuple = ()
 
     def __post_init__(self):
         for f in fields(self):
@@ -67,19 +67,17 @@ class Settings:
 
 class Stream:
     """Bytes in, text out as soon as it is certain: whole characters only, and nothing of a stop
-    string or of what may still become one. `stopped`: there was a stop string."""
+    string or of what may still become one."""
 
     def __init__(self, stop=()):
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.stop, self.held, self.stopped = stop, "", False
 
     def push(self, data, final=False):
-        """Return the text that the bytes `data` make certain; `final`: nothing comes after them.
-
-        Of several stop strings the one that is complete first counts, wherever the cuts between
-        one `data` and the next are.
-        """
+        """Return the text that `data` makes certain, however bytes are cut into data; `final`: no
+        data follows. `stopped` tells whether a stop string ended it."""
         self.held += self.decode(data, final)
+        # Where each ends, and minus its length: the first to end counts, of those the longest.
         found = [(self.held.index(s) + len(s), -len(s)) for s in self.stop if s in self.held]
         begun = [k for s in self.stop for k in range(1, len(s)) if self.held.endswith(s[:k])]
         self.stopped = bool(found)
@@ -91,17 +89,15 @@ class Stream:
 class Sequence:
     """A prompt and what grows from it.
 
-    tokens   all of them; the first `prompt` were given
     text     what follows the prompt, as far as it is certain
-    finish   "" while it grows; "stop": the model or a stop string ended it; "length": max_tokens
-             or the context did. A caller may set it to end the sequence
-    seed     of its draws: from settings.seed and index, whatever else grows beside it
+    finish   "" while it grows; then "stop" (the model or a stop string ended it) or "length"
+             (max_tokens or the context did). A caller may set it to end the sequence
     """
 
-    def __init__(self, tokens, settings, index=0):
-        self.tokens, self.prompt, self.text, self.finish = list(tokens), len(tokens), "", ""
+    def __init__(self, prompt, settings, index=0):
+        self.tokens, self.prompt, self.text, self.finish = list(prompt), len(prompt), "", ""
         self.settings, self.index, self.stream = settings, index, Stream(settings.stop)
-        mixed = np.random.SeedSequence((settings.seed, index))
+        mixed = np.random.SeedSequence((settings.seed, index))  # the same in any company
         self.seed = int(mixed.generate_state(1, np.uint64)[0])
 
 
@@ -110,9 +106,8 @@ class Sequence:
 class Engine:
     """A model with its tokenizer.
 
-    ends     the special tokens that end a text
-    banned   what is never drawn: the other special tokens, and ids that only pad the vocabulary
-    tokens, seconds   of the last `generate`, each by "prefill" and "decode"
+    ends, banned      the special tokens that end a text; the ids that are never drawn
+    tokens, seconds   of the last `generate`, by "prefill" and "decode"
     """
 
     def __init__(self, model, tokenizer):
@@ -120,8 +115,7 @@ class Engine:
         if model.config.scalar:
             raise ValueError("this model judges texts (it has a scalar head) and cannot write any")
         if known > V:
-            raise ValueError(f"the tokenizer has {known} tokens but the model {V}: they do not "
-                             f"belong together")
+            raise ValueError(f"a tokenizer of {known} tokens does not belong to a model of {V}")
         self.model, self.tokenizer = model, tokenizer
         eos = tokenizer.config.get("eos_token")
         names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
@@ -132,8 +126,6 @@ class Engine:
     @classmethod
     def load(cls, folder, device="auto", dtype="auto"):
         """Read a Hugging Face folder."""
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f"there is no folder {folder} to read a model from")
         tokenizer = Tokenizer.load(folder)
         return cls(Model.load(folder, *choose_library(device, dtype)), tokenizer)
 
@@ -193,17 +185,12 @@ class Engine:
             logits, how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty,
             seed=s.seed, position=len(s.tokens), history=list(seen), banned=self.banned)
         s.tokens.append(token)
-        data = b""
-        if token in self.ends:
-            s.finish = "stop"
-        else:
-            data = self.tokenizer.decode_bytes([token])
-            if len(s.tokens) == s.prompt + how.max_tokens or len(s.tokens) > context:
-                s.finish = "length"
+        full = len(s.tokens) == s.prompt + how.max_tokens or len(s.tokens) > context
+        s.finish = "stop" if token in self.ends else "length" if full else s.finish
+        data = b"" if token in self.ends else self.tokenizer.decode_bytes([token])
         text = s.stream.push(data, final=bool(s.finish))
+        s.finish = "stop" if s.stream.stopped else s.finish
         s.text += text
-        if s.stream.stopped:
-            s.finish = "stop"
         return s, token, probabilities, text
 
     @contextmanager
@@ -231,7 +218,7 @@ def newest_run():
     models = [*RUNS.glob("*/model.safetensors")]
     if not models:
         raise FileNotFoundError(f"there is no model in {RUNS}/: train one first: python train.py")
-    return max(models, key=lambda path: path.stat().st_mtime).parent
+    return max(models, key=os.path.getmtime).parent
 
 
 # ---- complete ------------------------------------------------------------------------------------
@@ -252,8 +239,8 @@ def interact(engine, args):
     with suppress(ImportError):
         import readline  # noqa: F401  (arrow keys and history in input)
     model = engine.model
-    note(f"{args.model}: {model.parameters / 1e6:.1f} million parameters, context "
-         f"{model.config.context} tokens, {model.device} {model.dtype}\n"
+    note(f"{args.model}: {model.parameters / 1e6:.1f} million parameters, {model.device} "
+         f"{model.dtype}, context {model.config.context} tokens\n"
          f"Type how a text begins. Ctrl-C stops the model, Ctrl-D leaves.")
     while True:
         try:
@@ -292,8 +279,8 @@ def show(engine, prompt, args):
 
 
 def summary(engine, sequences):
-    facts = [f"{what} {engine.tokens[what]} tokens, {engine.tokens[what] / seconds:.0f} tokens/s"
-             for what, seconds in engine.seconds.items() if engine.tokens[what]]
+    facts = [f"{what} {count} tokens, {count / engine.seconds[what]:.0f} tokens/s"
+             for what, count in engine.tokens.items() if count]
     ends = Counter(s.finish or "interrupted" for s in sequences)
     facts.append(", ".join(f"{count} x {end}" if count > 1 else end for end, count in ends.items()))
     context = engine.model.config.context
@@ -310,28 +297,20 @@ def describe(engine, token, probabilities):
     likely = [i for i in np.argsort(-probabilities, kind="stable")[:room] if probabilities[i] > 0]
     if token not in likely:
         likely[-1] = token
-    line = paint(fit(spell(engine, token), 12), "1")
+    line = paint(spell(engine, token, 12), "1")
     for i in likely:
-        share = float(probabilities[i])
-        cell = f"{fit(spell(engine, i), 8)} {bar(share, 5)}{share:4.0%}"
+        full, part = divmod(round(float(probabilities[i]) * 5 * 8), 8)  # a bar of five, in eighths
+        bar = "█" * full + "▏▎▍▌▋▊▉"[part - 1:part]
+        cell = f"{spell(engine, i, 8)} {bar:5}{probabilities[i]:4.0%}"
         line += "  " + (paint(cell, "32") if i == token else cell)
     more = np.count_nonzero(probabilities) - len(likely)
     return line + (paint(f"  +{more}", "2") if more else "") + "\n"
 
 
-def spell(engine, token):
-    """Return a token's text with everything visible: blanks as dots, the rest as escapes."""
+def spell(engine, token, width):
+    """Return a token in `width` columns of a terminal; blanks are dots, controls are escapes."""
     text = engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
-
-
-def bar(share, width):
-    full, part = divmod(round(share * width * 8), 8)
-    return ("█" * full + "▏▎▍▌▋▊▉"[part - 1:part]).ljust(width)
-
-
-def fit(text, width):
-    """Return `text` cut or filled to `width` columns of a terminal."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
     while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
                        for c in text)) > width:
         text = text[:-2] + "…"
@@ -344,7 +323,7 @@ def paint(text, code, file=sys.stdout):
 
 
 def note(text):
-    print(paint(str(text), "2", sys.stderr), file=sys.stderr, flush=True)
+    print(paint(text, "2", sys.stderr), file=sys.stderr, flush=True)
 
 
 # ---- The command line ----------------------------------------------------------------------------
@@ -354,8 +333,9 @@ STAGES = {"complete": complete}
 
 def parse(argv):
     parser = argparse.ArgumentParser(
-        prog="infer.py", usage="python infer.py [complete] [--FLAG VALUE ...]", allow_abbrev=False,
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="infer.py", usage="python infer.py [complete] [--prompt P] [--FLAG VALUE ...]",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False)
     add = parser.add_argument
     add("stage", nargs="?", default="complete", help="complete: go on with a text (the default)")
     add("--model", metavar="F", help="the model's folder (default: the newest in runs/)")
@@ -368,19 +348,16 @@ def parse(argv):
                 help=f"{f.metadata['help']} (default: {default})")
     add("--stop", action="append", metavar="TEXT", help="end before this text; may be repeated")
     add("--probs", action="store_true", help="a line a token: it, and what it was drawn from")
-    add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda if it is built")
-    add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 if it is built")
+    add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda where built")
+    add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 where built")
     args, unknown = parser.parse_known_args(argv)
 
-    def nearest(word, words):
-        return difflib.get_close_matches(word.partition("=")[0], words, n=1, cutoff=0)[0]
-
-    if unknown:
-        flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
-        parser.error(f"{unknown[0]} is no flag; the nearest is {nearest(unknown[0], flags)}")
-    if args.stage not in STAGES:
-        parser.error(f"{args.stage!r} is no stage; the nearest is {nearest(args.stage, STAGES)} "
-                     f"(a text to go on with comes after --prompt)")
+    flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
+    for what, words, known in ("flag", unknown, flags), ("stage", [args.stage], list(STAGES)):
+        for word in words:
+            if word not in known:
+                near, = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0)
+                parser.error(f"{word} is no {what}; the nearest is {near}")
     args.settings = {f.name: value for f in fields(Settings)
                      if (value := getattr(args, f.name)) is not None}
     return args

@@ -323,7 +323,9 @@ static void attend_row(real *out, const real *query, const real *keys, const rea
 void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
                       const int *slots, const int *positions,
                       int N, int length, int H, int K, int D) {
-    #pragma omp parallel for collapse(2) schedule(dynamic)
+    size_t work = 0;                             /* of one head: keys times channels */
+    for (int n = 0; n < N; n++) work += (size_t)(positions[n] + 1) * D;
+    #pragma omp parallel for collapse(2) schedule(dynamic) if (work * H > 2 * SMALL)
     for (int h = 0; h < H; h++)
         for (int n = 0; n < N; n++) {
             size_t at = (size_t)slots[n] * length * K * D + h / (H / K) * D;

@@ -5,22 +5,21 @@
 
 Reads and writes GPT-2, Llama, Qwen2 and Qwen3 with a language model's head (GPT2LMHeadModel,
 LlamaForCausalLM, ...) or a scalar one (...ForSequenceClassification), as transformers 4 and 5 do.
-Whatever such a folder asks for that Config cannot express is an error that names it. Nothing in a
-folder is ever executed; whatever is wrong with one is a ChatError.
+What such a folder asks for and Config cannot express is an error that names it. Nothing in a folder
+is ever executed; whatever is wrong with one is a ChatError.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import operator
 import os
 import re
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Callable, Iterable, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -29,15 +28,13 @@ from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, 
                        SWIGLU, ChatError, Config, Library, Model)
 
 BLOCK = ("norm", "position", "activation", "bias", "qk_norm")
-FAMILIES = {         # what Config says of the block: how its classes in transformers begin
+FAMILIES = {             # what Config says of the block: how its classes in transformers begin
     (LAYERNORM, LEARNED, GELU, BIAS_ALL, 0): "GPT2",
     (RMSNORM, ROPE, SWIGLU, BIAS_NONE, 0): "Llama",
     (RMSNORM, ROPE, SWIGLU, BIAS_ALL, 0): "Llama",       # with attention_bias and mlp_bias
     (RMSNORM, ROPE, SWIGLU, BIAS_QKV, 0): "Qwen2",
     (RMSNORM, ROPE, SWIGLU, BIAS_NONE, 1): "Qwen3",
 }
-HEADS = {"GPT2": "LMHeadModel"}                          # the others': ForCausalLM
-SCALAR = "ForSequenceClassification"
 
 # The fields of Config that are one number in config.json, and what they are called there.
 KEYS = {"vocab": "vocab_size", "context": "max_position_embeddings",
@@ -47,20 +44,25 @@ KEYS = {"vocab": "vocab_size", "context": "max_position_embeddings",
 GPT2_KEYS = {"vocab": "vocab_size", "context": "n_positions", "layers": "n_layer",
              "channels": "n_embd", "heads": "n_head", "hidden": "n_inner",
              "norm_eps": "layer_norm_epsilon"}
+KINDS = {int: "a whole number from 1 to 2147483647", float: "a number from 0 to 1e30",
+         bool: "true or false"}
 
 # Keys that change what a model computes, and the values under which it is what Config describes
 # (absent and null always are). Dropout is not among them: it is a matter of training.
 PLAIN = {
     "hidden_act": ["silu", "swish"], "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
     "scale_attn_weights": [True], "scale_attn_by_inverse_layer_idx": [False],
-    "add_cross_attention": [False], "is_encoder_decoder": [False], "pruned_heads": [{}],
-    "use_sliding_window": [False], "use_mrope": [False], "partial_rotary_factor": [1.0],
-    "use_bidirectional_attention": [False], "is_causal": [True], "query_pre_attn_scalar": [],
-    "attn_logit_softcapping": [], "final_logit_softcapping": [], "quantization_config": [],
+    "add_cross_attention": [False], "is_encoder_decoder": [False], "is_causal": [True],
+    "pruned_heads": [{}], "use_sliding_window": [False], "attention_chunk_size": [],
+    "use_mrope": [False], "partial_rotary_factor": [1.0], "original_max_position_embeddings": [],
+    "attn_logit_softcapping": [], "final_logit_softcapping": [], "query_pre_attn_scalar": [],
+    "quantization_config": [],
 }
 PLAIN_IN = {"GPT2": {"sliding_window": []}, "Llama": {"sliding_window": []},
             "Qwen2": {}, "Qwen3": {"attention_bias": [False]}}
 PLAIN_ROPE = {"rope_type": ["default", "llama3"], "partial_rotary_factor": [1.0]}
+LLAMA3 = {"rope_factor": "factor", "rope_low": "low_freq_factor", "rope_high": "high_freq_factor",
+          "rope_context": "original_max_position_embeddings"}
 
 # Our tensors have the names of Llama's and Qwen's files. In GPT-2's they are called so, and its
 # linear layers, all named c_*, hold their weights as (in, out).
@@ -72,7 +74,7 @@ GPT2_NAMES = {
     "self_attn.v_proj": "attn.c_attn", "self_attn.o_proj": "attn.c_proj",
     "mlp.up_proj": "mlp.c_fc", "mlp.down_proj": "mlp.c_proj",
 }
-HEAD = "lm_head.weight"
+HEAD, SCORE, POSITIONS = "lm_head.weight", "score.weight", "model.positions.weight"
 # What older files keep beside the weights: the causal mask, RoPE's frequencies.
 BUFFER = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
 
@@ -86,10 +88,10 @@ def load(folder, device: str = "cpu", dtype: str = "f32", **changes) -> Model:
     scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
     context=N shortens learned positions; with RoPE it may be any length.
     """
-    folder, path = Path(folder), Path(folder, "config.json")
-    Library.load(device, dtype)
-    raw = read_json(path)
-    with naming(path):
+    folder = Path(folder)
+    Library.load(device, dtype)                  # what is wrong with it is not the folder's fault
+    raw = read_json(folder / "config.json")
+    with naming(folder / "config.json"):
         family, stored = read_config(raw)
         config = replace(stored, **changes)
         if config.position == LEARNED and config.context > stored.context:
@@ -109,50 +111,28 @@ def save(model: Model, folder, special: dict | None = None) -> None:
     special   token ids {"bos", "eos", "pad"}, each may be None, and "stop": the list of all that
               end a reply (default: eos)
 
-    Everything is on the disk under other names before anything is renamed, and the weights come
-    last: a process killed at any moment leaves the old model or the new one, because an unchanged
-    config.json fits both, and one of another shape refuses the old weights.
+    The weights come last: a process killed at any moment leaves the old model or the new one,
+    because an unchanged config.json fits both, and one of another shape refuses the old weights.
     """
-    folder, family = Path(folder), family_of(model.config)
+    family = family_of(model.config)
     ids, stop = special_ids(special or {}, model.config.vocab)
-    about = {**write_config(model.config, family), **ids}
-    about["torch_dtype"] = about["dtype"] = DTYPES[model.dtype][1]     # transformers 4; 5
-    files = {"generation_config.json": to_json({**ids, "eos_token_id": stop}),
-             "config.json": to_json(about), "model.safetensors": serialized(model, family)}
-    temporary = {name: folder / f".{name}.new" for name in files}
-    with naming(folder):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, chunks in files.items():
-                with open(temporary[name], "wb") as file:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for name in files:
-                os.replace(temporary[name], folder / name)
-            handle = os.open(folder, os.O_RDONLY)
-            os.fsync(handle)                     # the renames, too, outlive a power cut
-            os.close(handle)
-        finally:
-            for path in temporary.values():
-                with suppress(OSError):
-                    path.unlink()
-
-
-@contextmanager
-def naming(path: Path):
-    """Make of any error about a file one sentence that begins with its name."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise ChatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    dtype, name = DTYPES[model.dtype]
+    about = {**write_config(model.config, family), **ids, "torch_dtype": name, "dtype": name}
+    tensors = places(model, family, model.config.context)
+    write_files(Path(folder), {
+        "generation_config.json": to_json({**ids, "eos_token_id": stop}),
+        "config.json": to_json(about),
+        "model.safetensors": serialized(dtype, {name: tensors[name].shape for name in tensors},
+                                        lambda name: gather(model, tensors[name]))})
 
 
 # ---- config.json ---------------------------------------------------------------------------------
 
 def architecture(family: str, scalar: int) -> str:
     """The name of the class in transformers."""
-    return family + (SCALAR if scalar else HEADS.get(family, "ForCausalLM"))
+    if scalar:
+        return family + "ForSequenceClassification"
+    return family + ("LMHeadModel" if family == "GPT2" else "ForCausalLM")
 
 
 ARCHITECTURES = {architecture(family, scalar): (family, scalar)
@@ -170,44 +150,47 @@ def read_config(raw: dict) -> tuple[str, Config]:
     gpt2 = family == "GPT2"
     keys = GPT2_KEYS if gpt2 else KEYS
     check_plain(raw, {**PLAIN, **PLAIN_IN[family]})
+    kinds = raw.get("layer_types")
+    for kind in kinds if type(kinds) is list else [kinds]:
+        check_plain({"layer_types": kind}, {"layer_types": ["full_attention"]})
 
-    channels, heads = number(raw, keys["channels"]), number(raw, keys["heads"])
+    channels, heads = take(raw, keys["channels"], int), take(raw, keys["heads"], int)
     fields = {"kv_heads": heads, "head_dim": channels // heads,
               "hidden": 4 * channels if gpt2 else None, "norm_eps": 1e-5 if gpt2 else 1e-6}
     for field, key in keys.items():
-        fields[field] = number(raw, key, fields.get(field), whole=field != "norm_eps")
-    check_plain(raw, {"layer_types": [["full_attention"] * fields["layers"]]})
-
-    fields.update(zip(BLOCK, next(block for block in FAMILIES if FAMILIES[block] == family)))
-    if family == "Llama" and flag(raw, "attention_bias"):
-        fields["bias"] = BIAS_ALL
-    if family == "Llama" and flag(raw, "mlp_bias") != flag(raw, "attention_bias"):
-        raise ValueError("attention_bias and mlp_bias must be the same: here linear layers have "
-                         "biases all or none")
+        fields[field] = take(raw, key, float if field == "norm_eps" else int, fields.get(field))
+    fields |= zip(BLOCK, next(block for block in FAMILIES if FAMILIES[block] == family))
+    if family == "Llama":
+        attention, mlp = (take(raw, key, bool, False) for key in ("attention_bias", "mlp_bias"))
+        if attention != mlp:
+            raise ValueError(f"attention_bias is {attention} and mlp_bias is {mlp}; supported is "
+                             f"only both or neither")
+        fields["bias"] = BIAS_ALL if mlp else BIAS_NONE
     if not gpt2:
-        fields.update(read_rope(raw))
-    return family, Config(**fields, tied=int(flag(raw, "tie_word_embeddings", gpt2)), scalar=scalar)
+        fields |= read_rope(raw)
+    tied = take(raw, "tie_word_embeddings", bool, gpt2)
+    return family, Config(**fields, tied=int(tied), scalar=scalar)
 
 
 def read_rope(raw: dict) -> dict:
     """RoPE's fields of Config. transformers 4 keeps them in rope_theta and rope_scaling, 5 in
     rope_parameters; what is in several places must agree."""
-    rope: dict = {}
-    theta = {"rope_theta": raw.get("rope_theta")}
+    theta, rope = {"rope_theta": raw.get("rope_theta")}, {}
     for place in (theta, raw.get("rope_parameters") or {}, raw.get("rope_scaling") or {}):
         if type(place) is not dict:
             raise ValueError(f"rope_parameters or rope_scaling is {short(place)}, not an object")
         for key, value in place.items():
             key = "rope_type" if key == "type" else key
             if value is not None and rope.setdefault(key, value) != value:
-                raise ValueError(f"{key} is {short(rope[key])} in one place, {short(value)} in another")
+                raise ValueError(f"{key} is {short(value)} in one place and {short(rope[key])} in "
+                                 f"another")
     check_plain(rope, PLAIN_ROPE)
-    fields = {"rope_theta": number(rope, "rope_theta", 10000.0, whole=False)}
-    if rope.get("rope_type", "default") == "llama3":
-        fields["rope_factor"] = number(rope, "factor", whole=False)
-        fields["rope_low"] = number(rope, "low_freq_factor", whole=False)
-        fields["rope_high"] = number(rope, "high_freq_factor", whole=False)
-        fields["rope_context"] = number(rope, "original_max_position_embeddings")
+    for key in rope.keys() - {*theta, *PLAIN_ROPE, *LLAMA3.values()}:
+        raise ValueError(f"RoPE's parameter {short(key)} is not supported")
+    fields = {"rope_theta": take(rope, "rope_theta", float, 10000.0)}
+    if rope.get("rope_type") == "llama3":
+        for field, key in LLAMA3.items():
+            fields[field] = take(rope, key, int if field == "rope_context" else float)
     return fields
 
 
@@ -218,34 +201,30 @@ def check_plain(raw: dict, plain: dict[str, list]) -> None:
                              f"{' or '.join(map(short, accepted)) or 'null'}")
 
 
-def number(raw: dict, key: str, default=None, whole: bool = True):
-    """The number at a key: whole and of 31 bits, or a float; the default for absent and null."""
+def take(raw: dict, key: str, kind: type, default=None):
+    """What is at a key, a number or a bool as KINDS says; the default for absent and null."""
     value = default if raw.get(key) is None else raw[key]
     if value is None:
         raise ValueError(f"{key} is missing")
-    low, high, types = (1, 2**31 - 1, (int,)) if whole else (0, 1e30, (int, float))
-    if type(value) not in types or not low <= value <= high:
-        raise ValueError(f"{key} is {short(value)}, but must be a {'whole ' * whole}number from "
-                         f"{low} to {high}")
-    return value if whole else float(value)
-
-
-def flag(raw: dict, key: str, default: bool = False) -> bool:
-    value = default if raw.get(key) is None else raw[key]
-    if type(value) is not bool:
-        raise ValueError(f"{key} is {short(value)}, but must be true or false")
-    return value
+    fits = {int: type(value) is int and 0 < value < 2**31,
+            float: type(value) in (int, float) and 0 <= value <= 1e30,
+            bool: type(value) is bool}
+    if not fits[kind]:
+        raise ValueError(f"{key} is {short(value)}, but must be {KINDS[kind]}")
+    return kind(value)
 
 
 def family_of(config: Config) -> str:
     """The family whose files can hold such a model; ChatError if there is none."""
     family = FAMILIES.get(tuple(getattr(config, field) for field in BLOCK))
     if family is None:
-        raise ChatError(f"no model of transformers is a {config}: it cannot be saved")
-    if family == "GPT2" and (config.heads * config.head_dim, config.kv_heads) != (config.channels,
-                                                                                  config.heads):
-        raise ChatError(f"GPT-2 has heads * head_dim = channels and kv_heads = heads; a {config} "
-                        f"cannot be saved")
+        raise ChatError(f"transformers has no model with "
+                        f"{', '.join(f'{field}={getattr(config, field)}' for field in BLOCK)}: "
+                        f"this one cannot be saved")
+    heads, kv_heads, width = config.heads, config.kv_heads, config.heads * config.head_dim
+    if family == "GPT2" and (kv_heads != heads or width != config.channels):
+        raise ChatError(f"GPT-2 has kv_heads = heads and heads * head_dim = channels, not {kv_heads} "
+                        f"= {heads} and {width} = {config.channels}: this one cannot be saved")
     return family
 
 
@@ -257,7 +236,7 @@ def write_config(config: Config, family: str) -> dict:
            **{key: getattr(config, field) for field, key in keys.items()},
            "tie_word_embeddings": bool(config.tied)}
     if gpt2:
-        raw |= {"activation_function": "gelu_new"}
+        raw["activation_function"] = "gelu_new"
         raw |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
     else:
         raw |= {"hidden_act": "silu", **write_rope(config)}
@@ -269,71 +248,28 @@ def write_config(config: Config, family: str) -> dict:
 
 
 def write_rope(config: Config) -> dict:
-    """In transformers 4's keys and in 5's: some version of each takes theta for 10000 without."""
+    """For transformers 4 and 5: some version of each takes theta for 10000 without its own key."""
     theta = {"rope_theta": config.rope_theta}
     if config.rope_factor == 1:
         return {**theta, "rope_parameters": {"rope_type": "default", **theta}}
-    scaling = {"rope_type": "llama3", "factor": config.rope_factor,
-               "low_freq_factor": config.rope_low, "high_freq_factor": config.rope_high,
-               "original_max_position_embeddings": config.rope_context}
+    scaling = {"rope_type": "llama3",
+               **{key: getattr(config, field) for field, key in LLAMA3.items()}}
     return {**theta, "rope_scaling": scaling, "rope_parameters": {**scaling, **theta}}
 
 
 def special_ids(special: dict, vocab: int) -> tuple[dict, list[int] | None]:
     """({"bos_token_id": id or None, ...}, the ids that end a reply)."""
     if not special.keys() <= {"bos", "eos", "pad", "stop"}:
-        raise ChatError(f"special tokens are bos, eos, pad and stop, not {', '.join(special)}")
-    ids = {key: special.get(key) for key in ("bos", "eos", "pad")}
-    stop = special.get("stop") or [ids["eos"]]
-    for i in [i for i in (*ids.values(), *stop) if i is not None]:
-        if not 0 <= operator.index(i) < vocab:
-            raise ChatError(f"the special token {i} is outside the vocabulary of {vocab}")
-    ids = {f"{key}_token_id": None if i is None else int(i) for key, i in ids.items()}
-    return ids, [int(i) for i in stop if i is not None] or None
+        raise ChatError(f"the special tokens are bos, eos, pad and stop, not {', '.join(special)}")
+    ids = {f"{key}_token_id": special.get(key) for key in ("bos", "eos", "pad")}
+    stop = special.get("stop") or [special.get("eos")]
+    for i in [*ids.values(), *stop]:
+        if i is not None and not (type(i) is int and 0 <= i < vocab):
+            raise ChatError(f"the special token {i!r} is no id of the vocabulary of {vocab}")
+    return ids, None if stop == [None] else stop
 
 
-def to_json(value: dict) -> list[bytes]:
-    return [(json.dumps(value, indent=2) + "\n").encode()]
-
-
-def read_json(path: Path) -> dict:
-    with naming(path):
-        value = json.loads(path.read_bytes(), object_pairs_hook=unique)
-        if type(value) is not dict:
-            raise ValueError(f"holds {short(value)}, but must hold an object")
-        return value
-
-
-def unique(pairs: list) -> dict:
-    """A JSON object, whose keys must differ: of two equal ones, programs take different ones."""
-    found: dict = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {short(key)} occurs twice")
-        found[key] = value
-    return found
-
-
-# ---- model.safetensors ---------------------------------------------------------------------------
-
-class Stored(NamedTuple):
-    """A tensor in an open file, whose header the safetensors library has checked."""
-
-    file: BinaryIO
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int                  # of its first byte in the file
-
-    def read(self) -> np.ndarray:
-        """The tensor as float32."""
-        values = np.empty(self.shape, NUMPY[self.dtype])
-        self.file.seek(self.offset)
-        if self.file.readinto(values) != values.nbytes:
-            raise ValueError("the file became shorter while it was read")
-        if self.dtype == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32, copy=False)
-
+# ---- Tensors, here and in the file ---------------------------------------------------------------
 
 class Place(NamedTuple):
     """A tensor as a file should have it: the rows of some of ours, one behind the other."""
@@ -346,8 +282,8 @@ class Place(NamedTuple):
 def places(model: Model, family: str, context: int) -> dict[str, Place]:
     """{name in the file: Place}, in the model's order; context is the file's, not the model's."""
     shapes = {name: shape for name, shape, _ in model.tensors}
-    if "model.positions.weight" in shapes:
-        shapes["model.positions.weight"] = (context, model.config.channels)
+    if POSITIONS in shapes:
+        shapes[POSITIONS] = (context, model.config.channels)
     names: dict[str, list[str]] = {}
     for name in shapes:
         there = name
@@ -367,13 +303,15 @@ def fill(model: Model, family: str, stored: Config, tensors: dict[str, Stored]) 
     config, wanted = model.config, places(model, family, stored.context)
     found = with_prefix(tensors, "transformer." if family == "GPT2" else "model.")
     if config.scalar != stored.scalar:           # the head is another one
-        wanted.pop("score.weight", None)
-        found = {name: found[name] for name in found if name not in ("score.weight", HEAD)}
-    embedding = found.get(next(iter(wanted)))
-    if config.tied and not config.scalar and HEAD in found and embedding:    # some hold it twice
-        if not np.array_equal(found.pop(HEAD).read(), embedding.read()):
-            raise ValueError(f"tie_word_embeddings is true, but {HEAD} is not the embedding")
+        wanted.pop(SCORE, None)
+        found = {name: found[name] for name in found if name not in (SCORE, HEAD)}
+    embedding = next(iter(wanted))
+    if config.tied and not config.scalar and HEAD in found:
+        wanted[HEAD] = wanted[embedding]         # some files hold a tied head all the same
     check_tensors(found, wanted)
+    if wanted.get(HEAD) is wanted[embedding]:
+        if not np.array_equal(found[HEAD].read(), found[embedding].read()):
+            raise ValueError(f"tie_word_embeddings is true, but {HEAD} is not {embedding}")
     for there, place in wanted.items():
         values = found[there].read()
         values = values.T if place.transposed else values
@@ -408,18 +346,100 @@ def check_tensors(found: dict[str, Stored], wanted: dict[str, Place]) -> None:
             raise ValueError(f"{name} is {found[name].dtype}, but must be {' or '.join(NUMPY)}")
 
 
+def gather(model: Model, place: Place) -> np.ndarray:
+    """The inverse of `fill`, for one tensor of the file."""
+    values = np.concatenate([model.read(name) for name in place.names])
+    return values.T if place.transposed else values
+
+
+# ---- Files ---------------------------------------------------------------------------------------
+
+@contextmanager
+def naming(path: Path):
+    """Make of any error about a file one sentence that begins with its name."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ChatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def write_files(folder: Path, files: dict[str, Iterable]) -> None:
+    """Write {name: chunks of bytes}. All are on the disk under other names before any is renamed,
+    in the order given: a name always stands for an old file or for a whole new one."""
+    temporary = {name: folder / f".{name}.new" for name in files}
+    with naming(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, chunks in files.items():
+                with open(temporary[name], "wb") as file:
+                    file.writelines(chunks)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for name in files:
+                os.replace(temporary[name], folder / name)
+            handle = os.open(folder, os.O_RDONLY)
+            os.fsync(handle)                     # so that the renames, too, outlive a power cut
+            os.close(handle)
+        finally:
+            for path in temporary.values():
+                with suppress(OSError):
+                    path.unlink()
+
+
+def to_json(value: dict) -> list[bytes]:
+    return [(json.dumps(value, indent=2) + "\n").encode()]
+
+
+def read_json(path: Path) -> dict:
+    with naming(path):
+        value = json.loads(path.read_bytes(), object_pairs_hook=unique)
+        if type(value) is not dict:
+            raise ValueError(f"holds {short(value)}, but must hold an object")
+        return value
+
+
+def unique(pairs: list) -> dict:
+    """A JSON object, whose keys must differ: of two equal ones, programs take different ones."""
+    found: dict = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {short(key)} occurs twice")
+        found[key] = value
+    return found
+
+
+class Stored(NamedTuple):
+    """A tensor in an open file, whose header the safetensors library has checked."""
+
+    file: BinaryIO
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int                  # of its first byte in the file
+
+    def read(self) -> np.ndarray:
+        """The tensor as float32; its dtype must be one of NUMPY."""
+        values = np.empty(self.shape, NUMPY[self.dtype])
+        self.file.seek(self.offset)
+        if self.file.readinto(values) != values.nbytes:
+            raise ValueError(f"{self.file.name} became shorter while it was read")
+        if self.dtype == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32, copy=False)
+
+
 def find_tensors(folder: Path, files: ExitStack) -> dict[str, Stored]:
     """{name: tensor} of model.safetensors, or of the shards that its index names."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if index.exists() and not single.exists():
+    if single.exists():
+        return read_header(single, files)
+    if index.exists():
         shards = read_json(index).get("weight_map")
         with naming(index):
             return read_shards(folder, shards, files)
     for pickle in sorted([*folder.glob("*.bin"), *folder.glob("*.pt*")]):
-        if not single.exists():
-            raise ChatError(f"{pickle}: is a pickle, which can run any code when it is read; where "
-                            f"you trust it, load it with transformers and save_pretrained() it")
-    return read_header(single, files)
+        raise ChatError(f"{pickle}: is a pickle, which can run any code when it is read; where you "
+                        f"trust it, load it with transformers and save_pretrained() it")
+    raise ChatError(f"{single}: there is no such file")
 
 
 def read_shards(folder: Path, shards: dict, files: ExitStack) -> dict[str, Stored]:
@@ -442,9 +462,9 @@ def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
     """{name: tensor} of one file, left open in `files`."""
     with naming(path):
         if not path.is_file():
-            raise ValueError("there is no such file")
+            raise ValueError("is not a file")
         with safe_open(path, "np"):
-            pass       # the library checks the header and that its offsets just cover the file
+            pass       # the library checks the header, and that its offsets cover the file exactly
         file = files.enter_context(open(path, "rb"))
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size), object_pairs_hook=unique)
@@ -453,25 +473,22 @@ def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
                              8 + size + about["data_offsets"][0]) for name, about in header.items()}
 
 
-def serialized(model: Model, family: str):
-    """Yield the bytes of model.safetensors, one tensor at a time: no second model in memory."""
-    dtype = DTYPES[model.dtype][0]
+def serialized(dtype: str, shapes: dict[str, tuple[int, ...]], read: Callable) -> Iterable:
+    """Yield the bytes of a safetensors file, dtype F32 or BF16, one tensor at a time: read(name)
+    gives it as float32, so that there is never a second copy of all of them in memory."""
     header, end = {"__metadata__": {"format": "pt"}}, 0
-    tensors = places(model, family, model.config.context)
-    for there, place in tensors.items():
-        begin, end = end, end + math.prod(place.shape) * np.dtype(NUMPY[dtype]).itemsize
-        header[there] = {"dtype": dtype, "shape": place.shape, "data_offsets": [begin, end]}
+    for name, shape in shapes.items():
+        begin, end = end, end + math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)              # so that the data begins at a multiple of 8
     yield len(text).to_bytes(8, "little") + text
-    for place in tensors.values():
-        values = np.concatenate([model.read(name) for name in place.names])
-        values = np.ascontiguousarray(values.T if place.transposed else values, "<f4")
-        yield values if dtype == "F32" else bfloat16(values)
+    for name in shapes:
+        yield bfloat16(read(name)) if dtype == "BF16" else np.ascontiguousarray(read(name), "<f4")
 
 
 def bfloat16(values: np.ndarray) -> np.ndarray:
     """The upper halves of float32, rounded to the nearest, to even between two; NaN stays NaN."""
-    bits = values.view(np.uint32)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = bits + (0x7FFF + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype("<u2")

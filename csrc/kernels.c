@@ -10,7 +10,7 @@ enum { COLUMNS = 64 };               /* columns of a parameter gradient that one
 
 void embed_forward(real *out, const int *tokens, const int *positions, const real *wte,
                    const real *wpe, int N, int C) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++) {
         real *o = out + (size_t)n * C;
         const real *e = wte + (size_t)tokens[n] * C;
@@ -24,7 +24,7 @@ void embed_forward(real *out, const int *tokens, const int *positions, const rea
 
 void embed_backward(float *dwte, float *dwpe, const real *dout, const int *tokens,
                     const int *positions, int N, int C) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int from = 0; from < C; from += COLUMNS) {
         int to = min_int(from + COLUMNS, C);
         for (int n = 0; n < N; n++) {
@@ -42,7 +42,7 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
 
 void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, const real *weight,
                        const real *bias, int N, int C, float eps) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C;
         real *o = out + (size_t)n * C;
@@ -64,7 +64,7 @@ void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, con
 /* With h = (x - mean) rstd and g = dout weight:  dx = rstd (g - mean(g) - h mean(g h)). */
 void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
                         const real *weight, const float *mean, const float *rstd, int N, int C) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
         real *dx = dinp + (size_t)n * C;
@@ -81,7 +81,7 @@ void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *do
             dx[c] = to_real(to_float(dx[c]) + s * (g - g_mean - h * gh_mean));
         }
     }
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int from = 0; from < C; from += COLUMNS) {
         int to = min_int(from + COLUMNS, C);
         for (int n = 0; n < N; n++) {
@@ -108,7 +108,7 @@ static float rms_row(real *out, const real *x, const real *weight, int C, float 
 
 void rmsnorm_forward(real *out, float *rstd, const real *inp, const real *weight,
                      int N, int C, float eps) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++)
         rstd[n] = rms_row(out + (size_t)n * C, inp + (size_t)n * C, weight, C, eps);
 }
@@ -116,7 +116,7 @@ void rmsnorm_forward(real *out, float *rstd, const real *inp, const real *weight
 /* With h = x rstd and g = dout weight:  dx = rstd (g - h mean(g h)). */
 void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *inp,
                       const real *weight, const float *rstd, int N, int C) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
         real *dx = dinp + (size_t)n * C;
@@ -129,7 +129,7 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
             dx[c] = to_real(to_float(dx[c]) + s * (g - h * gh_mean));
         }
     }
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int from = 0; from < C; from += COLUMNS)
         for (int n = 0; n < N; n++) {
             const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
@@ -174,7 +174,7 @@ static void rotate(real *x, const float *rope, float direction, int D) {
 void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q_norm,
                           const real *k_norm, const float *rope, const int *positions,
                           int N, int H, int K, int D, float eps) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * (H + K) * D > SMALL)
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * (H + 2 * K) * D;
         real *o = out + (size_t)n * (H + 2 * K) * D;
@@ -194,7 +194,7 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
     size_t W = (size_t)(H + 2 * K) * D;
     if (dinp != dout) memcpy(dinp, dout, sizeof(real) * N * W);
     if (rope) {
-        #pragma omp parallel for schedule(static)
+        #pragma omp parallel for schedule(static) if ((size_t)N * (H + K) * D > SMALL)
         for (int n = 0; n < N; n++)
             for (int h = 0; h < H + K; h++)
                 rotate(dinp + n * W + h * D, rope + (size_t)positions[n] * D, -1, D);
@@ -206,7 +206,7 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
             float *dw = h < H ? dq_norm : dk_norm, s = rstd[(size_t)n * (H + K) + h];
             for (int i = 0; i < D; i++) dw[i] += to_float(d[i]) * to_float(x[i]) * s;
         }
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * (H + K) * D > SMALL)
     for (int n = 0; n < N; n++)
         for (int h = 0; h < H + K; h++) {
             const real *x = inp + n * W + h * D, *weight = h < H ? q_norm : k_norm;
@@ -226,7 +226,7 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
 static const float GELU_A = 0.7978845608f, GELU_B = 0.044715f;   /* sqrt(2/pi), and its cubic term */
 
 void gelu_forward(real *out, const real *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static)
+    #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) {
         float x = to_float(inp[i]);
         out[i] = to_real(0.5f * x * (1.f + fast_tanh(GELU_A * (x + GELU_B * x * x * x))));
@@ -234,7 +234,7 @@ void gelu_forward(real *out, const real *inp, size_t n) {
 }
 
 void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static)
+    #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) {
         float x = to_float(inp[i]);
         float t = fast_tanh(GELU_A * (x + GELU_B * x * x * x));
@@ -245,7 +245,7 @@ void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
 }
 
 void swiglu_forward(real *out, const real *inp, int N, int F) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * F > SMALL)
     for (int n = 0; n < N; n++) {
         const real *gate = inp + (size_t)n * 2 * F, *up = gate + F;
         real *o = out + (size_t)n * F;
@@ -258,7 +258,7 @@ void swiglu_forward(real *out, const real *inp, int N, int F) {
 }
 
 void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * F > SMALL)
     for (int n = 0; n < N; n++) {
         const real *gate = inp + (size_t)n * 2 * F, *up = gate + F, *d = dout + (size_t)n * F;
         real *dgate = dinp + (size_t)n * 2 * F, *dup = dgate + F;
@@ -275,7 +275,7 @@ void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F
 
 void nll_forward(float *nll, float *lse, const float *logits, const int *targets,
                  int N, int V, int P) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * V > SMALL)
     for (int n = 0; n < N; n++) {
         const float *x = logits + (size_t)n * P;
         float most = x[0], sum = 0;
@@ -290,7 +290,7 @@ void nll_forward(float *nll, float *lse, const float *logits, const int *targets
 
 void nll_backward(real *dlogits, const float *logits, const float *lse, const int *targets,
                   const float *weights, int N, int V, int P) {
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)N * V > SMALL)
     for (int n = 0; n < N; n++) {
         const float *x = logits + (size_t)n * P;
         real *d = dlogits + (size_t)n * P;
@@ -311,12 +311,12 @@ void gather_rows(real *out, const real *inp, const int *rows, int n, int C) {
 }
 
 void widen(float *out, const real *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static)
+    #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) out[i] = to_float(inp[i]);
 }
 
 void narrow(real *out, const float *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static)
+    #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) out[i] = to_real(inp[i]);
 }
 
@@ -325,7 +325,7 @@ void narrow(real *out, const float *inp, size_t n) {
 double sum_squares(const float *x, size_t n) {
     enum { PARTS = 64 };                         /* fixed, so that the sum has one order */
     double part[PARTS], sum = 0;
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if (n > SMALL)
     for (int p = 0; p < PARTS; p++) {
         double s = 0;
         #pragma omp simd reduction(+:s)
@@ -343,7 +343,7 @@ void adamw(real *weight, float *master, float *m, float *v, const float *grad, c
     const float step = (float)(adam->lr / (1 - pow(b1, adam->step)));
     const float root = (float)(1 / sqrt(1 - pow(b2, adam->step)));
     const float keep = decay ? 1.f - adam->lr * adam->weight_decay : 1.f;
-    #pragma omp parallel for simd schedule(static)
+    #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) {
         float g = grad[i] * scale;
         float mi = b1 * m[i] + (1.f - b1) * g, vi = b2 * v[i] + (1.f - b2) * g * g;

@@ -91,7 +91,7 @@ static inline __attribute__((always_inline))
 void pack_panels(unit *out, const Operand x, int R) {
     int panels = ceil_div(x.rows, R);
     size_t size = (size_t)R * ceil_div(x.K, PAIR);
-    #pragma omp parallel for schedule(static)
+    #pragma omp parallel for schedule(static) if ((size_t)x.rows * x.K > SMALL)
     for (int p = 0; p < panels; p++) {
         unit *panel = out + p * size;
         const real *data = x.data + (size_t)p * R * x.row_stride;
@@ -190,7 +190,7 @@ static void multiply(const Result to, const unit *a, const unit *b, int M, int N
     int steps = ceil_div(K, PAIR), a_panels = ceil_div(M, MR), b_panels = ceil_div(N, NR);
     int nb = NB;                                 /* smaller blocks where there are few of them */
     while (nb > 1 && ceil_div(a_panels, MB) * ceil_div(b_panels, nb) < 16) nb /= 2;
-    #pragma omp parallel for collapse(2) schedule(dynamic)
+    #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)M * N * K > 16.0 * SMALL)
     for (int q = 0; q < b_panels; q += nb)
         for (int p = 0; p < a_panels; p += MB)
             block(&to, a, b, M, N, steps,
@@ -240,7 +240,7 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
     pack_b(b, (Operand){ inp, C, N, 1, C });
     multiply((Result){ .sum = dweight }, a, b, O, C, N);
     if (dbias) {
-        #pragma omp parallel for schedule(static)
+        #pragma omp parallel for schedule(static) if ((size_t)N * O > SMALL)
         for (int o = 0; o < O; o += 64)
             for (int n = 0; n < N; n++)
                 for (int j = o; j < min_int(o + 64, O); j++)

@@ -42,6 +42,9 @@ static inline float to_float(real x) { return x; }
 static inline real to_real(float x) { return x; }
 #endif
 
+/* A loop over fewer elements than this is done before a second thread has woken up. */
+enum { SMALL = 1 << 15 };
+
 static inline int min_int(int a, int b) { return a < b ? a : b; }
 static inline int max_int(int a, int b) { return a > b ? a : b; }
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }

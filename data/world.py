@@ -1,17 +1,18 @@
 """The pocket world: a small invented internet, written from a seed.
 
-There is no network on many machines and nobody's text may be shipped, so the default corpus is *made*:
-encyclopedia pages, stories, news, recipes, explanations, lessons, letters and forum threads about people,
-towns, creatures, dishes, books and rivers that do not exist. `World(seed)` is the truth, a table of facts;
-`documents(seed, size)` tells it in many words. Every document agrees with the table, every worked sum is
-correct, and some facts are told hundreds of times and others once (Zipf's law), so that what a model
-remembers, and what it makes up, can be measured.
+There is no network on many machines and nobody's text may be shipped, so the default corpus is
+*made*: encyclopedia pages, stories, news, recipes, explanations, lessons, letters and forum threads
+about people, towns, creatures, dishes, books and rivers that do not exist. `World(seed)` is the
+truth, a table of facts; `documents(seed, size)` tells it in many words. Every document agrees with
+the table and every worked sum is correct. Some facts are told hundreds of times and others once
+(Zipf's law), so that what a model remembers, and what it makes up, can be measured.
 
-    python data/world.py                                   a few documents, to read
+    python data/world.py                                       a page of each kind, to read
     python data/world.py --size 8M --out build/world.jsonl.gz
 
-The same seed gives the same bytes on every machine. Words and sentences are in data/world_words.py and
-data/world_sentences.py; this file holds the grammar, the facts and one small function for each kind of page.
+The same seed gives the same bytes on every machine. This file holds the facts; world_pages.py has
+one small function for each kind of page, world_grammar.py the grammar they share, and
+world_words.py and world_sentences.py the words and the sentences.
 """
 import sys
 from pathlib import Path
@@ -28,10 +29,12 @@ from dataclasses import dataclass, field
 from typing import Iterator
 
 from data import world_words as W
-from data.world_grammar import LISTS, Dice, listing, number, past, plural, say, table, third, tidy
+from data.world_grammar import (LISTS, Dice, listing, number, past, plural, say, table, third, tidy,
+                                title_case)
 from data.world_pages import DECK, KINDS
 
 NOW = 1960      # the present year of the world
+
 
 # ------------------------------------------------------------------------------------------- facts
 # Each fact is a plain field. A slot such as {p.home.region} walks from one to the next, and a thing
@@ -200,20 +203,20 @@ class Culture:
             if ending and ending[0] in "aeiou":
                 stem = stem.rstrip("aeiou")
             word = stem + ending
-            if 3 < len(word) < 10 and not re.search(r"[^aeiou]{4}|[aeiou]{3}|(.)\1\1|aa|ii|uu", word) \
-                    and word not in COMMON:
+            if 3 < len(word) < 10 and not UNSPEAKABLE.search(word) and word not in COMMON:
                 return word.title()
 
 
+UNSPEAKABLE = re.compile(r"[^aeiou]{4}|[aeiou]{3}|(.)\1\1|aa|ii|uu")
 COMMON = {part for words in LISTS.values() for word in words for part in word.split()}
 
 
 class World:
-    """The truth: lists of regions, rivers, towns, people, creatures, dishes, books and inventions, each in
-    the order of fame (how often `documents` tells about it)."""
+    """The truth: lists of regions, rivers, towns, people, creatures, dishes, books and inventions,
+    each in the order of fame (how often `documents` tells about it)."""
 
     def __init__(self, seed: int = 0):
-        self.seed = seed
+        self.seed, self.now = seed, NOW
         self.dice = Dice(f"world {seed}")
         self.taken = set()
         self.trades = [Trade(*columns) for columns in table(W.TRADES)]
@@ -240,7 +243,8 @@ class World:
     def region(self, row: str, land: list) -> Region:
         culture, dice = Culture(row), self.dice
         stem = self.fresh(lambda: culture.word(dice, [""], 2).rstrip("aeiou"))
-        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), stem + culture.adjectives[0], *land, culture)
+        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), stem + culture.adjectives[0],
+                        *land, culture)
         culture.given = {sex: sorted({culture.word(dice, endings, 1) for _ in range(45)})
                          for sex, endings in ((True, culture.women), (False, culture.men))}
         return region
@@ -254,30 +258,35 @@ class World:
 
     def town(self, river: River) -> Town:
         dice, region = self.dice, river.region
-        name = self.fresh(lambda: region.culture.word(dice, region.culture.towns, dice.between(1, 2)))
-        population = int(400 * 300 ** dice.random() ** 2) // 10 * 10
-        kind = say(dice, "[a [|{landish} ]village|a hamlet]" if population < 2000 else
+        endings = region.culture.towns
+        name = self.fresh(lambda: region.culture.word(dice, endings, dice.between(1, 2)))
+        share = dice.random()
+        population = 400 + int(9000 * share * share * share * share) * 10
+        kind = say(dice, "a [|{landish} ]village" if population < 2000 else
                    "a [market town|small town|river town|quiet town]" if population < 12000 else
                    "a [city|trading city|large town]", {})
         festival, custom = dice.pick(table(W.FESTIVALS))
-        town = Town(name, region, river, kind, dice.between(720, 1690), population, dice.pick(LISTS["goods"]),
-                    f"{festival} {dice.pick(['Festival', 'Fair', 'Day', 'Night'])}", custom,
+        festival += dice.pick([" Festival", " Fair", " Day", " Night"])
+        town = Town(name, region, river, kind, dice.between(720, 1690), population,
+                    dice.pick(LISTS["goods"]), festival, custom,
                     dice.pick(LISTS["month"]), say(dice, dice.pick(W.LANDMARKS), {}))
         region.towns.append(town)
         river.towns.append(town)
         return town
 
     def household(self) -> list:
-        """A couple and their nought to three children, who are born in the town where the couple lives."""
+        """A couple and their nought to three children, born in the town where the couple lives."""
         dice = self.dice
         home = dice.zipf(self.towns)
         family = home.region.culture.word(dice, home.region.culture.families, 1)
         year = dice.between(1740, 1915)
-        couple = [self.person(family, female, year + dice.between(0, 8), home) for female in (True, False)]
+        couple = [self.person(family, female, year + dice.upto(9), home)
+                  for female in (True, False)]
         for one, other in (couple, couple[::-1]):
             one.spouse, one.wedding = other, year + 27
         births = sorted(year + 28 + 4 * k + dice.upto(4) for k in range(dice.upto(4)))
-        children = [self.person(family, dice.chance(0.5), born, home) for born in births if born < NOW - 20]
+        children = [self.person(family, dice.chance(0.5), born, home) for born in births
+                    if born < NOW - 20]
         for child in children:
             child.mother, child.father = couple
             child.town = home
@@ -291,14 +300,15 @@ class World:
         dice = self.dice
         name = self.fresh(lambda: f"{dice.pick(home.region.culture.given[female])} {family}")
         died = born + dice.between(51, 93)
+        birthplace = home if dice.chance(0.4) else dice.pick(home.region.towns)
         return Person(name.split()[0], family, female, born, died if died < NOW else None,
-                      home if dice.chance(0.4) else dice.pick(home.region.towns), home, dice.pick(self.trades),
-                      dice.pick(LISTS["nature"]), dice.pick(LISTS["hobby"]), dish=dice.zipf(self.dishes))
+                      birthplace, home, dice.pick(self.trades), dice.pick(LISTS["nature"]),
+                      dice.pick(LISTS["hobby"]), dish=dice.zipf(self.dishes))
 
     def teach(self) -> None:
         for person in self.people:
-            elders = [other for other in self.people if other.trade is person.trade
-                      and 18 < person.born - other.born < 50 and other not in (person.mother, person.father)]
+            elders = [other for other in self.people
+                      if other.trade is person.trade and 18 < person.born - other.born < 50]
             person.teacher = self.dice.pick(elders) if elders else None
 
     def creature(self) -> Creature:
@@ -307,8 +317,9 @@ class World:
         kind, sizes, habitats, foods, cover, habits, young = dice.pick(table(W.CREATURES))
         low, high = map(int, sizes.split())
         diet, diet2 = dice.some(foods.split("/"), 2)
-        creature = Creature(name, region, kind, dice.between(low, high), dice.pick(habitats.split("/")), diet, diet2,
-                            cover, dice.pick(LISTS["colour"]), dice.pick(habits.split("/")), young,
+        creature = Creature(name, region, kind, dice.between(low, high),
+                            dice.pick(habitats.split("/")), diet, diet2, cover,
+                            dice.pick(LISTS["colour"]), dice.pick(habits.split("/")), young,
                             dice.between(2, 9), dice.pick(LISTS["month"][2:8]))
         region.creatures.append(creature)
         return creature
@@ -319,16 +330,16 @@ class World:
         sweet = method in ("jam", "cake", "porridge") or method == "pie" and dice.chance(0.5)
         plants = LISTS["fruit" if sweet else "vegetable"]
         origin = dice.pick([town.name, town.region.adjective])
-        first = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")[len(origin) + 1:-len(method) - 1]
+        name = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")
+        first = name.removeprefix(origin + " ").removesuffix(" " + method)
         second = dice.pick([plant for plant in plants if plant != first])
-        dish = Dish(f"{origin} {first} {method}", town, method, f"{plural(first)} and {plural(second)}",
-                    dice.pick(["cinnamon", "ginger", "nutmeg", "cloves", "saffron"] if sweet
+        dish = Dish(name, town, method, f"{plural(first)} and {plural(second)}",
+                    dice.pick(["cinnamon", "ginger", "nutmeg", "saffron"] if sweet
                               else LISTS["herb"] + LISTS["spice"]),
                     "sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
                     else listing(dice.some(LISTS["taste"][1:], 2)),
-                    dice.pick(["at weddings", "on Sundays", "at the new moon", "after the harvest", "on cold evenings",
-                               "before a long journey", "at midnight", "on birthdays", "when guests come"]),
-                    dice.pick(LISTS["season"]), dice.between(4, 18) * 5)
+                    dice.pick(W.OCCASIONS),
+                    dice.pick(LISTS["season"]), 5 * dice.between(*W.COOKING[method]))
         town.dishes.append(dish)
         return dish
 
@@ -338,7 +349,8 @@ class World:
         facts = {"p": author, "t": dice.zipf(self.towns)}
         name = self.fresh(lambda: title_case(say(dice, dice.pick(W.TITLES), facts)))
         genre, plot = dice.pick(table(W.GENRES))
-        book = Book(name, author, author.born + dice.between(22, 44), genre, tidy("x " + say(dice, plot, facts))[2:])
+        plot = tidy("It " + say(dice, plot, facts)).removeprefix("It ")
+        book = Book(name, author, min(author.born + dice.between(22, 44), NOW), genre, plot)
         author.books.append(book)
         return book
 
@@ -346,20 +358,18 @@ class World:
         dice = self.dice
         inventor = dice.zipf(self.people)
         device, use, how = dice.pick(table(W.DEVICES))
-        invention = Invention(f"{inventor.family} {device}", inventor, inventor.born + dice.between(21, 44), use, how)
+        year = min(inventor.born + dice.between(21, 44), NOW)
+        invention = Invention(f"{inventor.family} {device}", inventor, year, use, how)
         inventor.inventions.append(invention)
         return invention
 
 
-def title_case(text: str) -> str:
-    small = "a an and of the to for with in on from by".split()
-    words = [word if word in small else word[0].upper() + word[1:] for word in tidy(text).split()]
-    return " ".join(words)
-
 # ---------------------------------------------------------------------------------------- documents
 
+
 def documents(seed: int = 0, size: int = 8 << 20) -> Iterator[dict]:
-    """Documents {"text", "url", "title", "kind"} until their texts hold `size` bytes of UTF-8; no two alike."""
+    """Documents {"text", "url", "title", "kind"}, no two alike, until their texts hold `size` bytes
+    of UTF-8. A longer corpus of the same seed begins with the shorter one."""
     world, seen, total, index = World(seed), set(), 0, 0
     while total < size:
         dice = Dice(f"page {seed} {index}")
@@ -378,7 +388,7 @@ def documents(seed: int = 0, size: int = 8 << 20) -> Iterator[dict]:
         yield {"text": text, "url": f"{KINDS[kind][2]}{slug}-{index}", "title": title, "kind": kind}
 
 
-# --------------------------------------------------------------------------------------- command line
+# ------------------------------------------------------------------------------------ command line
 
 
 def byte_count(text: str) -> int:
@@ -390,47 +400,57 @@ def byte_count(text: str) -> int:
 
 
 def write(path: Path, seed: int, size: int) -> None:
-    """All documents as JSON lines, to a temporary name that is renamed when everything is on the disk."""
+    """All documents as JSON lines, to a temporary name that is renamed when all is on the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    done = step = 0
+    zipped = path.suffix == ".gz"
+    done = shown = 0
     try:
         with open(temporary, "xb") as raw:
-            with gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else open(os.dup(raw.fileno()), "wb") as out:
-                for document in documents(seed, size):
-                    out.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
-                    done += len(document["text"].encode())
-                    if done * 20 >= size * (step + 1):
-                        step = done * 20 // size
-                        print(f"\r{path}: {min(done, size) / 2**20:.1f} of {size / 2**20:.1f} MB", end="", file=sys.stderr)
+            out = gzip.GzipFile("", "wb", 6, raw, mtime=0) if zipped else raw
+            for document in documents(seed, size):
+                out.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+                done += len(document["text"].encode())
+                if done - shown > 1 << 18:
+                    shown = done
+                    print(f"\r{path}: {done >> 10:,} of {size >> 10:,} KB", end="", file=sys.stderr)
+            if zipped:
+                out.close()
+            raw.flush()
             os.fsync(raw.fileno())
-        os.link(temporary, path)        # unlike a rename, this fails if somebody else wrote the file meanwhile
-        print(file=sys.stderr)
+        os.link(temporary, path)        # unlike a rename, this never replaces a file
+        print(f"\r{path}: {done >> 10:,} KB of text", file=sys.stderr)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def show(seed: int, size: int) -> None:
+    """Print the first document of each kind."""
+    shown = set()
+    for document in documents(seed, size):
+        if document["kind"] not in shown:
+            shown.add(document["kind"])
+            print(f"[{document['kind']}] {document['url']}\n{document['text']}\n")
+        if len(shown) == len(KINDS):
+            return
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="which world; another seed is another world (default: 0)")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, metavar="S",
+                        help="which world; another seed is another world (default: 0)")
     parser.add_argument("--size", type=byte_count, default=8 << 20, metavar="N",
-                        help="bytes of text: 500K, 8M, 1G (default: 8M, about 6000 pages)")
+                        help="bytes of text: 500K, 8M, 1G (default: 8M, about 12,000 pages)")
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="write JSON lines here (.jsonl or .jsonl.gz); without it, print a page of each kind")
+                        help="write JSON lines to this .jsonl or .jsonl.gz file, which must not "
+                             "exist; without it, print a page of each kind")
     args = parser.parse_args()
     if args.out is None:
-        shown = set()
-        for document in documents(args.seed, args.size):
-            if document["kind"] not in shown:
-                shown.add(document["kind"])
-                print(f"\033[2m{document['kind']}  {document['url']}\033[0m\n{document['text']}\n"
-                      if sys.stdout.isatty() else f"[{document['kind']}] {document['url']}\n{document['text']}\n")
-            if len(shown) == len(KINDS):
-                return
-        return
-    if args.out.exists():
-        sys.exit(f"{args.out} exists already; remove it or choose another --out")
+        return show(args.seed, args.size)
     if not args.out.name.endswith((".jsonl", ".jsonl.gz")):
         sys.exit(f"{args.out} should end in .jsonl or .jsonl.gz")
+    if args.out.exists():
+        sys.exit(f"{args.out} exists already; remove it or choose another --out")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(args.out, args.seed, args.size)
 

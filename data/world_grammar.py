@@ -7,12 +7,13 @@ import re
 
 from data import world_words as W
 
-# ------------------------------------------------------------------------------------------- English
+
+# ----------------------------------------------------------------------------------------- English
 
 
-def regular_ending(word: str) -> bool:
-    """True for "stop" and "plan": one syllable, consonant-vowel-consonant, so the last letter doubles."""
-    return bool(re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprt]", word)) and not word.endswith("ck")
+def doubles(verb: str) -> bool:
+    """True for "stop" and "plan": consonant, vowel, consonant, and the last letter doubles."""
+    return verb in W.DOUBLING or bool(re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", verb))
 
 
 def plural(noun: str) -> str:
@@ -39,7 +40,7 @@ def past(verb: str) -> str:
         return W.IRREGULAR_PAST[verb]
     if re.search(r"[^aeiou]y$", verb):
         return verb[:-1] + "ied"
-    return verb + ("d" if verb.endswith("e") else verb[-1] + "ed" if regular_ending(verb) else "ed")
+    return verb + "d" if verb.endswith("e") else verb + verb[-1] * doubles(verb) + "ed"
 
 
 def third(verb: str) -> str:
@@ -49,7 +50,7 @@ def third(verb: str) -> str:
 def ing(verb: str) -> str:
     if verb.endswith("e") and not verb.endswith("ee"):
         return verb[:-1] + "ing"
-    return verb + (verb[-1] + "ing" if regular_ending(verb) else "ing")
+    return verb + verb[-1] * doubles(verb) + "ing"
 
 
 def listing(items: list) -> str:
@@ -58,16 +59,16 @@ def listing(items: list) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-sixteen seventeen eighteen nineteen twenty""".split()
-ORDINALS = "second third fourth fifth sixth seventh eighth ninth tenth".split()
+SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen twenty""".split()
 
 
 def number(n: int) -> str:
     return SMALL[n] if n <= 20 else f"{n:,}" if n > 9999 else str(n)
 
 
-A_TO_AN = re.compile(r"\b([Aa]) (?=(?!one\b|once\b|uni[^n]|use|usu|ewe|eu)[aeiou]|hour|honest|8|11\b|18\b)", re.I)
+A_TO_AN = re.compile(r"\b([Aa]) (?=(?!one\b|once\b|uni[^n]|use|usu|ewe|eu)[aeiou]|hour|honest"
+                     r"|8|11\b|18\b)", re.I)
 CAPITAL = re.compile(r'(^|\n|[.!?] |\." |(?:^|(?<=\s))")[a-z]')
 DOUBLED = re.compile(r"\b([a-z]+) \1\b")
 SPACES = re.compile(r" +(?=[ ,.;:!?\n])")
@@ -78,6 +79,7 @@ def tidy(text: str) -> str:
     text = DOUBLED.sub(r"\1", SPACES.sub("", text))
     return CAPITAL.sub(lambda m: m[0].upper(), A_TO_AN.sub(r"\1n ", text)).strip()
 
+
 # --------------------------------------------------------------------------------- dice and grammar
 
 
@@ -87,7 +89,7 @@ def zipf_weights(n: int) -> list:
 
 
 class Dice(random.Random):
-    """Chance, from `random()` alone: the one method whose sequence Python promises never to change."""
+    """Chance, from `random()` alone: the method whose sequence Python promises never to change."""
 
     def upto(self, n: int) -> int:
         return int(self.random() * n)
@@ -106,6 +108,10 @@ class Dice(random.Random):
         pool = list(items)
         return [pool.pop(self.upto(len(pool))) for _ in range(min(k, len(pool)))]
 
+    def often(self, items):
+        """An item, the early ones more often: lists of words begin with the common ones."""
+        return items[int(self.random() * self.random() * len(items))]
+
     def zipf(self, items):
         """The item of rank r with probability proportional to 1/r."""
         weights = zipf_weights(len(items))
@@ -113,15 +119,15 @@ class Dice(random.Random):
 
 
 def word_lists() -> dict:
-    """Every list a slot can name: "fruit", its plural "fruit.s"; "walk" as "move", "move.ed", "move.ing"."""
+    """Every list a slot can name: "fruit" and its plural "fruit.s", "move" and "move.ed"."""
     def split(text):
         return [word.replace("_", " ") for word in text.split()]
     lists = {name: split(text) for name, text in W.WORDS.items()}
     for name, text in W.NOUNS.items():
         lists[name] = split(text)
-    lists["animal"] = lists["bird"] + lists["beast"]
+    lists["site"] = lists["building"]
     lists["material"] = lists["wood"] + lists["metal"] + lists["stone"]
-    for name in [*W.NOUNS, "animal"]:
+    for name in W.NOUNS:
         lists[name + ".s"] = [plural(noun) for noun in lists[name]]
     for name, text in W.VERBS.items():
         lists[name] = split(text)
@@ -136,7 +142,8 @@ TOKEN = re.compile(r"\[|\]|\||\{[^}]*\}|[^\[\]|{}]+")
 
 @functools.lru_cache(None)
 def parse(template: str) -> list:
-    """A template as a list of strings, ("slot", ...) tuples and lists of alternatives (each again a list)."""
+    """A template as a list of strings, (slot, times) tuples and lists of alternatives, which again
+    are such lists."""
     top = [[]]
     stack = [top]
     for token in TOKEN.findall(template):
@@ -160,8 +167,8 @@ def parse(template: str) -> list:
 
 def say(dice: Dice, template: str, facts: dict) -> str:
     """One way to say a template. "[a|b|]" is one of the alternatives, which may nest or be empty;
-    "{p.name}" is a fact from `facts`; any other "{fruit}" or "{fruit.s}" a random word of that list,
-    "{fruit.s*3}" three different ones ("figs, plums and pears"); "{2-9}" a number."""
+    "{p.name}" is a fact from `facts`; any other "{fruit}" or "{fruit.s}" a random word of that
+    list, "{fruit.s*3}" three different ones ("figs, plums and pears"); "{2-9}" a number."""
     return "".join(said(dice, parse(template), facts))
 
 
@@ -180,7 +187,7 @@ def said(dice, parts, facts):
             elif first in facts:
                 yield str(functools.reduce(getattr, rest, facts[first]))
             else:
-                yield dice.pick(LISTS[name])
+                yield dice.often(LISTS[name])
 
 
 def tell(dice: Dice, table: list, k: int, facts: dict) -> str:
@@ -190,3 +197,10 @@ def tell(dice: Dice, table: list, k: int, facts: dict) -> str:
 
 def table(lines: list) -> list:
     return [[column.strip() for column in line.split(";")] for line in lines]
+
+
+def title_case(text: str) -> str:
+    small = "a an and of the to for with in on from by".split()
+    words = tidy(text).split()
+    return " ".join(word if k and word in small else word[0].upper() + word[1:]
+                    for k, word in enumerate(words))

@@ -1,6 +1,7 @@
 """The words of the pocket world and what it is made of (data only; data/world.py does the telling).
 
-Word lists are separated by blanks, and "_" stands for a blank inside an entry. In tables an entry is a
+Word lists are separated by blanks, and "_" stands for a blank inside an entry. In tables an entry
+  is a
 line, its columns are separated by ";", and an indented line continues the one above.
 """
 
@@ -9,174 +10,393 @@ def rows(text):
     return text.replace("\n  ", " ").strip().splitlines()
 
 
-# ---------------------------------------------------------------------------------------------- words
+# -------------------------------------------------------------------------------------------- words
 
 NOUNS = {
-    "tool": """hammer saw chisel file rasp mallet awl needle sickle scythe rake hoe spade shovel pitchfork
-trowel axe hatchet wedge crowbar pulley winch ladle sieve funnel whetstone anvil clamp drill ruler compass
-spindle bobbin thimble paintbrush broom mop ladder wheelbarrow lantern crank lever gauge telescope pencil
-hook rope chain key lock hinge bolt nail screw spring cog wheel candle whisk rolling_pin fishing_rod""",
-    "container": """basket barrel crate jar jug sack trunk chest tin bottle bucket bowl cup mug kettle teapot
-saucepan pitcher vase box pouch purse satchel knapsack suitcase hamper tub basin trough urn flask casket
-pail bag wallet thermos dish tray""",
-    "furniture": """chair stool bench table desk cupboard shelf bed cradle wardrobe dresser couch armchair
-mirror rug curtain lamp clock bookcase cushion pillow blanket quilt stove cabinet hammock lampshade
-footstool sideboard workbench windowsill mantelpiece sofa mattress""",
-    "garment": """coat cloak scarf hat cap bonnet shawl apron jacket waistcoat shirt blouse skirt dress glove
-mitten boot shoe slipper sock stocking belt ribbon button sleeve collar hood raincoat cape sweater vest
-nightgown sandal kerchief tunic buckle brooch pocket umbrella""",
-    "fruit": """apple pear plum cherry peach apricot fig quince grape melon lemon orange raspberry blackberry
-strawberry gooseberry currant pomegranate mulberry olive chestnut walnut hazelnut almond elderberry
-cranberry blueberry medlar damson""",
-    "vegetable": """carrot turnip parsnip leek onion potato cabbage bean pea lentil beetroot radish cucumber
-marrow pumpkin tomato pepper artichoke mushroom shallot cauliflower sprout lettuce chickpea""",
-    "bird": """sparrow robin wren finch thrush blackbird crow rook raven jackdaw magpie owl hawk falcon kestrel
-heron stork crane swan goose duck gull tern puffin pigeon dove cuckoo swallow swift lark nightingale
-woodpecker kingfisher hen rooster pheasant partridge starling""",
-    "beast": """fox badger hare rabbit otter stoat weasel hedgehog squirrel goat donkey mule pony horse cow ox
-pig dog cat kitten puppy lamb calf foal mouse mole bat ram ferret beaver""",
-    "bug": """bee wasp beetle moth butterfly ant cricket grasshopper dragonfly spider snail firefly ladybird
-caterpillar mosquito""",
-    "tree": """oak ash elm birch beech willow poplar maple lime alder hazel pine fir spruce larch yew cedar
-hawthorn rowan holly walnut_tree apple_tree pear_tree fig_tree""",
-    "flower": """rose lily tulip daisy violet poppy iris primrose buttercup bluebell foxglove marigold daffodil
-snowdrop crocus sunflower cornflower peony lupin thistle dandelion orchid""",
-    "building": """mill barn bakery chapel school library town_hall inn tavern forge stable warehouse lighthouse
-workshop cottage farmhouse market_hall bathhouse boathouse granary brewery dairy pottery tannery customs_house
-theatre museum hospital post_office railway_station courthouse observatory bell_tower shed greenhouse""",
-    "room": """kitchen attic cellar pantry parlour bedroom hall study nursery laundry porch courtyard classroom
-loft corridor hallway office storeroom scullery""",
-    "vessel": """boat barge ferry raft canoe sloop schooner tug punt cutter dinghy steamer trawler""",
-    "vehicle": """cart wagon sledge carriage bicycle coach lorry tram bus tractor sleigh handcart""",
-    "instrument": """fiddle flute drum harp lute trumpet horn whistle pipe accordion guitar cello bell tambourine
-mandolin clarinet piano""",
-    "toy": """doll kite spinning_top marble hoop puppet ball rattle swing paper_boat rocking_horse jigsaw drum
-tin_soldier skipping_rope""",
-    "trinket": """ring locket watch whistle key coin bracelet necklace comb spoon bell medal thimble button
-snuffbox brooch pin figurine buckle compass seal mirror pendant""",
-    "land": """hill valley meadow marsh moor cliff gorge ridge slope forest wood heath lake pond spring cave
-waterfall island dune bay beach headland orchard vineyard pasture wheat_field stream thicket clearing
-glade quarry plain mountain hollow""",
-    "way": """road lane path track street alley bridge canal footpath staircase towpath avenue""",
-    "paper": """letter map notebook diary ledger postcard parcel newspaper recipe poem receipt contract list
-drawing photograph sketch certificate ticket calendar almanac dictionary manuscript envelope""",
+    "tool": """hammer saw chisel file rasp mallet awl needle sickle scythe rake hoe spade shovel
+pitchfork trowel axe hatchet wedge crowbar pulley winch ladle sieve funnel whetstone anvil clamp
+  drill
+ruler compass spindle bobbin thimble paintbrush broom mop ladder wheelbarrow lantern crank lever
+  gauge
+telescope pencil hook rope chain key lock hinge bolt nail screw spring cog wheel candle whisk
+  rolling_pin
+fishing_rod pestle trestle tripod grindstone plumb_line spirit_level paint_roller wire_brush
+  garden_hose
+watering_can clothes_peg darning_needle fish_hook mousetrap hourglass sundial thermometer
+magnifying_glass tape_measure oar rudder anchor ploughshare""",
+    "container": """basket barrel crate jar jug sack trunk chest tin bottle bucket bowl cup mug
+  kettle
+teapot saucepan pitcher vase box pouch purse satchel knapsack suitcase hamper tub basin trough urn
+  flask
+casket pail bag wallet thermos dish tray canister cask bin jewel_box letterbox toolbox bread_bin
+  birdcage
+rucksack cardboard_box cigar_box inkwell lunchbox money_box coal_scuttle""",
+    "furniture": """table chair bed cupboard bench stove shelf desk armchair dresser wardrobe clock
+  bookcase sofa
+cradle sideboard workbench cabinet """,
+    "nest": """cushion chair rug windowsill bed blanket pillow bench sofa armchair doormat quilt
+  mattress stove""",
+    "cup": """cup glass mug jug bowl pot bottle teapot flask pitcher tin_cup""",
+    "animal": """dog cat goat hen horse goose donkey rabbit pony raven owl pig duck kitten fox
+  hedgehog squirrel puppy
+lamb parrot mouse jackdaw ferret otter magpie hare calf rooster""",
+    "herd": "sheep goat cow horse pony donkey",
+    "nut": "walnut hazelnut almond chestnut acorn",
+    "elder": "grandmother mother father grandfather aunt uncle",
+    "high": "hill mountain moor ridge heath slope pass cliff",
+    "garment": """coat cloak scarf hat cap bonnet shawl apron jacket waistcoat shirt blouse skirt
+  dress
+glove mitten boot shoe slipper sock stocking belt ribbon raincoat cape sweater
+vest nightgown sandal kerchief tunic poncho overcoat dressing_gown bow_tie
+headscarf petticoat corset bodice uniform doublet clog moccasin galosh gaiter turban veil pinafore
+  cardigan pullover jerkin""",
+    "fruit": """apple pear plum cherry peach apricot fig quince grape melon lemon orange raspberry
+blackberry strawberry gooseberry currant pomegranate mulberry elderberry cranberry blueberry medlar
+damson nectarine mandarin greengage loganberry bilberry mango papaya pineapple banana lime
+  cloudberry
+mirabelle crab_apple sloe""",
+    "vegetable": """carrot turnip parsnip leek onion potato cabbage bean pea lentil beetroot radish
+cucumber marrow pumpkin tomato pepper artichoke mushroom shallot cauliflower sprout lettuce chickpea
+broad_bean runner_bean swede kohlrabi courgette gherkin aubergine endive yam""",
+    "bird": """sparrow robin wren finch thrush blackbird crow rook raven jackdaw magpie owl hawk
+  falcon
+kestrel heron stork crane swan goose duck gull tern puffin pigeon dove cuckoo swallow swift lark
+nightingale woodpecker kingfisher hen rooster pheasant partridge starling blackcap bullfinch bunting
+buzzard coot cormorant corncrake curlew dipper egret eider fieldfare flycatcher godwit goldfinch
+  grebe
+greenfinch harrier hoopoe ibis kite lapwing linnet moorhen nuthatch oriole osprey ostrich parrot
+  peacock
+pelican penguin petrel pipit plover quail sandpiper shrike siskin skylark snipe stonechat turkey
+  wagtail
+warbler waxwing vulture""",
+    "beast": """fox badger hare rabbit otter stoat weasel hedgehog squirrel goat donkey mule pony
+  horse
+cow ox pig dog cat kitten puppy lamb calf foal mouse mole bat ram ferret beaver polecat vole shrew
+dormouse marten lynx wolf bear boar elk reindeer seal marmot bison gazelle camel jackal mongoose
+porcupine hamster""",
+    "bug": """bee wasp beetle moth butterfly ant cricket grasshopper dragonfly spider snail firefly
+ladybird caterpillar mosquito earwig woodlouse centipede millipede hornet bumblebee wood_ant mayfly
+  midge
+gnat aphid weevil cockchafer stag_beetle water_strider lacewing leech slug""",
+    "tree": """oak ash elm birch beech willow poplar maple lime alder hazel pine fir spruce larch
+  yew
+cedar hawthorn rowan holly walnut_tree apple_tree pear_tree fig_tree chestnut aspen sycamore
+  hornbeam
+juniper magnolia cypress acacia olive_tree plum_tree cherry_tree mulberry_tree laurel elder
+  blackthorn
+plane_tree mountain_ash""",
+    "flower": """rose lily tulip daisy violet poppy iris primrose buttercup bluebell foxglove
+  marigold
+daffodil snowdrop crocus sunflower cornflower peony lupin thistle dandelion orchid anemone aster
+  begonia
+camellia carnation chrysanthemum clematis columbine cowslip cyclamen dahlia edelweiss forget-me-not
+fuchsia gentian geranium gladiolus harebell honeysuckle hyacinth hydrangea larkspur mallow narcissus
+nasturtium oxeye pansy petunia snapdragon speedwell wallflower waterlily yarrow""",
+    "building": """mill barn bakery chapel school library town_hall inn tavern forge stable
+  warehouse
+lighthouse workshop cottage farmhouse market_hall bathhouse boathouse granary brewery dairy pottery
+tannery customs_house theatre museum hospital post_office railway_station courthouse observatory
+bell_tower shed greenhouse windmill watermill sawmill foundry laundry smithy malt_house ropewalk
+ ice_house guesthouse bank pharmacy pump_house  monastery almshouse assembly_hall
+printing_house toll_house schoolhouse kiln cinema bookshop fish_market""",
+    "room": """kitchen attic cellar pantry parlour bedroom hall study nursery laundry porch
+  courtyard
+classroom loft corridor hallway office storeroom scullery vestibule conservatory drawing_room
+  dining_room
+landing lobby workroom washhouse gallery music_room""",
+    "vessel": """boat barge ferry raft canoe sloop schooner tug punt cutter dinghy steamer trawler
+rowing_boat sailing_boat lifeboat brig ketch lugger coracle catamaran houseboat paddle_steamer
+  galley""",
+    "vehicle": """cart wagon sledge carriage bicycle coach lorry tram bus tractor sleigh handcart
+  van
+train motorcycle pushcart hay_cart mail_coach stagecoach taxi caravan milk_float""",
+    "instrument": """fiddle flute drum harp lute trumpet horn whistle pipe accordion guitar cello
+  bell
+tambourine mandolin clarinet piano oboe bassoon bugle trombone tuba violin viola lyre zither banjo
+harmonica recorder triangle gong xylophone hurdy-gurdy bagpipe""",
+    "toy": """doll kite spinning_top marble hoop puppet ball rattle swing paper_boat rocking_horse
+  jigsaw
+drum tin_soldier skipping_rope yo-yo toy_train whistle wooden_horse hobby_horse dice_cup domino
+  toy_boat
+rag_doll seesaw jack-in-the-box building_block""",
+    "trinket": """ring locket watch whistle key coin bracelet necklace comb spoon bell medal thimble
+button snuffbox brooch pin figurine buckle compass seal mirror pendant bangle amulet cufflink
+  hairpin
+ornament keepsake miniature pocket_watch signet token tiara pebble glass_eye music_box""",
+    "land": """hill valley meadow marsh moor cliff gorge ridge slope forest wood heath lake pond
+  spring
+cave waterfall island dune bay beach headland orchard vineyard pasture wheat_field stream thicket
+clearing glade quarry plain mountain hollow fen bog estuary lagoon reef peninsula plateau ravine
+  gully
+foothill copse grove hedgerow common floodplain waterhole gravel_pit sandbank ford delta glen
+  spinney
+vale""",
+    "way": """road lane path track street alley bridge canal footpath staircase towpath avenue
+  boulevard
+causeway  promenade cart_track bridleway passage""",
+    "paper": """letter map notebook diary ledger postcard parcel newspaper recipe poem receipt
+  contract
+list drawing photograph sketch certificate ticket calendar almanac dictionary manuscript envelope
+pamphlet leaflet brochure timetable petition passport licence invoice telegram memoir essay
+  prayer_book
+sermon score blueprint chart""",
     "coin": "penny crown florin ducat",
-    "kin": """mother father sister brother aunt uncle grandmother grandfather cousin niece nephew daughter son
-neighbour""",
-    "folk": """farmer sailor teacher doctor merchant traveller fisherman shepherd child widow soldier student clerk
-poet painter stranger visitor pedlar judge mayor nurse messenger""",
-    "limb": """hand arm shoulder knee elbow ankle finger thumb back neck wrist foot toe""",
-    "bake": """loaf bun cake tart pie biscuit pancake dumpling roll pastry scone waffle muffin pudding""",
+    "kin": """mother father sister brother aunt uncle grandmother grandfather cousin niece nephew
+daughter son neighbour stepmother stepfather twin_brother twin_sister godmother godfather
+  brother-in-law
+sister-in-law grandson granddaughter great-aunt""",
+    "folk": """farmer sailor teacher doctor merchant traveller fisherman shepherd child widow
+  soldier
+student clerk poet painter stranger visitor pedlar judge mayor nurse messenger apprentice innkeeper
+butcher grocer barber cobbler carpenter mason porter postman fireman policeman conductor engineer
+  surgeon
+dentist chemist professor journalist lawyer notary auctioneer banker actor actress dancer conjurer
+juggler acrobat pilgrim monk hermit hunter trapper woodcutter charcoal_burner ploughman milkmaid
+  goatherd
+gamekeeper ferryman sexton watchman locksmith tinker gravedigger swimmer cyclist climber sculptor
+organist violinist beekeeper basket_maker""",
+    "limb": """hand arm shoulder knee elbow ankle finger thumb wrist foot toe""",
+    "bake": """loaf bun cake tart pie biscuit pancake dumpling roll pastry scone waffle muffin
+  pudding
+crumpet cream_puff strudel turnover flan cheesecake doughnut macaroon meringue pretzel bagel
+  fritter""",
 }
 
 VERBS = {
-    "move": """walk run hurry wander climb march stride limp stroll creep dash trudge ride race tiptoe rush amble
-plod scramble shuffle trot drift""",
-    "look": """look stare gaze peer glance blink squint""",
-    "gesture": """nod smile frown shrug laugh sigh grin yawn cough blush wink bow hesitate pause swallow shiver
-chuckle wince kneel""",
-    "speak": """say whisper answer reply murmur mutter add call explain announce insist admit remark declare
-agree promise suggest grumble""",
+    "move": """walk run hurry wander climb march stride limp stroll creep dash trudge ride race
+  tiptoe
+rush amble plod scramble shuffle trot drift saunter hobble scurry gallop crawl skip jog hike lurch
+stagger waddle prowl roam tramp glide dart hasten loiter stumble""",
+    "look": """look stare gaze peer glance blink squint glare gape scowl goggle""",
+    "gesture": """nod smile frown shrug laugh sigh grin yawn cough blush wink hesitate pause shiver
+  chuckle sniff gulp groan hum shudder
+chortle""",
+    "speak": """say whisper answer reply murmur mutter add call explain announce insist admit remark
+declare agree promise suggest grumble mumble stammer whimper gasp sigh reason boast joke confess
+  claim
+protest object concede observe comment recall interrupt warn urge repeat conclude snap growl
+  exclaim""",
     "ask": """ask wonder demand inquire""",
-    "mend": """mend repair clean polish paint sharpen oil dust scrub patch replace sew glue weigh measure wrap
-carry fetch count sort borrow sell buy examine inspect label hide move lift""",
-    "call": """sing call chatter croak whistle screech hoot twitter cry chirp coo scold""",
+    "mend": """mend repair clean polish paint sharpen oil dust scrub patch replace sew glue weigh
+  measure
+wrap carry fetch count sort borrow sell buy examine inspect label hide move lift rinse iron darn hem
+varnish grease tighten loosen straighten empty fill stack weave knit unpack catalogue plaster
+  whitewash
+sand scrape trim carve   sketch admire rescue""",
+    "call": """sing call chatter croak whistle screech hoot twitter cry chirp coo scold warble caw
+  cackle
+cluck squawk trill cheep honk shriek""",
     "grow": """grow bloom flower nod sway tremble glow shine spread""",
-    "cook": """boil bake roast fry simmer stew steam grill braise poach""",
+    "cook": """boil bake roast fry simmer stew steam grill braise poach toast pickle smoke blanch
+  baste
+sear""",
     "weather_do": """rattle shake bend soak sweep batter rustle stir""",
     "love": """like love enjoy prefer praise miss admire remember""",
 }
 
 WORDS = {   # no plural: masses, adjectives, adverbs, phrases
-    "colour": """red blue green yellow white black brown grey purple orange pink golden silver scarlet crimson
+    "colour": """red blue green yellow white black brown grey purple orange pink golden silver
+  scarlet crimson
 violet turquoise ivory amber russet copper cream pale_blue dark_green rose-coloured olive chestnut
 straw-coloured slate-grey snow-white jet-black""",
-    "cond": """old new worn battered polished rusty dusty cracked dented broken mended painted carved plain heavy
-sturdy delicate crooked tarnished chipped faded handsome simple curious strange ancient borrowed forgotten
-favourite cheap expensive splendid shabby solid fragile useful useless elegant clumsy spare precious
-ordinary homemade second-hand weathered ornate sticky""",
-    "size": """big small tiny huge large little enormous tall short wide narrow long thick thin deep slender
+    "cond": """old new worn battered polished rusty dusty cracked dented broken mended painted
+  carved
+plain heavy sturdy delicate crooked tarnished chipped faded handsome simple curious strange ancient
+borrowed forgotten favourite cheap expensive splendid shabby solid fragile useful useless elegant
+  clumsy
+spare precious ordinary homemade second-hand weathered ornate sticky antique bent blunt bulky
+  charming
+creaky dingy durable dull embroidered enamelled engraved fancy flimsy frayed gilded gleaming glossy
+graceful grimy hollow leaky lopsided mouldy neat patched peculiar portable quaint ragged ridiculous
+rickety rough scratched secret shiny slippery smudged smooth soggy spotless spotted stained striped
+  sooty
+stylish tattered torn ugly unfinished unusual valuable wobbly wrinkled""",
+    "size": """big small tiny huge large little enormous tall short wide narrow long thick thin
+  deep slender
 broad great miniature""",
-    "mood": """happy sad tired hungry proud angry afraid nervous lonely cheerful grateful jealous curious calm
-ashamed hopeful puzzled bored excited surprised worried glad miserable content confused restless eager
-uneasy relieved thirsty sleepy homesick determined disappointed impatient delighted gloomy anxious amused""",
-    "nature": """kind patient stubborn honest shy bold clever careful lazy generous greedy brave gentle stern
-thoughtful quiet talkative forgetful cautious modest humble reliable quarrelsome absent-minded polite
-hard-working curious practical fearless witty serious merry grumpy sensible good-natured""",
+    "mood": """happy sad tired hungry proud angry afraid nervous lonely cheerful grateful jealous
+  curious calm
+ashamed hopeful puzzled bored excited surprised worried glad miserable content confused restless
+  eager
+uneasy relieved thirsty sleepy homesick determined disappointed impatient delighted gloomy anxious
+  amused""",
+    "nature": """kind patient stubborn honest shy bold clever careful lazy generous greedy brave
+  gentle
+stern thoughtful quiet talkative forgetful cautious modest humble reliable quarrelsome absent-minded
+polite hard-working curious practical fearless witty serious merry grumpy sensible good-natured
+adventurous affectionate ambitious bashful boastful bookish brisk charming chatty considerate
+  courteous
+cunning daring dreamy energetic fussy gruff hasty hospitable idle imaginative impatient industrious
+  jolly
+lively loyal mischievous moody nimble nosy obstinate orderly outspoken peaceful plucky punctual
+  reckless
+reserved restless sceptical sensitive sincere sleepy sly soft-hearted solitary spirited studious
+superstitious talented thrifty tidy timid trusting unlucky vain warm-hearted weary wise""",
     "praise": """famous celebrated well-known respected gifted skilful beloved admired popular noted
-distinguished self-taught tireless inventive travelling outstanding""",
-    "manner": """slowly quietly quickly carefully gently softly bravely calmly proudly eagerly firmly gladly
-sadly politely patiently nervously cheerfully silently suddenly anxiously boldly wearily sternly warmly
-thoughtfully awkwardly briskly stubbornly gratefully solemnly""",
-    "tone": """quietly softly calmly proudly eagerly firmly gladly sadly politely patiently nervously cheerfully
-sternly warmly thoughtfully gruffly kindly slyly crossly simply shyly drily hoarsely""",
+distinguished self-taught tireless inventive travelling outstanding acclaimed accomplished brilliant
+daring eminent esteemed expert forgotten honoured humble influential learned legendary original
+  prolific
+renowned unconventional versatile""",
+    "manner": """slowly quietly quickly carefully gently softly bravely calmly proudly eagerly
+  firmly
+gladly sadly politely patiently nervously cheerfully silently suddenly anxiously boldly wearily
+  sternly
+warmly thoughtfully awkwardly briskly stubbornly gratefully solemnly hastily warily steadily
+  gingerly
+swiftly breathlessly blindly hesitantly lazily nimbly reluctantly sleepily stealthily tirelessly""",
+    "tone": """quietly softly calmly proudly eagerly firmly gladly sadly politely patiently
+  nervously
+cheerfully sternly warmly thoughtfully gruffly kindly slyly crossly simply shyly drily hoarsely
+  hopefully
+bitterly briskly faintly frankly fondly grimly hastily meekly mildly mournfully playfully
+  reluctantly
+tenderly timidly triumphantly vaguely wisely""",
+    "well": """carefully patiently quietly tirelessly slowly skilfully proudly cheerfully faithfully
+neatly diligently precisely expertly elegantly thoroughly lovingly methodically modestly""",
+    "low": """sad afraid nervous lonely tired angry worried ashamed puzzled gloomy miserable uneasy
+homesick confused anxious disappointed impatient restless jealous hungry downcast dejected desperate
+discouraged embarrassed exhausted foolish forlorn frightened guilty heartbroken helpless hurt
+  irritated
+lost sorry troubled unhappy upset weary wretched""",
+    "glad": """happy proud content relieved cheerful grateful delighted calm surprised hopeful
+  excited
+merry amused beaming blissful comforted elated joyful light-hearted overjoyed peaceful radiant
+  satisfied
+thankful triumphant""",
+    "hunter": "fox wolf marten stoat badger weasel lynx wildcat",
+    "raptor": "hawk owl falcon buzzard kestrel crow eagle raven",
     "rarely": """often sometimes rarely usually always seldom occasionally frequently""",
     "metal": """iron copper silver brass tin bronze gold pewter steel lead""",
     "wood": """oak pine ash walnut cherry maple beech cedar birch elm willow""",
     "stone": """granite marble slate limestone sandstone flint chalk basalt amber jade quartz""",
     "cloth": """wool linen silk cotton velvet leather felt canvas lace tweed flannel fur satin""",
-    "goods": """wool linen salt honey timber leather copper tin glass paper candles soap rope pottery silk tea
-spices wax barley butter cheese cider ink charcoal lace clay_pipes dried_fish smoked_eels onions grain
-knives clocks carpets baskets umbrellas pearls olive_oil wine amber feathers saddles bells hats""",
-    "food": """bread cheese soup stew porridge ham bacon smoked_fish honey butter jam eggs sausages rice
-noodles buttermilk gingerbread cold_chicken pickles nuts mutton barley_broth""",
-    "drink": """tea coffee milk cider water lemonade apple_juice buttermilk cocoa ginger_beer elderflower_cordial
-mint_tea broth""",
-    "herb": """parsley thyme sage mint dill basil rosemary fennel chives marjoram bay_leaf tarragon coriander""",
-    "spice": """pepper ginger cinnamon nutmeg saffron cloves mustard_seed paprika caraway cumin aniseed""",
-    "smell": """smoke bread tar salt hay varnish wet_wool pine_resin soap leather old_books candle_wax
-coffee roses mud cinnamon apples sawdust rain horses fish lavender beeswax ink onions peat""",
-    "taste": """sweet sour salty bitter rich mild spicy smoky nutty sharp creamy fresh tangy earthy buttery""",
-    "virtue": """patience courage honesty kindness skill luck hope friendship wisdom generosity humour
-curiosity humility loyalty perseverance forgiveness""",
-    "subject": """stars tides bees weather maps bridges medicine music grammar law trade farming birds mosses
-ships clocks dreams gardens cooking memory justice geometry folk_songs glaciers fossils""",
-    "landish": """steep green misty rocky quiet windy lonely wooded gentle muddy stony grassy frozen sunny shady
-bare flat wild fertile swampy sandy""",
-    "month": "January February March April May June July August September October November December",
+    "goods": """wool linen salt honey timber leather copper tin glass paper candles soap rope
+  pottery
+silk tea spices wax barley butter cheese cider ink charcoal lace clay_pipes dried_fish smoked_eels
+  onions
+grain knives clocks carpets baskets umbrellas pearls olive_oil wine amber feathers saddles bells
+  hats
+turpentine tar turf bricks tiles slates buckwheat rye oats vinegar almonds figs raisins saffron
+  indigo
+ivory porcelain parchment linseed hemp flax cork coral copperware spectacles dolls whistles marbles
+violins cheeses truffles mustard tobacco_pipes cutlery""",
+    "food": """bread cheese soup stew porridge ham bacon smoked_fish honey butter jam eggs sausages
+  rice
+noodles gingerbread cold_chicken pickles nuts mutton barley_broth pancakes cornbread oatcakes
+roast_goose pea_soup dumplings apple_tart custard mackerel crab hazelnut_cake potato_salad lentils
+beetroot_soup fried_eggs toast""",
+    "drink": """tea coffee milk cider water lemonade apple_juice buttermilk cocoa ginger_beer
+elderflower_cordial mint_tea broth blackcurrant_juice pear_cider dandelion_coffee barley_water
+  nettle_tea
+malted_milk rosehip_tea hot_chocolate""",
+    "herb": """parsley thyme sage mint dill basil rosemary fennel chives marjoram bay_leaf tarragon
+  coriander""",
+    "spice": """pepper ginger cinnamon nutmeg saffron mustard_seed paprika caraway cumin aniseed""",
+    "smell": """smoke bread tar salt hay varnish wet_wool pine_resin soap leather old_books
+  candle_wax
+coffee roses mud cinnamon apples sawdust rain horses fish lavender beeswax ink onions peat vinegar
+  cloves
+turpentine wild_garlic thyme moss seaweed chalk damp_stone fresh_paint chestnuts honey resin straw
+  wool
+gunpowder cheese elderflowers melted_snow hot_iron""",
+    "taste": """sweet sour salty bitter rich spicy smoky nutty sharp creamy fresh tangy earthy
+  buttery""",
+    "virtue": """patience courage honesty kindness skill luck hope friendship wisdom generosity
+  humour
+curiosity humility loyalty perseverance forgiveness gratitude determination modesty caution
+  tolerance
+cheerfulness common_sense reliability imagination tact diligence self-control mercy fairness
+  enthusiasm
+endurance""",
+    "subject": """stars tides bees weather maps bridges medicine music grammar law trade farming
+  birds
+mosses ships clocks dreams gardens cooking memory justice geometry folk_songs glaciers fossils
+  volcanoes
+beetles chemistry optics anatomy navigation ballads architecture astronomy botany printing proverbs
+  knots
+calendars earthquakes mushrooms migration rainbows electricity magnetism arithmetic etiquette
+  rhetoric
+pottery heraldry puppetry""",
+    "landish": """steep green misty rocky quiet windy lonely wooded gentle muddy stony grassy frozen
+sunny shady bare flat wild fertile swampy sandy barren bleak chalky desolate drowsy dusty exposed
+forested heather-covered hilly icy overgrown parched peaceful rugged sheltered slippery snowy
+  treeless
+winding""",
+    "month": """January February March April May June July August September October November
+  December""",
     "day": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
     "season": "spring summer autumn winter",
     "hour": """dawn noon dusk midnight sunrise sunset breakfast_time teatime nightfall daybreak""",
-    "sky": """rainy windy foggy frosty sunny stormy cloudy snowy mild hot cold damp bright grey clear dull
-sultry chilly""",
-    "time": """that_morning the_next_day before_long after_supper that_evening towards_evening a_week_later
+    "sky": """rainy windy foggy frosty sunny stormy cloudy snowy mild hot cold damp bright grey
+  clear
+dull sultry chilly blustery breezy drizzly overcast thundery humid hazy sleety showery scorching""",
+    "time": """that_morning the_next_day before_long after_supper that_evening towards_evening
+  a_week_later
 at_last soon_afterwards at_first_light one_afternoon later_that_day the_following_week an_hour_later
 the_same_night on_the_third_day meanwhile in_the_end""",
-    "noise": """creaking knocking humming rustling scratching whispering rattling tapping ringing splashing
-thumping hissing clicking grinding""",
-    "hobby": """collecting_old_maps playing_chess growing_roses keeping_bees painting_landscapes carving_spoons
-flying_kites writing_poems watching_birds mending_clocks singing_in_the_choir fishing_from_the_bridge
-gathering_mushrooms dancing swimming_in_cold_water telling_stories knitting baking_bread skating
-collecting_shells learning_languages playing_the_fiddle walking_in_the_hills solving_riddles pressing_flowers
-building_model_boats cooking_for_friends reading_travel_books looking_at_the_stars drawing_insects
-training_dogs collecting_stamps making_jam rowing arranging_stones playing_dominoes""",
-    "trouble": """flood fire drought storm landslide famine plague frost siege epidemic earthquake gale""",
-    "disaster": "flood fire storm landslide earthquake gale blizzard whirlwind",
-    "near": """near behind beside next_to close_to opposite in_front_of not_far_from just_past across_from""",
-    "ordinal": "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth",
+    "noise": """creaking knocking humming rustling scratching whispering rattling tapping ringing
+splashing thumping hissing clicking grinding squeaking clattering buzzing murmuring crackling
+  jingling
+gurgling dripping rumbling snoring thudding whirring clanking sobbing""",
+    "hobby": """collecting_old_maps playing_chess growing_roses keeping_bees painting_landscapes
+carving_spoons flying_kites writing_poems watching_birds mending_clocks singing_in_the_choir
+fishing_from_the_bridge gathering_mushrooms dancing swimming_in_cold_water telling_stories knitting
+baking_bread skating collecting_shells learning_languages playing_the_fiddle walking_in_the_hills
+solving_riddles pressing_flowers building_model_boats cooking_for_friends reading_travel_books
+looking_at_the_stars drawing_insects training_dogs collecting_stamps making_jam rowing
+  arranging_stones
+playing_dominoes juggling cycling embroidering birdwatching sketching_ruins growing_pumpkins
+  wrestling
+weaving_baskets composing_waltzes translating_poems building_birdhouses restoring_old_furniture
+playing_cards sledging archery sailing whistling photographing_clouds collecting_buttons
+  reciting_ballads
+breeding_canaries cooking_soup climbing_trees studying_proverbs""",
+    "trouble": """flood fire drought storm landslide famine plague frost siege epidemic earthquake
+  gale""",
+    "disaster": """flood fire storm landslide earthquake gale blizzard whirlwind""",
+    "near": """near beside behind next_to in_front_of close_to opposite""",
+    "ordinal": """first second third fourth fifth sixth seventh eighth ninth tenth eleventh
+twelfth""",
     "shape": """round square oval triangular star-shaped cone-shaped egg-shaped barrel-shaped""",
 }
 
-IRREGULAR_PAST = dict(pair.split(":") for pair in """run:ran creep:crept ride:rode say:said sing:sang grow:grew
-shine:shone bend:bent sweep:swept sell:sold buy:bought sew:sewed hide:hid make:made build:built write:wrote
-teach:taught catch:caught weave:wove grind:ground draw:drew keep:kept tell:told lead:led shake:shook drive:drove
+IRREGULAR_PAST = dict(pair.split(":") for pair in """run:ran creep:crept ride:rode say:said
+  sing:sang grow:grew
+shine:shone bend:bent sweep:swept sell:sold buy:bought sew:sewed hide:hid make:made build:built
+  write:wrote
+teach:taught catch:caught weave:wove grind:ground draw:drew keep:kept tell:told lead:led
+  shake:shook drive:drove
 cut:cut blow:blew bind:bound dig:dug spin:spun set:set fly:flew breed:bred kneel:knelt spread:spread
-stride:strode""".split())
+stride:strode weave:wove knit:knitted hum:hummed""".split())
 
-IRREGULAR_PLURAL = dict(pair.split(":") for pair in """mouse:mice goose:geese calf:calves ox:oxen loaf:loaves
-shelf:shelves foot:feet child:children fisherman:fishermen potato:potatoes tomato:tomatoes leaf:leaves
-knife:knives scarf:scarves radish:radishes""".split())
+DOUBLING = {"admit", "prefer", "label"}      # admitted, although it has two syllables
+
+IRREGULAR_PLURAL = dict(pair.split(":") for pair in """sheep:sheep mouse:mice goose:geese
+  calf:calves ox:oxen loaf:loaves
+shelf:shelves foot:feet child:children fisherman:fishermen potato:potatoes tomato:tomatoes
+  leaf:leaves
+wolf:wolves knife:knives postman:postmen fireman:firemen policeman:policemen ferryman:ferrymen
+  watchman:watchmen ploughman:ploughmen yo-yo:yo-yos brother-in-law:brothers-in-law
+  sister-in-law:sisters-in-law cuff:cuffs bison:bison reindeer:reindeer elk:elk dormouse:dormice
+  woodlouse:woodlice gladiolus:gladioli kohlrabi:kohlrabis crossroads:crossroads actress:actresses
+  scarf:scarves radish:radishes""".split())
 
 # --------------------------------------------------------------- what the world is made of (facts)
 
-# Six cultures: onsets; vowels; codas; endings of women's, men's, family and town names; of adjectives.
+# Six cultures: onsets; vowels; codas; endings of women's, men's, family, town names, of adjectives.
 CULTURES = rows("""
-b br d f g h j k l m n r s sk st sv t tr v; a e i o u; l n r d rn ld nd k; a e unn ild is; ar en ulf or ik; sund mark vang gard lund; vik holm fjall nes stad; ish
-b c d f l m n p r s t v; a e i o; l n r s; ella ina ora etta ia; o ino ero ando io; etti ari asco oni elli; enza ona ara ello ia; ese
-br d dr k kr l m p r st v z; a e i o u; v n sk l r m; ka ena isha ana ila; imir an ek osh slav; enko ovic inski ovar ak; grad ovo itsa dol ava; ian
-br c ca gl f gw l m mor r t tr; a e i o; n r th ll rn; wen eth een inna is; an och wyn or ac; ley don arth ick more; combe dun garth wick mere; ic
-b d j k l m n nd s t w z; a e i o u; ; a eni isha ala uma; o u eke aro imo; anda embe ungu ola azi; ani undu wezi ora ungo; an
-b d f j k m n r s sh t y z; a e i u; r n m l sh; ira een aya esh ane; ur an im esh ad; avar endi azad imli uni; abad kent ir istan ush; i
+b br d f g h j k l m n r s sk st sv t tr v; a e i o u; l n r d rn ld nd k; a e unn ild is; ar en
+  ulf or ik; sund mark vang gard lund; vik holm fjall nes stad; ish
+b c d f l m n p r s t v; a e i o; l n r s; ella ina ora etta ia; o ino ero ando io; etti ari asco
+  oni elli; enza ona ara ello ia; ese
+br d dr k kr l m p r st v z; a e i o u; v n sk l r m; ka ena isha ana ila; imir an ek osh slav;
+  enko ovic inski ovar ak; grad ovo itsa dol ava; ian
+br c ca gl f gw l m mor r t tr; a e i o; n r th ll rn; wen eth een inna is; an och wyn or ac; ley
+  don arth ick more; combe dun garth wick mere; ic
+b d j k l m n nd s t w z; a e i o u; ; a eni isha ala uma; o u eke aro imo; anda embe ungu ola azi;
+  ani undu wezi ora ungo; an
+b d f j k m n r s sh t y z; a e i u; r n m l sh; ira een aya esh ane; ur an im esh ad; avar endi
+  azad imli uni; abad kent ir istan ush; i
 """)
 
 # One line a region's nature: the kind of country; what one sees there; how its weather is.
@@ -200,25 +420,25 @@ miller; mill; grind; wheat and barley; millstone
 clockmaker; workshop; repair; clocks and watches; magnifying glass
 glassblower; glassworks; blow; bottles and lamps; blowpipe
 shipwright; boatyard; build; boats and barges; adze
-fisher; harbour; catch; eels and trout; net
-gardener; garden; grow; roses and pears; pruning knife
-beekeeper; apiary; keep; bees in straw hives; smoker
+fisher; net loft; catch; eels and trout; net
+gardener; potting shed; grow; roses and pears; pruning knife
+beekeeper; honey house; keep; bees in straw hives; smoker
 teacher; schoolhouse; teach; children to read and count; blackboard
 doctor; surgery; treat; coughs and broken bones; stethoscope
-midwife; clinic; help; mothers and babies; lamp
+dentist; surgery; pull; bad teeth; pair of pliers
 printer; printing house; print; books and posters; press
 bookbinder; bindery; bind; books in leather; needle
 painter; studio; paint; portraits and landscapes; easel
-sculptor; yard; carve; statues in stone; chisel
+sculptor; studio; carve; statues in stone; chisel
 fiddler; dance hall; play; at weddings and fairs; fiddle
-singer; theatre; sing; old ballads; voice
+singer; theatre; sing; old ballads; songbook
 poet; library; write; verses about the sea; pen
 astronomer; observatory; study; comets and planets; telescope
 mapmaker; map room; draw; maps of the coast; compass
 geologist; museum; collect; rocks and fossils; hammer
 botanist; greenhouse; describe; mosses and wild flowers; notebook
 engineer; drawing office; design; bridges and pumps; slide rule
-mason; quarry; cut; stone for walls and arches; mallet
+mason; stone yard; cut; stone for walls and arches; mallet
 roper; rope walk; twist; rope for ships; crank
 tailor; shop; sew; coats and waistcoats; needle
 shoemaker; shop; make; boots and shoes; last
@@ -226,8 +446,8 @@ dyer; dye house; dye; wool in bright colours; vat
 cheesemaker; dairy; make; cheese and butter; copper vat
 brewer; brewery; brew; beer and cider; barrel
 cook; inn; cook; soups and pies for travellers; ladle
-ferryman; landing; row; people across the river; pair of oars
-shepherd; fold; watch; sheep on the high pastures; crook
+ferryman; ferry house; row; people across the river; pair of oars
+shepherd; hut; watch; sheep on the high pastures; crook
 judge; courthouse; settle; quarrels about land; ledger
 merchant; warehouse; trade; in salt and cloth; pair of scales
 librarian; reading room; lend; books to everyone; catalogue
@@ -235,27 +455,51 @@ lighthouse keeper; lighthouse; tend; the lamp on the headland; logbook
 surveyor; town hall; measure; roads and fields; measuring chain
 puppeteer; puppet theatre; carve; puppets for children; knife
 historian; archive; collect; letters and chronicles; pen
-saddler; stable yard; stitch; saddles and bridles; awl
+saddler; saddlery; stitch; saddles and bridles; awl
 candlemaker; chandlery; make; candles and soap; mould
 nurse; hospital; care; for the sick; lamp
-explorer; harbour; chart; unknown rivers; sextant
+explorer; cabin; chart; unknown rivers; sextant
 """)
 
 # class; sizes in cm; habitats; diets; coverings; habits; young
 CREATURES = rows("""
-songbird; 9 24; hedges/orchards/reed beds/birch woods; seeds/caterpillars/berries/small flies; feathers; repeats the calls of other birds/hides seeds under bark/builds a hanging nest of moss/sings only before rain/decorates its nest with shells; eggs
-wading bird; 40 120; river banks/salt marshes/shallow lakes; frogs/small fish/water snails/shrimps; feathers; sleeps on one leg/dances in pairs every spring/follows the plough in flocks/stirs the mud with one foot/returns to the same nest each year; eggs
-owl; 20 65; old barns/pine forests/church towers; mice/moths/voles/beetles; feathers; hunts without a sound/turns its head to listen/stores food in hollow trees/claps its wings in alarm; eggs
-fish; 12 150; cold streams/deep lakes/river mouths/the open sea; water weeds/worms/smaller fish/insects that fall on the water; scales; buries itself in sand/leaps out of the water at dusk/swims against the current to breed/changes colour when it is afraid/guards its eggs in a pit; eggs
-rodent; 8 45; dry grassland/wheat fields/river banks/stony hillsides; grain/roots/nuts/fallen fruit; fur; digs tunnels with several doors/carries food in its cheeks/sleeps through the winter/warns its family with a whistle/washes its food; pups
-small deer; 50 110; oak woods/mountain meadows/reed beds; grass/bark/young leaves/fallen fruit; fur; moves only in the half-light/sheds its antlers in winter/stamps to warn the herd/swims well; fawns
-wild goat; 60 120; bare cliffs/high pastures/dry gorges; thorn bushes/moss/tough grass; wool; climbs almost straight up/sleeps on narrow ledges/licks salt from the rocks/follows the same paths all its life; kids
-hunting animal; 35 130; pine forests/rocky hills/marshes; hares/birds/mice/fish; fur; hunts alone at night/shares food with its young for two years/marks its paths with scratches/waits for hours without moving; cubs
-beetle; 1 6; rotten logs/gravel banks/meadows/old walls; sap/dung/aphids/pollen; armour; glows faintly in the dark/rolls its food into balls/plays dead when touched/drums on dry leaves; larvae
-butterfly; 3 14; flower meadows/wet heaths/garden walls; nectar/the juice of plums/tree sap; scales on its wings; flies only in sunshine/travels in great swarms/rests with its wings closed/tastes with its feet; caterpillars
-lizard; 10 70; stone walls/dry gorges/sand dunes/warm rocks; flies/spiders/ants/eggs; scales; drops its tail when caught/basks on warm stones at noon/changes colour with the light/runs across water; eggs
-frog; 3 14; ponds/rice fields/damp cellars/mossy springs; flies/worms/slugs/mosquitoes; smooth skin; sings in chorus after rain/sticks to glass and leaves/carries its young on its back/sleeps under the mud in dry months; tadpoles
-snail; 1 9; damp walls/cabbage gardens/forest floors; leaves/mushrooms/dead wood; a shell; seals its shell in dry weather/leaves a shining track at night/climbs trees before a storm; eggs
+songbird; 9 24; hedges/orchards/reed beds/birch woods; seeds/caterpillars/berries/small flies;
+  feathers; repeats the calls of other birds/hides seeds under bark/builds a hanging nest of
+  moss/sings only before rain/decorates its nest with shells; eggs
+wading bird; 40 120; river banks/salt marshes/shallow lakes; frogs/small fish/water snails/shrimps;
+  feathers; sleeps on one leg/dances in pairs every spring/follows the plough in flocks/stirs the
+  mud with one foot/returns to the same nest each year; eggs
+owl; 20 65; old barns/pine forests/church towers; mice/moths/voles/beetles; feathers; hunts without
+  a sound/turns its head to listen/stores food in hollow trees/claps its wings in alarm; eggs
+fish; 12 150; cold streams/deep lakes/river mouths/the open sea; water weeds/worms/smaller
+  fish/insects that fall on the water; scales; buries itself in sand/leaps out of the water at
+  dusk/swims against the current to breed/changes colour when it is afraid/guards its eggs in a
+  pit; eggs
+rodent; 8 45; dry grassland/wheat fields/river banks/stony hillsides; grain/roots/nuts/fallen
+  fruit; fur; digs tunnels with several doors/carries food in its cheeks/sleeps through the
+  winter/warns its family with a whistle/washes its food; pups
+dwarf deer; 50 110; oak woods/mountain meadows/reed beds; grass/bark/young leaves/fallen fruit;
+  fur; moves only in the half-light/sheds its antlers in winter/stamps to warn the herd/swims well;
+  fawns
+wild goat; 60 120; bare cliffs/high pastures/dry gorges; thorn bushes/moss/tough grass; wool;
+  climbs almost straight up/sleeps on narrow ledges/licks salt from the rocks/follows the same
+  paths all its life; kids
+hunting animal; 35 130; pine forests/rocky hills/marshes; hares/birds/mice/fish; fur; hunts alone
+  at night/shares food with its young for two years/marks its paths with scratches/waits for hours
+  without moving; cubs
+beetle; 1 6; rotten logs/gravel banks/meadows/old walls; sap/dung/aphids/pollen; armour; glows
+  faintly in the dark/rolls its food into balls/plays dead when touched/drums on dry leaves; larvae
+butterfly; 3 14; flower meadows/wet heaths/garden walls; nectar/the juice of plums/tree sap; wings;
+  flies only in sunshine/travels in great swarms/rests with its wings closed/tastes with its feet;
+  caterpillars
+lizard; 10 70; stone walls/dry gorges/sand dunes/warm rocks; flies/spiders/ants/eggs; scales; drops
+  its tail when caught/basks on warm stones at noon/changes colour with the light/runs across
+  water; eggs
+frog; 3 14; ponds/rice fields/damp cellars/mossy springs; flies/worms/slugs/mosquitoes; skin; sings
+  in chorus after rain/sticks to glass and leaves/carries its young on its back/sleeps under the
+  mud in dry months; tadpoles
+snail; 1 9; damp walls/cabbage gardens/forest floors; leaves/mushrooms/dead wood; shell; seals its
+  shell in dry weather/leaves a shining track at night/climbs trees before a storm; eggs
 """)
 
 FESTIVALS = rows("""
@@ -289,7 +533,7 @@ a {colour} bell tower that leans to one side
 a library with more than {3-19} thousand books
 a windmill without sails
 a market hall roofed with {metal}
-a lighthouse painted in {colour} and white stripes
+a lighthouse with {colour*2} stripes
 a {stone} fountain in the shape of a {beast}
 a statue of a {bird} made of {metal}
 a garden where {flower.s} bloom in every season
@@ -301,7 +545,7 @@ a wall of {colour} tiles
 a museum of {tool.s}
 a harbour with a {size} {stone} quay
 a ruined castle full of {bird.s}
-a covered street of {goods} shops
+a covered street of shops that sell {goods}
 a well that never dries up
 a theatre built of {wood} without a single nail
 """)
@@ -357,9 +601,11 @@ Under the {tree.s}
 
 GENRES = rows("""
 novel; follows a {nature} {folk} who [inherits|loses|buys|guards] a {cond} {building}
-novel; tells how two {kin.s} [quarrel|search|travel|wait] for {2-20} years because of a {cond} {trinket}
+novel; tells how two {kin.s} [quarrel|search|travel|wait] for {2-20} years because of a {cond}
+  {trinket}
 novel; is set in a {room} during a {sky} {season} and has only {2-6} characters
-children's book; tells of a {nature} {animal} that wants to [swim|read|sing|see the sea|become a {folk}]
+children's book; tells of a {nature} {animal} that wants to [swim|read|sing|see the sea|become a
+  {folk}]
 children's book; shows how a lost {toy} finds its way home through the {land.s}
 collection of poems; speaks of {smell}, {hour} and {virtue}
 collection of poems; describes one {season} in {20-90} short verses
@@ -386,7 +632,8 @@ Add the onions and the {m}, and stir [for a few minutes|until they smell sweet].
 Pour in the broth, cover the pot and cook gently for {minutes} minutes.
 Season with {s} [just before serving|and a little salt|and taste it twice].""")),
     "pie": ("300 grams of flour/150 grams of butter/1 egg", rows("""
-Rub the butter into the flour, add [a little|three spoons of] cold water and make a [smooth|firm] dough.
+Rub the butter into the flour, add [a little|three spoons of] cold water and make a [smooth|firm]
+  dough.
 Let the dough rest in a cool place for [half an hour|twenty minutes|as long as you can wait].
 Roll out two thirds of it and line a [buttered|round|deep] dish.
 Fill the dish with the {m} and sprinkle with {s}.
@@ -405,8 +652,9 @@ Mix with the flour and the salt, and knead [for ten minutes|until the dough is s
 [Work|Knead|Fold] in the {m} and {s}.
 Cover the bowl with a cloth and let the dough rise until [it has doubled|it is twice as big].
 Shape [a round loaf|two long loaves|a plait] and let it rise again.
-Bake in a hot oven for {minutes} minutes, until the bottom sounds hollow when [tapped|you knock on it].""")),
-    "dumplings": ("300 grams of flour/2 eggs/a pinch of salt", rows("""
+Bake in a hot oven for {minutes} minutes, until the bottom sounds hollow when [tapped|you knock on
+  it].""")),
+    "dumpling": ("300 grams of flour/2 eggs/a pinch of salt", rows("""
 Make a [soft|firm|smooth] dough of the flour, the eggs, the salt and a little water.
 [Chop|Mash|Grate] the {m} finely and mix with {s}.
 Roll the dough thin and cut out circles with a [cup|glass].
@@ -420,7 +668,7 @@ Boil hard for {minutes} minutes, and skim off the foam.
 [Drip|Drop] a little on a cold plate: if it wrinkles, the jam is [ready|set].
 Fill into clean hot jars and close them [at once|tightly].""")),
     "salad": ("3 spoons of oil/1 spoon of vinegar/a pinch of salt", rows("""
-Wash the {m} and [slice|chop|cut] [thinly|into strips|into small cubes].
+Wash the {m} and cut [them|everything] [into strips|into thin slices|into small cubes].
 Stir the oil, the vinegar and the salt together in a [small bowl|cup].
 Pour the dressing over the {m}, add {s} and [toss|mix|turn] well.
 Let it stand for {minutes} minutes so that the flavours [meet|mix].""")),
@@ -431,3 +679,20 @@ Cook for {minutes} minutes, stirring [all the time|slowly|so that nothing sticks
 Fold in the {m} and sprinkle with {s}.
 Eat it [hot|from deep bowls|with cold cream].""")),
 }
+
+# The least and the most time for each method, in units of five minutes.
+COOKING = {"soup": (4, 8), "stew": (12, 30), "pie": (7, 12), "cake": (7, 13), "bread": (7, 11),
+  "dumpling": (1, 3),
+           "jam": (1, 4), "salad": (2, 6), "porridge": (3, 7)}
+
+OCCASIONS = rows("""
+at weddings
+on Sundays
+at the new moon
+after the harvest
+on cold evenings
+before a long journey
+at midnight
+on birthdays
+when guests come
+""")

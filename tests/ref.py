@@ -348,7 +348,8 @@ def distribution(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetit
     if top_k:
         p[order[top_k:]] = 0
     p /= p.sum()
-    before = np.cumsum(p[order]) - p[order]      # the mass of the likelier ones
-    p[order[before >= top_p]] = 0
+    if top_p < 1:
+        likelier = np.cumsum(p[order]) - p[order]
+        p[order[likelier >= top_p]] = 0
     p[p < min_p * p.max()] = 0
     return p / p.sum()

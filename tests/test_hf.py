@@ -1,0 +1,787 @@
+"""A model as a Hugging Face folder: round trips, hostile files, and transformers as the judge.
+
+The last part needs transformers and torch and is skipped where they are not installed.
+"""
+
+import json
+import os
+import resource
+import struct
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from csrc import hf
+from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
+                       ChatError, Config, Library, Model)
+
+SIZES = dict(vocab=61, context=40, layers=2, channels=16, heads=4, kv_heads=2, head_dim=6,
+             hidden=20)
+SQUARE = dict(kv_heads=4, head_dim=4)            # what GPT-2 insists on
+GPT2 = dict(norm=LAYERNORM, position=LEARNED, activation=GELU, bias=BIAS_ALL, qk_norm=0,
+            norm_eps=1e-5)
+LLAMA3 = dict(rope_theta=500000.0, rope_factor=8.0, rope_low=1.0, rope_high=4.0, rope_context=32)
+
+CONFIGS = {
+    "GPT2LMHeadModel": Config(**{**SIZES, **SQUARE}, **GPT2),
+    "GPT2LMHeadModel untied": Config(**{**SIZES, **SQUARE}, **GPT2, tied=0),
+    "GPT2ForSequenceClassification": Config(**{**SIZES, **SQUARE}, **GPT2, scalar=1),
+    "LlamaForCausalLM": Config(**SIZES, qk_norm=0, tied=0, **LLAMA3),
+    "LlamaForCausalLM with biases": Config(**SIZES, qk_norm=0, bias=BIAS_ALL),
+    "LlamaForSequenceClassification": Config(**SIZES, qk_norm=0, scalar=1),
+    "Qwen2ForCausalLM": Config(**SIZES, qk_norm=0, bias=BIAS_QKV, rope_theta=1e6),
+    "Qwen2ForSequenceClassification": Config(**SIZES, qk_norm=0, bias=BIAS_QKV, scalar=1),
+    "Qwen3ForCausalLM": Config(**SIZES, rope_theta=1e6),
+    "Qwen3ForCausalLM untied": Config(**SIZES, tied=0),
+    "Qwen3ForSequenceClassification": Config(**SIZES, scalar=1),
+}
+TINY = Config(vocab=5, context=4, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=2)
+
+
+def library_or_skip(dtype):
+    try:
+        Library.load("cpu", dtype)
+    except ChatError as error:
+        pytest.skip(str(error))
+
+
+def random_model(config, dtype="f32", seed=0, deviation=0.2):
+    """Every tensor random, biases and norms too, so that no mistake hides behind a 0 or a 1."""
+    model, rng = Model(config, dtype=dtype), np.random.default_rng(seed)
+    for name, shape, matrix in model.tensors:
+        centre = 0.0 if matrix or name.endswith(".bias") else 1.0
+        model.write(name, centre + deviation * rng.standard_normal(shape))
+    return model
+
+
+def same_weights(a, b):
+    assert a.index == b.index
+    return all(a.read(name).tobytes() == b.read(name).tobytes() for name in a.index)
+
+
+def edit(folder, **changes):
+    """Change keys of config.json; ... removes one."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
+
+
+def edit_tensors(folder, change):
+    """Replace the dictionary of tensors by change(of it)."""
+    save_file(change(load_file(folder / "model.safetensors")), folder / "model.safetensors")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The Qwen3 model of CONFIGS, saved."""
+    hf.save(random_model(CONFIGS["Qwen3ForCausalLM"]), tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gpt2(tmp_path):
+    hf.save(random_model(CONFIGS["GPT2LMHeadModel"]), tmp_path / "gpt2")
+    return tmp_path / "gpt2"
+
+
+# ---- Round trips ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_saved_model_loads_with_the_same_bits(name, tmp_path):
+    model = random_model(CONFIGS[name])
+    hf.save(model, tmp_path / "new" / "folder")
+    again = hf.load(tmp_path / "new" / "folder")
+    assert again.config == model.config
+    assert same_weights(again, model)
+    config = json.loads((tmp_path / "new" / "folder" / "config.json").read_text())
+    assert config["architectures"] == name.split()[:1]
+
+
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "Qwen3ForCausalLM"])
+def test_a_bf16_model_is_saved_as_what_it_computes_with(name, tmp_path):
+    library_or_skip("bf16")
+    model = random_model(CONFIGS[name], "bf16")
+    hf.save(model, tmp_path)
+    library, again = Library.load("cpu", "bf16"), hf.load(tmp_path, dtype="f32")
+    for name in model.index:
+        rounded = library.float(library.real(model.read(name)))
+        assert np.array_equal(again.read(name), rounded)
+    tokens = np.arange(40).reshape(1, 40)
+    assert np.array_equal(hf.load(tmp_path, dtype="bf16").logits(tokens), model.logits(tokens))
+    assert (tmp_path / "model.safetensors").stat().st_size < 2 * model.parameters + 8000
+
+
+def test_bfloat16_rounds_to_nearest_even_and_keeps_infinities_and_nan():
+    bits = np.array([0x3F800000, 0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF, 0x7F800000,
+                     0xFF800000, 0x7FFFFFFF, 0x7F800001, 0x80000000, 0x00008001], np.uint32)
+    rounded = hf.bfloat16(bits.view(np.float32))
+    assert [hex(x) for x in rounded] == ["0x3f80", "0x3f80", "0x3f82", "0x3f81", "0x7f80", "0x7f80",
+                                         "0xff80", "0x7fff", "0x7fc0", "0x8000", "0x1"]
+
+
+def test_bfloat16_and_float16_files_are_read(folder):
+    model = hf.load(folder)
+    edit_tensors(folder, lambda t: {k: v.astype(np.float16) for k, v in t.items()})
+    half = hf.load(folder)
+    for name in model.index:
+        assert np.array_equal(half.read(name), model.read(name).astype(np.float16))
+
+
+def test_what_other_programs_ask_of_the_files(folder):
+    ids = {"bos": 0, "eos": 7, "pad": 0, "stop": [7, 0]}
+    hf.save(hf.load(folder), folder, ids)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["torch_dtype"] == config["dtype"] == "float32"
+    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 1e6
+    assert config["rope_parameters"]["rope_type"] == "default"
+    assert (config["head_dim"], config["num_key_value_heads"]) == (6, 2)
+    assert (config["vocab_size"], config["eos_token_id"], config["pad_token_id"]) == (61, 7, 0)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert generation == {"bos_token_id": 0, "eos_token_id": [7, 0], "pad_token_id": 0}
+    tensors = load_file(folder / "model.safetensors")
+    assert "lm_head.weight" not in tensors
+    assert tensors["model.embed_tokens.weight"].shape == (61, 16)
+    header = (folder / "model.safetensors").read_bytes()
+    size = int.from_bytes(header[:8], "little")
+    assert size % 8 == 0 and json.loads(header[8:8 + size])["__metadata__"] == {"format": "pt"}
+
+
+@pytest.mark.parametrize("special", [{"eos": 61}, {"stop": [-1]}, {"end": 1}])
+def test_special_tokens_outside_the_vocabulary_are_refused(folder, special):
+    with pytest.raises(ChatError, match="special token"):
+        hf.save(hf.load(folder), folder, special)
+
+
+@pytest.mark.parametrize("changes", [
+    dict(norm=LAYERNORM), dict(position=LEARNED), dict(bias=BIAS_ALL), dict(activation=GELU),
+    dict(GPT2, head_dim=6), dict(GPT2, kv_heads=2, head_dim=4), dict(GPT2, bias=BIAS_NONE)])
+def test_a_model_that_transformers_has_no_name_for_is_not_saved(changes, tmp_path):
+    with pytest.raises(ChatError, match="cannot be saved"):
+        hf.save(Model(replace(CONFIGS["Qwen3ForCausalLM"], **changes)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# ---- Changes on the way --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "LlamaForCausalLM", "Qwen3ForCausalLM"])
+def test_a_reward_model_begins_as_a_language_model_with_a_head_of_zeros(name, tmp_path):
+    model = random_model(CONFIGS[name])
+    hf.save(model, tmp_path)
+    reward = hf.load(tmp_path, scalar=1)
+    assert not reward.read("score.weight").any()
+    assert all(np.array_equal(reward.read(name), model.read(name))
+               for name in model.index if name != "lm_head.weight")
+    reward.write("score.weight", np.ones((1, 16)))
+    hf.save(reward, tmp_path)
+    assert hf.load(tmp_path).read("score.weight").all()
+
+
+def test_learned_positions_can_be_shortened_and_not_extended(gpt2):
+    model, short = hf.load(gpt2), hf.load(gpt2, context=9)
+    assert np.array_equal(short.read("model.positions.weight"),
+                          model.read("model.positions.weight")[:9])
+    tokens = np.arange(9)[None]
+    assert np.array_equal(short.logits(tokens), model.logits(tokens))
+    with pytest.raises(ChatError, match="40 learned positions"):
+        hf.load(gpt2, context=41)
+
+
+def test_rope_takes_any_context(folder):
+    assert hf.load(folder, context=400).logits(np.zeros((1, 400), int)).shape == (1, 400, 61)
+
+
+# ---- Tensors: present, absent, of other shapes ---------------------------------------------------
+
+def test_names_without_prefix_and_old_buffers_are_understood(gpt2):
+    model = hf.load(gpt2)
+
+    def old(tensors):
+        tensors = {name.removeprefix("transformer."): t for name, t in tensors.items()}
+        for layer in range(2):
+            tensors[f"h.{layer}.attn.bias"] = np.ones((1, 1, 40, 40), np.uint8)
+            tensors[f"h.{layer}.attn.masked_bias"] = np.array(-1e4, np.float32)
+        return {**tensors, "lm_head.weight": tensors["wte.weight"]}
+
+    edit_tensors(gpt2, old)
+    assert same_weights(hf.load(gpt2), model)
+
+
+def test_rotary_buffers_are_ignored(folder):
+    model = hf.load(folder)
+    edit_tensors(folder, lambda t: {**t, "model.layers.0.self_attn.rotary_emb.inv_freq":
+                                    np.ones(3, np.float32)})
+    assert same_weights(hf.load(folder), model)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda t: {k: v for k, v in t.items() if k != "model.norm.weight"},
+     r"no model.norm.weight, which config.json makes \(16,\)"),
+    (lambda t: {**t, "model.extra": np.ones((3, 4), np.float32)}, r"without model.extra \(3, 4\)"),
+    (lambda t: {**t, "model.norm.weight": np.ones(17, np.float32)},
+     r"model.norm.weight is \(17,\), but config.json makes it \(16,\)"),
+    (lambda t: {**t, "model.norm.weight": np.ones((16, 1), np.float32)}, r"is \(16, 1\)"),
+    (lambda t: {**t, "model.norm.weight": np.ones(16)}, "model.norm.weight is F64"),
+    (lambda t: {**t, "model.norm.weight": np.ones(16, np.int8)}, "model.norm.weight is I8"),
+    (lambda t: {**t, "norm.weight": t["model.norm.weight"]}, "there twice"),
+    (lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"] + 1}, "tie_word_embeddings"),
+    (lambda t: {**t, "lm_head.weight": np.ones((2, 2), np.float32)}, r"lm_head.weight is \(2, 2\)"),
+    (lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"].astype(int)}, "I64"),
+    (lambda t: {**t, "score.weight": np.ones((1, 16), np.float32)}, "without score.weight"),
+])
+def test_tensors_that_do_not_fit_are_named(folder, change, message):
+    edit_tensors(folder, change)
+    with pytest.raises(ChatError, match=message):
+        hf.load(folder)
+
+
+def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
+    edit_tensors(folder, lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"]})
+    hf.load(folder)
+
+
+# ---- config.json ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(architectures=["MistralForCausalLM"]), "MistralForCausalLM"),
+    (dict(architectures=...), "architectures"), (dict(architectures=[[]]), "architectures"),
+    (dict(architectures={}), "architectures"), (dict(architectures=[1, 2]), "architectures"),
+    (dict(vocab_size="61"), "vocab_size is '61'"), (dict(vocab_size=2**31), "vocab_size"),
+    (dict(vocab_size=10**400), "vocab_size"), (dict(vocab_size=True), "vocab_size"),
+    (dict(vocab_size=61.0), "vocab_size"), (dict(vocab_size=[61]), "vocab_size"),
+    (dict(vocab_size=None), "vocab_size is missing"), (dict(vocab_size=...), "vocab_size is"),
+    (dict(vocab_size=2**31 - 1), "vocab"), (dict(vocab_size=62), "embed_tokens"),
+    (dict(num_hidden_layers=10**9), "layers is 1000000000"), (dict(num_hidden_layers=0), "layers"),
+    (dict(num_hidden_layers=3), "model.layers.2"), (dict(num_hidden_layers=1), "model.layers.1"),
+    (dict(num_attention_heads=0), "heads"), (dict(num_attention_heads=-4), "heads"),
+    (dict(num_key_value_heads=8), "kv_heads"), (dict(num_key_value_heads=3), "kv_heads"),
+    (dict(head_dim=5), "head_dim"), (dict(head_dim=...), "q_proj"),
+    (dict(hidden_size=2**31 - 1), "channels"),
+    (dict(intermediate_size=2**24, hidden_size=2**20, num_hidden_layers=10000), "memory"),
+    (dict(max_position_embeddings="long"), "max_position_embeddings"),
+    (dict(rms_norm_eps=float("nan")), "rms_norm_eps"), (dict(rms_norm_eps="1e-6"), "rms_norm_eps"),
+    (dict(rms_norm_eps=10**400), "rms_norm_eps"), (dict(rms_norm_eps=0), "norm_eps"),
+    (dict(tie_word_embeddings=1), "tie_word_embeddings"),
+    (dict(tie_word_embeddings=False), "lm_head.weight"),
+    (dict(hidden_act="gelu"), "hidden_act is 'gelu'"), (dict(hidden_act=["silu"]), "hidden_act"),
+    (dict(attention_bias=True), "attention_bias"),
+    (dict(use_sliding_window=True), "use_sliding_window"),
+    (dict(layer_types=["full_attention", "sliding_attention"]), "layer_types"),
+    (dict(layer_types=7), "layer_types"),
+    (dict(attn_logit_softcapping=50.0), "attn_logit_softcapping is 50"),
+    (dict(final_logit_softcapping=30.0), "final_logit_softcapping"),
+    (dict(quantization_config={"quant_method": "gptq"}), "quantization_config"),
+    (dict(partial_rotary_factor=0.5), "partial_rotary_factor"),
+    (dict(rope_theta=10000.0), "rope_theta is 1000000.0 in one place"),
+    (dict(rope_parameters=[]), None), (dict(rope_parameters=[1]), "rope_parameters"),
+    (dict(rope_parameters=..., rope_theta="1e6"), "rope_theta"),
+    (dict(rope_parameters=..., rope_theta=float("inf")), "rope_theta"),
+    (dict(rope_parameters=..., rope_theta=0.5), "rope_theta"),
+    (dict(rope_scaling={"type": "linear", "factor": 2.0}, rope_parameters=...), "'linear'"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0}, rope_parameters=...), "'yarn'"),
+    (dict(rope_scaling={"rope_type": "llama3"}), "rope_type"),
+    (dict(rope_scaling={"rope_type": "llama3"}, rope_parameters=...), "factor is missing"),
+    (dict(rope_scaling={"rope_type": []}, rope_parameters=...), "rope_type"),
+    (dict(rope_parameters={"full_attention": {"rope_theta": 1.0}}), "full_attention"),
+    (dict(rope_scaling={"type": "default", "mrope_section": [1, 2]}), "mrope_section"),
+    (dict(auto_map={"AutoModelForCausalLM": "evil.Model"}), None),
+    (dict(sliding_window=4096, use_sliding_window=False), None),
+    (dict(layer_types=["full_attention"] * 2), None),
+    (dict(rope_theta=..., rope_scaling=None), None), (dict(rope_parameters=...), None),
+])
+def test_a_config_is_expressed_or_refused_by_the_name_of_its_key(folder, changes, message):
+    edit(folder, **changes)
+    if message is None:
+        assert hf.load(folder).config.rope_theta == 1e6
+    else:
+        with pytest.raises(ChatError, match=message):
+            hf.load(folder)
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(activation_function="gelu"), "activation_function is 'gelu'"),
+    (dict(activation_function="gelu_pytorch_tanh"), None), (dict(n_inner=None), "c_fc"),
+    (dict(scale_attn_by_inverse_layer_idx=True), "scale_attn_by_inverse_layer_idx"),
+    (dict(scale_attn_weights=False), "scale_attn_weights"),
+    (dict(add_cross_attention=True), "add_cross_attention"),
+    (dict(reorder_and_upcast_attn=True), None), (dict(tie_word_embeddings=...), None),
+    (dict(layer_norm_epsilon=...), None), (dict(n_positions=41), "wpe.weight"),
+    (dict(n_head=3), "c_attn|head_dim"), (dict(sliding_window=8), "sliding_window"),
+])
+def test_a_gpt2_config_is_expressed_or_refused(gpt2, changes, message):
+    edit(gpt2, **changes)
+    if message is None:
+        hf.load(gpt2)
+    else:
+        with pytest.raises(ChatError, match=message):
+            hf.load(gpt2)
+
+
+def test_llamas_biases_are_all_or_none(tmp_path):
+    hf.save(random_model(CONFIGS["LlamaForCausalLM with biases"]), tmp_path)
+    edit(tmp_path, mlp_bias=False)
+    with pytest.raises(ChatError, match="mlp_bias"):
+        hf.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe{", b"{" * 10, b'"x"',
+                                  b'{"a": 1, "a": 2}', b'{"a": ' + b"[" * 100000,
+                                  b'{"vocab_size": 1' + b"0" * 5000 + b"}"])
+def test_a_config_that_is_no_object_of_json_is_refused(folder, text):
+    (folder / "config.json").write_bytes(text)
+    with pytest.raises(ChatError, match="config.json"):
+        hf.load(folder)
+
+
+def test_what_is_missing_is_named(folder, tmp_path):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ChatError, match="model.safetensors: there is no such file"):
+        hf.load(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(ChatError, match="pickle.*save_pretrained"):
+        hf.load(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(ChatError, match="config.json: No such file"):
+        hf.load(folder)
+    with pytest.raises(ChatError, match="nowhere"):
+        hf.load(tmp_path / "nowhere")
+
+
+# ---- Hostile weights -----------------------------------------------------------------------------
+
+def safetensors(header, data=b"", length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def about(begin=0, end=8, shape=(2,), dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+ONE = json.dumps(about()).encode()
+HOSTILE = {
+    "empty": b"", "seven bytes": b"1234567", "length 0": safetensors(b""),
+    "length 1": safetensors(b"{", b"}"), "length over file": safetensors({}, length=1000),
+    "length 2^63": safetensors({}, length=2**63),
+    "length 2^64-1": safetensors({}, length=2**64 - 1),
+    "overlap": safetensors({"a": about(), "b": about(4, 12)}, bytes(12)),
+    "hole": safetensors({"a": about(), "b": about(12, 20)}, bytes(20)),
+    "past the end": safetensors({"a": about()}, bytes(4)),
+    "begin after end": safetensors({"a": about(8, 0)}, bytes(8)),
+    "overflow": safetensors({"a": about(shape=(2**32, 2**32, 4))}, bytes(8)),
+    "overflow to 8 bytes": safetensors({"a": about(shape=(2**62 + 2,))}, bytes(8)),
+    "negative": safetensors({"a": about(shape=(-2,))}, bytes(8)),
+    "float": safetensors({"a": about(shape=(2.0,))}, bytes(8)),
+    "huge": safetensors({"a": about(shape=(10**30,))}, bytes(8)),
+    "dtype": safetensors({"a": about(dtype="F64x")}, bytes(8)),
+    "no dtype": safetensors({"a": {"shape": [2], "data_offsets": [0, 8]}}, bytes(8)),
+    "name twice": safetensors(b'{"a":%b,"a":%b}' % (ONE, ONE), bytes(8)),
+    "key twice": safetensors(b'{"a":%b}' % ONE.replace(b"{", b'{"shape":[2],'), bytes(8)),
+    "trailing zip": safetensors({"a": about()}, bytes(8) + b"PK\3\4"),
+    "leading comment": b"#!/bin/sh\n" + safetensors({"a": about()}, bytes(8)),
+    "not UTF-8": safetensors(b'{"\xff\xfe":%b}' % ONE, bytes(8)),
+    "half a pair": safetensors(b'{"\\ud800":%b}' % ONE, bytes(8)),
+    "nested objects": safetensors(b'{"a":' * 100000 + b"1" + b"}" * 100000),
+    "nested lists": safetensors(b'{"a":' + b"[" * 100000 + b"]" * 100000 + b"}"),
+    "spaces": safetensors(b" " * 10**5), "list": safetensors(b"[]"),
+    "metadata": safetensors({"__metadata__": {"a": 1}}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_header_is_an_error(folder, name):
+    (folder / "model.safetensors").write_bytes(HOSTILE[name])
+    with pytest.raises(ChatError, match="model.safetensors|there is no"):
+        hf.load(folder)
+
+
+def test_a_header_of_100_mb_of_spaces_is_an_error(folder):
+    for size in (10**8 - 2, 10**8):              # the most that the format allows, and more
+        (folder / "model.safetensors").write_bytes(safetensors(b"{}" + b" " * size))
+        with pytest.raises(ChatError, match="model.safetensors|there is no"):
+            hf.load(folder)
+
+
+def loads_or_raises(folder):
+    try:
+        hf.load(folder)
+    except ChatError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_file_cut_or_flipped_at_any_byte_loads_or_is_an_error(file, tmp_path):
+    hf.save(random_model(TINY), tmp_path)
+    path = tmp_path / file
+    whole = path.read_bytes()
+    assert len(whole) < 2048
+    assert loads_or_raises(tmp_path)
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i])
+        assert not loads_or_raises(tmp_path) or whole[i:].isspace()
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
+        loads_or_raises(tmp_path)
+
+
+def test_a_directory_or_a_pipe_in_place_of_the_weights_is_an_error(folder):
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    with pytest.raises(ChatError, match="is not a file"):
+        hf.load(folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+    with pytest.raises(ChatError, match="is not a file"):
+        hf.load(folder)
+
+
+# ---- Shards --------------------------------------------------------------------------------------
+
+def shard(folder):
+    """Split model.safetensors in two, with an index; returns the weight_map."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    where = {name: f"model-{1 + i % 2}-of-2.safetensors" for i, name in enumerate(tensors)}
+    for file in set(where.values()):
+        save_file({name: t for name, t in tensors.items() if where[name] == file}, folder / file)
+    write_index(folder, where)
+    return where
+
+
+def write_index(folder, where):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+
+
+def test_shards_are_read(folder):
+    model = hf.load(folder)
+    shard(folder)
+    assert same_weights(hf.load(folder), model)
+
+
+@pytest.mark.parametrize("file", ["../model-1-of-2.safetensors", "/etc/passwd", "sub/x.safetensors",
+                                  "..", ".", "", "link.safetensors", "loop", "a\0b", "x" * 300, 7,
+                                  None, "missing.safetensors", "model-2-of-2.safetensors"])
+def test_an_index_cannot_lead_out_of_the_folder_or_lie(folder, file):
+    folder = folder / "inner"
+    hf.save(random_model(CONFIGS["Qwen3ForCausalLM"]), folder)
+    where = shard(folder)
+    for outside in (folder.parent, folder / "sub"):
+        outside.mkdir(exist_ok=True)
+        (outside / "x.safetensors").write_bytes((folder / "model-1-of-2.safetensors").read_bytes())
+        (outside / "model-1-of-2.safetensors").write_bytes((outside / "x.safetensors").read_bytes())
+    (folder / "link.safetensors").symlink_to("../x.safetensors")
+    (folder / "loop").symlink_to("loop")
+    write_index(folder, {name: old.replace("model-1-of-2.safetensors", file) if type(file) is str
+                         else file for name, old in where.items()})
+    with pytest.raises(ChatError):
+        hf.load(folder)
+
+
+def test_an_index_that_is_no_index_or_misplaces_a_tensor_is_an_error(folder):
+    where = shard(folder)
+    name = next(iter(where))
+    for wrong in ([], None, {}, {k: v for k, v in where.items() if k != name},
+                  {**where, "extra": where[name]}):
+        write_index(folder, wrong)
+        with pytest.raises(ChatError):
+            hf.load(folder)
+
+
+# ---- Saving that fails ---------------------------------------------------------------------------
+
+class Killed(BaseException):
+    pass
+
+
+def failing(function, call, error):
+    """The function, but its call number `call` (from 0) raises."""
+    calls = iter(range(call))
+
+    def instead(*args):
+        if next(calls, None) is None:
+            raise error
+        return function(*args)
+    return instead
+
+
+@pytest.mark.parametrize("error", [Killed(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("name, calls", [("fsync", 4), ("replace", 3)])
+def test_a_save_that_dies_leaves_the_old_or_the_new_model(folder, monkeypatch, name, calls, error):
+    old, new = hf.load(folder), random_model(CONFIGS["Qwen3ForCausalLM"], seed=1)
+    for call in range(calls):
+        hf.save(old, folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, failing(getattr(os, name), call, error))
+            with pytest.raises(Killed if isinstance(error, Killed) else ChatError):
+                hf.save(new, folder)
+        found = hf.load(folder)
+        assert same_weights(found, new if (name, call) == ("fsync", 3) else old)
+        assert len(list(folder.iterdir())) == 3
+    hf.save(new, folder)
+    assert same_weights(hf.load(folder), new)
+
+
+def test_weights_of_another_shape_are_never_mixed_with_a_new_config(folder, monkeypatch):
+    new = random_model(CONFIGS["Qwen3ForCausalLM untied"], seed=1)
+    monkeypatch.setattr(os, "replace", failing(os.replace, 2, Killed()))
+    with pytest.raises(Killed):
+        hf.save(new, folder)
+    with pytest.raises(ChatError, match="lm_head.weight"):
+        hf.load(folder)
+
+
+def test_a_full_disk_is_one_sentence_and_the_old_model_stays(folder):
+    model = hf.load(folder)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(ChatError, match="File too large"):
+            hf.save(random_model(CONFIGS["Qwen3ForCausalLM"], seed=1), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert same_weights(hf.load(folder), model)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(folder):
+    with pytest.raises(ChatError, match="config.json"):
+        hf.save(hf.load(folder), folder / "config.json")
+
+
+def test_saving_holds_one_tensor_at_a_time():
+    alive = []
+
+    def read(name):
+        assert all(reference() is None for reference in alive)
+        values = np.ones((30, 20), np.float32)
+        alive.append(weakref.ref(values))
+        return values
+
+    with open(os.devnull, "wb") as file:
+        for dtype in ("F32", "BF16"):
+            file.writelines(hf.serialized(dtype, {"a": (30, 20), "b": (30, 20)}, read))
+    assert len(alive) == 4
+
+
+# ---- transformers as the judge -------------------------------------------------------------------
+
+LONG = dict(vocab=97, context=1200, layers=2, channels=32, heads=4, kv_heads=2, head_dim=16,
+            hidden=48)
+THEIRS = {           # class in transformers: its configuration
+    "GPT2LMHeadModel": dict(n_positions=1200, n_embd=32, n_layer=2, n_head=4),
+    "LlamaForCausalLM": dict(head_dim=None, rope_scaling={
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 64}, rope_theta=500000.0),
+    "LlamaForCausalLM with biases": dict(attention_bias=True, mlp_bias=True),
+    "Qwen2ForCausalLM": dict(),
+    "Qwen3ForCausalLM": dict(head_dim=16, tie_word_embeddings=True),
+}
+COMMON = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+              intermediate_size=48, max_position_embeddings=1200)
+OURS = {             # the same classes: our Config
+    "GPT2LMHeadModel": Config(**{**LONG, "kv_heads": 4, "head_dim": 8}, **GPT2),
+    "LlamaForCausalLM": Config(**LONG, qk_norm=0, tied=0, **{**LLAMA3, "rope_context": 64}),
+    "LlamaForCausalLM with biases": Config(**LONG, qk_norm=0, bias=BIAS_ALL),
+    "Qwen2ForCausalLM": Config(**LONG, qk_norm=0, bias=BIAS_QKV, rope_theta=1e6),
+    "Qwen3ForCausalLM": Config(**LONG, rope_theta=1e6),
+}
+
+
+@pytest.fixture(scope="module")
+def torch():
+    pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    return torch
+
+
+def their_model(torch, name, **settings):
+    """A random model of transformers, in which nothing is 0 or 1 by accident."""
+    import transformers
+    kind = getattr(transformers, name.split()[0])
+    common = COMMON if "GPT2" not in name else {}
+    config = kind.config_class(**{**common, **settings}, vocab_size=97, bos_token_id=None,
+                               eos_token_id=None, pad_token_id=0)
+    torch.manual_seed(1)
+    model = kind(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return model
+
+
+def load_theirs(folder, kind="AutoModelForCausalLM"):
+    import torch
+    import transformers
+    return getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def their_logits(model, tokens):
+    import torch
+    with torch.no_grad():
+        return model(torch.tensor(tokens)).logits.numpy()
+
+
+def greedy(model, prompt, count):
+    cache, tokens = model.cache(1, len(prompt) + count), list(prompt)
+    logits = model.extend(cache, [0], [tokens])
+    for _ in range(count):
+        tokens.append(int(logits[0].argmax()))
+        logits = model.extend(cache, [0], [tokens[-1:]])
+    return tokens
+
+
+def their_greedy(model, prompt, count):
+    import torch
+    prompt = torch.tensor([prompt])
+    out = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=count,
+                         do_sample=False)
+    return out[0].tolist()
+
+
+def check_agreement(ours, theirs):
+    """The same logits at T = 64 and at positions over 1,000, and the same 32 greedy tokens."""
+    rng = np.random.default_rng(2)
+    for shape in ((2, 64), (1, 1200)):
+        tokens = rng.integers(0, 97, shape)
+        difference = np.abs(ours.logits(tokens) - their_logits(theirs, tokens)).max(-1)
+        print(f"largest difference of logits at {shape}: {difference.max():.1e}; at positions from "
+              f"1,000 on: {difference[:, 1000:].max(initial=0):.1e}")
+        assert difference.max() < 1e-4
+    prompt = tokens[0, :8].tolist()
+    assert greedy(ours, prompt, 32) == their_greedy(theirs, prompt, 32)
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_models_of_transformers_compute_the_same_here(torch, name, tmp_path):
+    theirs = their_model(torch, name, **THEIRS[name])
+    theirs.save_pretrained(tmp_path)
+    check_agreement(hf.load(tmp_path), theirs)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_models_compute_the_same_in_transformers(torch, name, tmp_path):
+    model = random_model(OURS[name])
+    hf.save(model, tmp_path)
+    theirs = load_theirs(tmp_path)
+    assert type(theirs).__name__ == name.split()[0]
+    check_agreement(model, theirs)
+
+
+@pytest.mark.parametrize("name", ["GPT2", "Llama", "Qwen2", "Qwen3"])
+def test_scalar_heads_mean_the_same_in_transformers(torch, name, tmp_path):
+    model = random_model(replace(OURS[name + ("LMHeadModel" if name == "GPT2" else "ForCausalLM")],
+                                 scalar=1, tied=1))
+    hf.save(model, tmp_path, {"pad": 0})
+    theirs = load_theirs(tmp_path, "AutoModelForSequenceClassification")
+    assert type(theirs).__name__ == name + "ForSequenceClassification"
+    tokens = np.random.default_rng(3).integers(1, 97, (3, 40))
+    assert np.abs(model.logits(tokens)[:, -1] - their_logits(theirs, tokens)).max() < 1e-4
+    theirs.save_pretrained(tmp_path / "back")
+    assert same_weights(hf.load(tmp_path / "back"), model)
+
+
+def test_what_transformers_saves_again_is_the_same_model(torch, tmp_path):
+    for name, config in OURS.items():
+        model = random_model(config)
+        hf.save(model, tmp_path / name)
+        back = tmp_path / name / "back"
+        load_theirs(tmp_path / name).save_pretrained(back, max_shard_size="20KB")
+        assert (back / "model.safetensors.index.json").exists()
+        again = hf.load(back)
+        assert again.config == model.config
+        assert same_weights(again, model)
+
+
+def test_a_bf16_folder_is_bf16_in_transformers(torch, tmp_path):
+    library_or_skip("bf16")
+    model = random_model(OURS["Qwen3ForCausalLM"], "bf16")
+    hf.save(model, tmp_path)
+    import transformers
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    assert theirs.dtype == torch.bfloat16
+    for name in model.index:
+        ours = torch.tensor(model.read(name)).to(torch.bfloat16)
+        assert torch.equal(theirs.get_parameter(name), ours)
+
+
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "Qwen3ForCausalLM"])
+def test_twenty_steps_of_training_have_the_losses_of_torch(torch, name, tmp_path):
+    model = random_model(replace(OURS[name], context=64), deviation=0.1)
+    hf.save(model, tmp_path)
+    theirs = load_theirs(tmp_path).train()
+    matrices = [p for p in theirs.parameters() if p.ndim > 1]
+    rest = [p for p in theirs.parameters() if p.ndim == 1]
+    adam = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1},
+                              {"params": rest, "weight_decay": 0.0}],
+                             lr=3e-3, betas=(0.9, 0.95), eps=1e-8)
+    rng, worst, clipped = np.random.default_rng(4), 0.0, 0
+    for step in range(1, 21):
+        row = np.cumsum(rng.integers(0, 3, (4, 49)), 1) % 97           # something to learn
+        tokens, targets = row[:, :-1], row[:, 1:]
+        model.zero_grad()
+        ours = model.forward(tokens, targets, weights=np.full(tokens.shape, 1 / tokens.size)).mean()
+        model.backward()
+        norm = model.grad_norm()
+        model.update(step, lr=3e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.1,
+                     grad_scale=min(1.0, 1.0 / (norm + 1e-6)))
+        logits = theirs(torch.tensor(tokens)).logits.flatten(0, 1)
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets).flatten())
+        adam.zero_grad()
+        loss.backward()
+        assert float(torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)) == pytest.approx(
+            norm, rel=1e-3)
+        adam.step()
+        worst, clipped = max(worst, abs(ours - loss.item())), clipped + (norm > 1)
+        assert abs(ours - loss.item()) < 1e-3
+    print(f"20 steps, {clipped} of them clipped: loss {ours:.4f}, largest difference {worst:.1e}")
+    assert clipped and ours < 4.5
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return pytest.importorskip("data.bpe")
+
+
+NASTY = ["", " ", "Hello, world! It's 12345 o'clock.", "  two\n\n\nlines \t ",
+         "naïve café 東京 🙂👩‍👩‍👧",
+         "\u00a0\u2028x\u200d", "a" * 500, "İi̇ ſ ﬁ", "\x00\x7f\r\n"]
+
+
+def random_text(length):
+    """Code points of every size, the half of them ASCII, without surrogates."""
+    rng = np.random.default_rng(5)
+    limit = rng.choice([0x80, 0x80, 0x80, 0x250, 0x3100, 0x110000], length)
+    points = (rng.random(length) * limit).astype(int)
+    return "".join(chr(point) for point in points if not 0xD800 <= point < 0xE000)
+
+
+def test_auto_tokenizer_gives_our_ids(torch, tokenizer, tmp_path):
+    from transformers import AutoTokenizer
+    text = " ".join(NASTY + ["the cat sat on the mat and the dog sat on the log"] * 20)
+    ours = tokenizer.learn(tokenizer.count_chunks([text]), 400)
+    ours.save(tmp_path)
+    hf.save(Model(replace(CONFIGS["Qwen3ForCausalLM"], vocab=ours.vocab_size)), tmp_path,
+            {"bos": ours.special(tokenizer.BEGIN), "eos": ours.special(tokenizer.END)})
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    for text in NASTY + [random_text(200000)]:
+        assert theirs.encode(text, add_special_tokens=False) == ours.encode(text), text
+    assert len(theirs) == ours.vocab_size
+    assert theirs.eos_token_id == ours.special(tokenizer.END)
+
+    def special(name):
+        return [ours.special(name)]
+
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2+2?"},
+                {"role": "assistant", "content": "4"},
+                {"role": "user", "content": [{"type": "text", "text": "Thanks\n"}]}]
+    expected = special("<|endoftext|>")
+    for message in messages:
+        content = message["content"] if isinstance(message["content"], str) else "Thanks\n"
+        expected += (special("<|im_start|>") + ours.encode(message["role"] + "\n")
+                     + ours.encode(content) + special("<|im_end|>") + ours.encode("\n"))
+    expected += special("<|im_start|>") + ours.encode("assistant\n")
+    ids = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
+    assert list(ids if isinstance(ids, list) else ids["input_ids"]) == expected

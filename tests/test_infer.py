@@ -1,0 +1,471 @@
+"""infer.py: the engine, the stream of text, and the command line."""
+
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csrc.bind import Config, Library, Model, sample
+from data import bpe
+from infer import Engine, Sequence, Settings, Stream, describe, spell
+
+INFER = Path(__file__).resolve().parents[1] / "infer.py"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+CONTEXT = 24
+TEXT = "the cat sat on the mat. the dog sat on the cat. " * 8
+GREEDY = dict(temperature=0, top_p=1, seed=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The models here are so small that a second thread costs more than it brings."""
+    library = Library.load("cpu", "f32")
+    library.call("device_threads", 1)
+    yield
+    library.call("device_threads", 0)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return bpe.Tokenizer.from_merges(bpe.train(bpe.count_chunks([TEXT]), 256 + 32 + 20))
+
+
+@pytest.fixture(scope="module")
+def engine(tokenizer):
+    """A small random model, its weights large enough that it does not say the same all the time."""
+    config = Config(vocab=tokenizer.vocab_size + 4, context=CONTEXT, layers=2, channels=32, heads=4,
+                    kv_heads=2, head_dim=8, hidden=48)
+    model = Model.create(config, seed=1)
+    for name, values in model.weights().items():
+        if values.ndim == 2:
+            model.write(name, values * 8)
+    return Engine(model, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def run_folder(engine, tmp_path_factory):
+    """A folder to work in, with one run."""
+    folder = tmp_path_factory.mktemp("work")
+    engine.model.save(folder / "runs" / "tiny")
+    engine.tokenizer.save(folder / "runs" / "tiny")
+    return folder
+
+
+def continue_all(engine, sequences):
+    """What each of `sequences` became: (its new tokens, its text)."""
+    pieces = {id(s): "" for s in sequences}
+    for s, token, _, text in engine.generate(sequences):
+        assert s.tokens[-1] == token
+        pieces[id(s)] += text
+    assert all(s.finish and pieces[id(s)] == s.text for s in sequences)
+    return [(s.tokens[s.prompt:], s.text) for s in sequences]
+
+
+class Script:
+    """Stands where a model does, and always writes the same bytes, one token each, then ends."""
+
+    def __init__(self, tokenizer, text):
+        self.config = Config(tokenizer.vocab_size, 64, 1, 8, 1, 1, 8, 8)
+        self.tokens = [*text, tokenizer.special("<|im_end|>")]       # byte b has the id b
+
+    def cache(self, slots, length):
+        self.used = [0] * slots
+        return self
+
+    def fork(self, to, from_, count):
+        self.used[to] = count
+
+    def extend(self, cache, slots, tokens):
+        logits = np.full((len(slots), self.config.vocab), -np.inf, np.float32)
+        for row, slot, new in zip(logits, slots, tokens):
+            self.used[slot] += len(new)
+            row[self.tokens[self.used[slot] - 1]] = 0                # the prompt is one token
+        return logits
+
+
+def write(tokenizer, text, **settings):
+    """(the pieces of text, finish) of a model that would write `text`, str or bytes."""
+    text = text if isinstance(text, bytes) else text.encode()
+    s = Sequence([tokenizer.begin], Settings(**{**GREEDY, **settings}))
+    pieces = [piece for *_, piece in Engine(Script(tokenizer, text), tokenizer).generate([s])]
+    return pieces, s.finish
+
+
+# ---- Tokens --------------------------------------------------------------------------------------
+
+def test_greedy_takes_the_argmax_of_the_full_forward_token_by_token(engine):
+    prompt = engine.encode("the cat")
+    [(new, _)] = continue_all(engine, [Sequence(prompt, Settings(**GREEDY))])
+    tokens = list(prompt)
+    for token in new:
+        logits = engine.model.logits([tokens])[0, -1]
+        logits[list(engine.banned)] = -np.inf
+        assert token == logits.argmax()
+        tokens.append(token)
+    assert len(set(new)) > 1
+
+
+def test_a_draw_is_the_one_of_sample_at_its_position_and_comes_with_its_probabilities(engine):
+    settings = Settings(max_tokens=5, top_p=1, min_p=1e-4, repetition_penalty=1.5, seed=3)
+    s = Sequence(engine.encode("the"), settings)
+    tokens = list(s.tokens)
+    for _, token, probabilities, _ in engine.generate([s]):
+        history = [t for t in tokens if t not in engine.ends]
+        logits = engine.model.logits([tokens])[0, -1]
+        expected = sample(logits, 0.8, 0, 1, 1e-4, 1.5, s.seed, len(tokens), history, engine.banned)
+        assert token == expected[0] and np.allclose(probabilities, expected[1], atol=1e-6)
+        tokens.append(token)
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 40])
+def test_the_same_seed_gives_the_same_text_however_many_grow_beside_it(engine, n):
+    settings = Settings(max_tokens=12, seed=5, temperature=1.5)
+
+    def make(i):
+        return Sequence(engine.encode("on the"), settings, i)
+
+    together = continue_all(engine, [make(i) for i in range(n)])
+    alone = [continue_all(engine, [make(i)])[0] for i in range(n)]
+    assert together == alone
+    assert len({text for _, text in together}) > n // 2      # they do differ from each other
+
+
+def test_a_sequence_does_not_depend_on_its_place_or_its_company(engine):
+    prompts = ["the dog sat", "", "on", "the cat sat on the mat", "the dog"]
+
+    def make(i):
+        return Sequence(engine.encode(prompts[i]), Settings(max_tokens=3 + 2 * i, seed=i))
+
+    alone = [continue_all(engine, [make(i)])[0] for i in range(5)]
+    for order in [0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]:
+        together = continue_all(engine, [make(i) for i in order])
+        assert together == [alone[i] for i in order]
+
+
+def test_more_sequences_than_slots_wait_and_give_the_same(engine, monkeypatch):
+    def run():
+        prompt = engine.encode("the")
+        return continue_all(engine, [Sequence(prompt, Settings(max_tokens=2 + i, seed=7), i)
+                                     for i in range(7)])
+
+    expected = run()
+    for slots in 1, 2, 3:
+        monkeypatch.setattr("infer.SLOTS", slots)
+        assert run() == expected
+
+
+def test_a_shared_prompt_is_read_once(engine):
+    prompt, settings = engine.encode("the cat sat on the mat"), Settings(max_tokens=2, seed=0)
+    results = continue_all(engine, [Sequence(prompt, settings, i) for i in range(6)])
+    made = sum(len(new) for new, _ in results)
+    assert engine.tokens == {"prefill": len(prompt) - 1, "decode": made}
+
+
+def test_a_prompt_read_in_pieces_gives_the_same(engine, monkeypatch):
+    prompt = engine.encode("the dog sat on the cat")
+
+    def run():
+        return continue_all(engine, [Sequence(prompt, Settings(seed=1))])
+
+    expected = run()
+    monkeypatch.setattr("infer.PIECE", 3)
+    assert run() == expected
+
+
+def test_a_sequence_that_its_caller_ends_makes_room_for_the_next(engine, monkeypatch):
+    monkeypatch.setattr("infer.SLOTS", 1)
+    first, second = (Sequence(engine.encode("the"), Settings(seed=2), i) for i in range(2))
+    for s, *_ in engine.generate([first, second]):
+        if s is first and len(s.tokens) == s.prompt + 2:
+            s.finish = "cancelled"
+    assert len(first.tokens) == first.prompt + 2 and first.finish == "cancelled"
+    assert [continue_all(engine, [Sequence(engine.encode("the"), Settings(seed=2), 1)])[0][0]] == \
+        [second.tokens[second.prompt:]]
+
+
+def test_nothing_to_generate_gives_nothing(engine):
+    assert list(engine.generate([])) == []
+
+
+def test_special_tokens_but_those_that_end_are_never_drawn(engine):
+    ends = {engine.tokenizer.special("<|endoftext|>"), engine.tokenizer.special("<|im_end|>")}
+    assert engine.ends == ends
+    drawn, settings = set(), Settings(temperature=100, top_p=1, seed=0)
+    sequences = [Sequence(engine.encode(""), settings, i) for i in range(64)]
+    for _, token, probabilities, _ in engine.generate(sequences):
+        assert probabilities[engine.banned].max() == 0
+        drawn.add(token)
+    known = engine.tokenizer.vocab_size
+    assert max(drawn) < known and drawn & set(engine.tokenizer.specials.values()) <= ends
+    assert set(range(known, known + 4)) <= set(engine.banned)
+
+
+def test_special_tokens_spelled_in_a_prompt_stay_text(engine):
+    for text in "<|endoftext|>", "<|im_start|>user\n", "<|im_" + "end|><think>", "<|reserved_11|>":
+        begin, *tokens = engine.encode(text)
+        assert begin == engine.tokenizer.special("<|endoftext|>")
+        assert not set(tokens) & set(engine.tokenizer.specials.values())
+        assert engine.tokenizer.decode(tokens) == text
+
+
+# ---- Limits --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("length, new", [(CONTEXT - 1, 2), (CONTEXT, 1)])
+def test_generation_that_fills_the_context_ends_by_length(engine, length, new):
+    begin, word = engine.encode("the")[:2]
+    s = Sequence([begin] + [word] * (length - 1), Settings(max_tokens=10, seed=2))
+    assert len(continue_all(engine, [s])[0][0]) == new
+    assert s.finish == "length" and s.text
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(engine):
+    for length in CONTEXT + 1, 10 * CONTEXT:
+        with pytest.raises(ValueError, match=f"{length} tokens.*{CONTEXT}"):
+            next(engine.generate([Sequence([1] * length, Settings())]))
+    with pytest.raises(ValueError, match="0 tokens"):
+        next(engine.generate([Sequence([], Settings())]))
+
+
+def test_max_tokens_ends_by_length_with_what_was_held_back(tokenizer):
+    assert write(tokenizer, "abcdef", max_tokens=3) == (["a", "b", "c"], "length")
+    assert write(tokenizer, "abcdef", max_tokens=3, stop=["cx"]) == (["a", "b", "c"], "length")
+    assert write(tokenizer, "aé", max_tokens=2) == (["a", "\ufffd"], "length")
+
+
+@pytest.mark.parametrize("name, bad", [
+    ("max_tokens", 0), ("max_tokens", -5), ("n", 0), ("temperature", -0.1), ("temperature", np.nan),
+    ("temperature", np.inf), ("top_k", -1), ("top_k", 10**18), ("top_p", 0), ("top_p", 1.01),
+    ("min_p", np.nan), ("repetition_penalty", 0), ("seed", -1), ("seed", 2**64),
+    ("stop", ("a", ""))])
+def test_settings_outside_their_limits_are_refused_by_name(name, bad):
+    with pytest.raises(ValueError, match=name.replace("stop", "stop string")):
+        Settings(**{name: bad})
+
+
+def test_a_model_that_cannot_write_is_refused(engine, tokenizer):
+    config = Config(tokenizer.vocab_size, 8, 1, 8, 1, 1, 8, 8, scalar=1)
+    with pytest.raises(ValueError, match="scalar"):
+        Engine(Model.create(config), tokenizer)
+    with pytest.raises(ValueError, match="does not belong"):
+        Engine(Model.create(Config(300, 8, 1, 8, 1, 1, 8, 8)), tokenizer)
+
+
+# ---- Text ----------------------------------------------------------------------------------------
+
+def test_characters_split_over_tokens_come_whole_and_once(tokenizer):
+    text = "né 猫が座った 👩‍👩‍👧 🇩🇪!"
+    pieces, finish = write(tokenizer, text)
+    assert "".join(pieces) == text and finish == "stop"
+    assert [piece for piece in pieces if piece] == list(text)
+
+
+def test_bytes_that_are_no_character_are_shown_once_each(tokenizer):
+    assert "".join(write(tokenizer, b"a\xffb")[0]) == "a\ufffdb"
+    assert write(tokenizer, b"ok\xf0\x9f\x98")[0] == ["o", "k", "", "", "", "\ufffd"]
+    assert "".join(write(tokenizer, b"\xe7\x8c\xe7\x8c\xab")[0]) == "\ufffd猫"
+
+
+@pytest.mark.parametrize("text, stop, expected", [
+    ("one. two", [". "], "one"),                             # over two tokens
+    ("aaab", ["aab"], "a"),                                  # a stop string that is its own prefix
+    ("ababac", ["abac"], "ab"),
+    ("ab猫cd", ["猫"], "ab"),                                # within a character
+    ("ab猫狗", ["猫狐", "狗"], "ab猫"),                      # 狗 and 狐 begin with one byte
+    ("naïve", ["\u00ef"], "na"),
+    ("xyz", ["q", "xyzz"], "xyz"),                           # only begun: nothing is lost
+    ("abcd", ["abc", "b"], "a"),                             # the one complete first
+    ("abcd", ["bc", "abc"], ""),                             # complete together: the longer one
+    ("stop", ["stop"], ""),
+    ("first\nsecond", ["\n"], "first"),
+])
+def test_stop_strings_cut_exactly(tokenizer, text, stop, expected):
+    pieces, finish = write(tokenizer, text, stop=stop)
+    assert "".join(pieces) == expected and finish == "stop"
+    whole = Stream(stop)                                     # all of it in one token
+    assert whole.push(text.encode(), final=True) == expected
+
+
+def test_only_what_may_begin_a_stop_string_is_held_back(tokenizer):
+    pieces, _ = write(tokenizer, "a b\n\nc", stop=["\n\n\n"])
+    assert pieces == ["a", " ", "b", "", "", "\n\nc", ""]
+
+
+@given(st.text("ab猫\n", max_size=12),
+       st.lists(st.text("ab猫\n", min_size=1, max_size=4), max_size=3),
+       st.lists(st.integers(0, 40), max_size=6))
+def test_stop_strings_do_not_depend_on_where_tokens_end(text, stop, cuts):
+    data = text.encode()
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    ends = [(text.find(s) + len(s), text.find(s)) for s in stop if s in text]
+    expected = text[:min(end for end, _ in ends)] if ends else text
+    expected = text[:min(start for end, start in ends if end == len(expected))] if ends else text
+    stream, got = Stream(stop), ""
+    for start, end in zip(edges, edges[1:]):
+        piece = stream.push(data[start:end], final=end == len(data))
+        got += piece
+        assert expected.startswith(got)                      # nothing leaks, not even for a moment
+        if stream.stopped or end == len(data):
+            break
+    assert got == expected and stream.stopped == bool(ends)
+
+
+def test_a_token_is_spelled_visibly_and_in_its_width(engine):
+    spelled = {text: spell(engine, engine.tokenizer.encode(text)[0], 6) for text in "\n \x1b"}
+    assert spelled == {"\n": r"\n    ", " ": "·     ", "\x1b": r"\x1b  "}
+    assert spell(engine, 0xf0, 6) == r"\xf0  "
+    assert spell(engine, engine.tokenizer.special("<|im_start|>"), 6) == "<|im_…"
+
+
+def test_a_line_of_probs_always_has_the_token_itself_and_only_what_could_come(engine, monkeypatch):
+    p = np.zeros(engine.model.config.vocab)
+    p[[ord("a"), ord("b"), ord("c")]] = 0.75, 0.2, 0.05
+    for columns, expected in (38, "c             c        ▎      5%  +2\n"), \
+            (58, "c             a        ███▊  75%  c        ▎      5%  +1\n"), \
+            (200, "c             a        ███▊  75%  b        █     20%  c        ▎      5%\n"):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert describe(engine, ord("c"), p) == expected and len(expected) <= columns + 1
+
+
+# ---- The command line ----------------------------------------------------------------------------
+
+def infer(folder, *flags, stdin="", **environment):
+    """(exit code, stdout, stderr) of python infer.py."""
+    done = subprocess.run([sys.executable, INFER, *flags], cwd=folder, input=stdin.encode(),
+                          capture_output=True, timeout=60, env={**ONE_THREAD, **environment})
+    err = done.stderr.decode()
+    assert "Traceback" not in err
+    return done.returncode, done.stdout.decode(), err
+
+
+def test_cli_two_runs_with_one_seed_print_the_same(run_folder):
+    flags = "--prompt", "the cat", "--max-tokens", "8", "--dtype", "f32"
+    code, first, about = infer(run_folder, *flags)
+    seed = about.split()[-1]
+    assert code == 0 and "8 tokens" in about and "tokens/s" in about and "length" in about
+    assert infer(run_folder, *flags, "--seed", seed)[1] == first
+    flags = "complete", "--model", "runs/tiny", *flags, "--seed", str(int(seed) + 1)
+    assert infer(run_folder, *flags)[1] != first
+
+
+def test_cli_n_prints_n_samples_each_whole_and_in_its_place(run_folder, engine):
+    code, out, about = infer(run_folder, "--prompt", "the", "--max-tokens", "6", "--seed", "1",
+                             "--n", "5", "--dtype", "f32")
+    settings = Settings(max_tokens=6, seed=1)
+    texts = [continue_all(engine, [Sequence(engine.encode("the"), settings, i)])[0][1]
+             for i in range(5)]
+    assert out == "".join(f"---- {i + 1} of 5 ----\n{text}\n" for i, text in enumerate(texts))
+    assert code == 0 and "5 x length" in about
+
+
+def test_cli_probs_prints_a_line_for_each_token_and_the_text(run_folder):
+    flags = "--prompt", "the", "--max-tokens", "5", "--seed", "2", "--dtype", "f32"
+    text = infer(run_folder, *flags)[1]
+    code, table, _ = infer(run_folder, *flags, "--probs", COLUMNS="100")
+    lines, tail = table[:-len(text) - 1].splitlines(), table[-len(text):]
+    assert code == 0 and tail == text and len(lines) == 5
+    assert all("%" in line and "\x1b" not in line for line in lines)
+    assert any("█" in line for line in lines)
+
+
+def test_cli_reads_the_prompt_from_stdin_without_its_last_newline(run_folder):
+    flags = "--max-tokens", "4", "--seed", "3", "--dtype", "f32"
+    by_flag = infer(run_folder, "--prompt", "the dog", *flags)[1]
+    assert infer(run_folder, "--prompt", "-", *flags, stdin="the dog\n")[1] == by_flag
+    assert infer(run_folder, *flags, stdin="the dog")[1] == by_flag
+
+
+@pytest.mark.parametrize("flags, code, says", [
+    (["--temprature", "0.5"], 2, "--temprature is no flag; the nearest is --temperature"),
+    (["--topk=3"], 2, "the nearest is --top-k"),
+    (["complet"], 2, "complet is no stage; the nearest is complete"),
+    (["--max-tokens", "0"], 1, "max_tokens is 0"),
+    (["--n", "-1"], 1, "n is -1"),
+    (["--temperature", "nan"], 1, "temperature is nan"),
+    (["--model", "runs/nothing"], 1, "runs/nothing"),
+    (["--prompt", "x" * 100, "--dtype", "f32"], 1,
+     f"the prompt has 101 tokens, but must have from 1 to {CONTEXT}"),
+])
+def test_cli_says_what_is_wrong(run_folder, flags, code, says):
+    got, out, err = infer(run_folder, *flags)
+    assert (got, out) == (code, "") and says in err
+
+
+def test_cli_help_names_every_flag_and_shows_examples(run_folder):
+    code, out, _ = infer(run_folder, "-h")
+    assert code == 0 and "--repetition-penalty" in out and "python infer.py --prompt" in out
+
+
+def test_cli_without_a_run_says_how_to_make_one(tmp_path):
+    code, out, err = infer(tmp_path)
+    assert (code, out) == (1, "") and "python train.py" in err and len(err.splitlines()) == 1
+
+
+def test_cli_takes_the_newest_run_and_names_it_where_it_is_damaged(run_folder, tmp_path):
+    whole, damaged = (shutil.copytree(run_folder / "runs" / "tiny", tmp_path / "runs" / name)
+                      / "model.safetensors" for name in ("whole", "damaged"))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    os.utime(whole, (1000, 1000))
+    code, out, err = infer(tmp_path, "--prompt", "x")
+    assert (code, out) == (1, "") and "runs/damaged" in err
+    os.utime(damaged, (0, 0))
+    assert infer(tmp_path, "--prompt", "x", "--max-tokens", "1")[0] == 0
+
+
+def test_interactive_ctrl_c_stops_the_text_and_ctrl_d_leaves(run_folder):
+    """In a terminal, as a user has it."""
+    terminal, inside = pty.openpty()
+    flags = "--seed", "4", "--dtype", "f32"
+    child = subprocess.Popen([sys.executable, INFER, *flags], cwd=run_folder, env=ONE_THREAD,
+                             stdin=inside, stdout=inside, stderr=inside)
+    os.close(inside)
+    shown = b""
+
+    def expect(text):
+        nonlocal shown
+        while text not in shown:
+            assert select.select([terminal], [], [], 30)[0], f"no {text} after {shown}"
+            shown += os.read(terminal, 4096)
+        shown = shown.partition(text)[2]
+
+    try:
+        expect(b"context 24 tokens")
+        expect(b"> ")
+        time.sleep(0.3)                                      # until input() waits for a line
+        child.send_signal(signal.SIGINT)
+        expect(b"(Ctrl-D leaves)")
+        expect(b"> ")
+        os.write(terminal, b"the cat\n")
+        expect(b"seed 4")
+        expect(b"> ")
+        os.write(terminal, b"x" * 100 + b"\n")
+        expect(b"the model's context")
+        expect(b"> ")
+        os.write(terminal, b"\x04")
+        assert child.wait(30) == 0
+    finally:
+        child.kill()
+        child.wait()
+        os.close(terminal)
+
+
+def test_ctrl_c_ends_a_text_with_what_there_is_and_exit_130(engine, tmp_path):
+    config = Config(engine.model.config.vocab, 100_000, 1, 8, 1, 1, 8, 8)
+    Model.create(config).save(tmp_path)
+    engine.tokenizer.save(tmp_path)
+    flags = "--model", tmp_path, "--prompt", "the", "--max-tokens", "99999", "--temperature", "0"
+    child = subprocess.Popen([sys.executable, INFER, *flags], env=ONE_THREAD,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = child.stdout.read(1)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert first and child.returncode == 130 and b"interrupted | seed" in err

@@ -1,0 +1,596 @@
+"""csrc/model.c and csrc/sample.c: whole models against tests/ref.py, for every architecture.
+
+The error of a tensor is measured against its own size: in f32 it stays below 1e-5 of that. bf16 rounds
+every activation to 1/256, a dozen times a block, and the bound is 1/10. (Where exactly the same bits
+are promised, nothing less is accepted in either.)
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ref
+from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, ChatError, Config, Model,
+                       sample)
+
+QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16, hidden=40)
+
+
+def like(**changes):
+    return dataclasses.replace(QWEN3, **changes)
+
+
+CONFIGS = {
+    "gpt2": like(norm=LAYERNORM, position=LEARNED, activation=GELU, bias=BIAS_ALL, qk_norm=0, kv_heads=4,
+                 head_dim=6, norm_eps=1e-5),
+    "llama": like(qk_norm=0, tied=0, head_dim=6, vocab=128, rope_theta=5e5, rope_factor=8.0,
+                  rope_context=32),
+    "qwen3": QWEN3,
+    "qwen2": like(bias=BIAS_QKV, qk_norm=0, vocab=7, layers=3),
+    "multi-query": like(norm=LAYERNORM, activation=GELU, bias=BIAS_NONE, heads=3, kv_heads=1, head_dim=10),
+    "untied": like(norm=LAYERNORM, bias=BIAS_ALL, tied=0, position=LEARNED, vocab=257, channels=17),
+    "scalar": like(scalar=1),
+    "smallest": like(vocab=2, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=1),
+}
+BOUND = {"f32": 1e-5, "bf16": 0.1}
+ALL = slice(None)
+
+each_config = pytest.mark.parametrize("name", CONFIGS)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def make(lib, name, **changes):
+    """A model whose weights are large enough for every part of it to matter, and `real` can hold."""
+    config = dataclasses.replace(CONFIGS[name], **changes)
+    model, rng = Model(config, dtype=lib.dtype), np.random.default_rng(1)
+    for tensor, shape, _ in model.tensors:
+        values = rng.standard_normal(shape) / np.sqrt(shape[-1])
+        if len(shape) == 1:
+            values = 0.3 * rng.standard_normal(shape) + (not tensor.endswith(".bias"))
+        model.write(tensor, lib.float(lib.real(values)))
+    return model
+
+
+class Batch:
+    """Tokens, targets (some -1), documents, and dLoss/d(each token's number)."""
+
+    def __init__(self, config, B=4, T=19, seed=0):
+        rng = np.random.default_rng(seed)
+        self.tokens = rng.integers(0, config.vocab, (B, T))
+        self.targets = None if config.scalar else rng.integers(-1, config.vocab, (B, T))
+        starts = rng.random((B, T)) < 0.15
+        starts[:, 0] = True
+        self.first = np.maximum.accumulate(np.where(starts, np.arange(T), 0), axis=1)
+        self.weights = rng.standard_normal((B, T)).astype(np.float32)
+
+    def __getitem__(self, rows):
+        """The inputs of forward, for these rows."""
+        return [None if x is None else x[rows] for x in (self.tokens, self.targets, self.first)]
+
+
+def learn(model, batch, rows=ALL, fused=False):
+    """Adds the gradients of these rows; returns what forward does."""
+    weights = batch.weights[rows]
+    out = model.forward(*batch[rows], weights=weights if fused else None)
+    model.backward(None if fused else weights)
+    return out
+
+
+def gradients(model):
+    return {name: model.read(name, "gradient") for name, _, _ in model.tensors}
+
+
+def assert_close(got, want, bound, floor=0.0, what=""):
+    """The error's norm is within bound of the tensor's norm (or of floor), and no number's error beyond
+    twice the bound of the largest number (or of floor)."""
+    assert got.shape == want.shape
+    for size, share in (np.linalg.norm, bound), (lambda x: np.abs(x).max(), 2 * bound):
+        error, whole = size(got - want), max(size(want), floor)
+        assert error <= share * whole, f"{what}: off by {error:.3g} of {whole:.3g}"
+
+
+def assert_close_gradients(got, want, bound):
+    """By name. Some are zero but for rounding (a bias of keys without RoPE moves no softmax), so none is
+    asked to be better than a twentieth of the largest would be."""
+    assert got.keys() == want.keys()
+    floor = 0.05 * max(np.abs(x).max() for x in want.values())
+    for name in want:
+        assert_close(got[name], want[name], bound, floor, name)
+
+
+def assert_same(got, want):
+    for name in want:
+        assert np.array_equal(got[name], want[name]), name
+
+
+# ---- Training ------------------------------------------------------------------------------------
+
+@each_config
+def test_the_tensors_are_those_of_hugging_face(lib, name):
+    model = Model(CONFIGS[name], dtype=lib.dtype)
+    assert {tensor: shape for tensor, shape, _ in model.tensors} == ref.shapes(model.config)
+    assert all(decay == (len(shape) == 2) for _, shape, decay in model.tensors)
+    assert not any(x.any() for x in model.weights().values())
+
+
+@each_config
+def test_ref_gradients_equal_finite_differences(name):
+    config, rng = CONFIGS[name], np.random.default_rng(0)
+    weights = {tensor: rng.standard_normal(shape) for tensor, shape in ref.shapes(config).items()}
+    batch = Batch(config, 2, 9)
+
+    def loss(changed):
+        return (ref.forward(config, weights | changed, *batch[ALL])[0] * batch.weights).sum()
+
+    gradients = ref.backward(ref.forward(config, weights, *batch[ALL])[1], batch.weights)
+    for tensor, gradient in gradients.items():
+        direction = 1e-5 * rng.standard_normal(gradient.shape)
+        slope = loss({tensor: weights[tensor] + direction}) - loss({tensor: weights[tensor] - direction})
+        assert slope / 2 == pytest.approx((gradient * direction).sum(), rel=1e-5, abs=1e-9)
+
+
+@each_config
+def test_forward_and_every_gradient_equal_ref(lib, name):
+    model = make(lib, name)
+    batch = Batch(model.config)
+    out, cache = ref.forward(model.config, model.weights(), *batch[ALL])
+    assert_close(learn(model, batch), out, BOUND[lib.dtype])
+    want = ref.backward(cache, batch.weights)
+    assert_close_gradients(gradients(model), want, BOUND[lib.dtype])
+    norm = np.sqrt(sum((x**2).sum() for x in want.values()))
+    assert model.grad_norm() == pytest.approx(norm, rel=BOUND[lib.dtype])
+
+
+@each_config
+def test_logits_equal_ref(lib, name):
+    model = make(lib, name)
+    tokens = Batch(model.config).tokens
+    want = ref.logits(model.config, model.weights(), tokens)
+    assert_close(model.logits(tokens), want.reshape(*tokens.shape, -1), BOUND[lib.dtype])
+
+
+@each_config
+def test_the_fused_path_gives_the_same_bits(lib, name):
+    """Also over more rows than there are logits at one time (512)."""
+    model = make(lib, name)
+    for B, T in (4, 19), (14, 40):
+        batch, results = Batch(model.config, B, T), []
+        for fused in False, True:
+            model.zero_grad()
+            out = learn(model, batch, fused=fused)
+            results.append(gradients(model) | {"out": out})
+        assert_same(*results)
+
+
+@each_config
+def test_backward_twice_doubles_the_gradients(lib, name):
+    model = make(lib, name)
+    batch = Batch(model.config)
+    learn(model, batch)
+    once = gradients(model)
+    learn(model, batch)
+    assert_close_gradients(gradients(model), {name: 2 * x for name, x in once.items()}, 1e-6)
+    model.zero_grad()
+    assert model.grad_norm() == 0
+    learn(model, batch)
+    assert_same(gradients(model), once)
+
+
+@each_config
+def test_accumulation_over_micro_batches_gives_one_gradient(lib, name):
+    model = make(lib, name)
+    batch = Batch(model.config)
+    out, whole = learn(model, batch), gradients(model)
+    for parts in 2, 4:
+        model.zero_grad()
+        size = 4 // parts
+        outs = [learn(model, batch, slice(at, at + size)) for at in range(0, 4, size)]
+        assert np.array_equal(np.concatenate(outs), out)
+        assert_close_gradients(gradients(model), whole, 1e-6)
+
+
+@each_config
+def test_five_steps_of_adamw_follow_ref(lib, name):
+    """ref.py computes with the weights as `real` holds them, and keeps masters in float64. A large eps
+    keeps the sign of gradients that are zero but for rounding from mattering."""
+    model, settings = make(lib, name), dict(lr=0.01, beta1=0.9, beta2=0.95, eps=0.05, weight_decay=0.1)
+    start = {name: x.astype(np.float64) for name, x in model.weights().items()}
+    state = {name: (x, np.zeros_like(x), np.zeros_like(x)) for name, x in start.items()}
+    for step in range(1, 6):
+        batch = Batch(model.config, seed=step)
+        model.zero_grad()
+        learn(model, batch)
+        model.update(step, **settings, grad_scale=0.5)
+        held = {name: lib.float(lib.real(x)) for name, (x, _, _) in state.items()}
+        _, cache = ref.forward(model.config, held, *batch[ALL])
+        for name, gradient in ref.backward(cache, batch.weights).items():
+            decay = settings["weight_decay"] * (gradient.ndim == 2)
+            state[name] = ref.adamw(*state[name][:1], 0.5 * gradient, *state[name][1:], step,
+                                    **settings | {"weight_decay": decay})
+    bound = 2 * BOUND[lib.dtype]
+    for name, (x, m, v) in state.items():        # small gradients make steps as large as others: norms only
+        error, way = np.linalg.norm(model.read(name) - x), np.linalg.norm(x - start[name])
+        assert error <= bound * max(way, 5 * settings["lr"]), f"{name}: off by {error:.3g} of {way:.3g}"
+        assert_close(model.read(name, "moment1"), m, bound, 0.1, name)
+        assert_close(model.read(name, "moment2"), v, bound, 0.1, name)
+
+
+@each_config
+def test_one_and_two_threads_give_the_same_bits(lib, name):
+    results = []
+    for threads in 1, 2:
+        lib.call("device_threads", threads)
+        model = make(lib, name)
+        batch = Batch(model.config)
+        out = learn(model, batch)
+        result = gradients(model) | {"out": out}
+        model.update(1, lr=0.1)
+        cache = model.cache(1, 40)
+        results.append(result | {"logits": model.logits(batch.tokens), "norm": model.grad_norm(),
+                                 "extended": model.extend(cache, [0], [batch.tokens[0]])})
+    lib.call("device_threads", 1)
+    assert_same(*results)
+
+
+@each_config
+def test_packed_documents_equal_separate_ones(lib, name):
+    model, bound = make(lib, name), 1e-5 if lib.dtype == "f32" else 0.02
+    batch = Batch(model.config, 2, 31)
+    packed, want = learn(model, batch), None
+    want = gradients(model)
+    model.zero_grad()
+    for row, start in sorted({(b, int(x)) for b in range(2) for x in batch.first[b]}):
+        inside = np.flatnonzero(batch.first[row] == start)
+        tokens, targets, _ = (None if x is None else x[row:row + 1, inside] for x in batch[ALL])
+        alone = model.forward(tokens, targets)
+        model.backward(batch.weights[row:row + 1, inside])
+        assert_close(alone[0], packed[row, inside], bound, 1.0)
+    assert_close_gradients(gradients(model), want, bound)
+
+
+@each_config
+def test_a_document_is_blind_to_the_others_in_its_row(lib, name):
+    model = make(lib, name)
+    batch = Batch(model.config, 1, 40)
+    out = model.forward(*batch[ALL])
+    for start in np.unique(batch.first):
+        inside = batch.first[0] == start
+        tokens = np.where(inside, batch.tokens, (batch.tokens + 1) % model.config.vocab)
+        other = model.forward(tokens, batch.targets, batch.first)
+        assert np.array_equal(other[:, inside], out[:, inside])
+
+
+@pytest.mark.parametrize("vocab", [1, 127, 128, 129, 131])
+def test_a_padded_vocabulary_has_no_gradient_in_its_padding(lib, vocab):
+    """The head is padded to 128 rows, which no name reads: they would show up in the norm of all."""
+    model = make(lib, "llama", vocab=vocab)
+    batch = Batch(model.config)
+    for step in 1, 2:
+        model.zero_grad()
+        learn(model, batch)
+        norm = np.sqrt(sum((x.astype(np.float64)**2).sum() for x in gradients(model).values()))
+        assert model.grad_norm() == pytest.approx(norm, rel=1e-6)
+        model.update(step, lr=0.1)
+        want = ref.logits(model.config, {n: lib.float(lib.real(x)) for n, x in model.weights().items()},
+                          batch.tokens)
+        assert_close(model.logits(batch.tokens), want, BOUND[lib.dtype])
+
+
+def test_targets_of_minus_one_have_no_loss_and_no_gradient(lib):
+    model = make(lib, "qwen3")
+    batch = Batch(model.config)
+    batch.targets[...] = -1
+    assert (learn(model, batch) == 0).all()
+    assert model.grad_norm() == 0
+
+
+@each_config
+def test_the_same_seed_creates_the_same_model(lib, name):
+    one, two, three = (Model.create(CONFIGS[name], dtype=lib.dtype, seed=s).weights() for s in (5, 5, 6))
+    assert_same(one, two)
+    assert all(np.isfinite(x).all() for x in one.values())
+    assert any(not np.array_equal(one[tensor], three[tensor]) for tensor in one)
+
+
+def test_what_is_written_is_read(lib):
+    model, rng = make(lib, "gpt2"), np.random.default_rng(0)
+    written = {(tensor, what): rng.standard_normal(shape).astype(np.float32)
+               for tensor, shape, _ in model.tensors for what in ("weight", "gradient", "moment1", "moment2")}
+    for (tensor, what), values in written.items():
+        model.write(tensor, values, what)
+    for (tensor, what), values in written.items():
+        assert np.array_equal(model.read(tensor, what), values)
+
+
+def test_new_weights_are_used_at_once(lib):
+    """They are packed for the matrix products, and must not go stale: not by write, not by update."""
+    model = make(lib, "qwen3")
+    batch = Batch(model.config)
+    before = model.logits(batch.tokens)
+    learn(model, batch)
+    model.update(1, lr=0.1)
+    after = model.logits(batch.tokens)
+    assert not np.array_equal(before, after)
+    copy = Model(model.config, dtype=lib.dtype)
+    copy.logits(batch.tokens)
+    for tensor, values in model.weights().items():
+        copy.write(tensor, values)
+    assert np.array_equal(copy.logits(batch.tokens), after)
+
+
+# ---- Generation ----------------------------------------------------------------------------------
+
+@each_config
+def test_decoding_with_a_cache_equals_full_logits(lib, name):
+    model = make(lib, name)
+    tokens = Batch(model.config, 2, 40).tokens
+    full, cache = model.logits(tokens), model.cache(2, 40)
+    bound = 1e-5 if lib.dtype == "f32" else 0.05
+    assert_close(model.extend(cache, [0, 1], tokens[:, :3]), full[:, 2], bound)
+    for t in range(3, 40):
+        assert_close(model.extend(cache, [1, 0], tokens[::-1, t:t + 1])[::-1], full[:, t], bound, 1.0)
+
+
+@each_config
+@given(seed=seeds)
+@settings(max_examples=10)
+def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name, seed):
+    """To the bit: prompts split over calls, slots of other lengths in the batch, copies of a prefix, slots
+    cut back and continued all give what the same tokens give at once, alone, in a new cache."""
+    model, rng, length = make(lib, name), np.random.default_rng(seed), 40
+    cache, held = model.cache(3, length), {0: [], 1: [], 2: []}
+
+    def alone(tokens):
+        return model.extend(model.cache(1, length), [0], [tokens])[0]
+
+    for _ in range(12):
+        if rng.random() < 0.4:
+            to, from_ = (int(x) for x in rng.integers(0, 3, 2))
+            count = int(rng.integers(0, len(held[from_]) + 1))
+            cache.fork(to, from_, count)
+            held[to] = held[from_][:count]
+        slots = [int(s) for s in rng.permutation(3)[:rng.integers(1, 4)] if len(held[s]) < length]
+        parts = [rng.integers(0, model.config.vocab, rng.integers(1, 1 + length - len(held[s]))
+                              if rng.random() < 0.3 else 1).tolist() for s in slots]
+        if slots:
+            logits = model.extend(cache, slots, parts)
+            for slot, part, got in zip(slots, parts, logits):
+                held[slot] = held[slot] + part
+                assert np.array_equal(got, alone(held[slot]))
+
+
+@each_config
+def test_a_fork_continues_like_the_original(lib, name):
+    model = make(lib, name)
+    prompt = Batch(model.config, 1, 20).tokens[0]
+    cache = model.cache(3, 40)
+    model.extend(cache, [1], [prompt])
+    cache.fork(2, 1, 20)
+    cache.fork(0, 1, 7)
+    both = model.extend(cache, [1, 2], [prompt[:5], prompt[:5]])
+    assert np.array_equal(both[0], both[1])
+    again = model.extend(cache, [0], [np.concatenate([prompt[7:], prompt[:5]])])
+    assert np.array_equal(again[0], both[0])
+    cache.fork(1, 1, 20)                         # cut back
+    assert np.array_equal(model.extend(cache, [1], [prompt[:5]])[0], both[0])
+
+
+def test_training_between_two_tokens_leaves_the_cache_alone(lib):
+    model = make(lib, "qwen3")
+    batch, caches = Batch(model.config, 4, 40), [model.cache(1, 40) for _ in range(2)]
+    for cache in caches:
+        model.extend(cache, [0], [batch.tokens[0, :9]])
+    want = model.extend(caches[0], [0], [[5]])
+    model.forward(*batch[ALL])
+    assert np.array_equal(model.extend(caches[1], [0], [[5]]), want)
+
+
+# ---- Errors --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("changes, words", [
+    (dict(heads=0), "heads is 0"),
+    (dict(kv_heads=0), "kv_heads is 0"),
+    (dict(kv_heads=5), "kv_heads is 5"),
+    (dict(heads=6, kv_heads=4), "heads .6. is not a multiple of kv_heads .4."),
+    (dict(head_dim=7), "head_dim is 7"),
+    (dict(head_dim=258), "head_dim is 258"),
+    (dict(vocab=2**31 - 1), "vocab is 2147483647"),
+    (dict(vocab=0), "vocab is 0"),
+    (dict(vocab=2**31), "does not fit"),
+    (dict(layers=10**9), "layers is 1000000000"),
+    (dict(layers=-1), "layers is -1"),
+    (dict(context=0), "context is 0"),
+    (dict(channels=-24), "channels is -24"),
+    (dict(hidden=0), "hidden is 0"),
+    (dict(norm=2), "norm is 2"),
+    (dict(position=-1), "position is -1"),
+    (dict(activation=9), "activation is 9"),
+    (dict(bias=3), "bias is 3"),
+    (dict(qk_norm=2), "qk_norm is 2"),
+    (dict(norm_eps=float("nan")), "norm_eps is .*nan"),
+    (dict(norm_eps=0.0), "norm_eps is 0"),
+    (dict(rope_theta=float("nan")), "rope_theta is .*nan"),
+    (dict(rope_theta=float("inf")), "rope_theta is inf"),
+    (dict(rope_factor=0.5), "rope_factor is 0.5"),
+    (dict(rope_factor=8.0, rope_low=4.0, rope_high=4.0, rope_context=32), "rope_high .4."),
+    (dict(rope_factor=8.0, rope_context=0), "rope_context .0."),
+    (dict(vocab=2**24, channels=2**20, layers=10000), "needs .* GB"),
+])
+def test_an_absurd_config_is_refused_by_name(lib, changes, words):
+    with pytest.raises(ChatError, match=words):
+        Model.create(like(**changes), dtype=lib.dtype)
+
+
+def test_a_token_outside_the_vocabulary_is_named_with_its_place(lib):
+    model = make(lib, "qwen3", vocab=50257, layers=1)
+    tokens = np.zeros((4, 20), int)
+    tokens[3, 17] = 50300
+    words = r"token 50300 at \(3,17\) is outside the vocabulary of 50257"
+    for call in (lambda: model.forward(tokens, tokens * 0), lambda: model.logits(tokens)):
+        with pytest.raises(ChatError, match=words):
+            call()
+    with pytest.raises(ChatError, match=words.replace("token", "target")):
+        model.forward(tokens * 0, tokens)
+    with pytest.raises(ChatError, match=r"token -1 at \(0,0\)"):
+        model.logits(np.full((1, 1), -1))
+    with pytest.raises(ChatError, match="target -2"):
+        model.forward(tokens * 0, tokens * 0 - 2)
+    with pytest.raises(ChatError, match="token 50257 .* is outside the vocabulary of 50257"):
+        model.extend(model.cache(1, 10), [0], [[5, 50257]])
+
+
+def test_a_batch_must_fit_the_model(lib):
+    model, batch = make(lib, "qwen3"), Batch(QWEN3)
+    with pytest.raises(ChatError, match="41 tokens in a row, but the model's context is 40"):
+        model.logits(np.zeros((1, 41), int))
+    with pytest.raises(ChatError, match="empty"):
+        model.logits(np.zeros((1, 0), int))
+    with pytest.raises(ChatError, match="needs targets"):
+        model.forward(batch.tokens)
+    for first, words in ([0, 2], r"first is 2 at \(0,1\)"), ([0, -1], r"first is -1"), ([1, 1], r"first is 1"):
+        with pytest.raises(ChatError, match=words):
+            model.forward([[1, 2]], [[1, 2]], [first])
+    with pytest.raises(ChatError, match=r"first is 0 at \(0,2\)"):
+        model.forward([[1, 2, 3]], [[1, 2, 3]], [[0, 1, 0]])
+    for wrong in (dict(targets=batch.targets[:1]), dict(first=batch.first[:, :1]),
+                  dict(weights=batch.weights[:1])):
+        with pytest.raises(ValueError, match="shape"):
+            model.forward(**dict(tokens=batch.tokens, targets=batch.targets) | wrong)
+    with pytest.raises(TypeError, match="integers"):
+        model.forward(batch.tokens + 0.5, batch.targets)
+    with pytest.raises(ValueError, match="32 bits"):
+        model.logits([[2**32]])
+
+
+def test_backward_needs_its_forward(lib):
+    model, batch = make(lib, "qwen3"), Batch(QWEN3)
+    with pytest.raises(ChatError, match="needs a model_forward"):
+        model.library.call("model_backward", model.handle, batch.weights)
+    learn(model, batch)
+    with pytest.raises(ChatError, match="needs a model_forward"):
+        model.backward(batch.weights)
+    model.forward(*batch[ALL])
+    with pytest.raises(ChatError, match="neither"):
+        model.backward()
+    model.forward(*batch[ALL], weights=batch.weights)
+    with pytest.raises(ChatError, match="already"):
+        model.backward(batch.weights)
+    for between in (lambda: model.logits(batch.tokens), lambda: model.extend(model.cache(1, 4), [0], [[1]])):
+        model.forward(*batch[ALL])
+        between()
+        with pytest.raises(ChatError, match="needs a model_forward"):
+            model.backward(batch.weights)
+    with pytest.raises(ChatError, match="step is 0"):
+        model.update(0, lr=0.1)
+
+
+def test_a_cache_refuses_what_it_cannot_hold(lib):
+    model = make(lib, "qwen3")
+    for slots, length, words in ((0, 8, "slots is 0"), (1, 0, "length is 0"), (1, 41, "length is 41")):
+        with pytest.raises(ChatError, match=words):
+            model.cache(slots, length)
+    cache, logits = model.cache(2, 8), model.extend(model.cache(1, 8), [0], [[1, 2, 3, 4]])
+    model.extend(cache, [0], [[1, 2, 3]])
+    for slots, tokens, words in (([2], [[1]], "no slot 2"), ([-1], [[1]], "no slot -1"),
+                                 ([0, 0], [[1], [2]], "slot 0 is extended twice"),
+                                 ([1], [[]], "slot 1 is extended by 0 tokens"),
+                                 ([], [], "0 slots"),
+                                 ([1, 0], [[1], [1] * 6], "slot 0 holds 3 of 8 tokens")):
+        with pytest.raises(ChatError, match=words):
+            model.extend(cache, slots, tokens)
+    for fork, words in (((1, 0, 4), "slot 0 holds 3 tokens, not 4"), ((2, 0, 1), "no slot 2"),
+                        ((0, 5, 1), "no slot 5"), ((0, 0, -1), "not -1")):
+        with pytest.raises(ChatError, match=words):
+            cache.fork(*fork)
+    assert np.array_equal(model.extend(cache, [0], [[4]]), logits)       # nothing above left a trace
+    with pytest.raises(ChatError, match="another model"):
+        make(lib, "qwen3").extend(cache, [0], [[1]])
+
+
+# ---- Sampling ------------------------------------------------------------------------------------
+
+LOGITS = (4 * np.random.default_rng(0).standard_normal(50)).astype(np.float32)
+
+
+@given(V=st.sampled_from([50, 1, 2, 3, 1000]), temperature=st.sampled_from([1.0, 0.0, 0.1, 0.7, 5.0]),
+       top_k=st.sampled_from([0, 1, 2, 7, 49, 50, 2000]), top_p=st.sampled_from([1.0, 0.9, 0.5, 0.01]),
+       min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]), penalty=st.sampled_from([1.0, 1.3, 0.5]),
+       banned=st.integers(0, 3), seed=seeds)
+@settings(max_examples=300)
+def test_sampling_keeps_exactly_the_right_tokens(V, temperature, top_k, top_p, min_p, penalty, banned, seed):
+    rng = np.random.default_rng(seed)
+    logits = (3 * rng.standard_normal(V)).astype(np.float32)
+    rules = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=penalty,
+                 history=rng.integers(0, V, 4), banned=rng.permutation(V)[:min(banned, V - 1)])
+    token, probabilities = sample(logits, seed=seed, **rules)
+    want = ref.distribution(logits, **rules)
+    assert np.array_equal(probabilities > 1e-12, want > 1e-12)           # double's sums see no smaller
+    assert np.allclose(probabilities, want, rtol=1e-4, atol=1e-12)
+    assert 0 <= token < V and probabilities[token] > 0 and token not in rules["banned"]
+
+
+def test_temperature_zero_is_argmax():
+    for logits in LOGITS, -LOGITS, LOGITS * 1e30, np.float32([1, 3, 3, 2]):
+        for position in range(5):
+            assert sample(logits, temperature=0, position=position)[0] == logits.argmax()
+    assert sample(LOGITS, temperature=0, banned=[int(LOGITS.argmax())])[0] == np.argsort(LOGITS)[-2]
+
+
+def test_among_equals_the_smaller_ids_are_kept():
+    _, probabilities = sample(np.zeros(6, np.float32), top_k=2)
+    assert np.array_equal(probabilities, [0.5, 0.5, 0, 0, 0, 0])
+    _, probabilities = sample(np.zeros(8, np.float32), top_p=0.5)
+    assert np.array_equal(probabilities, [0.25] * 4 + [0] * 4)
+
+
+def test_the_same_seed_and_position_draw_the_same_token():
+    draws = [[sample(LOGITS, seed=seed, position=p)[0] for p in range(50)] for seed in (3, 3, 4, 2**64 - 1)]
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2] != draws[3]
+    assert sample(LOGITS, seed=3, position=7)[0] == draws[0][7]
+
+
+def chi_square(counts, probabilities):
+    expected = counts.sum() * probabilities
+    return ((counts - expected)**2 / expected).sum()
+
+
+def test_frequencies_pass_a_chi_square_test():
+    """20,000 draws over positions, 20,000 over seeds, and the pairs of neighbours among the first. With k
+    degrees of freedom the statistic is k +- sqrt(2k); 5 deviations leave one chance in a million."""
+    probabilities = np.array([0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.05])
+    logits, n = np.log(probabilities).astype(np.float32), 20_000
+    limit = {k: k + 5 * np.sqrt(2 * k) for k in (6, 48)}
+    along = np.array([sample(logits, seed=1, position=p)[0] for p in range(n)])
+    across = np.array([sample(logits, seed=s, position=9)[0] for s in range(n)])
+    for draws in along, across:
+        assert chi_square(np.bincount(draws, minlength=7), probabilities) < limit[6]
+        pairs = np.bincount(draws[::2] * 7 + draws[1::2], minlength=49)
+        assert chi_square(pairs, np.outer(probabilities, probabilities).ravel()) < limit[48]
+
+
+@pytest.mark.parametrize("logits, rules, words", [
+    ([0, np.nan, 1], {}, "logit of token 1 is not a number"),
+    ([0, np.nan, 1], dict(temperature=0), "logit of token 1 is not a number"),
+    ([np.nan], {}, "logit of token 0 is not a number"),
+    ([-np.inf, -np.inf], {}, "no token"),
+    ([0, np.inf], {}, "inf"),
+    ([0, 1], dict(banned=[0, 1]), "no token"),
+    ([0, 1], dict(banned=[2]), "token 2 is outside the vocabulary of 2"),
+    ([0, 1], dict(history=[-1]), "token -1 is outside the vocabulary of 2"),
+    ([0, 1], dict(temperature=-1), "temperature is -1"),
+    ([0, 1], dict(temperature=np.nan), "temperature is .*nan"),
+    ([0, 1], dict(temperature=np.inf), "temperature is inf"),
+    ([0, 1], dict(top_k=-1), "top_k is -1"),
+    ([0, 1], dict(top_p=0), "top_p is 0"),
+    ([0, 1], dict(top_p=1.5), "top_p is 1.5"),
+    ([0, 1], dict(min_p=-0.1), "min_p is -0.1"),
+    ([0, 1], dict(repetition_penalty=0), "repetition_penalty is 0"),
+    ([], {}, "0 logits"),
+])
+def test_sampling_refuses_nonsense(logits, rules, words):
+    with pytest.raises(ChatError, match=words):
+        sample(logits, **rules)

@@ -1,0 +1,421 @@
+"""train.py: the loader, the schedule, the guard, checkpoints, resuming, and everything a user can get
+wrong. Runs here are tiny: one layer, windows of 16 tokens."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train
+from csrc.bind import ChatError, Model
+from data import bpe, shards
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["--depth", "1", "--context", "16", "--batch", "4", "--steps", "12", "--vocab-size", "320",
+         "--eval-every", "4", "--checkpoint-every", "4", "--sample-every", "0", "--dtype", "f32"]
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A text file of 30 kB with some regularity to learn."""
+    rng = random.Random(0)
+    words = "the a river town old miller walked to sang under bright morning and slowly".split()
+    lines = [" ".join(rng.choice(words) for _ in range(8)) + "." for _ in range(600)]
+    path = tmp_path_factory.mktemp("book") / "book.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every test has a folder of its own for runs/ and build/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def command(*args, **options):
+    return subprocess.run([sys.executable, str(ROOT / "train.py"), *map(str, args)],
+                          capture_output=True, text=True, timeout=120, **options)
+
+
+def make(book, out, **settings):
+    """(settings, folder, data, model) of a small run in this process."""
+    values = dict(data=str(book), depth=1, context=16, batch=4, steps=12, vocab_size=320, device="cpu",
+                  dtype="f32", eval_every=4, checkpoint_every=4, sample_every=0)
+    s = train.Pretrain(**{**values, **settings})
+    data = train.Data(s)
+    config = train.architecture(s, data.vocab)
+    s = train.complete(s, data, config)
+    return s, train.Folder(Path(out), new=True), data, Model.create(config, "cpu", s.dtype, s.seed)
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+
+
+def same_weights(a, b):
+    return train.read_state(Path(a))[2].keys() == train.read_state(Path(b))[2].keys() and all(
+        np.array_equal(x, train.read_state(Path(b))[2][name])
+        for name, x in train.read_state(Path(a))[2].items())
+
+
+# ---- The loader --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Two shards of 1000 and 500 tokens, each token its own place."""
+    for i, (start, count) in enumerate(((0, 1000), (1000, 500))):
+        with shards.Writer(tmp_path, f"train{i}", 2000) as writer:
+            writer.write(np.arange(start, start + count))
+    return sorted(tmp_path.glob("train*.bin"))
+
+
+def test_an_epoch_deals_every_window_once_and_two_epochs_differ(numbered):
+    loader = train.Loader(numbered, 10, 2000, seed=1)
+    n = len(loader.order)
+    first, second = loader.next(n)[:, 0], loader.next(n)[:, 0]
+    assert n == 98 - 1 + 0 + 48 or n == len(set(first))
+    assert len(set(first)) == len(set(second)) == n
+    assert list(first) != list(second)
+    assert loader.epoch == 1 and loader.index == n
+
+
+def test_windows_never_cross_shards_and_targets_follow_tokens(numbered):
+    rows = train.Loader(numbered, 10, 2000).next(300)
+    assert (np.diff(rows, axis=1) == 1).all()
+    assert not ((rows[:, 0] < 1000) & (rows[:, -1] >= 1000)).any()
+
+
+def test_the_loader_continues_exactly_from_its_position(numbered):
+    loader = train.Loader(numbered, 10, 2000, seed=3)
+    loader.next(170)
+    again = train.Loader(numbered, 10, 2000, seed=3)
+    again.seek(loader.epoch, loader.index)
+    assert np.array_equal(loader.next(50), again.next(50))
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_share_an_epoch_without_overlap(numbered, ranks):
+    parts = [train.Loader(numbered, 10, 2000, 0, rank, ranks) for rank in range(ranks)]
+    starts = [set(part.next(len(part.order))[:, 0]) for part in parts]
+    assert len(set.union(*starts)) == sum(map(len, starts))
+    assert len({len(part.order) for part in parts}) == 1
+
+
+def test_a_token_outside_the_vocabulary_is_named_with_shard_and_place(numbered):
+    loader = train.Loader(numbered, 10, 1490)
+    with pytest.raises(ChatError, match=r"train1-00000.bin: token 149\d at 49\d is outside .* 1490"):
+        loader.next(200)
+
+
+def test_a_shard_that_shrinks_while_mapped_is_an_error_not_a_crash(numbered):
+    loader = train.Loader(numbered, 10, 2000)
+    os.truncate(numbered[0], 1500)
+    os.truncate(numbered[1], 1100)
+    with pytest.raises(ChatError, match="changed its size"):
+        loader.next(50)
+
+
+def test_less_text_than_a_window_is_an_error(numbered):
+    with pytest.raises(ChatError, match="1500 tokens are less than a window of 2001"):
+        train.Loader(numbered, 2000, 2000)
+
+
+# ---- Schedule and guard ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_the_rate_rises_stays_and_falls_to_its_last_value(schedule):
+    s = train.Pretrain(steps=1000, lr=1e-3, schedule=schedule, warmup=0.1, decay=0.3, final_lr=0.1)
+    rates = [train.learning_rate(s, step) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-5)
+    assert rates[99] == max(rates) == pytest.approx(1e-3)
+    assert all(a < b for a, b in zip(rates[:99], rates[1:100]))
+    assert all(a >= b for a, b in zip(rates[100:], rates[101:]))
+    assert rates[699] == pytest.approx(1e-3) if schedule == "wsd" else rates[699] < 6e-4
+    assert 1e-4 < rates[-1] < 1.1e-4
+
+
+def test_only_what_is_no_number_or_far_outside_is_skipped():
+    recent = [1.0] * 60
+    assert train.why_skip(2.0, 9.0, recent) is None
+    assert "over 10 times" in train.why_skip(2.0, 11.0, recent)
+    assert train.why_skip(2.0, 11.0, recent[:20]) is None
+    assert train.why_skip(float("nan"), 1.0, []) and train.why_skip(1.0, float("inf"), [])
+
+
+def test_a_nan_is_skipped_and_never_written(book, capsys, monkeypatch):
+    s, folder, data, model = make(book, "run")
+    forward, calls = Model.forward, []
+
+    def broken(self, *args, **kwargs):
+        out = forward(self, *args, **kwargs)
+        calls.append(1)
+        if len(calls) == 6:
+            self.write("model.norm.weight", np.full(64, np.nan), "gradient")
+        return out
+
+    monkeypatch.setattr(Model, "forward", broken)
+    train.train(s, folder, data, model)
+    assert re.search(r"step \d+ skipped: loss .*, gradient norm nan", capsys.readouterr().err)
+    assert all(np.isfinite(x).all() for x in train.read_state(folder.path)[2].values())
+    assert train.read_state(folder.path)[0]["updates"] == s.steps - 1
+
+
+def test_ten_bad_steps_in_a_row_end_the_run(book, monkeypatch):
+    s, folder, data, model = make(book, "run")
+    monkeypatch.setattr(Model, "grad_norm", lambda self: float("nan"))
+    with pytest.raises(ChatError, match="10 steps in a row"):
+        train.train(s, folder, data, model)
+
+
+# ---- The loop ----------------------------------------------------------------------------------
+
+
+def test_losses_are_those_of_the_first_time(book):
+    """Golden: the same data, seed and precision give this curve on every machine."""
+    s, folder, data, model = make(book, "run", steps=10, lr=3e-3)
+    train.train(s, folder, data, model)
+    assert losses("run") == pytest.approx(GOLDEN, abs=2e-4)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_half_a_run_resumed_is_the_whole_run_bitwise(book, dtype):
+    try:
+        whole = make(book, "whole", dtype=dtype)
+    except ChatError as error:
+        pytest.skip(str(error))
+    train.train(*whole)
+    half = make(book, "half", dtype=dtype)
+    train.train(*half, stop=lambda step: step == 6)
+    half[1].lock.close()
+    s, folder, data, model = make(book, "fresh", dtype=dtype)
+    model = Model(model.config, "cpu", dtype)    # nothing may come from its random weights
+    folder = train.Folder(Path("half"), new=False)
+    train.train(s, folder, data, model, train.read_state(Path("half")))
+    assert losses("half") == losses("whole") and len(losses("half")) == 12
+    assert same_weights("half", "whole")
+
+
+@pytest.mark.parametrize("passes", [2, 4])
+def test_accumulation_gives_the_curve_of_one_large_batch(book, passes):
+    runs = []
+    for batch in (4, 4 // passes):
+        s, folder, data, model = make(book, f"run{batch}", batch=batch, batch_tokens=64)
+        train.train(s, folder, data, model)
+        runs.append(losses(folder.path))
+    assert runs[0] == pytest.approx(runs[1], abs=2e-5)
+
+
+def test_a_run_leaves_a_plot_a_log_and_its_best_model(book):
+    s, folder, data, model = make(book, "run")
+    figures = train.train(s, folder, data, model)
+    entries = [json.loads(line) for line in folder.log.read_text().splitlines()]
+    assert [e["step"] for e in entries] == list(range(1, 13))
+    assert {"loss", "lr", "grad_norm", "tok_per_s", "time"} <= entries[0].keys()
+    assert entries[-1]["val_loss"] == figures["val_loss"] and entries[-1]["val_bpb"] > 0
+    assert (folder.path / "loss.png").read_bytes()[:4] == b"\x89PNG"
+    for place in (folder.path, folder.path / "best"):
+        loaded = Model.load(place, "cpu", "f32")
+        assert loaded.config == model.config
+        assert bpe.Tokenizer.load(place).vocab_size == loaded.config.vocab
+
+
+def test_bits_per_byte_count_the_raw_bytes(book):
+    s, folder, data, model = make(book, "run")
+    rows = data.val_rows(s.context, 0)
+    figures = train.evaluate(model, rows, 4, data.tokenizer)
+    text = b"".join(data.tokenizer.decode_bytes(row[1:]) for row in rows)
+    nats = figures["val_loss"] * rows[:, 1:].size
+    assert figures["val_bpb"] == pytest.approx(nats / np.log(2) / len(text), rel=1e-6)
+
+
+def test_entropies_are_those_of_the_definition():
+    tokens = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0])
+    floors = train.entropies(tokens, 4)
+    assert floors["uniform (ln V)"] == pytest.approx(np.log(4))
+    assert floors["unigram entropy"] == pytest.approx(-(5 / 9 * np.log(5 / 9) + 4 / 9 * np.log(4 / 9)))
+    assert floors["bigram entropy"] == pytest.approx(0, abs=0.01)
+
+
+# ---- Killed, full, damaged ---------------------------------------------------------------------
+
+
+def wait_for_step(folder, process, step):
+    log = Path(folder) / "log.jsonl"
+    while process.poll() is None and (not log.exists() or log.read_text().count("\n") < step):
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("kills", [int(os.environ.get("CHAT_KILLS", 3))])
+def test_a_run_killed_at_random_moments_ends_as_the_uninterrupted_one(book, kills):
+    flags = [*SMALL, "--steps", "60", "--checkpoint-every", "1", "--eval-every", "60"]
+    assert command("--data", book, "--out", "whole", *flags).returncode == 0
+    rng = random.Random(1)
+    arguments = [sys.executable, str(ROOT / "train.py"), "--out", "killed"]
+    for kill in range(kills):
+        resume = ["--resume"] if Path("killed", train.STATE).exists() else ["--data", book, *flags]
+        if resume != ["--resume"]:
+            shutil.rmtree("killed", ignore_errors=True)
+        process = subprocess.Popen([*arguments, *map(str, resume)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        wait_for_step("killed", process, 1 + kill * 58 // kills)
+        time.sleep(rng.random() * 0.03)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    last = command("--resume", "--out", "killed")
+    assert last.returncode == 0, last.stderr
+    assert losses("killed") == losses("whole")
+    assert same_weights("killed", "whole")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(book):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "--data", book, "--out", "run", *SMALL,
+         "--steps", "100000", "--checkpoint-every", "100000", "--eval-every", "100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_step("run", process, 3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "--resume --out run" in out
+    progress = train.read_state(Path("run"))[0]
+    assert progress["step"] == len(losses("run"))
+
+
+def test_a_full_disk_costs_the_checkpoint_but_not_the_run(book, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk],
+                      capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        run = disk / "run"
+        assert command("--data", book, "--out", run, *SMALL).returncode == 0
+        before = train.read_state(run)
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+        result = command("--resume", "--out", run, "--steps", "16")
+        assert result.returncode == 1
+        assert "No space left on device" in result.stderr and "Traceback" not in result.stderr
+        after = train.read_state(run)
+        assert after[0]["step"] == before[0]["step"] == 12
+        Model.load(run, "cpu", "f32")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_flipped_bit_in_the_newest_state_falls_back_to_the_one_before(book, capsys):
+    s, folder, data, model = make(book, "run")
+    train.train(s, folder, data, model)
+    state = bytearray((folder.path / train.STATE).read_bytes())
+    state[-100] ^= 1
+    (folder.path / train.STATE).write_bytes(state)
+    assert train.read_state(folder.path)[0]["step"] == 8
+    assert "does not match its checksum" in capsys.readouterr().err
+    (folder.path / train.STATE).write_bytes(state[:500])
+    assert train.read_state(folder.path)[0]["step"] == 8
+    (folder.path / train.PREVIOUS).unlink()
+    with pytest.raises(ChatError, match="nothing to resume"):
+        train.read_state(folder.path)
+
+
+def test_two_runs_cannot_write_to_one_folder(book):
+    train.Folder(Path("run"), new=True)
+    folder = train.Folder(Path("other"), new=True)
+    result = command("--resume", "--out", "other")
+    assert result.returncode == 1 and "another process is training there" in result.stderr
+    assert folder.path.exists()
+
+
+# ---- Wrong input -------------------------------------------------------------------------------
+
+
+def shard_file(path, tokens, vocab=320):
+    with shards.Writer(path.parent, path.stem, vocab) as writer:
+        writer.write(tokens)
+    (path.parent / f"{path.stem}-00000.bin").rename(path)
+
+
+WRONG = {
+    "missing.txt": (None, "missing.txt: no such file"),
+    "empty.txt": (b"", "empty.txt: empty"),
+    "binary.txt": (b"abc\0def", "byte 3 is zero"),
+    "latin.txt": ("caf\xe9 noir".encode("latin-1"), "not UTF-8 at byte 3"),
+    "short.txt": (b"too short\n", "use a smaller --context or more text"),
+    "bad.jsonl": (b'{"text": "a"}\n{"text": 3}\n', "bad.jsonl:2"),
+    "foreign.bin": (b"GIF89a" + bytes(2000), "no shard"),
+    "cut.bin": (np.array([20240520, 1, 900] + [0] * 253, "<i4").tobytes() + bytes(700), "900 tokens"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_data_is_one_sentence_and_leaves_nothing(name):
+    content, message = WRONG[name]
+    if content is not None:
+        Path(name).write_bytes(content)
+    result = command("--data", name, "--out", "run", *SMALL)
+    assert result.returncode == 1 and message in result.stderr
+    assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--dept", "2"], "'--dept'; the nearest is '--depth'"),
+    (["pretrian"], "did you mean 'pretrain'"),
+    (["--depth", "0"], "--depth is 0"),
+    (["--depth", "two"], "invalid int value"),
+    (["--arch", "lstm"], "modern, gpt2"),
+    (["--warmup", "1.5"], "--warmup is 1.5"),
+    (["--lr", "nan"], "--lr is nan"),
+    (["--batch-tokens", "100"], "not a multiple"),
+    (["--dtype", "f16"], "auto, f32, bf16"),
+    (["--model", "nowhere"], "nowhere"),
+    (["--depth", "4000"], "GB"),
+    (["--resume"], "no run to resume"),
+])
+def test_a_wrong_flag_is_one_sentence_with_the_value(book, arguments, message):
+    result = command(*arguments, "--data", book) if "pretrian" not in arguments else command(*arguments)
+    assert result.returncode in (1, 2) and message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_out_folder_that_exists_is_not_touched(book):
+    Path("run").mkdir()
+    Path("run/precious").write_text("x")
+    result = command("--data", book, "--out", "run", *SMALL)
+    assert result.returncode == 1 and "--out run exists" in result.stderr
+    assert os.listdir("run") == ["precious"]
+
+
+def test_resuming_with_another_setting_is_refused_and_more_steps_are_declared(book):
+    assert command("--data", book, "--out", "run", *SMALL).returncode == 0
+    refused = command("--resume", "--out", "run", "--lr", "0.5")
+    assert refused.returncode == 1 and "--lr 0.5 differs from the run's" in refused.stderr
+    more = command("--resume", "--out", "run", "--steps", "15")
+    assert more.returncode == 0 and "resuming with 15 steps, not 12" in more.stdout
+    assert len(losses("run")) == 15
+
+
+def test_training_goes_on_from_a_model_folder(book):
+    assert command("--data", book, "--out", "first", *SMALL).returncode == 0
+    result = command("--data", book, "--model", "first", "--out", "second", *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert losses("second")[0] < losses("first")[0] - 0.1
+
+
+def test_a_second_run_without_out_gets_a_name_of_its_own(book):
+    for name in ("base", "base-2"):
+        assert command("--data", book, *SMALL, "--steps", "1").returncode == 0
+        assert (Path("runs") / name / train.STATE).exists()
+
+
+GOLDEN = []

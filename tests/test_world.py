@@ -1,0 +1,244 @@
+"""The pocket world: varied, grammatical, true to its table of facts, the same bytes everywhere."""
+import collections
+import datetime
+import gzip
+import hashlib
+import itertools
+import json
+import operator
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data import world_sentences, world_words
+from data.world import NOW, World, documents
+from data.world_grammar import LISTS, Dice, ing, listing, parse, past, plural, say, tidy, title_case
+from data.world_pages import KINDS
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = 8 << 20
+SUM = re.compile(r"(\d+(?: [+−×÷] \d+)+) = (\d+)(?: remainder (\d+))?")
+OPERATORS = {"+": operator.add, "−": operator.sub, "×": operator.mul}
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    """The default corpus: 8 MB of seed 0."""
+    return list(documents())
+
+
+@pytest.fixture(scope="module")
+def text(corpus):
+    return "\n\n".join(document["text"] for document in corpus)
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(0)
+
+
+def run(*arguments, **environment):
+    return subprocess.run([sys.executable, str(ROOT / "data" / "world.py"), *map(str, arguments)],
+                          capture_output=True, text=True, env={**os.environ, **environment})
+
+
+def places(text, pattern):
+    """What a pattern finds, with the words around it: an empty list, or a readable failure."""
+    hits = itertools.islice(re.finditer(pattern, text), 5)
+    return [text[max(0, hit.start() - 30):hit.end() + 30] for hit in hits]
+
+
+def test_the_corpus_has_the_size_asked_for(corpus):
+    total = sum(len(document["text"].encode()) for document in corpus)
+    assert SIZE <= total < SIZE + 20_000
+
+
+def test_every_document_has_text_url_title_and_kind(corpus):
+    for document in corpus:
+        assert list(document) == ["text", "url", "title", "kind"]
+        assert document["kind"] in KINDS and document["text"].startswith(document["title"] + "\n\n")
+    assert len({document["url"] for document in corpus}) == len(corpus)
+    assert min(collections.Counter(document["kind"] for document in corpus).values()) > 300
+
+
+def test_no_two_documents_are_alike(corpus):
+    assert len({document["text"] for document in corpus}) == len(corpus)
+
+
+def test_the_vocabulary_is_rich(text):
+    counts = collections.Counter(re.findall("[a-z]+", text.lower()))
+    assert len(counts) >= 5000
+    assert sum(count >= 5 for count in counts.values()) >= 3000
+
+
+def test_the_text_does_not_repeat_itself(text):
+    data = text.encode()
+    assert len(data) / len(gzip.compress(data, 9)) < 4
+
+
+def test_no_template_is_left_over(text):
+    assert not places(text, r"[{}\[\]|_]") and not places(text, r"\bNone\b|\bdata\.|object at")
+
+
+def test_spaces_and_full_stops_are_where_they_belong(text):
+    assert not places(text, r"  | \n|\n |\n{3}| [,.;:!?]|\.\.|[?!:]\.|,\.|,,")
+    assert not places(text, r"[.!?] [a-z]|\n[a-z]|[ \n]\"[a-z]")
+
+
+def test_no_word_is_doubled(text):
+    assert not places(text, r"\b([A-Za-z]+) \1\b")
+
+
+def test_articles_fit_the_word_that_follows(text):
+    assert not places(text, r"\b[Aa] (?!uni[^n]|use|eu|one\b)[aeiou]")
+    assert not places(text, r"\b[Aa]n (?!hour|honest)[b-df-hj-np-tv-z]")
+    assert not places(text, r"\b[Aa]n? (apples|people|fruits|loaves|geese|shelves|potatoes)\b")
+
+
+def test_verbs_agree_with_pronouns(text):
+    assert not places(text, r"(?<!if )\b([Hh]e|[Ss]he|[Ii]t) (are|have|do)\b")
+    assert not places(text, r"\b([Tt]hey|[Ww]e) (is|was|has|does)\b")
+
+
+def test_documents_end_as_sentences_do(corpus):
+    for document in corpus:
+        if document["kind"] not in ("letter", "recipe"):
+            assert document["text"][-1] in '.!?"', document["text"][-80:]
+
+
+def test_every_worked_sum_is_correct(text):
+    found = 0
+    for terms, result, remainder in SUM.findall(text):
+        numbers, signs = list(map(int, re.findall(r"\d+", terms))), re.findall("[+−×÷]", terms)
+        if signs == ["÷"]:
+            assert divmod(*numbers) == (int(result), int(remainder or 0)), terms
+        elif signs == ["×", "+"]:
+            assert numbers[0] * numbers[1] + numbers[2] == int(result), terms
+        else:
+            assert len(set(signs)) == 1, terms
+            value = numbers[0]
+            for number in numbers[1:]:
+                value = OPERATORS[signs[0]](value, number)
+            assert value == int(result), terms
+        found += 1
+    assert found == text.count(" = ") > 3000
+
+
+def test_births_agree_with_the_table(text, world):
+    people = {person.name: person for person in world.people}
+    found = re.findall(r"([A-Z]\w+ [A-Z]\w+)(?:, an? [\w -]+,)? was born in ([A-Z]\w+)", text)
+    assert len(found) > 500
+    for name, town in found:
+        assert people[name].town.name == town
+    for name, year in re.findall(r"([A-Z]\w+ [A-Z]\w+) was born in (\d{4})", text):
+        assert people[name].born == int(year)
+    for name, born, died in re.findall(r"([A-Z]\w+ [A-Z]\w+) \((\d{4})–(\d{4})\)", text):
+        assert (people[name].born, people[name].died) == (int(born), int(died))
+
+
+def test_authors_festivals_and_diets_agree_with_the_table(text, world):
+    by_title = {book.name: book for book in world.books}
+    wrote = re.findall(r"([A-Z]\w+ [A-Z]\w+) wrote ([A-Z].+?), a ", text)
+    wrote = [(author, title) for author, title in wrote if title in by_title]
+    assert wrote and all(by_title[title].author.name == author for author, title in wrote)
+    held = re.findall(r"(?:Each|Every) (\w+) the town holds the (\w+ \w+):", text)
+    assert held and set(held) <= {(town.month, town.festival) for town in world.towns}
+    for name, size in re.findall(r"An adult (\w+) is (?:about )?(\d+) centimetres", text):
+        assert any(c.name == name and c.size == int(size) for c in world.creatures)
+
+
+def test_the_table_of_facts_is_consistent_in_itself(world):
+    for person in world.people:
+        assert person.died is None or person.born < person.died < NOW
+        assert person.town in world.towns and person in person.town.born
+        spouse, teacher = person.spouse, person.teacher
+        assert spouse is None or spouse.spouse is person and spouse.wedding == person.wedding
+        for parent in filter(None, (person.mother, person.father)):
+            assert 18 <= person.born - parent.born <= 50 and person in parent.children
+        assert teacher is None or teacher.trade is person.trade and teacher.born < person.born
+    assert all(book.author.born < book.year <= (book.author.died or NOW) for book in world.books)
+    assert all(i.inventor.born < i.year <= (i.inventor.died or NOW) for i in world.inventions)
+    for kind in "people towns creatures books dishes rivers".split():
+        things = getattr(world, kind)
+        assert len({thing.name for thing in things}) == len(things)
+
+
+def test_fame_is_very_unequal(text, world):
+    seen = collections.Counter(re.findall(r"(?=\b([A-Z]\w+ [A-Z]\w+))", text))
+    counts = sorted((seen[person.name] for person in world.people), reverse=True)
+    assert counts[0] > 300 and counts[-1] <= 2
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path):
+    digests = set()
+    for hash_seed in "0", "1":
+        out = tmp_path / f"{hash_seed}.jsonl.gz"
+        assert run("--size", "200K", "--out", out, PYTHONHASHSEED=hash_seed).returncode == 0
+        digests.add(hashlib.sha256(out.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_another_seed_is_another_world():
+    assert {t.name for t in World(1).towns}.isdisjoint({p.name for p in World(2).people})
+    assert next(documents(1, 1))["text"] != next(documents(2, 1))["text"]
+
+
+def test_a_longer_corpus_begins_with_the_shorter_one():
+    short, long = list(documents(3, 20_000)), list(documents(3, 60_000))
+    assert short == long[:len(short)] and len(long) > len(short)
+
+
+def test_every_template_can_be_parsed():
+    for module in world_sentences, world_words:
+        for table in vars(module).values():
+            if isinstance(table, list) and all(isinstance(row, str) for row in table):
+                assert all(parse(row) for row in table)
+    with pytest.raises(AssertionError, match="unbalanced"):
+        parse("[a|b")
+
+
+def test_say_takes_alternatives_facts_lists_and_numbers():
+    dice = Dice(0)
+    assert {say(dice, "[a|b[c|]]", {}) for _ in range(50)} == {"a", "b", "bc"}
+    assert say(dice, "{when} {when.year}", {"when": datetime.date(1900, 1, 2)}) == "1900-01-02 1900"
+    assert say(dice, "{fruit}", {}) in LISTS["fruit"]
+    assert int(say(dice, "{30-40}", {})) in range(30, 41)
+    assert len(set(re.split(", | and ", say(dice, "{fruit.s*3}", {})))) == 3
+
+
+def test_english_endings():
+    assert [plural(w) for w in ("pear", "cherry", "box", "mouse", "fishing rod")] == \
+        ["pears", "cherries", "boxes", "mice", "fishing rods"]
+    assert [past(w) for w in ("bake", "carry", "stop", "wander", "build")] == \
+        ["baked", "carried", "stopped", "wandered", "built"]
+    assert [ing(w) for w in ("bake", "carry", "run")] == ["baking", "carrying", "running"]
+    assert [listing(abc) for abc in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+    assert tidy('he ate a apple . "why?" asked a honest man. a useful unicorn') == \
+        'He ate an apple. "Why?" asked an honest man. A useful unicorn'
+    assert title_case("the noise in a old mill") == "The Noise in an Old Mill"
+
+
+def test_the_command_writes_json_lines_and_refuses_to_overwrite_them(tmp_path):
+    out = tmp_path / "world.jsonl"
+    assert run("--seed", 5, "--size", "30K", "--out", out).returncode == 0
+    lines = out.read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == list(documents(5, 30 << 10))
+    before = out.read_bytes()
+    again = run("--size", "30K", "--out", out)
+    assert again.returncode != 0 and again.stderr.count("\n") == 1 and str(out) in again.stderr
+    assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "many", "8X", ""])
+def test_a_bad_size_is_named_in_the_error(size):
+    result = run(f"--size={size}")
+    assert result.returncode != 0 and repr(size) in result.stderr.splitlines()[-1]
+
+
+def test_without_out_the_command_prints_a_page_of_each_kind():
+    result = run("--size", "1M")
+    assert result.returncode == 0 and all(f"[{kind}]" in result.stdout for kind in KINDS)
