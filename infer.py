@@ -25,7 +25,7 @@ from time import perf_counter
 
 import numpy as np
 
-from csrc.bind import ChatError, Library, Model, sample
+from csrc.bind import Library, Model, sample
 from data.bpe import BEGIN, END, Tokenizer
 
 RUNS = Path("runs")  # where train.py leaves its models
@@ -127,7 +127,7 @@ class Engine:
     def load(cls, folder, device="auto", dtype="auto"):
         """Read a Hugging Face folder."""
         tokenizer = Tokenizer.load(folder)
-        return cls(Model.load(folder, *choose_library(device, dtype)), tokenizer)
+        return cls(Model.load(folder, *Library.choose(device, dtype)), tokenizer)
 
     def encode(self, text):
         """Return the tokens of a document that begins with `text`; no text makes special ones."""
@@ -201,18 +201,6 @@ class Engine:
         self.seconds[what] += perf_counter() - start
 
 
-def choose_library(device, dtype):
-    """Return the first (device, dtype) that loads: the GPU before the CPU, bf16 before f32."""
-    for d in ("cuda", "cpu") if device == "auto" else (device,):
-        for t in ("bf16", "f32") if dtype == "auto" else (dtype,):
-            try:
-                Library.load(d, t)
-                return d, t
-            except (ChatError, OSError) as error:
-                reason = error
-    raise reason
-
-
 def newest_run():
     """Return the folder in runs/ whose model was written last."""
     models = [*RUNS.glob("*/model.safetensors")]
@@ -249,7 +237,7 @@ def interact(engine, args):
             return print()
         except KeyboardInterrupt:
             note("\n(Ctrl-D leaves)")
-        except (ChatError, ValueError) as error:
+        except ValueError as error:
             note(error)
 
 
@@ -373,7 +361,7 @@ def main():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ChatError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"infer.py: {error}")
 
 

@@ -31,13 +31,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
+from safetensors import SafetensorError, safe_open
 
 from csrc import bind
 from csrc import hf
-from csrc.bind import ChatError, Config, Model
+from csrc.bind import ChatError, Config, Library, Model
+from csrc.files import serialized, write_files
 from data import bpe, shards
-from infer import Engine, Sequence, Settings, choose_library
+from infer import Engine, Sequence, Settings
 
 # ---- Settings: one line a field, and each is a flag --------------------------------------------
 
@@ -272,33 +273,25 @@ def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
 STATE, PREVIOUS = "state.safetensors", "state.previous.safetensors"
 
 
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
-
-
 def save_state(model: Model, folder: Path, progress: dict, settings: dict) -> None:
     """Everything to resume, in one file that appears whole or not at all; the one before is kept.
 
     Float32 weights and both moments; as metadata the settings, the progress and a CRC-32 of each.
     """
-    tensors = {f"{what}.{name}": model.read(name, what)
-               for what in ("weight", "moment1", "moment2") for name, _, _ in model.tensors}
-    sums = {name: zlib.crc32(value) for name, value in tensors.items()}
+    shapes = {f"{what}.{name}": shape for what in ("weight", "moment1", "moment2")
+              for name, shape, _ in model.tensors}
+
+    def read(key):
+        what, name = key.split(".", 1)
+        return model.read(name, what)
+
     metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings),
-                "crc32": json.dumps(sums)}
-    new = folder / (STATE + ".new")
-    try:
-        safetensors.numpy.save_file(tensors, new, metadata)
-        with open(new, "rb+") as file:
-            os.fsync(file.fileno())
-        if (folder / STATE).exists():
-            os.replace(folder / STATE, folder / PREVIOUS)
-        os.replace(new, folder / STATE)
-        sync_folder(folder)
-    finally:
-        new.unlink(missing_ok=True)
+                "crc32": json.dumps({key: zlib.crc32(read(key)) for key in shapes})}
+    new = STATE + ".new"
+    write_files(folder, {new: serialized("F32", shapes, read, metadata)})
+    if (folder / STATE).exists():
+        os.replace(folder / STATE, folder / PREVIOUS)
+    os.replace(folder / new, folder / STATE)
 
 
 def read_state(folder: Path):
@@ -307,7 +300,7 @@ def read_state(folder: Path):
     for name in (STATE, PREVIOUS):
         path = folder / name
         try:
-            with safetensors.safe_open(path, "np") as file:
+            with safe_open(path, "np") as file:
                 metadata = file.metadata()
                 sums = json.loads(metadata["crc32"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
@@ -317,7 +310,7 @@ def read_state(folder: Path):
             if problems:
                 print(f"{problems[0]}: using the checkpoint before it", file=sys.stderr)
             return json.loads(metadata["progress"]), json.loads(metadata["settings"]), tensors
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             problems.append(f"{path} cannot be used ({error})")
     raise ChatError(f"nothing to resume: {problems[0]}")
 
@@ -336,12 +329,9 @@ def save_model(model: Model, tokenizer, folder: Path) -> None:
 class Folder:
     """The folder of a run, held by one process at a time."""
 
-    def __init__(self, path: Path, new: bool):
+    def __init__(self, path: Path):
         self.path = path
-        if new:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise ChatError(f"--out {path} exists: give another, or --resume to go on with it")
-            path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         self.lock = open(path / ".lock", "w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -465,7 +455,7 @@ def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, sto
             save_model(model, data.tokenizer, folder.path)
             save_state(model, folder.path, progress, settings)
             saved = progress["step"]
-        except (OSError, safetensors.SafetensorError) as error:
+        except ChatError as error:
             message = f"checkpoint of step {progress['step']} not written: {error}"
             if must:
                 raise ChatError(message + "; the one before is intact") from None
@@ -578,11 +568,13 @@ def run(s: Pretrain, given: set[str]) -> None:
     path = Path(s.out) if s.out else newest_run() if s.resume else free_name("base")
     if s.resume and not path.is_dir():
         raise ChatError(f"--resume: there is no run in {path}")
-    folder, state = Folder(path, new=not s.resume), None
+    if not s.resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ChatError(f"--out {path} exists: give another, or --resume to go on with it")
+    folder = state = None
     if s.resume:
-        state = read_state(path)
+        folder, state = Folder(path), read_state(path)
         s = resumed(s, given, state[1])
-    device, dtype = choose_library(s.device, s.dtype)
+    device, dtype = Library.choose(s.device, s.dtype)
     s = dataclasses.replace(s, out=str(path), device=device, dtype=dtype)
     data = Data(s)
     if s.resume and data.vocab != s.vocab_size:
@@ -600,7 +592,9 @@ def run(s: Pretrain, given: set[str]) -> None:
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
           f"{model.library.ffi.string(model.library.lib.device_name()).decode()}, {threads} threads")
+    folder = folder or Folder(path)              # only now: what failed so far has left nothing
     stopped = []
+
     def interrupt(*_):
         if stopped:
             raise KeyboardInterrupt
@@ -647,7 +641,7 @@ def parse(argv: list[str]):
 def main() -> None:
     try:
         run(*parse(sys.argv[1:]))
-    except (ChatError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"train.py: {error}")
 
 

@@ -29,7 +29,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
 
 
-class ChatError(RuntimeError):
+class ChatError(ValueError):
     """What the C library says went wrong."""
 
 
@@ -84,6 +84,18 @@ class Library:
             raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line says "
                             f"what this machine cannot build, and why)")
         return Library(path, dtype)
+
+    @staticmethod
+    def choose(device: str = "auto", dtype: str = "auto") -> tuple[str, str]:
+        """The first (device, dtype) that loads: the GPU before the CPU, bf16 before f32."""
+        for d in ("cuda", "cpu") if device == "auto" else (device,):
+            for t in ("bf16", "f32") if dtype == "auto" else (dtype,):
+                try:
+                    Library.load(d, t)
+                    return d, t
+                except (ChatError, OSError) as error:
+                    reason = error
+        raise reason
 
     def pointer(self, array, kind):
         """A C pointer to a NumPy array whose dtype the declaration `kind` asks for."""
@@ -222,7 +234,8 @@ class Model:
 
     def forward(self, tokens, targets=None, first=None, weights=None) -> np.ndarray:
         """(B,T) nll of each target in nats, or values with a scalar head. weights (B,T): dLoss/dnll
-        where it is known already; then call backward() without any."""
+        where it is known already: the head's gradients are added here, then call backward() without
+        any, and zero_grad() not in between."""
         tokens = ints(tokens)
         if tokens.ndim != 2:
             raise ValueError(f"tokens must be (B,T), got shape {tokens.shape}")

@@ -106,15 +106,21 @@ double device_peak(void) {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
+/* calloc leaves large blocks untouched until they are used; vectors want whole cache lines, so the block
+   begins at the next one, with calloc's own pointer just before it. */
 void *device_alloc(size_t bytes) {
-    const size_t line = 64;                      /* vectors that straddle cache lines load twice */
-    void *memory = aligned_alloc(line, (bytes / line + 1) * line);
-    if (!memory) chat_fail("out of memory: %.1f MB could not be had", bytes / 1e6);
-    else memset(memory, 0, bytes);
+    const uintptr_t line = 64;
+    char *block = calloc(1, bytes + 2 * line);
+    if (!block) {
+        chat_fail("out of memory: %.1f MB could not be had", bytes / 1e6);
+        return NULL;
+    }
+    void **memory = (void **)(((uintptr_t)block + 2 * line - 1) / line * line);
+    memory[-1] = block;
     return memory;
 }
 
-void device_free(void *memory) { free(memory); }
+void device_free(void *memory) { if (memory) free(((void **)memory)[-1]); }
 void device_zero(void *memory, size_t bytes) { memset(memory, 0, bytes); }
 void device_copy(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 void device_write(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }

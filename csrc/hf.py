@@ -11,21 +11,19 @@ is ever executed; whatever is wrong with one is a ChatError.
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import re
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
-from typing import BinaryIO, Callable, Iterable, NamedTuple
+from typing import Iterable, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
                        SWIGLU, ChatError, Config, Library, Model)
+from csrc.files import (NUMPY, Stored, naming, read_header, read_json, serialized, to_json,
+                        write_files)
 
 BLOCK = ("norm", "position", "activation", "bias", "qk_norm")
 FAMILIES = {             # what Config says of the block: how its classes in transformers begin
@@ -78,7 +76,6 @@ HEAD, SCORE, POSITIONS = "lm_head.weight", "score.weight", "model.positions.weig
 # What older files keep beside the weights: the causal mask, RoPE's frequencies.
 BUFFER = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
 
-NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}      # the dtypes we read; bfloat16 as bits
 DTYPES = {"f32": ("F32", "float32"), "bf16": ("BF16", "bfloat16")}      # those we write
 
 
@@ -223,8 +220,9 @@ def family_of(config: Config) -> str:
                         f"this one cannot be saved")
     heads, kv_heads, width = config.heads, config.kv_heads, config.heads * config.head_dim
     if family == "GPT2" and (kv_heads != heads or width != config.channels):
-        raise ChatError(f"GPT-2 has kv_heads = heads and heads * head_dim = channels, not {kv_heads} "
-                        f"= {heads} and {width} = {config.channels}: this one cannot be saved")
+        raise ChatError(f"GPT-2 has kv_heads = heads and heads * head_dim = channels, not "
+                        f"{kv_heads} = {heads} and {width} = {config.channels}: this one cannot be "
+                        f"saved")
     return family
 
 
@@ -352,80 +350,7 @@ def gather(model: Model, place: Place) -> np.ndarray:
     return values.T if place.transposed else values
 
 
-# ---- Files ---------------------------------------------------------------------------------------
-
-@contextmanager
-def naming(path: Path):
-    """Make of any error about a file one sentence that begins with its name."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise ChatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def write_files(folder: Path, files: dict[str, Iterable]) -> None:
-    """Write {name: chunks of bytes}. All are on the disk under other names before any is renamed,
-    in the order given: a name always stands for an old file or for a whole new one."""
-    temporary = {name: folder / f".{name}.new" for name in files}
-    with naming(folder):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, chunks in files.items():
-                with open(temporary[name], "wb") as file:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for name in files:
-                os.replace(temporary[name], folder / name)
-            handle = os.open(folder, os.O_RDONLY)
-            os.fsync(handle)                     # so that the renames, too, outlive a power cut
-            os.close(handle)
-        finally:
-            for path in temporary.values():
-                with suppress(OSError):
-                    path.unlink()
-
-
-def to_json(value: dict) -> list[bytes]:
-    return [(json.dumps(value, indent=2) + "\n").encode()]
-
-
-def read_json(path: Path) -> dict:
-    with naming(path):
-        value = json.loads(path.read_bytes(), object_pairs_hook=unique)
-        if type(value) is not dict:
-            raise ValueError(f"holds {short(value)}, but must hold an object")
-        return value
-
-
-def unique(pairs: list) -> dict:
-    """A JSON object, whose keys must differ: of two equal ones, programs take different ones."""
-    found: dict = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {short(key)} occurs twice")
-        found[key] = value
-    return found
-
-
-class Stored(NamedTuple):
-    """A tensor in an open file, whose header the safetensors library has checked."""
-
-    file: BinaryIO
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int                  # of its first byte in the file
-
-    def read(self) -> np.ndarray:
-        """The tensor as float32; its dtype must be one of NUMPY."""
-        values = np.empty(self.shape, NUMPY[self.dtype])
-        self.file.seek(self.offset)
-        if self.file.readinto(values) != values.nbytes:
-            raise ValueError(f"{self.file.name} became shorter while it was read")
-        if self.dtype == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32, copy=False)
-
+# ---- The files with the weights ------------------------------------------------------------------
 
 def find_tensors(folder: Path, files: ExitStack) -> dict[str, Stored]:
     """{name: tensor} of model.safetensors, or of the shards that its index names."""
@@ -456,39 +381,3 @@ def read_shards(folder: Path, shards: dict, files: ExitStack) -> dict[str, Store
             raise ValueError(f"{name} is in only one of {file} and what weight_map says of it")
         found |= tensors
     return found
-
-
-def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
-    """{name: tensor} of one file, left open in `files`."""
-    with naming(path):
-        if not path.is_file():
-            raise ValueError("is not a file")
-        with safe_open(path, "np"):
-            pass       # the library checks the header, and that its offsets cover the file exactly
-        file = files.enter_context(open(path, "rb"))
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size), object_pairs_hook=unique)
-        header.pop("__metadata__", None)
-        return {name: Stored(file, about["dtype"], tuple(about["shape"]),
-                             8 + size + about["data_offsets"][0]) for name, about in header.items()}
-
-
-def serialized(dtype: str, shapes: dict[str, tuple[int, ...]], read: Callable) -> Iterable:
-    """Yield the bytes of a safetensors file, dtype F32 or BF16, one tensor at a time: read(name)
-    gives it as float32, so that there is never a second copy of all of them in memory."""
-    header, end = {"__metadata__": {"format": "pt"}}, 0
-    for name, shape in shapes.items():
-        begin, end = end, end + math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)              # so that the data begins at a multiple of 8
-    yield len(text).to_bytes(8, "little") + text
-    for name in shapes:
-        yield bfloat16(read(name)) if dtype == "BF16" else np.ascontiguousarray(read(name), "<f4")
-
-
-def bfloat16(values: np.ndarray) -> np.ndarray:
-    """The upper halves of float32, rounded to the nearest, to even between two; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = bits + (0x7FFF + (bits >> 16 & 1)) >> 16
-    return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype("<u2")

@@ -207,13 +207,14 @@ static int check_config(const Config *c) {
     return 0;
 }
 
-/* The weights alone, before anything is allocated; every size is below 2^24, so no product is lost. */
+/* The weights (as they are, packed, and as masters), before anything is allocated. */
 static int check_memory(const Config *c) {
     double C = c->channels, Q = (double)c->heads * c->head_dim, KV = (double)c->kv_heads * c->head_dim;
     double layer = C * (2 * Q + 2 * KV) + C * c->hidden * (c->activation == SWIGLU ? 3 : 2);
     double embedding = C * (c->vocab + (c->position == LEARNED ? c->context : 0));
     double count = c->layers * layer + embedding * (c->tied || c->scalar ? 1 : 2);
-    double bytes = sizeof(real) * count + sizeof(float) * (double)c->context * c->head_dim;
+    double bytes = (2 * sizeof(real) + (sizeof(real) < sizeof(float) ? sizeof(float) : 0)) * count
+                 + sizeof(float) * (double)c->context * c->head_dim;
     if (bytes < device_memory()) return 0;
     return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its weights,"
                      " and there are %.1f GB of memory",

@@ -29,6 +29,8 @@ import regex
 import tiktoken
 from tqdm import tqdm
 
+from csrc.files import write_files
+
 # Qwen2's: GPT-4's with single digits. llama.cpp knows it by name, so it must not change.
 PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
            r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -427,12 +429,7 @@ def check_ids(items):
 
 def write_file(path, text):
     """Write `text` to `path` so that there is always the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_files(path.parent, {path.name: [text.encode()]})
 
 
 # --------------------------------------------------------------------------------- The command line

@@ -9,8 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-hypothesis.settings.register_profile("chat", deadline=None, database=None,
-                                     derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("chat", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("chat")
 
 

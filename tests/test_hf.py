@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from csrc import hf
+from csrc import files, hf
 from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
                        ChatError, Config, Library, Model)
 
@@ -117,7 +117,7 @@ def test_a_bf16_model_is_saved_as_what_it_computes_with(name, tmp_path):
 def test_bfloat16_rounds_to_nearest_even_and_keeps_infinities_and_nan():
     bits = np.array([0x3F800000, 0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF, 0x7F800000,
                      0xFF800000, 0x7FFFFFFF, 0x7F800001, 0x80000000, 0x00008001], np.uint32)
-    rounded = hf.bfloat16(bits.view(np.float32))
+    rounded = files.bfloat16(bits.view(np.float32))
     assert [hex(x) for x in rounded] == ["0x3f80", "0x3f80", "0x3f82", "0x3f81", "0x7f80", "0x7f80",
                                          "0xff80", "0x7fff", "0x7fc0", "0x8000", "0x1"]
 
@@ -561,7 +561,7 @@ def test_saving_holds_one_tensor_at_a_time():
 
     with open(os.devnull, "wb") as file:
         for dtype in ("F32", "BF16"):
-            file.writelines(hf.serialized(dtype, {"a": (30, 20), "b": (30, 20)}, read))
+            file.writelines(files.serialized(dtype, {"a": (30, 20), "b": (30, 20)}, read))
     assert len(alive) == 4
 
 

@@ -11,8 +11,6 @@ inside, the bound says what that does to the result. Arguments are rounded befor
 Arrays here are float64 where the kernel takes `real`, float32 where it takes `float`.
 """
 
-import functools
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -221,8 +219,9 @@ def test_layernorm_backward(lib, N, C, bias, scale, seed):
     inp, weight, dout = draw(N, C, scale=scale), draw(C), draw(N, C)
     h, s = ref.standardized(inp, EPS)
     start = draw(N, C), draw(C).astype(np.float32), draw(C).astype(np.float32)
+    mean, rstd = (x[:, 0].astype(np.float32) for x in (ref.mean(inp), s))
     got = run(lib, "layernorm_backward", [*start[:2], start[2] if bias else None],
-              dout, inp, weight, ref.mean(inp)[:, 0].astype(np.float32), s[:, 0].astype(np.float32), N, C)
+              dout, inp, weight, mean, rstd, N, C)
     want = ref.layernorm_backward(dout, inp, weight, None, EPS)
     g, size = np.abs(dout * weight), np.abs(h) + 1
     off = 4 * FLOAT * (s * np.abs(inp).max(-1, keepdims=True) + np.abs(h))      # h, from a rounded mean
@@ -433,8 +432,8 @@ def test_qk_norm_rope_backward(lib, N, heads, D, kind, scale, seed):
         assert_within(dinp[i], want, unit(lib) * np.abs(want)
                       + s * (g_off + h * ref.mean(g_off * h) + sums * (g + h * ref.mean(g * h))))
         count = (N * x.shape[2] + 8) * FLOAT
-        assert_within(got[1 + i], start[i] + 2 * dweight,
-                      2 * ref.over_rows(off * h + count * np.abs(dnormal) * h) + count * np.abs(start[i]))
+        size = ref.over_rows((off + count * np.abs(dnormal)) * h)
+        assert_within(got[1 + i], start[i] + 2 * dweight, 2 * size + count * np.abs(start[i]))
 
 
 @rotations
@@ -499,7 +498,7 @@ class Attention:
         return 2 * self.slack(score_error)[..., None] * size + unit(self.lib) * np.abs(want)
 
     def backward_bounds(self, out, score_error):
-        """ds = p (dp - delta) is off as p is, and as dp and delta = dout out, of which out is rounded."""
+        """ds = p (dp - delta) is off as p is, and as dp and delta = dout out with out rounded."""
         B, T, H, K, D = self.sizes
         u, group = unit(self.lib), H // K
         k, v = (np.repeat(np.abs(x), group, axis=2) for x in (self.k, self.v))
@@ -532,7 +531,8 @@ def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, seed
     out, lse = case.forward()
     assert_within(out, want, case.out_bound(want, score_error))
     assert_within(lse, want_lse, 2 * score_error + (T + 4) * FLOAT + 2 * FLOAT * np.abs(want_lse))
-    for got, (want, bound) in zip(case.backward(want, want_lse), case.backward_bounds(want, score_error)):
+    grads, bounds = case.backward(want, want_lse), case.backward_bounds(want, score_error)
+    for got, (want, bound) in zip(grads, bounds):
         assert_within(got, want, bound)
 
 
