@@ -43,14 +43,21 @@ const char *device_name(void) {
 #endif
 }
 
+static int threads_now(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
 int device_threads(int threads) {
 #ifdef _OPENMP
     omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
-    return omp_get_max_threads();
 #else
     (void)threads;
-    return 1;
 #endif
+    return threads_now();
 }
 
 size_t device_memory(void) {
@@ -90,7 +97,7 @@ static float multiply_only(int steps) {
 }
 
 double device_peak(void) {
-    const int steps = 400000, threads = device_threads(0), tries = 4;
+    const int steps = 400000, threads = threads_now(), tries = 4;
     const double operations = 2.0 * 10 * LANES * (4 / sizeof(real)) * steps * threads;
     double best = 0;
     for (int n = 0; n < tries; n++) {

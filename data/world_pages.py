@@ -1,12 +1,15 @@
 """The kinds of page in the pocket world: each a function (world, dice) -> (title, text).
 
-Facts come from the world, sentences from data/world_sentences.py, and chance from the dice.
+Facts come from the world, sentences from data/world_{sentences,stories,lessons}.py, chance from the
+dice.
 """
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from data import world_lessons as L
 from data import world_sentences as S
+from data import world_stories as P
 from data import world_words as W
 from data.world_grammar import LISTS, Dice, Noun, listing, number, say, tell, tidy, title_case
 
@@ -135,7 +138,7 @@ def cast(w: World, d: Dice) -> dict:
 
 def story(w: World, d: Dice) -> tuple:
     """A hero wants something, meets an obstacle, asks a friend, tries and tries again."""
-    titles, want, trouble, attempts, turn, outcome, lines = d.pick(S.PLOTS)
+    titles, want, trouble, attempts, turn, outcome, lines = d.pick(P.PLOTS)
     facts = cast(w, d)
     h, f = facts["h"], facts["f"]
 
@@ -146,16 +149,16 @@ def story(w: World, d: Dice) -> tuple:
     links = ["first", *d.some(["then", "after that", "on another day", "next", "later"], 3)]
     tries = [f"{link}, {line[0].lower()}{line[1:]}" if line.startswith(h.He + " ") and d.chance(0.5)
              else line for link, line in zip(links, tries)]
-    talk = [(h, one(lines)), (f, one(S.ASKS)), (h, one(lines, S.ADVICE)), (f, one(S.ADVICE))]
+    talk = [(h, one(lines)), (f, one(P.ASKS)), (h, one(lines, P.ADVICE)), (f, one(P.ADVICE))]
     return title_case(one(titles)), page(
-        one(S.OPENINGS) + " " + tell(d, S.SCENES, d.between(1, 3), facts) + " " + one(want),
-        one(trouble) + " " + tell(d, S.FEELINGS, d.between(1, 2), facts),
-        one(S.MEETING) + " " + one(S.SCENES),
+        one(P.OPENINGS) + " " + tell(d, P.SCENES, d.between(1, 3), facts) + " " + one(want),
+        one(trouble) + " " + tell(d, P.FEELINGS, d.between(1, 2), facts),
+        one(P.MEETING) + " " + one(P.SCENES),
         "\n".join(speech(d, who, line) for who, line in talk[d.upto(2):]),
-        " ".join(tries[:2]) + " " + one(S.FEELINGS, S.SCENES),
-        d.pick(["", one(S.JOURNEYS) + " " + one(S.SCENES)]) + " " + " ".join(tries[2:]),
-        one(turn) + d.pick(["", "\n" + speech(d, f, one(lines, S.ADVICE))]),
-        one(outcome) + " " + one(S.CLOSINGS))
+        " ".join(tries[:2]) + " " + one(P.FEELINGS, P.SCENES),
+        d.pick(["", one(P.JOURNEYS) + " " + one(P.SCENES)]) + " " + " ".join(tries[2:]),
+        one(turn) + d.pick(["", "\n" + speech(d, f, one(lines, P.ADVICE))]),
+        one(outcome) + " " + one(P.CLOSINGS))
 
 
 def news(w: World, d: Dice) -> tuple:
@@ -202,14 +205,14 @@ def recipe(w: World, d: Dice) -> tuple:
 
 
 def explanation(w: World, d: Dice) -> tuple:
-    question, sentences = d.pick(S.TOPICS)
+    question, sentences = d.pick(L.TOPICS)
     facts = {**two_towns(w, d), "p": d.zipf(w.people)}
     kept = [say(d, sentence, facts) for k, sentence in enumerate(sentences)
             if k == 0 or d.chance(0.85)]
-    kept.insert(d.between(1, len(kept) - 1), tell(d, S.TOPIC_LINK, d.upto(2), facts))
+    kept.insert(d.between(1, len(kept) - 1), tell(d, L.TOPIC_LINK, d.upto(2), facts))
     half = len(kept) // 2
-    return question, page(tell(d, S.TOPIC_OPEN, 1, facts), " ".join(kept[:half]),
-                          " ".join(kept[half:]), tell(d, S.TOPIC_END, d.between(1, 2), facts))
+    return question, page(tell(d, L.TOPIC_OPEN, 1, facts), " ".join(kept[:half]),
+                          " ".join(kept[half:]), tell(d, L.TOPIC_END, d.between(1, 2), facts))
 
 
 def letter(w: World, d: Dice) -> tuple:
@@ -252,7 +255,7 @@ def fact_thread(w: World, d: Dice) -> list:
     """A question about the world, and several true answers: [title, question, answer, ...]."""
     facts = {"p": d.zipf(w.people), "c": d.zipf(w.creatures), "b": d.zipf(w.books),
              "d": d.zipf(w.dishes), "t": d.zipf(w.towns)}
-    return [say(d, line, facts) for line in d.pick(S.FACT_THREADS)]
+    return [say(d, line, facts) for line in d.pick(L.FACT_THREADS)]
 
 
 # Worked arithmetic. Each task is a function (dice, facts) -> (title, steps); its equations are true.
@@ -428,9 +431,9 @@ def lesson(w: World, d: Dice) -> tuple:
         told.append((title, separator.join(tidy(say(d, step, facts)) for step in steps)))
         facts["p"] = d.pick(w.people)
     (first, text), *more = told
-    return first, page(tell(d, S.LESSON_OPEN, d.upto(3), facts), text,
+    return first, page(tell(d, L.LESSON_OPEN, d.upto(3), facts), text,
                        *(f"{title}\n{text}" for title, text in more),
-                       tell(d, S.LESSON_END, d.upto(3), facts))
+                       tell(d, L.LESSON_END, d.upto(3), facts))
 
 
 # kind: (how many of 20 pages, its function, where such pages are found)
