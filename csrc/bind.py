@@ -174,19 +174,17 @@ class Model:
 
     @staticmethod
     def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0) -> "Model":
-        """Random weights as GPT-2 draws them: norms 1, biases 0, matrices normal with deviation 0.02,
-        those that write to the residual stream smaller by sqrt(2 L)."""
+        """Random weights: norms 1, biases 0, matrices normal with deviation 1/sqrt(inputs), but 0
+        those that write to the residual stream: every block begins as the identity, which a short
+        run profits from most (arXiv:2203.03466, D.2)."""
         model = Model(config, device, dtype)
         rng = np.random.default_rng(seed)
         for name, shape, matrix in model.tensors:
-            if matrix:
-                deviation = 0.02
-                if name.endswith(("o_proj.weight", "down_proj.weight")):
-                    deviation /= (2 * config.layers) ** 0.5
-                value = rng.standard_normal(shape, np.float32) * np.float32(deviation)
-            else:
-                value = np.full(shape, 0.0 if name.endswith(".bias") else 1.0, np.float32)
-            model.write(name, value)
+            if matrix and not name.endswith(("o_proj.weight", "down_proj.weight")):
+                value = rng.standard_normal(shape, np.float32)
+                model.write(name, value * np.float32(shape[1] ** -0.5))
+            elif not matrix and not name.endswith(".bias"):
+                model.write(name, np.ones(shape))
         return model
 
     @staticmethod
