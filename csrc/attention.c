@@ -1,54 +1,58 @@
 /* attention.c: softmax(q k^T / sqrt(D)) v without its (T,T) matrix (arXiv:2205.14135).
 
-   Work goes by tiles of QT queries and KT keys, copied to float on the stack. The forward pass walks the
-   keys once and keeps for each query the largest score, the sum of exponentials and the output so far.
-   The backward pass recomputes the probabilities from lse, twice: once by queries for dq, once by keys
-   for dk and dv, so that every gradient has one owner and needs no memory beside its tile. Tiles that
-   the causal mask or `first` empties are never visited. */
+   Work goes by tiles of QT queries and KT keys. The forward pass walks the keys once and keeps for each
+   query the largest score, the sum of exponentials and the output so far. The backward pass recomputes
+   the probabilities from lse, twice: once by queries for dq, once by keys for dk and dv, so that every
+   gradient has one owner and needs no memory beside its tile. Tiles that the causal mask or `first`
+   empties are never visited.
+
+   Products of tiles take units (real.h). Which operand is laid out how follows from its role: a is read
+   one number at a time, along k; b in vectors, so its k must be the slow index. */
 
 #include "real.h"
 
 enum {
     QT = 64, KT = 64,                /* queries and keys in a tile */
-    DMAX = 256                       /* the largest head: 6 tiles of KT * DMAX floats, 400 KB of stack */
+    DMAX = 256                       /* the largest head: a backward pass takes 400 KB of stack */
 };
 
-typedef float Tile[KT * DMAX] __attribute__((aligned(64)));
+typedef unit Tile[KT / PAIR * DMAX] __attribute__((aligned(64)));   /* of q, k, v or dout */
+typedef float Sums[KT * DMAX] __attribute__((aligned(64)));         /* (rows,P) of out, dq, dk, dv */
+typedef float Scores[KT * QT] __attribute__((aligned(64)));
+typedef unit Shares[KT / PAIR * QT] __attribute__((aligned(64)));   /* scores, rounded, as operand a */
 
-/* c (m,n) += a (m,k) b (k,n). a's element (i,k) is a[i * ai + k * ak]; n is a multiple of LANES. */
-static void tile_product(float *c, int ldc, const float *a, int ai, int ak, const float *b, int ldb,
+/* c (m,n) += a (m,k) b (k,n), k in units. a's element (i,k) is a[i * ai + k * ak]; n is a multiple of
+   LANES. R rows and S vectors of c at a time stay in registers. */
+static inline __attribute__((always_inline))
+void product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit *b, int ldb, int k,
+             int R, int S) {
+    enum { MOST = 4 };
+    vec sum[MOST][MOST];
+    for (int r = 0; r < R; r++)
+        for (int s = 0; s < S; s++) sum[r][s] = *(vec *)(c + r * ldc + s * LANES);
+    for (int x = 0; x < k; x++)
+        for (int r = 0; r < R; r++)
+            for (int s = 0; s < S; s++)
+                sum[r][s] = multiply_add(sum[r][s], a[r * ai + x * ak],
+                                         *(const units *)(b + x * ldb + s * LANES));
+    for (int r = 0; r < R; r++)
+        for (int s = 0; s < S; s++) *(vec *)(c + r * ldc + s * LANES) = sum[r][s];
+}
+
+static void tile_product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit *b, int ldb,
                          int m, int n, int k) {
-    enum { RI = 4, RJ = 4 };                     /* 16 vectors of sums */
-    int i = 0;
-    for (; i + RI <= m; i += RI) {
-        int j = 0;
-        for (; j + RJ * LANES <= n; j += RJ * LANES) {
-            vec sum[RI][RJ];
-            for (int r = 0; r < RI; r++)
-                for (int s = 0; s < RJ; s++)
-                    sum[r][s] = *(vec *)(c + (i + r) * ldc + j + s * LANES);
-            for (int x = 0; x < k; x++)
-                for (int r = 0; r < RI; r++)
-                    for (int s = 0; s < RJ; s++)
-                        sum[r][s] += a[(i + r) * ai + x * ak]
-                                   * *(const vec *)(b + x * ldb + j + s * LANES);
-            for (int r = 0; r < RI; r++)
-                for (int s = 0; s < RJ; s++)
-                    *(vec *)(c + (i + r) * ldc + j + s * LANES) = sum[r][s];
-        }
-        for (; j < n; j += LANES)
-            for (int r = 0; r < RI; r++) {
-                vec sum = *(vec *)(c + (i + r) * ldc + j);
-                for (int x = 0; x < k; x++)
-                    sum += a[(i + r) * ai + x * ak] * *(const vec *)(b + x * ldb + j);
-                *(vec *)(c + (i + r) * ldc + j) = sum;
+    for (int i = 0; i < m; i += 4)
+        for (int j = 0; j < n;) {
+            float *to = c + i * ldc + j;
+            const unit *row = a + i * ai, *columns = b + j;
+            int wide = j + 4 * LANES <= n;
+            if (m - i >= 4 && wide) product(to, ldc, row, ai, ak, columns, ldb, k, 4, 4);
+            else if (m - i >= 4) product(to, ldc, row, ai, ak, columns, ldb, k, 4, 1);
+            else for (int r = 0; r < m - i; r++) {
+                if (wide) product(to + r * ldc, ldc, row + r * ai, ai, ak, columns, ldb, k, 1, 4);
+                else product(to + r * ldc, ldc, row + r * ai, ai, ak, columns, ldb, k, 1, 1);
             }
-    }
-    for (; i < m; i++)
-        for (int j = 0; j < n; j += LANES) {
-            vec sum = *(vec *)(c + i * ldc + j);
-            for (int x = 0; x < k; x++) sum += a[i * ai + x * ak] * *(const vec *)(b + x * ldb + j);
-            *(vec *)(c + i * ldc + j) = sum;
+            j += wide ? 4 * LANES : LANES;
         }
 }
 
@@ -56,25 +60,44 @@ static void tile_product(float *c, int ldc, const float *a, int ai, int ak, cons
 
 static int padded(int n) { return ceil_div(n, LANES) * LANES; }
 
-/* tile (rows,P) = scale * x, row r at x + r * stride; columns D..P are zero. */
-static void load(float *tile, const real *x, size_t stride, int rows, int D, int P, float scale) {
-    for (int r = 0; r < rows; r++)
-        for (int d = 0; d < P; d++)
-            tile[r * P + d] = d < D ? to_float(x[r * stride + d]) * scale : 0.f;
+/* Rows of reals as they are, as operand a with k along the row: D and every stride are even. */
+static const unit *as_units(const real *x) { return (const unit *)x; }
+
+/* b with k across the rows of x: tile (rows/PAIR,P), columns D..P and a row too many are zero. */
+static void load(unit *tile, const real *x, size_t stride, int rows, int D, int P) {
+    const real zero = to_real(0);
+    for (int r = 0; r < rows; r += PAIR, tile += P) {
+        const real *even = x + r * stride, *odd = even + (PAIR - 1) * stride;
+        if (r + PAIR <= rows)
+            for (int d = 0; d < D; d++) tile[d] = pair(even[d], odd[d]);
+        else
+            for (int d = 0; d < D; d++) tile[d] = pair(even[d], zero);
+        for (int d = D; d < P; d++) tile[d] = pair(zero, zero);
+    }
 }
 
-/* tile (D,width) = scale * x^T; columns from `rows` on are zero. */
-static void load_transposed(float *tile, const real *x, size_t stride, int rows, int D, int width,
-                            float scale) {
-    for (int d = 0; d < D; d++)
+/* b with k along the rows of x, which become columns: tile (D/PAIR,width), columns from `rows` on zero. */
+static void load_transposed(unit *tile, const real *x, size_t stride, int rows, int D, int width) {
+    const real zero = to_real(0);
+    for (int d = 0; d < D; d += PAIR, tile += width)
         for (int r = 0; r < width; r++)
-            tile[d * width + r] = r < rows ? to_float(x[r * stride + d]) * scale : 0.f;
+            tile[r] = r < rows ? pair(x[r * stride + d], x[r * stride + d + PAIR - 1]) : pair(zero, zero);
 }
 
-/* x = scale * tile (rows,P). */
-static void store(real *x, size_t stride, const float *tile, int rows, int D, int P, float scale) {
+/* a with k across the rows of x (rows,width): shares (rows/PAIR,width). */
+static void load_shares(unit *shares, const float *x, int rows, int width) {
+    for (int r = 0; r < rows; r += PAIR, x += PAIR * width, shares += width) {
+        const float *odd = x + (PAIR - 1) * width;
+        int last = r + PAIR > rows;
+        for (int i = 0; i < width; i++)
+            shares[i] = pair(to_real(x[i]), to_real(last ? 0.f : odd[i]));
+    }
+}
+
+/* x = scale * sums (rows,P). */
+static void store(real *x, size_t stride, const float *sums, int rows, int D, int P, float scale) {
     for (int r = 0; r < rows; r++)
-        for (int d = 0; d < D; d++) x[r * stride + d] = to_real(tile[r * P + d] * scale);
+        for (int d = 0; d < D; d++) x[r * stride + d] = to_real(sums[r * P + d] * scale);
 }
 
 /* One sequence and head: where its rows begin and how far apart they are. */
@@ -83,21 +106,29 @@ typedef struct {
     const int *first;                /* (T), or NULL */
     size_t stride;                   /* between tokens of q, k, v */
     int T, D, P;                     /* P: D rounded up to whole vectors */
+    float scale;                     /* 1/sqrt(D), of scores */
 } Head;
 
 static int first_key(const Head *x, int query) { return x->first ? x->first[query] : 0; }
 
-/* The first tile of keys that any of these queries sees. `first` never falls within a row. */
+/* The first tile of keys that any of these queries sees. `first` never falls along a row. */
 static int first_tile(const Head *x, int query) { return first_key(x, query) / KT * KT; }
 
 /* ---- Forward --------------------------------------------------------------------------------- */
 
 /* Scores and everything derived from them are transposed, (key, query): queries are the vector lanes,
    and a softmax over keys needs no sum across lanes. */
-static void mask_scores(float *score, const Head *x, int q0, int nq, int k0, int nk) {
+static void score_keys(float *score, const unit *qt, const Head *x, int q0, int nq, int k0, int nk) {
+    memset(score, 0, sizeof(Scores));
+    tile_product(score, QT, as_units(x->k + k0 * x->stride), x->stride / PAIR, 1, qt, QT,
+                 nk, QT, x->D / PAIR);
+    int low[QT];
+    for (int i = 0; i < QT; i++) low[i] = i < nq ? first_key(x, q0 + i) : 0;
     for (int j = 0; j < nk; j++)
-        for (int i = 0; i < nq; i++)
-            if (k0 + j > q0 + i || k0 + j < first_key(x, q0 + i)) score[j * QT + i] = -INFINITY;
+        for (int i = 0; i < QT; i++) {
+            int seen = k0 + j <= q0 + i && k0 + j >= low[i];
+            score[j * QT + i] = seen ? score[j * QT + i] * x->scale : -INFINITY;
+        }
 }
 
 /* most, sum (QT) and out (nq,P) take in the scores of nk more keys, which become probabilities. */
@@ -122,21 +153,22 @@ static void online_softmax(float *score, float *most, float *sum, float *out, in
 }
 
 static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride, const Head *x, int q0) {
-    Tile qt, k, v, o;
-    float score[KT * QT] __attribute__((aligned(64))), most[QT], sum[QT];
+    Tile qt, v;
+    Sums o;
+    Scores score;
+    Shares shares;
+    float most[QT], sum[QT];
     int D = x->D, P = x->P, nq = min_int(QT, x->T - q0);
-    load_transposed(qt, x->q + q0 * x->stride, x->stride, nq, D, QT, 1.f / sqrtf(D));
+    load_transposed(qt, x->q + q0 * x->stride, x->stride, nq, D, QT);
     memset(o, 0, sizeof(float) * QT * P);
     for (int i = 0; i < QT; i++) { most[i] = -INFINITY; sum[i] = 0; }
     for (int k0 = first_tile(x, q0); k0 < q0 + nq; k0 += KT) {
         int nk = min_int(KT, q0 + nq - k0);
-        load(k, x->k + k0 * x->stride, x->stride, nk, D, P, 1);
-        load(v, x->v + k0 * x->stride, x->stride, nk, D, P, 1);
-        memset(score, 0, sizeof score);
-        tile_product(score, QT, k, P, 1, qt, QT, nk, QT, D);
-        mask_scores(score, x, q0, nq, k0, nk);
+        score_keys(score, qt, x, q0, nq, k0, nk);
         online_softmax(score, most, sum, o, nq, nk, P);
-        tile_product(o, P, score, 1, QT, v, P, nq, P, nk);
+        load_shares(shares, score, nk, QT);
+        load(v, x->v + k0 * x->stride, x->stride, nk, D, P);
+        tile_product(o, P, shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR));
     }
     for (int i = 0; i < nq; i++) {
         store(out + (q0 + i) * out_stride, 0, o + i * P, 1, D, P, 1.f / sum[i]);
@@ -150,7 +182,7 @@ static Head head(const real *qkv, const int *first, int b, int h, int T, int H, 
     const real *row = qkv + b * T * W;
     int kv = h / (H / K);
     return (Head){ row + h * D, row + (H + kv) * D, row + (H + K + kv) * D,
-                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D) };
+                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D), 1.f / sqrtf(D) };
 }
 
 void attention_forward(real *out, float *lse, const real *qkv, const int *first,
@@ -181,6 +213,7 @@ static void load_delta(float *delta, float *lse, const Outcome *y, int q0, int n
         if (i < nq) {
             const real *a = y->dout + (q0 + i) * y->out_stride;
             const real *b = y->out + (q0 + i) * y->out_stride;
+            #pragma omp simd reduction(+:sum)
             for (int d = 0; d < D; d++) sum += to_float(a[d]) * to_float(b[d]);
         }
         delta[i] = sum;
@@ -189,57 +222,63 @@ static void load_delta(float *delta, float *lse, const Outcome *y, int q0, int n
 }
 
 static void attend_dq(real *dq, const Outcome *y, const Head *x, int q0) {
-    Tile qt, doutt, k, v, sum;
-    float p[KT * QT] __attribute__((aligned(64))), dp[KT * QT] __attribute__((aligned(64)));
+    Tile qt, doutt, k;
+    Sums sum;
+    Scores p, dp;
+    Shares shares;
     float delta[QT], lse[QT];
     int D = x->D, P = x->P, nq = min_int(QT, x->T - q0);
-    load_transposed(qt, x->q + q0 * x->stride, x->stride, nq, D, QT, 1.f / sqrtf(D));
-    load_transposed(doutt, y->dout + q0 * y->out_stride, y->out_stride, nq, D, QT, 1);
+    load_transposed(qt, x->q + q0 * x->stride, x->stride, nq, D, QT);
+    load_transposed(doutt, y->dout + q0 * y->out_stride, y->out_stride, nq, D, QT);
     load_delta(delta, lse, y, q0, nq, D);
     memset(sum, 0, sizeof(float) * QT * P);
     for (int k0 = first_tile(x, q0); k0 < q0 + nq; k0 += KT) {
         int nk = min_int(KT, q0 + nq - k0);
-        load(k, x->k + k0 * x->stride, x->stride, nk, D, P, 1);
-        load(v, x->v + k0 * x->stride, x->stride, nk, D, P, 1);
-        memset(p, 0, sizeof p);
+        score_keys(p, qt, x, q0, nq, k0, nk);
         memset(dp, 0, sizeof dp);
-        tile_product(p, QT, k, P, 1, qt, QT, nk, QT, D);
-        tile_product(dp, QT, v, P, 1, doutt, QT, nk, QT, D);
-        mask_scores(p, x, q0, nq, k0, nk);
+        tile_product(dp, QT, as_units(x->v + k0 * x->stride), x->stride / PAIR, 1, doutt, QT,
+                     nk, QT, D / PAIR);
         for (int j = 0; j < nk; j++)
             for (int i = 0; i < QT; i++)
-                p[j * QT + i] = fast_exp(p[j * QT + i] - lse[i]) * (dp[j * QT + i] - delta[i]);
-        tile_product(sum, P, p, 1, QT, k, P, nq, P, nk);
+                dp[j * QT + i] = fast_exp(p[j * QT + i] - lse[i]) * (dp[j * QT + i] - delta[i]);
+        load_shares(shares, dp, nk, QT);
+        load(k, x->k + k0 * x->stride, x->stride, nk, D, P);
+        tile_product(sum, P, shares, 1, QT, k, P, nq, P, ceil_div(nk, PAIR));
     }
-    store(dq + q0 * x->stride, x->stride, sum, nq, D, P, 1.f / sqrtf(D));
+    store(dq + q0 * x->stride, x->stride, sum, nq, D, P, x->scale);
 }
 
 /* Adds one query head's share of dk and dv (KT,P) of the keys from k0 on. kt, vt: k, v transposed. */
-static void attend_dkv(float *dk, float *dv, const float *kt, const float *vt, const Outcome *y,
+static void attend_dkv(float *dk, float *dv, const unit *kt, const unit *vt, const Outcome *y,
                        const Head *x, int k0, int nk) {
-    Tile q, dout;
-    float p[QT * KT] __attribute__((aligned(64))), dp[QT * KT] __attribute__((aligned(64)));
+    Tile b;
+    Scores p, dp;
+    Shares shares;
     float delta[QT], lse[QT];
     int D = x->D, P = x->P;
     for (int q0 = k0; q0 < x->T && first_key(x, q0) < k0 + nk; q0 += QT) {
-        int nq = min_int(QT, x->T - q0);
-        load(q, x->q + q0 * x->stride, x->stride, nq, D, P, 1.f / sqrtf(D));
-        load(dout, y->dout + q0 * y->out_stride, y->out_stride, nq, D, P, 1);
+        int nq = min_int(QT, x->T - q0), steps = ceil_div(nq, PAIR);
+        const real *q = x->q + q0 * x->stride, *dout = y->dout + q0 * y->out_stride;
         load_delta(delta, lse, y, q0, nq, D);
         memset(p, 0, sizeof p);
         memset(dp, 0, sizeof dp);
-        tile_product(p, KT, q, P, 1, kt, KT, nq, KT, D);
-        tile_product(dp, KT, dout, P, 1, vt, KT, nq, KT, D);
+        tile_product(p, KT, as_units(q), x->stride / PAIR, 1, kt, KT, nq, KT, D / PAIR);
+        tile_product(dp, KT, as_units(dout), y->out_stride / PAIR, 1, vt, KT, nq, KT, D / PAIR);
         for (int i = 0; i < nq; i++) {
             int low = max_int(0, first_key(x, q0 + i) - k0), high = q0 + i - k0;
             for (int j = 0; j < KT; j++) {
-                float e = j < low || j > high ? 0.f : fast_exp(p[i * KT + j] - lse[i]);
+                float e = fast_exp(p[i * KT + j] * x->scale - lse[i]);
+                e = j < low || j > high ? 0.f : e;
                 p[i * KT + j] = e;
-                dp[i * KT + j] = e * (dp[i * KT + j] - delta[i]);
+                dp[i * KT + j] = e == 0.f ? 0.f : e * (dp[i * KT + j] - delta[i]);
             }
         }
-        tile_product(dv, P, p, 1, KT, dout, P, nk, P, nq);
-        tile_product(dk, P, dp, 1, KT, q, P, nk, P, nq);
+        load_shares(shares, p, nq, KT);
+        load(b, dout, y->out_stride, nq, D, P);
+        tile_product(dv, P, shares, 1, KT, b, P, nk, P, steps);
+        load_shares(shares, dp, nq, KT);
+        load(b, q, x->stride, nq, D, P);
+        tile_product(dk, P, shares, 1, KT, b, P, nk, P, steps);
     }
 }
 
@@ -259,13 +298,14 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++)
             for (int k0 = 0; k0 < T; k0 += KT) {
-                Tile kt, vt, dk, dv;
-                int nk = min_int(KT, T - k0), P = padded(D);
+                Tile kt, vt;
+                Sums dk, dv;
+                int nk = min_int(KT, T - k0);
                 Head x = head(qkv, first, b, g * (H / K), T, H, K, D);
-                load_transposed(kt, x.k + k0 * W, W, nk, D, KT, 1);
-                load_transposed(vt, x.v + k0 * W, W, nk, D, KT, 1);
-                memset(dk, 0, sizeof(float) * KT * P);
-                memset(dv, 0, sizeof(float) * KT * P);
+                load_transposed(kt, x.k + k0 * W, W, nk, D, KT);
+                load_transposed(vt, x.v + k0 * W, W, nk, D, KT);
+                memset(dk, 0, sizeof(float) * KT * x.P);
+                memset(dv, 0, sizeof(float) * KT * x.P);
                 for (int h = g * (H / K); h < (g + 1) * (H / K); h++) {
                     size_t at = ((size_t)b * T * H + h) * D;
                     Outcome y = { dout + at, out + at, lse + (size_t)b * T * H + h, (size_t)H * D, H };
@@ -273,8 +313,8 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
                     attend_dkv(dk, dv, kt, vt, &y, &x, k0, nk);
                 }
                 real *row = dqkv + ((size_t)b * T + k0) * W + (H + g) * D;
-                store(row, W, dk, nk, D, P, 1);
-                store(row + K * D, W, dv, nk, D, P, 1);
+                store(row, W, dk, nk, D, x.P, x.scale);
+                store(row + K * D, W, dv, nk, D, x.P, 1);
             }
 }
 

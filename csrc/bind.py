@@ -73,9 +73,13 @@ class Library:
                       "void": np.uint8, "real": self.real_type, "uint16_t": np.uint16}
 
     @staticmethod
-    @lru_cache(maxsize=None)
     def load(device: str = "cpu", dtype: str = "f32") -> "Library":
         """The library for a device ("cpu", "cuda") and a dtype ("f32", "bf16")."""
+        return Library._load(device, dtype)
+
+    @staticmethod
+    @lru_cache(maxsize=None)
+    def _load(device: str, dtype: str) -> "Library":
         folder = Path(os.environ.get("CHAT_BUILD", CSRC.parent / "build"))
         path = folder / f"libchat_{device}_{dtype}.so"
         if dtype not in REAL:
@@ -113,6 +117,8 @@ class Library:
         kinds = self.ffi.typeof(function).args
         if len(args) != len(kinds):
             raise TypeError(f"{name} takes {len(kinds)} arguments, got {len(args)}")
+        if any(isinstance(a, self.ffi.CData) and a == self.ffi.NULL for a in args):
+            raise ChatError(f"{name} was called on something that was freed")
         result = function(*(self.pointer(a, k) if k.kind == "pointer" and
                             (a is None or isinstance(a, np.ndarray)) else a
                             for a, k in zip(args, kinds)))
@@ -139,13 +145,20 @@ class Library:
 def ints(values, shape=None) -> np.ndarray:
     """Token ids as the library wants them; anything that is not a whole number is refused."""
     array = np.asarray(values)
-    if array.dtype.kind not in "iu":
+    if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"token ids must be integers, got {array.dtype}")
     if array.size and (array.min() < -2**31 or array.max() >= 2**31):
         raise ValueError(f"token ids must fit 32 bits, got {array.min()} to {array.max()}")
     if shape is not None and array.shape != shape:
         raise ValueError(f"expected shape {shape}, got {array.shape}")
     return np.ascontiguousarray(array, np.int32)
+
+
+def batch(tokens) -> np.ndarray:
+    tokens = ints(tokens)
+    if tokens.ndim != 2:
+        raise ValueError(f"tokens must be (B,T), got shape {tokens.shape}")
+    return tokens
 
 
 class Model:
@@ -176,13 +189,14 @@ class Model:
     def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0) -> "Model":
         """Random weights: norms 1, biases 0, matrices normal with deviation 1/sqrt(inputs), but 0
         those that write to the residual stream: every block begins as the identity, which a short
-        run profits from most (arXiv:2203.03466, D.2)."""
+        run profits from most (arXiv:2203.03466, D.2). Embeddings 0.02: the first loss is ln V."""
         model = Model(config, device, dtype)
         rng = np.random.default_rng(seed)
         for name, shape, matrix in model.tensors:
             if matrix and not name.endswith(("o_proj.weight", "down_proj.weight")):
+                embedding = name in ("model.embed_tokens.weight", "model.positions.weight")
                 value = rng.standard_normal(shape, np.float32)
-                model.write(name, value * np.float32(shape[1] ** -0.5))
+                model.write(name, value * np.float32(0.02 if embedding else shape[1] ** -0.5))
             elif not matrix and not name.endswith(".bias"):
                 model.write(name, np.ones(shape))
         return model
@@ -234,9 +248,7 @@ class Model:
         """(B,T) nll of each target in nats, or values with a scalar head. weights (B,T): dLoss/dnll
         where it is known already: the head's gradients are added here, then call backward() without
         any, and zero_grad() not in between."""
-        tokens = ints(tokens)
-        if tokens.ndim != 2:
-            raise ValueError(f"tokens must be (B,T), got shape {tokens.shape}")
+        tokens = batch(tokens)
         out = np.empty(tokens.shape, np.float32)
         targets = None if targets is None else ints(targets, tokens.shape)
         first = None if first is None else ints(first, tokens.shape)
@@ -277,7 +289,7 @@ class Model:
 
     def logits(self, tokens) -> np.ndarray:
         """(B,T,V), or (B,T,1) with a scalar head."""
-        tokens = ints(tokens)
+        tokens = batch(tokens)
         out = np.empty((*tokens.shape, 1 if self.config.scalar else self.config.vocab), np.float32)
         self.library.call("model_logits", self.handle, out, tokens, *tokens.shape)
         return out
@@ -287,8 +299,10 @@ class Model:
 
     def extend(self, cache: "Cache", slots, tokens) -> np.ndarray:
         """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each."""
+        if len(slots) != len(tokens):
+            raise ValueError(f"{len(slots)} slots, but tokens for {len(tokens)}")
         counts = ints([len(t) for t in tokens])
-        flat = ints([x for t in tokens for x in t] or np.empty(0, np.int32))
+        flat = ints([x for t in tokens for x in t])
         out = np.empty((len(slots), 1 if self.config.scalar else self.config.vocab), np.float32)
         self.library.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
                           len(slots))
@@ -319,6 +333,8 @@ def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_pe
     """(token, probabilities (V)) drawn from logits (V); the same (seed, position), the same draw."""
     library = Library.load("cpu", "f32")
     probabilities = np.array(logits, np.float32)
+    if probabilities.ndim != 1:
+        raise ValueError(f"logits must be (V,), got shape {probabilities.shape}")
     token = np.empty(1, np.int32)
     settings = library.ffi.new("Sampling *", dict(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,

@@ -9,9 +9,6 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-#ifdef REAL_BF16
-#include <immintrin.h>
-#endif
 
 static char last_error[512];
 
@@ -72,23 +69,17 @@ static double seconds(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
-static vec multiply_step(vec sum, vec x) {
-#ifdef REAL_BF16
-    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)x);
-#else
-    return sum + x * x;
-#endif
-}
-
 /* Independent sums, enough to hide the multiplier's latency; the empty asm keeps each in a register and
    from being folded with the next step. */
 static float multiply_only(int steps) {
-    vec a = { 0 }, b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a, x = a + 1e-3f;
+    vec a = { 0 }, b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
+    units x = { 0 };
+    unit one = 1;
     for (int k = 0; k < steps; k++) {
-        a = multiply_step(a, x); b = multiply_step(b, x); c = multiply_step(c, x);
-        d = multiply_step(d, x); e = multiply_step(e, x); f = multiply_step(f, x);
-        g = multiply_step(g, x); h = multiply_step(h, x); i = multiply_step(i, x);
-        j = multiply_step(j, x);
+        a = multiply_add(a, one, x); b = multiply_add(b, one, x); c = multiply_add(c, one, x);
+        d = multiply_add(d, one, x); e = multiply_add(e, one, x); f = multiply_add(f, one, x);
+        g = multiply_add(g, one, x); h = multiply_add(h, one, x); i = multiply_add(i, one, x);
+        j = multiply_add(j, one, x);
         __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e));
         __asm__ volatile("" : "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j), "+v"(x));
     }

@@ -10,32 +10,11 @@
       registers while k runs; each step is one load of B's NR numbers and MR broadcasts of A.
    3. Blocks of KC steps of k keep a panel of B in the L1 cache and a block of A and C in L2.
 
-   A unit is what the multiplier takes of one row in one step: a float, or a pair of bfloat16 (k, k+1)
-   of which AVX-512 adds both products at once. Each element of C has one owner and one order of
+   What the multiplier takes of one row in one step is a unit (real.h): a float, or a pair of bfloat16 at
+   k and k+1. Each element of C has one owner and one order of
    summation, whatever M, N and the number of threads are. */
 
 #include "real.h"
-
-#ifdef REAL_BF16
-#include <immintrin.h>
-enum { PAIR = 2 };
-typedef uint32_t unit;
-typedef uint32_t units __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
-static inline vec multiply_add(vec sum, unit a, units b) {
-    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
-}
-static inline unit pair(real even, real odd) {
-    return even.bits | (uint32_t)odd.bits << 16;
-}
-#else
-enum { PAIR = 1 };
-typedef float unit;
-typedef vec units;
-
-static inline vec multiply_add(vec sum, unit a, units b) { return sum + a * b; }
-static inline unit pair(real even, real odd) { (void)odd; return even; }
-#endif
 
 enum {
     MR = LANES == 8 ? 6 : 14,    /* MR x NR / LANES sums, B's vectors and one spare fill the registers */

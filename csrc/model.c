@@ -656,6 +656,9 @@ int model_grad_norm(Model *m, float *norm) {
 
 int model_update(Model *m, const AdamW *adam) {
     if (adam->step < 1) return chat_fail("AdamW's step is %d, but counts from 1", adam->step);
+    if (!(adam->lr >= 0 && adam->lr < INFINITY && adam->grad_scale >= 0 && adam->grad_scale < INFINITY))
+        return chat_fail("AdamW's lr is %g and grad_scale %g, but must be 0 or more and finite",
+                         adam->lr, adam->grad_scale);
     if (ensure(m, &m->grads) || ensure(m, &m->moment1) || ensure(m, &m->moment2)) return -1;
     for (int i = 0; i < m->n_tensors; i++) {
         Offset p = m->offsets[i];

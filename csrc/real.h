@@ -25,6 +25,7 @@ static inline uint32_t float_bits(float x) { uint32_t u; memcpy(&u, &x, 4); retu
 static inline float bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
 #ifdef REAL_BF16
+#include <immintrin.h>
 typedef struct { uint16_t bits; } real;
 
 static inline float to_float(real x) { return bits_float((uint32_t)x.bits << 16); }
@@ -35,11 +36,29 @@ static inline real to_real(float x) {
     uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
     return (real){ x == x ? rounded : 0x7fc0 };
 }
+
+/* What a product of matrices takes of one row in one step of k: a pair of bfloat16, of which AVX-512
+   adds both products at once. */
+enum { PAIR = 2 };
+typedef uint32_t unit;
+typedef uint32_t units __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+static inline unit pair(real even, real odd) { return even.bits | (uint32_t)odd.bits << 16; }
+static inline vec multiply_add(vec sum, unit a, units b) {
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
+}
 #else
 typedef float real;
 
 static inline float to_float(real x) { return x; }
 static inline real to_real(float x) { return x; }
+
+enum { PAIR = 1 };                   /* a unit is one float */
+typedef float unit;
+typedef vec units;
+
+static inline unit pair(real even, real odd) { (void)odd; return even; }
+static inline vec multiply_add(vec sum, unit a, units b) { return sum + a * b; }
 #endif
 
 /* A loop over fewer elements than this is done before a second thread has woken up. */

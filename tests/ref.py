@@ -15,9 +15,7 @@ a head, F feed-forward width, V vocabulary.
 
 import numpy as np
 
-LAYERNORM, RMSNORM = range(2)                    # the enums of chat.h
-LEARNED, ROPE = range(2)
-GELU, SWIGLU = range(2)
+LAYERNORM, RMSNORM = LEARNED, ROPE = GELU, SWIGLU = range(2)            # the enums of chat.h
 BIAS_NONE, BIAS_QKV, BIAS_ALL = range(3)
 
 
@@ -127,8 +125,7 @@ def attention_weights(q, k, first):
     T, D = q.shape[1], q.shape[3]
     k = np.repeat(k, q.shape[2] // k.shape[2], axis=2)
     scores = np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(D)
-    key, query = np.arange(T), np.arange(T)[:, None]
-    seen = (first[:, :, None] <= key) & (key <= query)
+    seen = (first[:, :, None] <= np.arange(T)) & np.tri(T, dtype=bool)
     return softmax(np.where(seen[:, None], scores, -np.inf))
 
 
@@ -182,8 +179,7 @@ def softmax(x):
 
 def nll(logits, targets):
     """out (...) = -log softmax(logits (...,V))[target], in nats; 0 where the target is negative."""
-    most = logits.max(-1, keepdims=True)
-    lse = np.log(np.exp(logits - most).sum(-1)) + most[..., 0]
+    lse = np.logaddexp.reduce(logits, axis=-1)
     chosen = np.take_along_axis(logits, np.maximum(targets, 0)[..., None], axis=-1)[..., 0]
     return np.where(targets < 0, 0, lse - chosen)
 
@@ -345,11 +341,9 @@ def distribution(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetit
         return np.eye(len(x))[x.argmax()]
     p = softmax(x / temperature)
     order = np.argsort(-p, kind="stable")
-    if top_k:
-        p[order[top_k:]] = 0
+    p[order[top_k or len(p):]] = 0
     p /= p.sum()
-    if top_p < 1:
-        likelier = np.cumsum(p[order]) - p[order]
-        p[order[likelier >= top_p]] = 0
+    likelier = np.cumsum(p[order]) - p[order]
+    p[order[(likelier >= top_p) & (top_p < 1)]] = 0
     p[p < min_p * p.max()] = 0
     return p / p.sum()

@@ -45,10 +45,10 @@ def engine(tokenizer):
     """A small random model, its weights large enough that it does not say the same all the time."""
     config = Config(vocab=tokenizer.vocab_size + 4, context=CONTEXT, layers=2, channels=32, heads=4,
                     kv_heads=2, head_dim=8, hidden=48)
-    model = Model.create(config, seed=1)
-    for name, values in model.weights().items():
-        if values.ndim == 2:
-            model.write(name, values * 8)
+    model, rng = Model.create(config), np.random.default_rng(1)
+    for name, shape, matrix in model.tensors:
+        if matrix:
+            model.write(name, 0.2 * rng.standard_normal(shape))
     return Engine(model, tokenizer)
 
 

@@ -2,7 +2,8 @@
 
 `run` calls a kernel as hard as chat.h allows: a guard band lies around every array, outputs marked
 "=" start as NaN, the call is made twice (so what is marked "+=" must grow by twice the gradient), and
-all that on one thread and on two, which must give the same bits.
+all that on one thread and on two, which must give the same bits. (Loops of few steps stay on one
+thread, so one test is about threads only.)
 
 Bounds are worst cases, not measurements. A sum of n products is off by at most n * FLOAT * (the sum
 of their magnitudes), a number x stored as `real` by unit(lib) * |x|. Where a kernel rounds inside,
@@ -492,8 +493,9 @@ class Attention:
         return out, lse, (D + 8) * FLOAT * np.where(seen, sizes, 0).max(-1)
 
     def slack(self, score_error):
-        """By how much a probability may be off, relatively: exp of a score minus a log of a sum."""
-        return np.expm1(2 * score_error) + (self.sizes[1] + 16) * FLOAT
+        """How far a probability may be off, relatively: exp of a score minus the log of a sum, and
+        then rounded to real, as its gradient is, for the next product."""
+        return np.expm1(2 * score_error) + (self.sizes[1] + 16) * FLOAT + unit(self.lib)
 
     def out_bound(self, want, score_error):
         size = ref.attention(self.q, self.k, np.abs(self.v), self.starts)
@@ -821,6 +823,54 @@ def test_attention_never_hides_a_nan(lib, name):
     else:
         reads = (0, 70, 1) if name == "q" else (0, slice(70, None), slice(2, None))
         assert np.isnan(out[reads]).all() and np.isnan(lse[reads]).all()
+
+
+# ---- Threads -------------------------------------------------------------------------------------
+
+def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
+    """`run` compares them; here each loop is long enough to be shared, and in unequal parts."""
+    draw, N, C, V, P, H, K, D = Draw(lib, 0), 171, 251, 297, 300, 6, 2, 34
+    W = (H + 2 * K) * D
+    x, y, weight, bias, matrix = draw(N, C), draw(N, C), draw(C), draw(C), draw(C, C)
+    rows, column = (np.float32(draw(N)) for _ in range(2))
+    vectors, square = np.float32(draw(2, C)), np.float32(draw(C, C))
+    tokens, positions, slots = draw.ints(0, V, N), draw.ints(0, 150, N), draw.ints(0, 3, N)
+    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, C))], matrix, C, C)
+    work = np.zeros(lib.call("linear_work", N, C, C), np.uint8)
+    qkv, heads, norms = draw(N, W), draw(N, H * D), (draw(D), draw(D))
+    first, rope = draw.first(1, N), np.float32(draw(150, D))
+    logits, lse = np.float32(draw(N, P)), np.float32(draw(N, H))
+    keys, values = draw(3, 150, K * D), draw(3, 150, K * D)
+    for name, outputs, *inputs in [
+        ("embed_forward", [real(N, C)], tokens, positions, draw(V, C), draw(150, C), N, C),
+        ("embed_backward", [np.float32(draw(V, C)), np.float32(draw(150, C))],
+         x, tokens, positions, N, C),
+        ("layernorm_forward", [real(N, C), single(N), single(N)], x, weight, bias, N, C, EPS),
+        ("layernorm_backward", [y, *vectors], x, y, weight, rows, column, N, C),
+        ("rmsnorm_forward", [real(N, C), single(N)], x, weight, N, C, EPS),
+        ("rmsnorm_backward", [y, vectors[0]], x, y, weight, rows, N, C),
+        ("linear_forward", [real(N, C)], x, packed, bias, y, work, N, C, C),
+        ("linear_forward_float", [single(N, C)], x, packed, bias, work, N, C, C),
+        ("linear_backward", [real(N, C), square, vectors[0]], x, y, matrix, work, N, C, C),
+        ("qk_norm_rope_forward", [real(N, W), single(N, H + K)],
+         qkv, *norms, rope, positions, N, H, K, D, EPS),
+        ("qk_norm_rope_backward", [real(N, W), np.float32(draw(D)), np.float32(draw(D))],
+         draw(N, W), qkv, *norms, np.float32(draw(N, H + K)), rope, positions, N, H, K, D),
+        ("attention_forward", [real(N, H * D), single(N, H)], qkv, first, 1, N, H, K, D),
+        ("attention_backward", [real(N, W)], heads, heads, lse, qkv, first, 1, N, H, K, D),
+        ("attention_extend", [real(N, H * D)],
+         qkv, keys, values, slots, positions, N, 150, H, K, D),
+        ("gelu_forward", [real(N, C)], x, N * C),
+        ("gelu_backward", [real(N, C)], y, x, N * C),
+        ("swiglu_forward", [real(N, C)], draw(N, 2 * C), N, C),
+        ("swiglu_backward", [real(N, 2 * C)], y, draw(N, 2 * C), N, C),
+        ("nll_forward", [single(N), single(N)], logits, tokens, N, V, P),
+        ("nll_backward", [real(N, P)], logits, rows, tokens, column, N, V, P),
+        ("widen", [single(N, C)], x, N * C),
+        ("narrow", [real(N, C)], np.float32(x), N * C),
+    ]:
+        for out in run(lib, name, outputs, *inputs):
+            assert np.isfinite(out).any(), name
 
 
 # ---- The device ----------------------------------------------------------------------------------

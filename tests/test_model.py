@@ -223,17 +223,17 @@ def test_five_steps_of_adamw_follow_ref(lib, name):
 
 @each_config
 def test_one_and_two_threads_give_the_same_bits(lib, name):
+    """In a model so wide that kernels do share their work."""
     results = []
     for threads in 1, 2:
         lib.call("device_threads", threads)
-        model = make(lib, name)
-        batch = Batch(model.config)
-        out = learn(model, batch)
-        result = gradients(model) | {"out": out}
+        model = make(lib, name, channels=200, hidden=200)
+        batch = Batch(model.config, 8, 40)
+        result = {"out": learn(model, batch)} | gradients(model)
         model.update(1, lr=0.1)
-        cache = model.cache(1, 40)
-        results.append(result | {"logits": model.logits(batch.tokens), "norm": model.grad_norm(),
-                                 "extended": model.extend(cache, [0], [batch.tokens[0]])})
+        extended = model.extend(model.cache(8, 40), range(8), batch.tokens)
+        results.append(result | {"logits": model.logits(batch.tokens), "extended": extended,
+                                 "norm": model.grad_norm()})
     lib.call("device_threads", 1)
     assert_same(*results)
 
