@@ -11,14 +11,13 @@ WARN    := -Wall -Wextra
 # that nobody reads errno or floating-point traps, which lets loops with sqrtf and ?: become vectors.
 MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
-SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
-comma   := ,
-SOURCES := $(addprefix csrc/,model.c kernels.c attention.c matmul.c sample.c device.c)
+SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=undefined)
+SOURCES := $(addprefix csrc/,model.c config.c kernels.c attention.c matmul.c sample.c device.c)
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
 try     = $(shell printf 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
-OPENMP := $(if $(call try,-fopenmp),-fopenmp)
+OPENMP := $(if $(call try,-fopenmp),-fopenmp,$(if $(call try,-fopenmp-simd),-fopenmp-simd,-Wno-unknown-pragmas))
 BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null | grep -q __AVX512BF16__ && echo yes)
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
 COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared $(SOURCES) -lm
@@ -29,7 +28,7 @@ $(BUILD)/libchat_cpu_f32.so: $(SOURCES) csrc/real.h csrc/chat.h Makefile | $(BUI
 	$(COMPILE) -o $@.new && mv $@.new $@
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
-	  $(if $(OPENMP),,OpenMP ($(CC) does not have it: one thread))),nothing)"
+	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread))),nothing)"
 
 $(BUILD)/libchat_cpu_bf16.so: $(SOURCES) csrc/real.h csrc/chat.h Makefile | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -o $@.new && mv $@.new $@

@@ -3,12 +3,12 @@
     python train.py                                    # a pocket world; then talk to it: infer.py
     python train.py --data book.txt --out runs/book    # text, JSON lines, folders, llm.c shards
     python train.py --resume                           # go on with the newest run, bit for bit
-    python train.py --arch gpt2 --depth 12             # GPT-2 124M; --depth is the one dial
+    python train.py --arch gpt2 --depth 12             # GPT-2's block; --depth is the one dial
 
 A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) with the
 run beside it: state.safetensors (everything to resume), log.jsonl, loss.png, and best/, the model
-with the lowest validation loss. Cost: 6 FLOP per weight and token, and 12 bytes of memory per weight
-(16 in bf16) beside the activations. Documents are packed one after the other, each begins with
+with the lowest validation loss. Cost: 6 FLOP per weight and token, and 20 bytes of memory per weight
+beside the activations. Documents are packed one after the other, each begins with
 <|endoftext|>, and a window may see the end of the document before: attention is not masked between.
 """
 
@@ -33,8 +33,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from csrc import bind
-from csrc import hf
+from csrc import bind, hf
 from csrc.bind import ChatError, Config, Library, Model
 from csrc.files import serialized, write_files
 from data import bpe, shards

@@ -57,7 +57,10 @@ enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_writ
 /* The last error, one sentence; valid until the next call that fails. */
 const char *chat_error(void);
 
-/* A model with all weights zero. Checks every size first and allocates nothing that cannot fit. */
+/* Fails, naming the field, unless a model of this config makes sense and fits the machine's memory. */
+int config_check(const Config *config);
+
+/* A model with all weights zero, if config_check lets it pass. */
 int  model_create(Model **out, const Config *config);
 void model_free(Model *model);
 

@@ -175,52 +175,6 @@ static float *grad(const Model *m, Offset p) { return p == NONE ? NULL : m->grad
 
 /* ---- Making and freeing ---------------------------------------------------------------------- */
 
-static int check_size(const char *key, int value, int low, int high) {
-    if (value >= low && value <= high) return 0;
-    return chat_fail("%s is %d, but must be from %d to %d", key, value, low, high);
-}
-
-static int check_config(const Config *c) {
-    enum { MANY = 1 << 24 };
-    if (check_size("vocab", c->vocab, 1, MANY) || check_size("context", c->context, 1, MANY)
-        || check_size("layers", c->layers, 1, 10000) || check_size("channels", c->channels, 1, 1 << 20)
-        || check_size("heads", c->heads, 1, 1 << 14) || check_size("kv_heads", c->kv_heads, 1, c->heads)
-        || check_size("head_dim", c->head_dim, 2, 256) || check_size("hidden", c->hidden, 1, MANY)
-        || check_size("norm", c->norm, LAYERNORM, RMSNORM)
-        || check_size("position", c->position, LEARNED, ROPE)
-        || check_size("activation", c->activation, GELU, SWIGLU)
-        || check_size("bias", c->bias, BIAS_NONE, BIAS_ALL) || check_size("qk_norm", c->qk_norm, 0, 1)
-        || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1))
-        return -1;
-    if (c->heads % c->kv_heads)
-        return chat_fail("heads (%d) is not a multiple of kv_heads (%d)", c->heads, c->kv_heads);
-    if (c->head_dim % 2) return chat_fail("head_dim is %d, but must be even", c->head_dim);
-    if (!(c->norm_eps > 0 && c->norm_eps < 1))
-        return chat_fail("norm_eps is %g, but must be between 0 and 1", c->norm_eps);
-    if (c->position == ROPE && !(c->rope_theta > 1 && c->rope_theta < INFINITY))
-        return chat_fail("rope_theta is %g, but must be over 1 and finite", c->rope_theta);
-    if (c->position == ROPE && !(c->rope_factor >= 1 && c->rope_factor < INFINITY))
-        return chat_fail("rope_factor is %g, but must be 1 (none) or more", c->rope_factor);
-    if (c->rope_factor > 1 && !(c->rope_high > c->rope_low && c->rope_context > 0))
-        return chat_fail("rope_high (%g) must be over rope_low (%g), and rope_context (%d) over 0",
-                         c->rope_high, c->rope_low, c->rope_context);
-    return 0;
-}
-
-/* The weights (as they are, packed, and as masters), before anything is allocated. */
-static int check_memory(const Config *c) {
-    double C = c->channels, Q = (double)c->heads * c->head_dim, KV = (double)c->kv_heads * c->head_dim;
-    double layer = C * (2 * Q + 2 * KV) + C * c->hidden * (c->activation == SWIGLU ? 3 : 2);
-    double embedding = C * (c->vocab + (c->position == LEARNED ? c->context : 0));
-    double count = c->layers * layer + embedding * (c->tied || c->scalar ? 1 : 2);
-    double bytes = (2 * sizeof(real) + (sizeof(real) < sizeof(float) ? sizeof(float) : 0)) * count
-                 + sizeof(float) * (double)c->context * c->head_dim;
-    if (bytes < device_memory()) return 0;
-    return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its weights,"
-                     " and there are %.1f GB of memory",
-                     c->layers, c->channels, c->vocab, bytes / 1e9, device_memory() / 1e9);
-}
-
 static int make(Model *m, const Config *config) {
     m->config = *config;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
@@ -241,21 +195,17 @@ static int make(Model *m, const Config *config) {
         return -1;
     if (config->position == ROPE) {
         const Config *c = config;
-        size_t bytes = sizeof(float) * c->context * c->head_dim;
-        float *table = malloc(bytes);
-        m->rope = device_alloc(bytes);
-        if (!table || !m->rope) { free(table); return chat_fail("no memory for RoPE's table"); }
-        rope_table(table, c->context, c->head_dim, c->rope_theta,
+        m->rope = device_alloc(sizeof(float) * c->context * c->head_dim);
+        if (!m->rope) return -1;
+        rope_table(m->rope, c->context, c->head_dim, c->rope_theta,
                    c->rope_factor, c->rope_low, c->rope_high, c->rope_context);
-        device_write(m->rope, table, bytes);
-        free(table);
     }
     return 0;
 }
 
 int model_create(Model **out, const Config *config) {
     *out = NULL;
-    if (check_config(config) || check_memory(config)) return -1;
+    if (config_check(config)) return -1;
     Model *m = calloc(1, sizeof(Model));
     if (!m) return chat_fail("no memory for a model");
     if (make(m, config)) { model_free(m); return -1; }
@@ -282,43 +232,42 @@ static int ensure(const Model *m, float **arena) {
 
 int model_tensors(const Model *m) { return m->n_tensors; }
 
+static size_t size_of(const TensorInfo *t) { return (size_t)t->rows * (t->cols ? t->cols : 1); }
+
+static int check_index(const Model *m, int index) {
+    if (index >= 0 && index < m->n_tensors) return 0;
+    return chat_fail("there is no tensor %d; the model has %d", index, m->n_tensors);
+}
+
 int model_tensor(const Model *m, int index, TensorInfo *info) {
-    if (index < 0 || index >= m->n_tensors)
-        return chat_fail("there is no tensor %d; the model has %d", index, m->n_tensors);
+    if (check_index(m, index)) return -1;
     *info = m->tensors[index];
     return 0;
 }
 
-/* The float arena that `what` names; for weights the masters, or NULL where real is float. */
-static int find(Model *m, int what, int index, float **arena, size_t *count) {
-    TensorInfo info;
-    if (model_tensor(m, index, &info)) return -1;
-    *count = (size_t)info.rows * (info.cols ? info.cols : 1);
+/* Where a tensor's floats are (for weights that are not float: the masters'); NULL and an error else. */
+static float *find(Model *m, int what, int index, size_t *count) {
     float **arenas[] = { &m->masters, &m->grads, &m->moment1, &m->moment2 };
-    if (what < WEIGHT || what > MOMENT2) return chat_fail("%d is no kind of tensor", what);
-    if (what != WEIGHT && ensure(m, arenas[what])) return -1;
-    *arena = *arenas[what];
-    return 0;
+    if (check_index(m, index)) return NULL;
+    if (what < WEIGHT || what > MOMENT2) { chat_fail("%d is no kind of tensor", what); return NULL; }
+    if (what != WEIGHT && ensure(m, arenas[what])) return NULL;
+    *count = size_of(&m->tensors[index]);
+    return (*arenas[what] ? *arenas[what] : (float *)m->weights) + m->offsets[index];
 }
 
 int model_read(Model *m, int what, int index, float *out) {
-    float *arena = NULL;
-    size_t count = 0;
-    if (find(m, what, index, &arena, &count)) return -1;
-    const void *from = arena ? arena + m->offsets[index] : (void *)(m->weights + m->offsets[index]);
-    return device_read(out, from, count * sizeof(float));
+    size_t count;
+    const float *from = find(m, what, index, &count);
+    return from ? device_read(out, from, count * sizeof(float)) : -1;
 }
 
 int model_write(Model *m, int what, int index, const float *values) {
-    float *arena = NULL;
-    size_t count = 0;
-    if (find(m, what, index, &arena, &count)) return -1;
-    void *to = arena ? arena + m->offsets[index] : (void *)(m->weights + m->offsets[index]);
+    size_t count;
+    float *to = find(m, what, index, &count);
+    if (!to) return -1;
     device_write(to, values, count * sizeof(float));
-    if (what == WEIGHT) {
-        if (arena) narrow(m->weights + m->offsets[index], to, count);
-        m->stale = 1;
-    }
+    if (what == WEIGHT && m->masters) narrow(m->weights + m->offsets[index], to, count);
+    m->stale |= what == WEIGHT;
     return 0;
 }
 
@@ -546,7 +495,7 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     Context x = { B, T, first ? m->first : NULL, NULL };
     blocks_forward(m, &x, N);
     for (int n = 0; n < N; n += CHUNK) {
-        int rows = N - n < CHUNK ? N - n : CHUNK;
+        int rows = min_int(CHUNK, N - n);
         float *logits = scalar ? m->out + n : m->logits;
         head_forward(m, logits, m->h + (size_t)n * m->config.channels, rows);
         if (!scalar) nll_forward(m->out + n, m->lse + n, logits, m->targets + n,
@@ -560,22 +509,25 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     return device_read(out, m->out, sizeof(float) * N);
 }
 
-int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
+/* logits (N,V) on the host = the head on h (N,C), without the padding. */
+static int read_logits(Model *m, float *logits, const real *h, int N) {
     const int V = m->config.scalar ? 1 : m->config.vocab;
+    for (int n = 0; n < N; n++) {
+        int row = n % CHUNK, rows = min_int(CHUNK, N - n);
+        if (row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
+        if (device_read(logits + (size_t)n * V, m->logits + (size_t)row * m->head.out, sizeof(float) * V))
+            return -1;
+    }
+    return 0;
+}
+
+int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
     if (check_batch(m, tokens, B, T) || plan(m, B * T, 0)) return -1;
     if (upload_batch(m, tokens, NULL, B, T)) return -1;
     m->T = 0;
     Context x = { B, T, NULL, NULL };
     blocks_forward(m, &x, B * T);
-    for (int n = 0; n < B * T; n += CHUNK) {
-        int rows = B * T - n < CHUNK ? B * T - n : CHUNK;
-        head_forward(m, m->logits, m->h + (size_t)n * m->config.channels, rows);
-        for (int i = 0; i < rows; i++)
-            if (device_read(logits + (size_t)(n + i) * V, m->logits + (size_t)i * m->head.out,
-                            sizeof(float) * V))
-                return -1;
-    }
-    return 0;
+    return read_logits(m, logits, m->h, B * T);
 }
 
 /* ---- Backward -------------------------------------------------------------------------------- */
@@ -626,7 +578,7 @@ int model_backward(Model *m, const float *weights) {
     if (weights) {
         device_write(m->coef, weights, sizeof(float) * N);
         for (int n = 0; n < N; n += CHUNK) {
-            int rows = N - n < CHUNK ? N - n : CHUNK;
+            int rows = min_int(CHUNK, N - n);
             if (!m->config.scalar) head_forward(m, m->logits, m->h + (size_t)n * C, rows);
             head_backward(m, n, rows);
         }
@@ -664,7 +616,7 @@ int model_update(Model *m, const AdamW *adam) {
         Offset p = m->offsets[i];
         const TensorInfo *t = &m->tensors[i];
         adamw(m->weights + p, m->masters ? m->masters + p : NULL, m->moment1 + p, m->moment2 + p,
-              m->grads + p, adam, t->decay, (size_t)t->rows * (t->cols ? t->cols : 1));
+              m->grads + p, adam, t->decay, size_of(t));
     }
     m->stale = 1;
     return 0;
@@ -675,7 +627,10 @@ int model_update(Model *m, const AdamW *adam) {
 int cache_create(Cache **out, Model *m, int slots, int length) {
     const Config *c = &m->config;
     *out = NULL;
-    if (check_size("slots", slots, 1, 1 << 20) || check_size("length", length, 1, c->context)) return -1;
+    if (slots < 1 || slots > 1 << 20)
+        return chat_fail("slots is %d, but must be from 1 to %d", slots, 1 << 20);
+    if (length < 1 || length > c->context)
+        return chat_fail("length is %d, but must be from 1 to the context, %d", length, c->context);
     double bytes = 2.0 * sizeof(real) * c->layers * slots * length * c->kv_heads * c->head_dim;
     if (bytes > device_memory())
         return chat_fail("a cache of %d slots of %d tokens needs %.1f GB, and there are %.1f GB of memory",
@@ -738,7 +693,7 @@ static int check_extend(const Model *m, const Cache *x, const int *slots, const 
 
 int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n) {
-    int N, C = m->config.channels, V = m->config.scalar ? 1 : m->config.vocab;
+    int N;
     if (check_extend(m, x, slots, tokens, counts, n, &N) || plan(m, N, 0)) return -1;
     int *row_slots = malloc(sizeof(int) * 3 * N), *positions = row_slots + N, *ends = positions + N;
     if (!row_slots) return chat_fail("no memory for %d positions", N);
@@ -757,15 +712,8 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
     m->T = 0;
     Context context = { 0, 0, NULL, x };
     blocks_forward(m, &context, N);
-    gather_rows(m->last, m->h, m->targets, n, C);
-    for (int i = 0; i < n; i += CHUNK) {
-        int rows = n - i < CHUNK ? n - i : CHUNK;
-        head_forward(m, m->logits, m->last + (size_t)i * C, rows);
-        for (int j = 0; j < rows; j++)
-            if (device_read(logits + (size_t)(i + j) * V, m->logits + (size_t)j * m->head.out,
-                            sizeof(float) * V))
-                return -1;
-    }
+    gather_rows(m->last, m->h, m->targets, n, m->config.channels);
+    if (read_logits(m, logits, m->last, n)) return -1;
     for (int i = 0; i < n; i++) x->used[slots[i]] += counts[i];
     return 0;
 }

@@ -416,6 +416,16 @@ def test_training_goes_on_from_a_model_folder(book):
     assert losses("second")[0] < losses("first")[0] - 0.1
 
 
+def test_foreign_shards_train_without_a_tokenizer_and_hold_out_their_own_tail(tmp_path):
+    with shards.Writer(tmp_path, "fineweb_train", 50257) as writer:
+        writer.write(np.random.default_rng(0).integers(0, 500, 4000))
+    result = command("--data", next(tmp_path.glob("*.bin")), "--out", "run", *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "vocabulary 500" in result.stdout and "bits per byte" not in result.stdout
+    last = json.loads((Path("run") / "log.jsonl").read_text().splitlines()[-1])
+    assert last["val_loss"] > 0 and "val_bpb" not in last
+
+
 def test_a_second_run_without_out_gets_a_name_of_its_own(book):
     for name in ("base", "base-2"):
         assert command("--data", book, *SMALL, "--steps", "1").returncode == 0

@@ -1,0 +1,51 @@
+/* config.c: what a Config may hold. Everything is checked before anything is allocated. */
+
+#include "real.h"
+
+static int check_size(const char *key, int value, int low, int high) {
+    if (value >= low && value <= high) return 0;
+    return chat_fail("%s is %d, but must be from %d to %d", key, value, low, high);
+}
+
+static int check_fields(const Config *c) {
+    enum { MANY = 1 << 24 };
+    if (check_size("vocab", c->vocab, 1, MANY) || check_size("context", c->context, 1, MANY)
+        || check_size("layers", c->layers, 1, 10000) || check_size("channels", c->channels, 1, 1 << 20)
+        || check_size("heads", c->heads, 1, 1 << 14) || check_size("kv_heads", c->kv_heads, 1, c->heads)
+        || check_size("head_dim", c->head_dim, 2, 256) || check_size("hidden", c->hidden, 1, MANY)
+        || check_size("norm", c->norm, LAYERNORM, RMSNORM)
+        || check_size("position", c->position, LEARNED, ROPE)
+        || check_size("activation", c->activation, GELU, SWIGLU)
+        || check_size("bias", c->bias, BIAS_NONE, BIAS_ALL) || check_size("qk_norm", c->qk_norm, 0, 1)
+        || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1))
+        return -1;
+    if (c->heads % c->kv_heads)
+        return chat_fail("heads (%d) is not a multiple of kv_heads (%d)", c->heads, c->kv_heads);
+    if (c->head_dim % 2) return chat_fail("head_dim is %d, but must be even", c->head_dim);
+    if (!(c->norm_eps > 0 && c->norm_eps < 1))
+        return chat_fail("norm_eps is %g, but must be between 0 and 1", c->norm_eps);
+    if (c->position == ROPE && !(c->rope_theta > 1 && c->rope_theta < INFINITY))
+        return chat_fail("rope_theta is %g, but must be over 1 and finite", c->rope_theta);
+    if (c->position == ROPE && !(c->rope_factor >= 1 && c->rope_factor < INFINITY))
+        return chat_fail("rope_factor is %g, but must be 1 (none) or more", c->rope_factor);
+    if (c->rope_factor > 1 && !(c->rope_high > c->rope_low && c->rope_context > 0))
+        return chat_fail("rope_high (%g) must be over rope_low (%g), and rope_context (%d) over 0",
+                         c->rope_high, c->rope_low, c->rope_context);
+    return 0;
+}
+
+/* The weights (as they are, packed, and as masters), before anything is allocated. */
+static int check_memory(const Config *c) {
+    double C = c->channels, Q = (double)c->heads * c->head_dim, KV = (double)c->kv_heads * c->head_dim;
+    double layer = C * (2 * Q + 2 * KV) + C * c->hidden * (c->activation == SWIGLU ? 3 : 2);
+    double embedding = C * (c->vocab + (c->position == LEARNED ? c->context : 0));
+    double count = c->layers * layer + embedding * (c->tied || c->scalar ? 1 : 2);
+    double bytes = (2 * sizeof(real) + (sizeof(real) < sizeof(float) ? sizeof(float) : 0)) * count
+                 + sizeof(float) * (double)c->context * c->head_dim;
+    if (bytes < device_memory()) return 0;
+    return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its weights,"
+                     " and there are %.1f GB of memory",
+                     c->layers, c->channels, c->vocab, bytes / 1e9, device_memory() / 1e9);
+}
+
+int config_check(const Config *config) { return check_fields(config) || check_memory(config) ? -1 : 0; }

@@ -1,0 +1,49 @@
+"""Models for test_hf.py and test_transformers.py to put into Hugging Face folders; no tests."""
+
+import numpy as np
+import pytest
+
+from csrc.bind import (BIAS_ALL, BIAS_QKV, GELU, LAYERNORM, LEARNED, ChatError, Config, Library,
+                       Model)
+
+SIZES = dict(vocab=61, context=40, layers=2, channels=16, heads=4, kv_heads=2, head_dim=6,
+             hidden=20)
+SQUARE = dict(kv_heads=4, head_dim=4)            # what GPT-2 insists on
+GPT2 = dict(norm=LAYERNORM, position=LEARNED, activation=GELU, bias=BIAS_ALL, qk_norm=0,
+            norm_eps=1e-5)
+LLAMA3 = dict(rope_theta=500000.0, rope_factor=8.0, rope_low=1.0, rope_high=4.0, rope_context=32)
+
+CONFIGS = {
+    "GPT2LMHeadModel": Config(**{**SIZES, **SQUARE}, **GPT2),
+    "GPT2LMHeadModel untied": Config(**{**SIZES, **SQUARE}, **GPT2, tied=0),
+    "GPT2ForSequenceClassification": Config(**{**SIZES, **SQUARE}, **GPT2, scalar=1),
+    "LlamaForCausalLM": Config(**SIZES, qk_norm=0, tied=0, **LLAMA3),
+    "LlamaForCausalLM with biases": Config(**SIZES, qk_norm=0, bias=BIAS_ALL),
+    "LlamaForSequenceClassification": Config(**SIZES, qk_norm=0, scalar=1),
+    "Qwen2ForCausalLM": Config(**SIZES, qk_norm=0, bias=BIAS_QKV, rope_theta=1e6),
+    "Qwen2ForSequenceClassification": Config(**SIZES, qk_norm=0, bias=BIAS_QKV, scalar=1),
+    "Qwen3ForCausalLM": Config(**SIZES, rope_theta=1e6),
+    "Qwen3ForCausalLM untied": Config(**SIZES, tied=0),
+    "Qwen3ForSequenceClassification": Config(**SIZES, scalar=1),
+}
+
+
+def library_or_skip(dtype):
+    try:
+        Library.load("cpu", dtype)
+    except ChatError as error:
+        pytest.skip(str(error))
+
+
+def random_model(config, dtype="f32", seed=0, deviation=0.2):
+    """Every tensor random, biases and norms too, so that no mistake hides behind a 0 or a 1."""
+    model, rng = Model(config, dtype=dtype), np.random.default_rng(seed)
+    for name, shape, matrix in model.tensors:
+        centre = 0.0 if matrix or name.endswith(".bias") else 1.0
+        model.write(name, centre + deviation * rng.standard_normal(shape))
+    return model
+
+
+def same_weights(a, b):
+    assert a.index == b.index
+    return all(a.read(name).tobytes() == b.read(name).tobytes() for name in a.index)

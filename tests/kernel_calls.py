@@ -1,0 +1,117 @@
+"""How test_kernels.py and test_attention.py call a kernel and judge what it gives; no tests.
+
+`run` calls a kernel as hard as chat.h allows: a guard band lies around every array, outputs marked
+"=" start as NaN, the call is made twice (so what is marked "+=" must grow by twice the gradient),
+and all that on one thread and on two, which must give the same bits. (Loops of few steps stay on
+one thread, so one test is about threads only.)
+
+Bounds are worst cases, not measurements. A sum of n products is off by at most n * FLOAT * (the sum
+of their magnitudes), a number x stored as `real` by unit(lib) * |x|. Where a kernel rounds inside,
+the bound says what that does to the result. Arguments are rounded before ref.py sees them.
+
+Arrays here are float64 where the kernel takes `real`, float32 where it takes `float`.
+
+(This is not kernels.py: transformers imports a module of that name wherever it finds one.)
+"""
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+FLOAT = 2.0**-24                                 # rounding to float is wrong by this, relatively
+TINY = 1e-37                                     # where float's relative precision ends
+EPS = 2.0**-17                                   # a norm's epsilon that float can hold
+GUARD = 132                                      # bytes; leaves arrays aligned to 4 bytes, no more
+
+few = st.sampled_from([1, 2, 3, 5, 14, 33])
+scales = st.sampled_from([1.0, 1e-4, 1e-2, 1e2, 1e4])
+seeds = st.integers(0, 2**32 - 1)
+
+
+def examples(count):
+    return settings(max_examples=count)
+
+
+def unit(lib):
+    return {"f32": 2.0**-24, "bf16": 2.0**-8}[lib.dtype]
+
+
+class Draw:
+    """Random numbers that `real` can hold, so that the kernel and ref.py get the same ones."""
+
+    def __init__(self, lib, seed):
+        self.lib, self.rng = lib, np.random.default_rng(seed)
+
+    def __call__(self, *shape, scale=1.0):
+        return self.round(self.rng.standard_normal(shape) * scale)
+
+    def round(self, x):
+        return self.lib.float(self.lib.real(x)).astype(np.float64)
+
+    def ints(self, low, high, *shape):
+        return self.rng.integers(low, high, shape, dtype=np.int32)
+
+    def first(self, B, T):
+        """Documents of random lengths: where in its row each token's document begins."""
+        starts = self.rng.random((B, T)) < 4 / T
+        starts[:, 0] = True
+        return np.maximum.accumulate(np.where(starts, np.arange(T), 0), axis=1).astype(np.int32)
+
+
+def real(*shape):
+    """An output of type real that is marked "="."""
+    return np.full(shape, np.nan)
+
+
+def single(*shape):
+    """An output of type float that is marked "="."""
+    return np.full(shape, np.nan, np.float32)
+
+
+class Guarded:
+    """A copy of an array in memory where writing past either end is noticed."""
+
+    def __init__(self, lib, array):
+        array = lib.real(array) if array.dtype == np.float64 else array
+        self.memory = np.full(array.nbytes + 2 * GUARD, 0xA5, np.uint8)
+        self.array = self.memory[GUARD:-GUARD].view(array.dtype).reshape(array.shape)
+        self.array[...] = array
+
+    def intact(self):
+        return (self.memory[:GUARD] == 0xA5).all() and (self.memory[-GUARD:] == 0xA5).all()
+
+
+def contents(arrays):
+    """Their bytes, but not those of scratch memory (uint8)."""
+    return [x.tobytes() for x in arrays if isinstance(x, np.ndarray) and x.dtype != np.uint8]
+
+
+def run(lib, name, outputs, *inputs):
+    """The outputs of a kernel after two calls, in float64; None for one that is not wanted. What
+    may go wrong in any kernel is checked here: writing out of bounds, changing an input, and
+    giving other bits on another number of threads."""
+    bits, n = [], len(outputs)
+    for threads in 1, 2:
+        lib.call("device_threads", threads)
+        held = [Guarded(lib, x) if isinstance(x, np.ndarray) else x for x in (*outputs, *inputs)]
+        passed = [x.array if isinstance(x, Guarded) else x for x in held]
+        before = contents(passed[n:])
+        lib.call(name, *passed)
+        lib.call(name, *passed)
+        intact = all(x.intact() for x in held if isinstance(x, Guarded))
+        assert intact, f"{name} wrote out of bounds"
+        assert contents(passed[n:]) == before, f"{name} changed an input"
+        bits.append(contents(passed[:n]))
+    lib.call("device_threads", 1)
+    assert bits[0] == bits[1], f"{name} depends on the number of threads"
+    return [x if x is None else np.float64(lib.float(x) if x.dtype == lib.real_type else x)
+            for x in passed[:n]]
+
+
+def assert_within(got, want, bound):
+    assert got.shape == want.shape, f"got {got.shape}, want {want.shape}"
+    bound = np.broadcast_to(bound + TINY, want.shape)
+    wrong = ~(np.abs(got - want) <= bound)       # a NaN is wrong
+    assert not wrong.any(), (
+        f"{wrong.sum()} of {wrong.size} are wrong; the first is {np.argwhere(wrong)[0]}: "
+        f"got {got[wrong][0]:.9g}, want {want[wrong][0]:.9g} within {bound[wrong][0]:.3g}")

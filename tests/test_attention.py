@@ -1,0 +1,318 @@
+"""The kernels between two linear layers of a block against tests/ref.py: norm and rotation of
+queries and keys, and attention over whole rows, packed documents and a cache.
+
+What calls a kernel, and how far off it may be, is in kernel_calls.py.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import ref
+from kernel_calls import (EPS, FLOAT, Draw, assert_within, examples, few, real, run, scales, seeds,
+                          single, unit)
+
+times = st.sampled_from([1, 2, 3, 17, 63, 64, 65, 127, 128, 130])
+groups = st.sampled_from([(1, 1), (2, 2), (2, 1), (3, 1), (6, 2)])      # (H, K)
+head_dims = st.sampled_from([2, 6, 64, 80, 256])
+
+
+# ---- Queries and keys ----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("D", [2, 6, 64, 128])
+@pytest.mark.parametrize("theta", [10000.0, 500000.0])
+@pytest.mark.parametrize("factor", [1.0, 8.0, 32.0])
+def test_rope_table(lib, theta, D, factor):
+    scaling = factor, 1.0, 4.0, 8192
+    table, = run(lib, "rope_table", [single(300, D)], 300, D, theta, *scaling)
+    angles = np.arange(300)[:, None] * ref.rope_frequencies(D, theta, *scaling)
+    assert_within(table, np.concatenate([np.cos(angles), np.sin(angles)], axis=1), FLOAT + 1e-12)
+
+
+def qkv_heads(qkv, B, T, H, K, D):
+    """q (B,T,H,D), k and v (B,T,K,D) out of qkv (N,W)."""
+    return [x.reshape(B, T, -1, D) for x in np.split(qkv, [H * D, (H + K) * D], axis=1)]
+
+
+def qkv_rows(q, k, v):
+    return np.concatenate([x.reshape(x.shape[0] * x.shape[1], -1) for x in (q, k, v)], axis=1)
+
+
+class Rotation:
+    """A problem for qk_norm_rope, whose N rows are one sequence to ref.py."""
+
+    def __init__(self, lib, seed, N, H, K, D, normed, rotated, scale):
+        draw, context = Draw(lib, seed), 100
+        self.draw, self.sizes, self.rotated = draw, (N, H, K, D), rotated
+        self.inp = draw(N, (H + 2 * K) * D, scale=scale)
+        self.weights = (draw(D), draw(D)) if normed else (None, None)
+        self.positions = draw.ints(0, context, N)
+        self.angles = self.positions[None, :, None] * ref.rope_frequencies(D, 1000.0) * rotated
+        self.rope, self.rstd = None, single(N, H + K)
+        if rotated:
+            table, = run(lib, "rope_table", [single(context, D)],
+                         context, D, 1000.0, 1.0, 1.0, 4.0, 0)
+            self.rope = table.astype(np.float32)
+        if normed:
+            heads = self.inp[:, :(H + K) * D].reshape(N, H + K, D)
+            self.rstd[...] = 1 / np.sqrt(ref.mean(heads**2) + EPS)[..., 0]
+
+    def heads(self, rows):
+        N, H, K, D = self.sizes
+        return qkv_heads(rows, 1, N, H, K, D)
+
+    def pairs(self, x):
+        """|a| + |b| of the pair that each number is rotated with."""
+        return np.abs(x) + np.abs(np.roll(x, x.shape[-1] // 2, axis=-1)) * self.rotated
+
+
+rotations = given(N=few, heads=groups, D=head_dims, scale=scales, seed=seeds,
+                  kind=st.sampled_from([(True, True), (True, False), (False, True)]))
+
+
+@rotations
+@examples(60)
+def test_qk_norm_rope_forward(lib, N, heads, D, kind, scale, seed):
+    (H, K), (normed, rotated) = heads, kind
+    case = Rotation(lib, seed, N, H, K, D, normed, rotated, scale)
+    got, rstd = run(lib, "qk_norm_rope_forward", [real(*case.inp.shape), single(N, H + K)],
+                    case.inp, *case.weights, case.rope, case.positions, N, H, K, D, EPS)
+    if normed:
+        assert_within(rstd, case.rstd, (D + 8) * FLOAT * case.rstd)
+    got, inp = case.heads(got), case.heads(case.inp)
+    assert np.array_equal(got[2], inp[2])
+    for got, x, weight in zip(got, inp, case.weights):
+        normal = ref.rmsnorm(x, weight, EPS) if normed else x
+        want = ref.rope(normal, case.angles)     # rounded after the norm, and after the rotation
+        assert_within(got, want, (2 * unit(lib) + (D + 12) * FLOAT) * case.pairs(normal))
+
+
+@rotations
+@examples(60)
+def test_qk_norm_rope_backward(lib, N, heads, D, kind, scale, seed):
+    (H, K), (normed, rotated) = heads, kind
+    case = Rotation(lib, seed, N, H, K, D, normed, rotated, scale)
+    dout, start = case.draw(*case.inp.shape), [case.draw(D).astype(np.float32) for _ in range(2)]
+    inputs = dout, case.inp, *case.weights, case.rstd, case.rope, case.positions, N, H, K, D
+    got = run(lib, "qk_norm_rope_backward",
+              [real(*case.inp.shape), *(start if normed else (None, None))], *inputs)
+    dinp, douts = case.heads(got[0]), case.heads(dout)
+    assert np.array_equal(dinp[2], douts[2])
+    for i, (x, weight) in enumerate(zip(case.heads(case.inp)[:2], case.weights)):
+        dnormal, = ref.rope_backward(douts[i], x, case.angles)
+        off = (2 * unit(lib) + 4 * FLOAT) * case.pairs(douts[i])        # dnormal is rounded to real
+        if not normed:
+            assert_within(dinp[i], dnormal, off)
+            continue
+        want, dweight = ref.rmsnorm_backward(dnormal, x, weight, EPS)
+        s = 1 / np.sqrt(ref.mean(x**2) + EPS)
+        h, sums = np.abs(x * s), (D + 8) * FLOAT
+        g, g_off = np.abs(dnormal * weight), off * np.abs(weight)
+        assert_within(dinp[i], want, unit(lib) * np.abs(want)
+                      + s * (g_off + h * ref.mean(g_off * h) + sums * (g + h * ref.mean(g * h))))
+        count = (N * x.shape[2] + 8) * FLOAT
+        size = ref.over_rows((off + count * np.abs(dnormal)) * h)
+        assert_within(got[1 + i], start[i] + 2 * dweight, 2 * size + count * np.abs(start[i]))
+
+
+@rotations
+@examples(10)
+def test_qk_norm_rope_backward_may_work_in_place(lib, N, heads, D, kind, scale, seed):
+    case = Rotation(lib, seed, N, *heads, D, *kind, scale)
+    dout, rest = lib.real(case.draw(*case.inp.shape)), [
+        lib.real(x) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
+        for x in (case.inp, *case.weights, case.rstd, case.rope, case.positions, N, *heads, D)]
+    sums = [np.zeros(D, np.float32) for _ in range(4)]
+    apart = np.empty_like(dout)
+    lib.call("qk_norm_rope_backward", apart, *sums[:2], dout, *rest)
+    lib.call("qk_norm_rope_backward", dout, *sums[2:], dout, *rest)
+    assert np.array_equal(apart, dout) and np.array_equal(sums[:2], sums[2:])
+
+
+# ---- Attention -----------------------------------------------------------------------------------
+
+class Attention:
+    """A problem, its answer by ref.py, and how far a tiled one may be from it."""
+
+    def __init__(self, lib, seed, B, T, H, K, D, packed, scale):
+        draw = Draw(lib, seed)
+        self.lib, self.draw, self.sizes = lib, draw, (B, T, H, K, D)
+        self.q, self.k = draw(B, T, H, D, scale=scale), draw(B, T, K, D)
+        self.v, self.dout = draw(B, T, K, D), draw(B, T, H, D)
+        self.first = draw.first(B, T) if packed else None
+        self.starts = self.first if packed else np.zeros((B, T), np.int32)
+
+    def forward(self):
+        B, T, H, K, D = self.sizes
+        out, lse = run(self.lib, "attention_forward", [real(B * T, H * D), single(B * T, H)],
+                       qkv_rows(self.q, self.k, self.v), self.first, *self.sizes)
+        return out.reshape(B, T, H, D), lse.reshape(B, T, H)
+
+    def backward(self, out, lse):
+        B, T, H, K, D = self.sizes
+        dqkv, = run(self.lib, "attention_backward", [real(B * T, (H + 2 * K) * D)],
+                    self.dout.reshape(B * T, -1), self.draw.round(out).reshape(B * T, -1),
+                    lse.astype(np.float32).reshape(B * T, H), qkv_rows(self.q, self.k, self.v),
+                    self.first, *self.sizes)
+        return qkv_heads(dqkv, *self.sizes)
+
+    def want(self):
+        """The output (B,T,H,D), lse (B,T,H), and the absolute error (B,T,H) of any one score."""
+        B, T, H, K, D = self.sizes
+        k = np.repeat(self.k, H // K, axis=2)
+        seen = (self.starts[:, None, :, None] <= np.arange(T)) & np.tri(T, dtype=bool)
+        scores, sizes = (np.einsum("bqhd,bkhd->bqhk", f(self.q), f(k)) / np.sqrt(D)
+                         for f in (np.array, np.abs))
+        seen = seen.transpose(0, 2, 1, 3)
+        lse = np.logaddexp.reduce(np.where(seen, scores, -np.inf), axis=-1)
+        out = ref.attention(self.q, self.k, self.v, self.starts)
+        return out, lse, (D + 8) * FLOAT * np.where(seen, sizes, 0).max(-1)
+
+    def slack(self, score_error):
+        """How far a probability may be off, relatively: exp of a score minus the log of a sum, and
+        then rounded to real, as its gradient is, for the next product."""
+        return np.expm1(2 * score_error) + (self.sizes[1] + 16) * FLOAT + unit(self.lib)
+
+    def out_bound(self, want, score_error):
+        size = ref.attention(self.q, self.k, np.abs(self.v), self.starts)
+        return 2 * self.slack(score_error)[..., None] * size + unit(self.lib) * np.abs(want)
+
+    def backward_bounds(self, out, score_error):
+        """ds = p (dp - delta) is off as p is, and as dp and delta = dout out with out rounded."""
+        B, T, H, K, D = self.sizes
+        u, group = unit(self.lib), H // K
+        k, v = (np.repeat(np.abs(x), group, axis=2) for x in (self.k, self.v))
+        q, dout = np.abs(self.q), np.abs(self.dout)
+        p = ref.attention_weights(self.q, self.k, self.starts)
+        sums = (D + T * group + 16) * FLOAT
+        off = p * (self.slack(score_error).transpose(0, 2, 1)[..., None] + sums)
+        delta = (dout * np.abs(out)).sum(-1).transpose(0, 2, 1)[..., None]
+        size = np.einsum("bqhd,bkhd->bhqk", dout, v) + delta
+        ds = (off * size + u * p * delta) / np.sqrt(D)
+        dq = np.einsum("bhqk,bkhd->bqhd", ds, k)
+        dk = np.einsum("bhqk,bqhd->bkhd", ds, q)
+        dv = np.einsum("bhqk,bqhd->bkhd", off, dout)
+        dk, dv = (x.reshape(B, T, K, group, D).sum(3) for x in (dk, dv))
+        want = ref.attention_backward(self.dout, self.q, self.k, self.v, self.starts)
+        return [(w, 2 * x + u * np.abs(w)) for w, x in zip(want, (dq, dk, dv))]
+
+
+@given(B=st.sampled_from([1, 2]), T=times, heads=groups, D=head_dims, packed=st.booleans(),
+       scale=st.sampled_from([1.0, 1e-4, 10.0]), seed=seeds)
+@example(B=1, T=1, heads=(1, 1), D=2, packed=False, scale=1.0, seed=0)
+@example(B=1, T=130, heads=(6, 2), D=256, packed=True, scale=1.0, seed=0)
+@examples(40)
+def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, seed):
+    case = Attention(lib, seed, B, T, *heads, D, packed, scale)
+    want, want_lse, score_error = case.want()
+    out, lse = case.forward()
+    assert_within(out, want, case.out_bound(want, score_error))
+    assert_within(lse, want_lse, 2 * score_error + (T + 4) * FLOAT + 2 * FLOAT * np.abs(want_lse))
+    grads, bounds = case.backward(want, want_lse), case.backward_bounds(want, score_error)
+    for got, (want, bound) in zip(grads, bounds):
+        assert_within(got, want, bound)
+
+
+@given(T=st.sampled_from([2, 17, 63, 65, 130]), heads=groups, D=head_dims, seed=seeds)
+@examples(20)
+def test_attention_sees_neither_the_future_nor_another_document(lib, T, heads, D, seed):
+    """Whatever the others hold, a document's outputs and gradients keep their bits."""
+    case = Attention(lib, seed, 1, T, *heads, D, True, 1.0)
+    out, lse = case.forward()
+    grads = case.backward(out, lse)
+    for start in np.unique(case.first):
+        inside = np.flatnonzero(case.first[0] == start)
+        other = Attention(lib, seed + 1, 1, T, *heads, D, True, 100.0)
+        other.first = case.first
+        for name in "q", "k", "v", "dout":
+            getattr(other, name)[:, inside] = getattr(case, name)[:, inside]
+        other_out, other_lse = other.forward()
+        assert np.array_equal(other_out[:, inside], out[:, inside])
+        for one, two in zip(grads, other.backward(other_out, other_lse)):
+            assert np.array_equal(one[:, inside], two[:, inside])
+        half = inside[:len(inside) // 2 + 1]     # the same without the future
+        for name in "q", "k", "v":
+            getattr(other, name)[:, half[-1] + 1:] *= -3
+        assert np.array_equal(other.forward()[0][:, half], out[:, half])
+
+
+@given(T=st.sampled_from([17, 65, 130]), heads=groups, D=head_dims, seed=seeds)
+@examples(15)
+def test_packed_documents_equal_separate_ones(lib, T, heads, D, seed):
+    case = Attention(lib, seed, 1, T, *heads, D, True, 1.0)
+    want, _, score_error = case.want()
+    out, lse = case.forward()
+    grads, bounds = case.backward(out, lse), case.backward_bounds(want, score_error)
+    for start in np.unique(case.first):
+        inside = np.flatnonzero(case.first[0] == start)
+        alone = Attention(lib, 0, 1, len(inside), *heads, D, False, 1.0)
+        for name in "q", "k", "v", "dout":
+            setattr(alone, name, getattr(case, name)[:, inside])
+        alone_out, alone_lse = alone.forward()
+        bound = case.out_bound(want, score_error)[:, inside]
+        assert_within(alone_out, out[:, inside], 2 * bound)
+        for one, two, (_, bound) in zip(grads, alone.backward(alone_out, alone_lse), bounds):
+            assert_within(two, one[:, inside], 4 * bound[:, inside])
+
+
+@pytest.mark.parametrize("T", [1, 64, 130])
+def test_attention_survives_scores_of_ten_thousand(lib, T):
+    """Such a softmax is one-hot, so the answer is one row of v; and equal scores average."""
+    case = Attention(lib, 0, 1, T, 2, 1, 2, False, 1.0)
+    case.q[...] = 100, 0
+    for sign in 1, -1:
+        case.k[..., 0] = sign * 64 * (np.arange(T) * 37 % 131 - 65)[:, None]
+        out, lse = case.forward()
+        want, want_lse, score_error = case.want()
+        assert_within(out, want, 2 * unit(lib) * np.abs(want))
+        assert_within(lse, want_lse, 4 * FLOAT * np.abs(want_lse) + 1e-6)
+        assert all(np.isfinite(x).all() for x in case.backward(out, lse))
+    case.k[...] = -8192, 0
+    mean = np.cumsum(case.v, axis=1) / np.arange(1, T + 1)[:, None, None]
+    bound = unit(lib) * np.abs(mean) + 2 * (T + 8) * FLOAT * np.abs(case.v).max()
+    assert_within(case.forward()[0], np.repeat(mean, 2, axis=2), bound)
+
+
+def extend(lib, qkv, keys, values, slots, positions, length, H, K, D):
+    N = len(slots)
+    return run(lib, "attention_extend", [real(N, H * D)], qkv, keys, values, slots, positions,
+               N, length, H, K, D)[0]
+
+
+@given(B=st.sampled_from([1, 3]), T=times, heads=groups, D=head_dims, seed=seeds)
+@examples(30)
+def test_attention_with_a_cache(lib, B, T, heads, D, seed):
+    """Row by row as without a cache, with the same bits however rows come together, and nothing
+    beyond a row's position is read: there the cache holds NaN."""
+    H, K = heads
+    case = Attention(lib, seed, B, T, H, K, D, False, 1.0)
+    qkv, length = qkv_rows(case.q, case.k, case.v), T + 3
+    slots = np.repeat(case.draw.rng.permutation(B), T).astype(np.int32)
+    positions = np.tile(np.arange(T), B).astype(np.int32)
+    cache = run(lib, "cache_write", [real(B, length, K * D), real(B, length, K * D)],
+                qkv, slots, positions, B * T, length, H, K, D)
+    for held, written in zip(cache, (case.k, case.v)):
+        expected = real(B, length, K * D)
+        expected[slots, positions] = written.reshape(B * T, K * D)
+        assert np.array_equal(held, expected, equal_nan=True)
+    out = extend(lib, qkv, *cache, slots, positions, length, H, K, D)
+    want, _, score_error = case.want()
+    assert_within(out.reshape(want.shape), want, case.out_bound(want, score_error))
+    rows = case.draw.rng.permutation(B * T)
+    for part in rows[:1], rows[-3:], rows:
+        got = extend(lib, qkv[part], *cache, slots[part], positions[part], length, H, K, D)
+        assert np.array_equal(got, out[part])
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v"])
+def test_attention_never_hides_a_nan(lib, name):
+    """From token 70 on, every query of the heads that read it must have NaN."""
+    case = Attention(lib, 0, 1, 130, 4, 2, 6, False, 1.0)
+    getattr(case, name)[0, 70, 1, 3] = np.nan
+    out, lse = case.forward()
+    if name == "v":
+        assert np.isnan(out[0, 70:, 2:, 3]).all()
+    else:
+        reads = (0, 70, 1) if name == "q" else (0, slice(70, None), slice(2, None))
+        assert np.isnan(out[reads]).all() and np.isnan(lse[reads]).all()
