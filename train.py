@@ -20,6 +20,7 @@ import argparse
 import dataclasses
 import difflib
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -203,6 +204,8 @@ class Data:
             most = 16 * s.eval_tokens + 1
             self.val = np.concatenate([shards.open_shard(path)[:most] for path in val])[:most]
         self.loader = Loader(train, s.context, self.vocab, s.seed, held_out=tail)
+        ends = [shards.open_shard(path)[at] for path in train for at in (slice(1000), slice(-1000, None))]
+        self.identity = [self.loader.tokens, len(self.val), zlib.crc32(b"".join(map(bytes, ends)))]
         if len(self.val) < 2:
             raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
 
@@ -364,7 +367,7 @@ class Folder:
         from matplotlib import pyplot
         figure, axes = pyplot.subplots(figsize=(8, 5))
         steps, losses = [e["step"] for e in entries], [e["loss"] for e in entries]
-        axes.plot(steps, losses, color="C0", alpha=0.35, linewidth=1, label="train")
+        axes.plot(steps, np.array(losses, float), color="C0", alpha=0.35, linewidth=1, label="train")
         val = [(e["step"], e["val_loss"]) for e in entries if "val_loss" in e]
         if val:
             axes.plot(*zip(*val), "o-", color="C1", markersize=4, label=f"validation ({val[-1][1]:.3f})")
@@ -372,7 +375,8 @@ class Folder:
             axes.axhline(value, linestyle="--", color=color, linewidth=1)
             axes.text(1, value, f"{name} {value:.2f}", color=color, fontsize=8, va="bottom", ha="right",
                       transform=axes.get_yaxis_transform())
-        axes.set(xlabel="step", ylabel="loss (nats per token)", title=self.path.name)
+        axes.set(xlabel="step", ylabel="loss (nats per token)", title=self.path.name,
+                 ylim=(0, 1.1 * max(floors.values())))
         axes.legend(loc="center right")
         axes.grid(alpha=0.2)
         figure.tight_layout()
@@ -384,20 +388,27 @@ class Folder:
 # ---- The loop ----------------------------------------------------------------------------------
 
 
-def evaluate(model: Model, rows, B: int, tokenizer) -> dict[str, float]:
+def evaluate(model: Model, data: Data, B: int, limit: int) -> dict[str, float]:
     """val_loss: nats a token; val_bpb: bits per byte of raw text (special tokens have no bytes)."""
+    rows = data.val_rows(data.loader.T, limit)
     nll = np.concatenate([model.forward(rows[i:i + B, :-1], rows[i:i + B, 1:]).astype(np.float64)
                           for i in range(0, len(rows), B)])
     figures = {"val_loss": float(nll.mean())}
-    if tokenizer:
-        figures["val_bpb"] = float(nll.sum() / math.log(2) / tokenizer.byte_lengths[rows[:, 1:]].sum())
+    if data.tokenizer:
+        size = data.tokenizer.byte_lengths[rows[:, 1:]].sum()
+        figures["val_bpb"] = float(nll.sum() / math.log(2) / size)
     return figures
+
+
+def describe(figures: dict[str, float]) -> str:
+    bits = f", {figures['val_bpb']:.4f} bits per byte" if "val_bpb" in figures else ""
+    return f"{figures['val_loss']:.4f} nats per token{bits}"
 
 
 class Progress:
     """The line a run prints: step, loss, gradient norm, rate, tokens/s, share of the peak, time left."""
 
-    def __init__(self, s: Pretrain, model: Model, tokens: int, spent: float):
+    def __init__(self, s: Pretrain, model: Model, spent: float):
         c = model.config
         matrices = sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
                        if matrix and name != "model.positions.weight"
@@ -405,7 +416,7 @@ class Progress:
         # 6 FLOP a weight; queries by keys and probabilities by values, causal: half of T each.
         self.flop = 6 * matrices + 6 * c.layers * c.heads * c.head_dim * s.context
         self.library, self.peak = model.library, 0.0
-        self.steps, self.tokens, self.start = s.steps, tokens, time.time() - spent
+        self.steps, self.tokens, self.start = s.steps, s.batch_tokens, time.time() - spent
         self.rate = 0.0
         self.measure()
 
@@ -416,7 +427,7 @@ class Progress:
     def elapsed(self) -> float:
         return time.time() - self.start
 
-    def step(self, seconds: float) -> None:
+    def took(self, seconds: float) -> None:
         rate = self.tokens / seconds
         self.rate = 0.9 * self.rate + 0.1 * rate if self.rate else rate
 
@@ -427,93 +438,99 @@ class Progress:
                 f"{int(left) // 60}m{int(left) % 60:02d}s left")
 
 
+def accumulate(model: Model, batches, passes: int) -> tuple[float, float]:
+    """Add the gradients of a step's passes; returns its mean loss and the norm of its gradient."""
+    model.zero_grad()
+    loss = 0.0
+    for tokens, targets, first, weights in itertools.islice(batches, passes):
+        loss += float((model.forward(tokens, targets, first, weights) * weights).sum())
+        model.backward()
+    return loss, model.grad_norm()
+
+
+def attempt(what: str, function, *args) -> bool:
+    """Write a file of the run; where that fails, say so and go on: the one before is intact."""
+    try:
+        function(*args)
+        return True
+    except (OSError, ChatError) as error:
+        print(f"{what} not written: {error}; the one before is intact", file=sys.stderr)
+        return False
+
+
 def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, stop=lambda step: False):
     """The loop that all stages share. s is complete (see `complete`); state as read_state gives it.
 
     Returns the figures of the last evaluation. stop(step) is asked before each step: true leaves,
     with a checkpoint.
     """
-    passes = s.batch_tokens // (s.batch * s.context)
     progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
-                "best": math.inf}
+                "best": math.inf, "data": data.identity}
     if state:
         progress = state[0]
+        if progress["data"] != data.identity:
+            raise ChatError(f"{s.data} is not what the run was trained on: it has other tokens now")
         for key, value in state[2].items():
             what, name = key.split(".", 1)
             model.write(name, value, what)
         data.loader.seek(progress["epoch"], progress["index"])
     folder.rewind_log(progress["step"])
-    settings = dataclasses.asdict(s)
+    passes = s.batch_tokens // (s.batch * s.context)
     batches = pretrain_batches(data.loader, s.batch, passes)
     floors = entropies(data.loader.shards[0], data.vocab)
-    report = Progress(s, model, s.batch_tokens, progress["time"])
     print("no model at all gets  " + ", ".join(f"{k} {v:.3f}" for k, v in floors.items()) + " nats")
-    quick = data.val_rows(s.context, s.eval_tokens)
-    engine = Engine(model, data.tokenizer) if data.tokenizer else None
+    report = Progress(s, model, progress["time"])
+    engine = Engine(model, data.tokenizer) if data.tokenizer and s.sample_every else None
     recent, figures, skipped, saved = progress["recent"], {}, 0, None
 
-    def checkpoint(must=False):
-        nonlocal saved
+    def checkpoint() -> int | None:
         progress.update(epoch=data.loader.epoch, index=data.loader.index, time=report.elapsed())
-        try:
-            save_model(model, data.tokenizer, folder.path)
-            save_state(model, folder.path, progress, settings)
-            saved = progress["step"]
-        except ChatError as error:
-            message = f"checkpoint of step {progress['step']} not written: {error}"
-            if must:
-                raise ChatError(message + "; the one before is intact") from None
-            print(message + "; the one before is intact, training goes on", file=sys.stderr)
-        folder.plot(floors)
+        attempt("loss.png", folder.plot, floors)
+        whole = attempt("model", save_model, model, data.tokenizer, folder.path) and \
+            attempt("checkpoint", save_state, model, folder.path, progress, dataclasses.asdict(s))
+        return progress["step"] if whole else None
 
-    model.zero_grad()
     while progress["step"] < s.steps and not stop(progress["step"]):
-        began, step = time.time(), progress["step"]
-        loss, lr = 0.0, learning_rate(s, step)
-        for _ in range(passes):
-            tokens, targets, first, weights = next(batches)
-            loss += float((model.forward(tokens, targets, first, weights) * weights).sum())
-            model.backward()
-        norm = model.grad_norm()
+        began, lr = time.time(), learning_rate(s, progress["step"])
+        loss, norm = accumulate(model, batches, passes)
         reason = why_skip(loss, norm, recent)
-        recent[:] = (recent + [norm] if math.isfinite(norm) else recent)[-100:]
+        if math.isfinite(norm):
+            recent[:] = recent[-99:] + [norm]
         skipped = skipped + 1 if reason else 0
-        if reason:
-            print(f"step {step + 1} skipped: {reason} (data: epoch {data.loader.epoch}, "
-                  f"window {data.loader.index})", file=sys.stderr)
-            if skipped == 10:
-                raise ChatError(f"10 steps in a row could not be taken ({reason}); the last checkpoint "
-                                f"is intact: --resume it with a lower --lr")
-        else:
+        if not reason:
             progress["updates"] += 1
             model.update(progress["updates"], lr, s.beta1, s.beta2, 1e-8, s.weight_decay,
                          min(1.0, s.clip / (norm + 1e-6)))
-        model.zero_grad()
-        report.step(time.time() - began)
-        progress["step"] = step = step + 1
-        last = step == s.steps
+        report.took(time.time() - began)
+        progress["step"] = step = progress["step"] + 1
+        if reason:
+            print(f"step {step} skipped: {reason} (data: epoch {data.loader.epoch}, "
+                  f"window {data.loader.index})", file=sys.stderr)
+        if skipped == 10:
+            raise ChatError(f"10 steps in a row could not be taken ({reason}); the last checkpoint is "
+                            f"intact: --resume it, or start anew with a lower --lr")
 
-        entry = {"step": step, "loss": loss, "lr": lr, "grad_norm": norm,
+        last = step == s.steps
+        entry = {"step": step, "loss": loss if math.isfinite(loss) else None, "lr": lr,
+                 "grad_norm": norm if math.isfinite(norm) else None,
                  "tok_per_s": round(report.rate), "time": round(report.elapsed(), 2)}
         if step % s.eval_every == 0 or last:
-            rows = data.val_rows(s.context, 16 * s.eval_tokens) if last else quick
-            figures = evaluate(model, rows, s.batch, data.tokenizer)
+            figures = evaluate(model, data, s.batch, s.eval_tokens * (16 if last else 1))
             entry.update(figures)
             report.measure()
-            bits = f", {figures['val_bpb']:.4f} bits per byte" if data.tokenizer else ""
-            print(f"step {step}/{s.steps}  validation: {figures['val_loss']:.4f} nats per token{bits}")
+            print(f"step {step}/{s.steps}  validation: {describe(figures)}")
             if figures["val_loss"] < progress["best"]:
                 progress["best"] = figures["val_loss"]
-                save_model(model, data.tokenizer, folder.path / "best")
-        folder.write_log(entry)
+                attempt("best model", save_model, model, data.tokenizer, folder.path / "best")
+        attempt("log", folder.write_log, entry)
         if step % max(1, s.steps // 100) == 0 or step == 1 or last:
             print(report.line(step, loss, norm, lr), flush=True)
-        if engine and s.sample_every and step % s.sample_every == 0:
+        if engine and step % s.sample_every == 0:
             print(f"--- {sample_text(engine, s.seed)}\n", flush=True)
-        if step % s.checkpoint_every == 0 and not last:
-            checkpoint()
-    if saved != progress["step"]:
-        checkpoint(must=True)
+        if step % s.checkpoint_every == 0 or last:
+            saved = checkpoint()
+    if saved != progress["step"] and checkpoint() is None:
+        raise ChatError(f"step {progress['step']} is not saved: make room in {folder.path} and --resume")
     return figures
 
 
@@ -606,15 +623,15 @@ def run(s: Pretrain, given: set[str]) -> None:
             raise KeyboardInterrupt
         stopped.append(True)
         print("\nstopping after this step (again: at once)", file=sys.stderr)
+
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     figures = train(s, folder, data, model, state, stop=lambda step: bool(stopped))
     if stopped:
         print(f"stopped; go on with: python train.py --resume --out {path}")
     else:
-        bits = f", {figures['val_bpb']:.4f} bits per byte" if "val_bpb" in figures else ""
         if figures:
-            print(f"validation: {figures['val_loss']:.4f} nats per token{bits}")
+            print(f"validation: {describe(figures)}")
         print(f"{path}: model, log.jsonl, loss.png; talk to it: python infer.py --model {path}")
 
 
@@ -647,6 +664,8 @@ def parse(argv: list[str]):
 def main() -> None:
     try:
         run(*parse(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (OSError, ValueError) as error:
         sys.exit(f"train.py: {error}")
 

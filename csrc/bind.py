@@ -189,14 +189,14 @@ class Model:
     def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0) -> "Model":
         """Random weights: norms 1, biases 0, matrices normal with deviation 1/sqrt(inputs), but 0
         those that write to the residual stream: every block begins as the identity, which a short
-        run profits from most (arXiv:2203.03466, D.2). Embeddings 0.02: the first loss is ln V."""
+        run profits from most (arXiv:2203.03466, D.2). A model with a tied head thus begins by
+        repeating the token it reads, and forgets that in a few steps."""
         model = Model(config, device, dtype)
         rng = np.random.default_rng(seed)
         for name, shape, matrix in model.tensors:
             if matrix and not name.endswith(("o_proj.weight", "down_proj.weight")):
-                embedding = name in ("model.embed_tokens.weight", "model.positions.weight")
                 value = rng.standard_normal(shape, np.float32)
-                model.write(name, value * np.float32(0.02 if embedding else shape[1] ** -0.5))
+                model.write(name, value * np.float32(shape[1] ** -0.5))
             elif not matrix and not name.endswith(".bias"):
                 model.write(name, np.ones(shape))
         return model

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,6 +14,8 @@ def enter() -> None:
     script = getattr(sys.modules["__main__"], "__file__", None)
     python = VENV / "bin" / "python"
     ours = script is not None and ROOT in Path(script).resolve().parents
+    if ours and not python.exists() and find_spec("cffi") is None:
+        sys.exit(f"the requirements are not installed: run `make` in {ROOT} first")
     if ours and python.exists() and VENV not in Path(script).resolve().parents \
             and Path(sys.prefix).resolve() != VENV.resolve():
         os.execv(python, [str(python), *sys.argv])
