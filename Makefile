@@ -47,7 +47,7 @@ $(BUILD):
 	else echo "$(PYTHON) has neither venv's ensurepip nor pip: apt install python3-venv"; exit 1; fi
 	@touch $@
 
-SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(BUILD) ASAN_OPTIONS=detect_leaks=0 \
+SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(CURDIR)/$(BUILD) ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)")
 
 test: all

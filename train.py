@@ -343,15 +343,16 @@ class Folder:
 
     def rewind_log(self, step: int) -> None:
         """Drop the lines of steps that the resumed run will take again."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        lines = self.log.read_text().splitlines(keepends=True) if self.log.exists() else []
         kept = []
         for line in lines:
             try:
                 if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
+                    kept.append(line)
             except (ValueError, KeyError):
                 break                            # a line cut short by a kill
-        bpe.write_file(self.log, "".join(kept))
+        if kept != lines:
+            bpe.write_file(self.log, "".join(kept))
 
     def write_log(self, entry: dict) -> None:
         with open(self.log, "a") as file:
