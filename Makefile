@@ -12,7 +12,7 @@ WARN    := -Wall -Wextra
 MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=undefined)
-SOURCES := $(addprefix csrc/,model.c config.c kernels.c attention.c matmul.c sample.c device.c)
+SOURCES := $(addprefix csrc/,model.c check.c kernels.c attention.c matmul.c sample.c device.c)
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.

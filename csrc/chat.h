@@ -57,10 +57,15 @@ enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_writ
 /* The last error, one sentence; valid until the next call that fails. */
 const char *chat_error(void);
 
-/* Fails, naming the field, unless a model of this config makes sense and fits the machine's memory. */
-int config_check(const Config *config);
+/* The checks that the entry points begin with. They fail, naming field or place and value: unless a model
+   of this config makes sense and fits the memory; unless low <= ids[n] < V; unless model_forward can take
+   this batch (targets and first may be NULL). */
+int check_config(const Config *config);
+int check_ids(const char *what, const int *ids, int low, int V, int N, int T);
+int check_batch(const Config *config, const int *tokens, const int *targets, const int *first,
+                int B, int T);
 
-/* A model with all weights zero, if config_check lets it pass. */
+/* A model with all weights zero, if check_config lets it pass. */
 int  model_create(Model **out, const Config *config);
 void model_free(Model *model);
 

@@ -205,7 +205,7 @@ static int make(Model *m, const Config *config) {
 
 int model_create(Model **out, const Config *config) {
     *out = NULL;
-    if (config_check(config)) return -1;
+    if (check_config(config)) return -1;
     Model *m = calloc(1, sizeof(Model));
     if (!m) return chat_fail("no memory for a model");
     if (make(m, config)) { model_free(m); return -1; }
@@ -442,32 +442,7 @@ static void head_backward(Model *m, int n, int rows) {
                     m->work, rows, p->in, p->out);
 }
 
-/* ---- Checks at the border -------------------------------------------------------------------- */
-
-static int check_ids(const char *what, const int *ids, int low, int high, const char *limit, int N, int T) {
-    for (int n = 0; n < N; n++)
-        if (ids[n] < low || ids[n] >= high)
-            return chat_fail("%s %d at (%d,%d) is outside the %s of %d",
-                             what, ids[n], n / T, n % T, limit, high);
-    return 0;
-}
-
-static int check_batch(const Model *m, const int *tokens, int B, int T) {
-    if (B < 1 || T < 1) return chat_fail("a batch of (%d,%d) tokens is empty", B, T);
-    if (T > m->config.context)
-        return chat_fail("%d tokens in a row, but the model's context is %d", T, m->config.context);
-    if ((double)B * T > 1 << 28) return chat_fail("a batch of (%d,%d) tokens is too large", B, T);
-    return check_ids("token", tokens, 0, m->config.vocab, "vocabulary", B * T, T);
-}
-
-/* first must not fall within a row (documents are contiguous) nor lie after its token. */
-static int check_first(const int *first, int B, int T) {
-    for (int n = 0; n < B * T; n++)
-        if (first[n] < 0 || first[n] > n % T || (n % T && first[n] < first[n - 1]))
-            return chat_fail("first is %d at (%d,%d): it must be from 0 to %d and never fall along a row",
-                             first[n], n / T, n % T, n % T);
-    return 0;
-}
+/* ---- A batch, through all of it ---------------------------------------------------------------- */
 
 static int upload_batch(Model *m, const int *tokens, const int *first, int B, int T) {
     int N = B * T, *positions = malloc(sizeof(int) * N);
@@ -483,9 +458,8 @@ static int upload_batch(Model *m, const int *tokens, const int *first, int B, in
 int model_forward(Model *m, float *out, const int *tokens, const int *targets, const int *first,
                   const float *weights, int B, int T) {
     const int scalar = m->config.scalar;
-    if (check_batch(m, tokens, B, T) || (first && check_first(first, B, T))) return -1;
+    if (check_batch(&m->config, tokens, targets, first, B, T)) return -1;
     if (!scalar && !targets) return chat_fail("a model with a vocabulary head needs targets");
-    if (targets && check_ids("target", targets, -1, m->config.vocab, "vocabulary", B * T, T)) return -1;
     int N = B * T;
     if (plan(m, N, 1) || upload_batch(m, tokens, first, B, T)) return -1;
     if (weights && ensure(m, &m->grads)) return -1;
@@ -522,7 +496,7 @@ static int read_logits(Model *m, float *logits, const real *h, int N) {
 }
 
 int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
-    if (check_batch(m, tokens, B, T) || plan(m, B * T, 0)) return -1;
+    if (check_batch(&m->config, tokens, NULL, NULL, B, T) || plan(m, B * T, 0)) return -1;
     if (upload_batch(m, tokens, NULL, B, T)) return -1;
     m->T = 0;
     Context x = { B, T, NULL, NULL };
@@ -688,7 +662,7 @@ static int check_extend(const Model *m, const Cache *x, const int *slots, const 
                              slots[i], x->used[slots[i]], x->length, counts[i]);
         *total += counts[i];
     }
-    return check_ids("token", tokens, 0, m->config.vocab, "vocabulary", *total, *total);
+    return check_ids("token", tokens, 0, m->config.vocab, *total, *total);
 }
 
 int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int *tokens,

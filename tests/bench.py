@@ -11,11 +11,11 @@ import argparse
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import csrc.venv  # noqa: E402, F401
 
 import numpy as np  # noqa: E402
 
@@ -113,7 +113,7 @@ def torch_step(config, dtype, B, T):
     """The same step of the same architecture in PyTorch, with its fused attention and AdamW."""
     c, nn = config, torch.nn
     gpt2 = c.norm == bind.LAYERNORM
-    norm = (lambda n: nn.LayerNorm(n)) if gpt2 else (lambda n: nn.RMSNorm(n, eps=c.norm_eps))
+    norm = nn.LayerNorm if gpt2 else partial(nn.RMSNorm, eps=c.norm_eps)
     angles = torch.outer(torch.arange(T), c.rope_theta ** (-torch.arange(0, c.head_dim, 2) / c.head_dim))
     cos, sin = angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
 
@@ -136,8 +136,7 @@ def torch_step(config, dtype, B, T):
                        for y in self.qkv(self.norm1(x)).chunk(3, -1))
             if not gpt2:
                 q, k = rotate(self.q_norm(q)), rotate(self.k_norm(k))
-            a = F.scaled_dot_product_attention(q, k.to(v.dtype), v, is_causal=True) if gpt2 else \
-                F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, is_causal=True)
+            a = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, is_causal=True)
             x = x + self.proj(a.transpose(1, 2).reshape(B, T, -1))
             h = self.up(self.norm2(x))
             if gpt2:

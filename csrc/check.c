@@ -1,4 +1,4 @@
-/* config.c: what a Config may hold. Everything is checked before anything is allocated. */
+/* check.c: what may come in. Everything is checked at the border, before anything is allocated. */
 
 #include "real.h"
 
@@ -48,4 +48,24 @@ static int check_memory(const Config *c) {
                      c->layers, c->channels, c->vocab, bytes / 1e9, device_memory() / 1e9);
 }
 
-int config_check(const Config *config) { return check_fields(config) || check_memory(config) ? -1 : 0; }
+int check_config(const Config *config) { return check_fields(config) || check_memory(config) ? -1 : 0; }
+
+int check_ids(const char *what, const int *ids, int low, int V, int N, int T) {
+    for (int n = 0; n < N; n++)
+        if (ids[n] < low || ids[n] >= V)
+            return chat_fail("%s %d at (%d,%d) is outside the vocabulary of %d",
+                             what, ids[n], n / T, n % T, V);
+    return 0;
+}
+
+int check_batch(const Config *c, const int *tokens, const int *targets, const int *first, int B, int T) {
+    if (B < 1 || T < 1) return chat_fail("a batch of (%d,%d) tokens is empty", B, T);
+    if (T > c->context) return chat_fail("%d tokens in a row, but the model's context is %d", T, c->context);
+    if ((double)B * T > 1 << 28) return chat_fail("a batch of (%d,%d) tokens is too large", B, T);
+    for (int n = 0; first && n < B * T; n++)
+        if (first[n] < 0 || first[n] > n % T || (n % T && first[n] < first[n - 1]))
+            return chat_fail("first is %d at (%d,%d): it must be from 0 to %d and never fall along a row",
+                             first[n], n / T, n % T, n % T);
+    if (targets && check_ids("target", targets, -1, c->vocab, B * T, T)) return -1;
+    return check_ids("token", tokens, 0, c->vocab, B * T, T);
+}
