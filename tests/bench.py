@@ -37,14 +37,15 @@ SHAPES = [(2048, 2048, 2048), (4096, 768, 3072), (4096, 256, 1024), (4096, 768, 
 
 
 def alternate(rounds, *functions):
-    """The median seconds of each function, taken in turns after one round to warm up."""
+    """The median seconds of each function, in turns. Each is called twice in its turn and timed the
+    second time: the first call brings back its threads and its memory."""
     times = [[] for _ in functions]
-    for round in range(rounds + 1):
+    for _ in range(rounds):
         for function, taken in zip(functions, times):
+            function()
             start = time.perf_counter()
             function()
-            if round:
-                taken.append(time.perf_counter() - start)
+            taken.append(time.perf_counter() - start)
     return [median(taken) for taken in times]
 
 
