@@ -416,14 +416,14 @@ class Progress:
                        and not (name == "model.embed_tokens.weight" and not c.tied))
         # 6 FLOP a weight; queries by keys and probabilities by values, causal: half of T each.
         self.flop = 6 * matrices + 6 * c.layers * c.heads * c.head_dim * s.context
-        self.library, self.peak = model.library, 0.0
+        self.core, self.peak = model.core, 0.0
         self.steps, self.tokens, self.start = s.steps, s.batch_tokens, time.time() - spent
         self.rate = 0.0
         self.measure()
 
     def measure(self) -> None:
         """The machine's peak. Other processes can only hide it: the best measurement counts."""
-        self.peak = max(self.peak, self.library.call("device_peak"))
+        self.peak = max(self.peak, self.core.call("device_peak"))
 
     def elapsed(self) -> float:
         return time.time() - self.start
@@ -607,7 +607,7 @@ def run(s: Pretrain, given: set[str]) -> None:
         model = Model.load(s.model, device, dtype, context=s.context)
     else:
         model = Model.create(architecture(s, data.vocab), device, dtype, s.seed)
-    threads = model.library.call("device_threads", s.threads)
+    threads = model.core.call("device_threads", s.threads)
     s = complete(s, data, model.config)
     c = model.config
     print(f"{path}: {c.layers} layers, {c.channels} channels, {c.heads} heads, vocabulary {c.vocab}: "
@@ -615,7 +615,7 @@ def run(s: Pretrain, given: set[str]) -> None:
           f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
-          f"{model.library.ffi.string(model.library.lib.device_name()).decode()}, {threads} threads")
+          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} threads")
     folder = folder or Folder(path)              # only now: what failed so far has left nothing
     stopped = []
 

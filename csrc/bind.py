@@ -162,13 +162,13 @@ def batch(tokens) -> np.ndarray:
 
 
 class Model:
-    """A transformer. Shapes: B rows of T tokens, V logits."""
+    """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it."""
 
     def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32"):
         """All weights zero: see `create` and csrc/hf.py's `load` and `save`."""
         self.config, self.device, self.dtype = config, device, dtype
-        self.library = Library.load(device, dtype)
-        ffi, call = self.library.ffi, self.library.call
+        self.core = Library.load(device, dtype)
+        ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
         try:
             struct = ffi.new("Config *", asdict(config))
@@ -213,8 +213,8 @@ class Model:
         hf.save(self, folder)
 
     def free(self) -> None:
-        self.library.lib.model_free(self.handle)
-        self.handle = self.library.ffi.NULL
+        self.core.lib.model_free(self.handle)
+        self.handle = self.core.ffi.NULL
 
     def __del__(self):
         if getattr(self, "handle", None):
@@ -225,7 +225,7 @@ class Model:
     def read(self, name: str, what: str = "weight") -> np.ndarray:
         """A copy of a tensor as float32; what: weight (the master), gradient, moment1, moment2."""
         out = np.empty(self.tensors[self.index[name]][1], np.float32)
-        self.library.call("model_read", self.handle, WHAT[what], self.index[name], out)
+        self.core.call("model_read", self.handle, WHAT[what], self.index[name], out)
         return out
 
     def write(self, name: str, values, what: str = "weight") -> None:
@@ -233,7 +233,7 @@ class Model:
         values = np.ascontiguousarray(values, np.float32)
         if values.shape != shape:
             raise ValueError(f"{name} has shape {shape}, got {values.shape}")
-        self.library.call("model_write", self.handle, WHAT[what], self.index[name], values)
+        self.core.call("model_write", self.handle, WHAT[what], self.index[name], values)
 
     def weights(self) -> dict[str, np.ndarray]:
         return {name: self.read(name) for name, _, _ in self.tensors}
@@ -253,7 +253,7 @@ class Model:
         targets = None if targets is None else ints(targets, tokens.shape)
         first = None if first is None else ints(first, tokens.shape)
         self.shape = tokens.shape
-        self.library.call("model_forward", self.handle, out, tokens, targets, first,
+        self.core.call("model_forward", self.handle, out, tokens, targets, first,
                           self._coefficients(weights), *tokens.shape)
         return out
 
@@ -267,23 +267,23 @@ class Model:
 
     def backward(self, weights=None) -> None:
         """Add to the gradients; weights (B,T) = dLoss/d(what forward returned)."""
-        self.library.call("model_backward", self.handle, self._coefficients(weights))
+        self.core.call("model_backward", self.handle, self._coefficients(weights))
 
     def zero_grad(self) -> None:
-        self.library.call("model_zero_grad", self.handle)
+        self.core.call("model_zero_grad", self.handle)
 
     def grad_norm(self) -> float:
         norm = np.empty(1, np.float32)
-        self.library.call("model_grad_norm", self.handle, norm)
+        self.core.call("model_grad_norm", self.handle, norm)
         return float(norm[0])
 
     def update(self, step: int, lr: float, beta1: float = 0.9, beta2: float = 0.95,
                eps: float = 1e-8, weight_decay: float = 0.1, grad_scale: float = 1.0) -> None:
         """One step of AdamW; step counts from 1."""
-        adam = self.library.ffi.new("AdamW *", dict(
+        adam = self.core.ffi.new("AdamW *", dict(
             step=step, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay,
             grad_scale=grad_scale))
-        self.library.call("model_update", self.handle, adam)
+        self.core.call("model_update", self.handle, adam)
 
     # ---- inference ----
 
@@ -291,7 +291,7 @@ class Model:
         """(B,T,V), or (B,T,1) with a scalar head."""
         tokens = batch(tokens)
         out = np.empty((*tokens.shape, 1 if self.config.scalar else self.config.vocab), np.float32)
-        self.library.call("model_logits", self.handle, out, tokens, *tokens.shape)
+        self.core.call("model_logits", self.handle, out, tokens, *tokens.shape)
         return out
 
     def cache(self, slots: int, length: int) -> "Cache":
@@ -304,7 +304,7 @@ class Model:
         counts = ints([len(t) for t in tokens])
         flat = ints([x for t in tokens for x in t])
         out = np.empty((len(slots), 1 if self.config.scalar else self.config.vocab), np.float32)
-        self.library.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
+        self.core.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
                           len(slots))
         return out
 
@@ -314,18 +314,18 @@ class Cache:
 
     def __init__(self, model: Model, slots: int, length: int):
         self.model = model                       # the C cache must not outlive its model
-        self.handle = model.library.ffi.NULL
-        out = model.library.ffi.new("Cache **")
-        model.library.call("cache_create", out, model.handle, slots, length)
+        self.handle = model.core.ffi.NULL
+        out = model.core.ffi.new("Cache **")
+        model.core.call("cache_create", out, model.handle, slots, length)
         self.handle = out[0]
 
     def fork(self, to: int, from_: int, count: int) -> None:
         """Slot `to` becomes the first `count` tokens of slot `from_`; to == from_ cuts it back."""
-        self.model.library.call("cache_fork", self.handle, to, from_, count)
+        self.model.core.call("cache_fork", self.handle, to, from_, count)
 
     def __del__(self):
         if getattr(self, "handle", None):
-            self.model.library.lib.cache_free(self.handle)
+            self.model.core.lib.cache_free(self.handle)
 
 
 def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,

@@ -197,7 +197,7 @@ def decoding(table, dtype, quick):
     weights = 4 if dtype == "f32" else 2
     read = (model.parameters - GPT2.context * GPT2.channels) * weights
     memory = np.ones(1 << 27, np.float32)
-    library = model.library
+    library = model.core
     step, scan = alternate(10 if quick else 40, lambda: model.extend(cache, [0], [[1]]),
                            lambda: library.call("sum_squares", memory, memory.size))
     rate, limit = read / step / 1e9, memory.nbytes / scan / 1e9

@@ -471,7 +471,7 @@ def test_a_batch_must_fit_the_model(lib):
 def test_backward_needs_its_forward(lib):
     model, batch = make(lib, "qwen3"), Batch(QWEN3)
     with pytest.raises(ChatError, match="needs a model_forward"):
-        model.library.call("model_backward", model.handle, batch.weights)
+        model.core.call("model_backward", model.handle, batch.weights)
     learn(model, batch)
     with pytest.raises(ChatError, match="needs a model_forward"):
         model.backward(batch.weights)
