@@ -11,8 +11,8 @@
    3. Blocks of KC steps of k keep a panel of B in the L1 cache and a block of A and C in L2.
 
    What the multiplier takes of one row in one step is a unit (real.h): a float, or a pair of bfloat16 at
-   k and k+1. Each element of C has one owner and one order of
-   summation, whatever M, N and the number of threads are. */
+   k and k+1. Each element of C has one owner and one order of summation, whatever M, N and the number of
+   threads are. */
 
 #include "real.h"
 
@@ -48,7 +48,8 @@ static size_t packed_units(int rows, int K, int R) {
     return (size_t)ceil_div(rows, R) * R * ceil_div(K, PAIR);
 }
 
-/* One panel of R rows from `row` on. The callers pass constants for R and the stride that is 1. */
+/* One panel of R rows from data on, of which `rows` exist. R and the stride that is 1 are constants in
+   the callers, so that the compiler makes a loop of its own for each. */
 static inline __attribute__((always_inline))
 void pack_panel(unit *panel, const real *data, int rows, int K, int R,
                 size_t row_stride, size_t k_stride) {
