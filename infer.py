@@ -26,7 +26,7 @@ from time import perf_counter
 import numpy as np
 
 from csrc.bind import Library, Model, sample
-from data.bpe import BEGIN, END, Tokenizer
+from data.bpe import BEGIN, END, Tokenizer, run
 
 RUNS = Path("runs")  # where train.py leaves its models
 SLOTS = 32           # sequences that grow at the same time; more wait for their turn
@@ -359,11 +359,7 @@ def main():
         STAGES[args.stage](args)
     except BrokenPipeError:  # whoever read this, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (OSError, ValueError) as error:
-        sys.exit(f"infer.py: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

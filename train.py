@@ -135,7 +135,7 @@ class Loader:
         self.sizes = [path.stat().st_size for path in paths]
         self.tokens = sum(map(len, self.shards)) - held_out * T
         self.windows = [max(0, (len(shard) - 1) // T) for shard in self.shards]
-        self.windows[-1] -= held_out
+        self.windows[-1] = max(0, self.windows[-1] - held_out)
         if sum(self.windows) < ranks:
             raise ChatError(f"{paths[0]}: {self.tokens} tokens are less than a window of {T + 1} for "
                             f"each of {ranks}: use a smaller --context or more text")
@@ -204,8 +204,8 @@ class Data:
             most = 16 * s.eval_tokens + 1
             self.val = np.concatenate([shards.open_shard(path)[:most] for path in val])[:most]
         self.loader = Loader(train, s.context, self.vocab, s.seed, held_out=tail)
-        ends = [shards.open_shard(path)[at] for path in train for at in (slice(1000), slice(-1000, None))]
-        self.identity = [self.loader.tokens, len(self.val), zlib.crc32(b"".join(map(bytes, ends)))]
+        self.identity = [self.loader.tokens, len(self.val)]      # and the head of each shard
+        self.identity += [zlib.crc32(shard[:10_000_000]) for shard in self.loader.shards]
         if len(self.val) < 2:
             raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
 
@@ -217,11 +217,13 @@ class Data:
 
 
 def default_vocab_size(source) -> int:
-    """About one token for every 500 bytes of text, between 1024 and 4096: rare tokens learn nothing."""
+    """1024, 2048 or 4096: the first with less than 1000 bytes of text a token, for rare ones learn little."""
+    if source == shards.WORLD:
+        return 4096
     try:
         size = sum(path.stat().st_size for path in shards.find_files([source]))
-    except (AttributeError, OSError, ValueError):
-        return 4096                              # the pocket world; or an error that prepare() explains
+    except (OSError, ValueError):
+        return 4096                              # prepare() explains what is wrong
     return next((v for v in (1024, 2048) if size < 1000 * v), 4096)
 
 
@@ -230,9 +232,11 @@ def entropies(tokens, vocab: int) -> dict[str, float]:
     tokens = np.asarray(tokens[:10_000_000], np.int64)
     unigram = np.bincount(tokens, minlength=vocab)
     bigram = np.unique(tokens[:-1] * vocab + tokens[1:], return_counts=True)[1]
+
     def entropy(counts):
         p = counts[counts > 0] / counts.sum()
         return float(-(p * np.log(p)).sum())
+
     return {"uniform (ln V)": math.log(vocab), "unigram entropy": entropy(unigram),
             "bigram entropy": entropy(bigram) - entropy(unigram)}
 
@@ -604,7 +608,9 @@ def run(s: Pretrain, given: set[str]) -> None:
     if s.resume and data.vocab != s.vocab_size:
         raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, the run has {s.vocab_size}")
     if s.model:
-        model = Model.load(s.model, device, dtype, context=s.context)
+        model = Model.load(s.model, device, dtype)
+        if s.context > model.config.context:     # RoPE goes on; learned positions end: an error
+            model = Model.load(s.model, device, dtype, context=s.context)
     else:
         model = Model.create(architecture(s, data.vocab), device, dtype, s.seed)
     threads = model.core.call("device_threads", s.threads)
@@ -662,14 +668,5 @@ def parse(argv: list[str]):
     return STAGES[stage](**vars(given)), set(vars(given))
 
 
-def main() -> None:
-    try:
-        run(*parse(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (OSError, ValueError) as error:
-        sys.exit(f"train.py: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    bpe.run(lambda: run(*parse(sys.argv[1:])))

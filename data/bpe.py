@@ -438,6 +438,8 @@ def run(main):
     """Run a script's `main`; what is wrong with its input is one sentence on stderr and exit 1."""
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
 

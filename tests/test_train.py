@@ -130,6 +130,13 @@ def test_a_shard_that_shrinks_while_mapped_is_an_error_not_a_crash(numbered):
         loader.next(50)
 
 
+def test_a_last_shard_shorter_than_a_window_is_held_out_whole(numbered, tmp_path):
+    with shards.Writer(tmp_path, "train2", 2000) as writer:
+        writer.write(np.arange(1500, 1505))
+    loader = train.Loader(sorted(tmp_path.glob("train*.bin")), 10, 2000, held_out=1)
+    assert loader.next(2 * len(loader.order)).max() < 1500
+
+
 def test_less_text_than_a_window_is_an_error(numbered):
     with pytest.raises(ChatError, match="1500 tokens are less than a window of 2001"):
         train.Loader(numbered, 2000, 2000)
@@ -424,6 +431,9 @@ def test_training_goes_on_from_a_model_folder(book):
     result = command("--data", book, "--model", "first", "--out", "second", *SMALL)
     assert result.returncode == 0, result.stderr
     assert losses("second")[0] < losses("first")[0] - 0.1
+    short = command("--data", book, "--model", "first", "--out", "third", *SMALL, "--context", "8")
+    assert short.returncode == 0, short.stderr
+    assert Model.load("third").config.context == 16      # shorter windows do not shorten the model
 
 
 def test_foreign_shards_train_without_a_tokenizer_and_hold_out_their_own_tail(tmp_path):
