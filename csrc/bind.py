@@ -297,15 +297,17 @@ class Model:
     def cache(self, slots: int, length: int) -> "Cache":
         return Cache(self, slots, length)
 
-    def extend(self, cache: "Cache", slots, tokens) -> np.ndarray:
-        """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each."""
+    def extend(self, cache: "Cache", slots, tokens, every: bool = False) -> np.ndarray:
+        """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each, or
+        (all tokens,V) after every one."""
         if len(slots) != len(tokens):
             raise ValueError(f"{len(slots)} slots, but tokens for {len(tokens)}")
         counts = ints([len(t) for t in tokens])
         flat = ints([x for t in tokens for x in t])
-        out = np.empty((len(slots), 1 if self.config.scalar else self.config.vocab), np.float32)
+        rows = len(flat) if every else len(slots)
+        out = np.empty((rows, 1 if self.config.scalar else self.config.vocab), np.float32)
         self.core.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
-                          len(slots))
+                       len(slots), every)
         return out
 
 

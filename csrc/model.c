@@ -666,7 +666,7 @@ static int check_extend(const Model *m, const Cache *x, const int *slots, const 
 }
 
 int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int *tokens,
-                 const int *counts, int n) {
+                 const int *counts, int n, int every) {
     int N;
     if (check_extend(m, x, slots, tokens, counts, n, &N) || plan(m, N, 0)) return -1;
     int *row_slots = malloc(sizeof(int) * 3 * N), *positions = row_slots + N, *ends = positions + N;
@@ -686,8 +686,8 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
     m->T = 0;
     Context context = { 0, 0, NULL, x };
     blocks_forward(m, &context, N);
-    gather_rows(m->last, m->h, m->targets, n, m->config.channels);
-    if (read_logits(m, logits, m->last, n)) return -1;
+    if (!every) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
+    if (read_logits(m, logits, every ? m->h : m->last, every ? N : n)) return -1;
     for (int i = 0; i < n; i++) x->used[slots[i]] += counts[i];
     return 0;
 }
