@@ -48,41 +48,49 @@ static size_t packed_units(int rows, int K, int R) {
     return (size_t)ceil_div(rows, R) * R * ceil_div(K, PAIR);
 }
 
-/* One panel of R rows from data on, of which `rows` exist. R and the stride that is 1 are constants in
-   the callers, so that the compiler makes a loop of its own for each. */
+/* Steps from..to of the panel of R rows that begins at `row`. The two fast ways move whole vectors;
+   where R is no multiple of LANES a vector spills into the next step, which is written after it, and
+   so they leave the panel's last step to the slow way: any stride, zeros for what does not exist. */
 static inline __attribute__((always_inline))
-void pack_panel(unit *panel, const real *data, int rows, int K, int R,
-                size_t row_stride, size_t k_stride) {
-    const real zero = to_real(0);
-    int full = K / PAIR;
-    for (int k = 0; k < full; k++)
+void pack_steps(unit *panel, const Operand *x, int row, int R, int from, int to) {
+    const real *data = x->data + row * x->row_stride, zero = to_real(0);
+    int rows = x->rows - row, last = ceil_div(x->K, PAIR) - 1, end = min_int(to, last), k = from;
+    if (x->k_stride == 1 && rows >= R)           /* vectors along k: LANES of them are transposed */
+        for (; k + LANES <= end; k += LANES)
+            for (int g = (R - 1) / LANES * LANES; g >= 0; g -= LANES) {
+                units v[LANES];
+                for (int i = 0; i < LANES; i++)
+                    memcpy(&v[i], data + min_int(g + i, R - 1) * x->row_stride + k * PAIR, sizeof v[i]);
+                transpose(v);
+                for (int i = 0; i < LANES; i++) memcpy(panel + (k + i) * R + g, &v[i], sizeof v[i]);
+            }
+    else if (x->row_stride == 1 && rows >= ceil_div(R, LANES) * LANES)   /* vectors along the rows */
+        for (; k < end; k++)
+            for (int g = (R - 1) / LANES * LANES; g >= 0; g -= LANES) {
+                const real *even = data + (size_t)k * PAIR * x->k_stride + g;
+                units v = pair_rows(even, even + (PAIR - 1) * x->k_stride);
+                memcpy(panel + k * R + g, &v, sizeof v);
+            }
+    for (; k < to; k++)
         for (int i = 0; i < R; i++) {
-            const real *x = data + (size_t)i * row_stride + (size_t)k * PAIR * k_stride;
-            panel[k * R + i] = i < rows ? pair(x[0], x[(PAIR - 1) * k_stride]) : pair(zero, zero);
-        }
-    if (K % PAIR)
-        for (int i = 0; i < R; i++) {
-            const real *x = data + (size_t)i * row_stride + (size_t)full * PAIR * k_stride;
-            panel[full * R + i] = i < rows ? pair(x[0], zero) : pair(zero, zero);
+            const real *even = data + i * x->row_stride + (size_t)k * PAIR * x->k_stride;
+            int odd = (k + 1) * PAIR <= x->K;
+            panel[k * R + i] = i < rows ? pair(*even, odd ? even[(PAIR - 1) * x->k_stride] : zero)
+                                        : pair(zero, zero);
         }
 }
 
+/* Panels are packed side by side a few steps at a time where their rows are, so that a cache line
+   which two of them share is read once. */
 static inline __attribute__((always_inline))
 void pack_panels(unit *out, const Operand x, int R) {
-    int panels = ceil_div(x.rows, R);
-    size_t size = (size_t)R * ceil_div(x.K, PAIR);
+    int panels = ceil_div(x.rows, R), steps = ceil_div(x.K, PAIR);
+    int chunk = x.k_stride == 1 ? steps : 16, group = max_int(1, min_int(8, panels / 8));
     #pragma omp parallel for schedule(static) if ((size_t)x.rows * x.K > SMALL)
-    for (int p = 0; p < panels; p++) {
-        unit *panel = out + p * size;
-        const real *data = x.data + (size_t)p * R * x.row_stride;
-        int rows = min_int(R, x.rows - p * R);
-        if (x.k_stride == 1 && rows == R)
-            pack_panel(panel, data, R, x.K, R, x.row_stride, 1);
-        else if (x.row_stride == 1 && rows == R)
-            pack_panel(panel, data, R, x.K, R, 1, x.k_stride);
-        else
-            pack_panel(panel, data, rows, x.K, R, x.row_stride, x.k_stride);
-    }
+    for (int p = 0; p < panels; p += group)
+        for (int k = 0; k < steps; k += chunk)
+            for (int i = p; i < min_int(p + group, panels); i++)
+                pack_steps(out + (size_t)i * R * steps, &x, i * R, R, k, min_int(k + chunk, steps));
 }
 
 static void pack_a(unit *out, Operand a) { pack_panels(out, a, MR); }
@@ -90,12 +98,13 @@ static void pack_b(unit *out, Operand b) { pack_panels(out, b, NR); }
 
 /* ---- The micro-kernel ------------------------------------------------------------------------ */
 
-/* c (rows,NR) += a (steps,MR) b (steps,NR), in registers. */
+/* c (rows,NR) += a (steps,MR) b (steps,NR), or = where it is the `first` part of the sum. */
 static inline __attribute__((always_inline))
-void tile_rows(float *c, const unit *a, const unit *b, int steps, int rows) {
+void tile_rows(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
     vec sum[MR][NV];
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < NV; j++) sum[i][j] = *(const vec *)(c + i * NR + j * LANES);
+        for (int j = 0; j < NV; j++)
+            sum[i][j] = first ? (vec){ 0 } : *(const vec *)(c + i * NR + j * LANES);
     for (int k = 0; k < steps; k++) {
         units column[NV];
         for (int j = 0; j < NV; j++) column[j] = *(const units *)(b + k * NR + j * LANES);
@@ -108,12 +117,12 @@ void tile_rows(float *c, const unit *a, const unit *b, int steps, int rows) {
 }
 
 /* Few rows, as in decoding, need not pay for MR of them. */
-static void tile(float *c, const unit *a, const unit *b, int steps, int rows) {
-    if (rows == 1) tile_rows(c, a, b, steps, 1);
-    else if (rows == 2) tile_rows(c, a, b, steps, 2);
-    else if (rows <= 4) tile_rows(c, a, b, steps, 4);
-    else if (MR > 8 && rows <= 8) tile_rows(c, a, b, steps, MR > 8 ? 8 : MR);
-    else tile_rows(c, a, b, steps, MR);
+static void tile(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
+    if (rows == 1) tile_rows(c, a, b, steps, first, 1);
+    else if (rows == 2) tile_rows(c, a, b, steps, first, 2);
+    else if (rows <= 4) tile_rows(c, a, b, steps, first, 4);
+    else if (MR > 8 && rows <= 8) tile_rows(c, a, b, steps, first, MR > 8 ? 8 : MR);
+    else tile_rows(c, a, b, steps, first, MR);
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */
@@ -125,24 +134,59 @@ typedef struct {
     const real *bias, *residual;
 } Result;
 
+/* The first n of LANES numbers; the others are 0. */
+static inline vec load_some(const real *x, int n) {
+    real some[LANES];
+    if (n == LANES) return load_reals(x);
+    memset(some, 0, sizeof some);
+    memcpy(some, x, n * sizeof(real));
+    return load_reals(some);
+}
+
+static inline vec load_floats(const float *x, int n) {
+    vec some = { 0 };
+    if (n == LANES) return *(const vec *)x;
+    memcpy(&some, x, n * sizeof(float));
+    return some;
+}
+
+static inline void store_some(real *out, vec x, int n) {
+    real some[LANES];
+    if (n == LANES) { store_reals(out, x); return; }
+    store_reals(some, x);
+    memcpy(out, some, n * sizeof(real));
+}
+
+static inline void store_floats(float *out, vec x, int n) {
+    if (n == LANES) *(vec *)out = x;
+    else memcpy(out, &x, n * sizeof(float));
+}
+
 /* Rows and columns of C from (m, n) on: adds bias and residual, rounds, writes. */
 static void write_tile(const Result *to, const float *c, int m, int n, int rows, int columns, int N) {
-    for (int i = 0; i < rows; i++, c += NR) {
-        size_t at = (size_t)(m + i) * N + n;
-        if (to->sum) {
-            for (int j = 0; j < columns; j++) to->sum[at + j] += c[j];
-            continue;
+    for (int i = 0; i < rows; i++, c += NR)
+        for (int j = 0; j < columns; j += LANES) {
+            size_t at = (size_t)(m + i) * N + n + j;
+            int some = min_int(LANES, columns - j);
+            vec x = *(const vec *)(c + j);
+            if (to->bias) x += load_some(to->bias + n + j, some);
+            if (to->residual) x += load_some(to->residual + at, some);
+            if (to->sum) store_floats(to->sum + at, load_floats(to->sum + at, some) + x, some);
+            else if (to->wide) store_floats(to->wide + at, x, some);
+            else store_some(to->out + at, x, some);
         }
-        float row[NR];
-        memcpy(row, c, sizeof row);
-        if (to->bias)
-            for (int j = 0; j < columns; j++) row[j] += to_float(to->bias[n + j]);
-        if (to->residual)
-            for (int j = 0; j < columns; j++) row[j] += to_float(to->residual[at + j]);
-        if (to->wide)
-            for (int j = 0; j < columns; j++) to->wide[at + j] = row[j];
-        else
-            for (int j = 0; j < columns; j++) to->out[at + j] = to_real(row[j]);
+}
+
+/* Brings the lines that write_tile will touch into the cache while the tile is computed. (GCC drops
+   calls of a function that only prefetches.) */
+static inline __attribute__((always_inline))
+void expect_tile(const Result *to, int m, int n, int rows, int N) {
+    for (int i = 0; i < rows; i++) {
+        size_t at = (size_t)(m + i) * N + n;
+        if (to->residual) __builtin_prefetch(to->residual + at);
+        if (to->out) { __builtin_prefetch(to->out + at, 1); continue; }
+        const float *line = (to->sum ? to->sum : to->wide) + at;
+        for (int j = 0; j < NR; j += 16) __builtin_prefetch(line + j, 1);
     }
 }
 
@@ -150,19 +194,18 @@ static void write_tile(const Result *to, const float *c, int m, int n, int rows,
 static void block(const Result *to, const unit *a, const unit *b,
                   int M, int N, int steps, int p, int p_end, int q, int q_end) {
     float c[MB * NB][MR * NR] __attribute__((aligned(64)));
-    memset(c, 0, sizeof(c[0]) * NB * (p_end - p));
     for (int k = 0; k < steps; k += KC) {
-        int kc = min_int(KC, steps - k);
-        for (int j = q; j < q_end; j++)
-            for (int i = p; i < p_end; i++)
-                tile(c[(i - p) * NB + j - q],
-                     a + ((size_t)i * steps + k) * MR, b + ((size_t)j * steps + k) * NR,
-                     kc, min_int(MR, M - i * MR));
+        int kc = min_int(KC, steps - k), last = k + kc == steps;
+        for (int i = p; i < p_end; i++)
+            for (int j = q; j < q_end; j++) {
+                float *sums = c[(i - p) * NB + j - q];
+                int m = i * MR, n = j * NR, rows = min_int(MR, M - m);
+                if (last) expect_tile(to, m, n, rows, N);
+                tile(sums, a + ((size_t)i * steps + k) * MR, b + ((size_t)j * steps + k) * NR,
+                     kc, k == 0, rows);
+                if (last) write_tile(to, sums, m, n, rows, min_int(NR, N - n), N);
+            }
     }
-    for (int i = p; i < p_end; i++)
-        for (int j = q; j < q_end; j++)
-            write_tile(to, c[(i - p) * NB + j - q], i * MR, j * NR,
-                       min_int(MR, M - i * MR), min_int(NR, N - j * NR), N);
 }
 
 /* to (M,N) from packed a (M,K) and packed b (N,K). */
