@@ -12,7 +12,7 @@ WARN    := -Wall -Wextra
 MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=undefined)
-SOURCES := $(addprefix csrc/,model.c check.c kernels.c attention.c matmul.c sample.c device.c)
+SOURCES := $(addprefix csrc/,model.c layout.c check.c kernels.c attention.c matmul.c sample.c device.c)
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -24,13 +24,13 @@ COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -sha
 
 all: .venv/installed $(LIBS)
 
-$(BUILD)/libchat_cpu_f32.so: $(SOURCES) csrc/real.h csrc/chat.h Makefile | $(BUILD)
+$(BUILD)/libchat_cpu_f32.so: $(SOURCES) csrc/real.h csrc/model.h csrc/chat.h Makefile | $(BUILD)
 	$(COMPILE) -o $@.new && mv $@.new $@
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
 	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread))),nothing)"
 
-$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) csrc/real.h csrc/chat.h Makefile | $(BUILD)
+$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) csrc/real.h csrc/model.h csrc/chat.h Makefile | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -o $@.new && mv $@.new $@
 
 $(BUILD):

@@ -127,7 +127,7 @@ class Engine:
     def load(cls, folder, device="auto", dtype="auto"):
         """Read a Hugging Face folder."""
         tokenizer = Tokenizer.load(folder)
-        return cls(Model.load(folder, *Library.choose(device, dtype)), tokenizer)
+        return cls(Model.load(folder, *Library.choose(device, dtype), trains=False), tokenizer)
 
     def encode(self, text):
         """Return the tokens of a document that begins with `text`; no text makes special ones."""

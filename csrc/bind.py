@@ -164,8 +164,9 @@ def batch(tokens) -> np.ndarray:
 class Model:
     """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it."""
 
-    def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32"):
-        """All weights zero: see `create` and csrc/hf.py's `load` and `save`."""
+    def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32", trains: bool = True):
+        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. trains=False: a model that
+        only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype = config, device, dtype
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
@@ -175,7 +176,7 @@ class Model:
         except (TypeError, OverflowError) as error:
             raise ChatError(f"the configuration does not fit: {error}") from None
         out = ffi.new("Model **")
-        call("model_create", out, struct)
+        call("model_create", out, struct, trains)
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
@@ -202,10 +203,11 @@ class Model:
         return model
 
     @staticmethod
-    def load(folder, device: str = "cpu", dtype: str = "f32", **changes) -> "Model":
+    def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True,
+             **changes) -> "Model":
         """A Hugging Face folder (csrc/hf.py); `changes` replace fields of its Config."""
         from csrc import hf
-        return hf.load(folder, device, dtype, **changes)
+        return hf.load(folder, device, dtype, trains, **changes)
 
     def save(self, folder) -> None:
         """Write config.json, generation_config.json and model.safetensors (csrc/hf.py)."""

@@ -58,16 +58,21 @@ enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_writ
 const char *chat_error(void);
 
 /* The checks that the entry points begin with. They fail, naming field or place and value: unless a model
-   of this config makes sense and fits the memory; unless low <= ids[n] < V; unless model_forward can take
+   of this config makes sense; unless low <= ids[n] < V; unless model_forward can take
    this batch (targets and first may be NULL). */
 int check_config(const Config *config);
 int check_ids(const char *what, const int *ids, int low, int V, int N, int T);
 int check_batch(const Config *config, const int *tokens, const int *targets, const int *first,
                 int B, int T);
 
-/* A model with all weights zero, if check_config lets it pass. */
-int  model_create(Model **out, const Config *config);
+/* A model with all weights zero. With trains 0 it only generates: its weights lie in memory once, in the
+   order that linear_forward reads, and cannot be read back. */
+int  model_create(Model **out, const Config *config, int trains);
 void model_free(Model *model);
+
+/* *bytes = the memory that such a model takes in all, once it has been given N tokens at a time (0: none;
+   with trains, gradients and moments included), with a cache of `slots` by `length`. Allocates nothing. */
+int model_memory(double *bytes, const Config *config, int trains, int N, int slots, int length);
 
 /* The parameters, in order: how many tensors, and the name and shape of each. */
 int model_tensors(const Model *model);
@@ -167,12 +172,13 @@ void rmsnorm_backward(real *dinp, float *dweight,
 
 /* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it out
    in linear_packed_size(C,O) reals; bias (O) or NULL, residual (N,O) or NULL.
-   work: linear_work(N,C,O) bytes that nobody else uses meanwhile. */
+   work: linear_work(N,C,O) bytes that nobody else uses meanwhile. linear_pack is given `rows` rows of the
+   weight, from row `from` on, and writes their part of packed. */
 size_t linear_packed_size(int C, int O);
 size_t linear_work(int N, int C, int O);
 void linear_pack(real *packed,
                  const real *weight,
-                 int C, int O);
+                 int from, int rows, int C, int O);
 void linear_forward(real *out,
                     const real *inp, const real *packed, const real *bias, const real *residual,
                     void *work, int N, int C, int O);

@@ -7,7 +7,7 @@ static int check_size(const char *key, int value, int low, int high) {
     return chat_fail("%s is %d, but must be from %d to %d", key, value, low, high);
 }
 
-static int check_fields(const Config *c) {
+int check_config(const Config *c) {
     enum { MANY = 1 << 24 };
     if (check_size("vocab", c->vocab, 1, MANY) || check_size("context", c->context, 1, MANY)
         || check_size("layers", c->layers, 1, 10000) || check_size("channels", c->channels, 1, 1 << 20)
@@ -33,22 +33,6 @@ static int check_fields(const Config *c) {
                          c->rope_high, c->rope_low, c->rope_context);
     return 0;
 }
-
-/* The weights (as they are, packed, and as masters), before anything is allocated. */
-static int check_memory(const Config *c) {
-    double C = c->channels, Q = (double)c->heads * c->head_dim, KV = (double)c->kv_heads * c->head_dim;
-    double layer = C * (2 * Q + 2 * KV) + C * c->hidden * (c->activation == SWIGLU ? 3 : 2);
-    double embedding = C * (c->vocab + (c->position == LEARNED ? c->context : 0));
-    double count = c->layers * layer + embedding * (c->tied || c->scalar ? 1 : 2);
-    double bytes = (2 * sizeof(real) + (sizeof(real) < sizeof(float) ? sizeof(float) : 0)) * count
-                 + sizeof(float) * (double)c->context * c->head_dim;
-    if (bytes < device_memory()) return 0;
-    return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its weights,"
-                     " and there are %.1f GB of memory",
-                     c->layers, c->channels, c->vocab, bytes / 1e9, device_memory() / 1e9);
-}
-
-int check_config(const Config *config) { return check_fields(config) || check_memory(config) ? -1 : 0; }
 
 int check_ids(const char *what, const int *ids, int low, int V, int N, int T) {
     for (int n = 0; n < N; n++)

@@ -79,8 +79,8 @@ BUFFER = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
 DTYPES = {"f32": ("F32", "float32"), "bf16": ("BF16", "bfloat16")}      # those we write
 
 
-def load(folder, device: str = "cpu", dtype: str = "f32", **changes) -> Model:
-    """The model in a folder. `changes` replace fields of its Config.
+def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True, **changes) -> Model:
+    """The model in a folder; trains=False: only to generate. `changes` replace fields of its Config.
 
     scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
     context=N shortens learned positions; with RoPE it may be any length.
@@ -94,7 +94,7 @@ def load(folder, device: str = "cpu", dtype: str = "f32", **changes) -> Model:
         if config.position == LEARNED and config.context > stored.context:
             raise ValueError(f"there are {stored.context} learned positions, too few for a context "
                              f"of {config.context}")
-        model = Model(config, device, dtype)
+        model = Model(config, device, dtype, trains)
     with ExitStack() as files:
         tensors = find_tensors(folder, files)
         with naming(folder):

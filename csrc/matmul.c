@@ -8,7 +8,7 @@
       with zeros, so that no later loop has a special case.
    2. The micro-kernel (`tile`) multiplies a panel of A with a panel of B: an MR x NR tile of C stays in
       registers while k runs; each step is one load of B's NR numbers and MR broadcasts of A.
-   3. Blocks of KC steps of k keep a panel of B in the L1 cache and a block of A and C in L2.
+   3. Blocks of KC steps of k keep a panel of A in the L1 cache and blocks of B and C in L2.
 
    What the multiplier takes of one row in one step is a unit (real.h): a float, or a pair of bfloat16 at
    k and k+1. Each element of C has one owner and one order of summation, whatever M, N and the number of
@@ -20,9 +20,10 @@ enum {
     MR = LANES == 8 ? 6 : 14,    /* MR x NR / LANES sums, B's vectors and one spare fill the registers */
     NV = 2,
     NR = NV * LANES,
-    KC = 192,                    /* units: a panel of B, NR * KC * 4 = 24 KB, stays in L1 */
-    MB = 8,                      /* panels of A in a block: MR * MB * KC * 4 = 86 KB in L2 */
-    NB = 8                       /* panels of B in a block: C's block takes 114 KB in L2 */
+    KC = 192,                    /* units: a panel of A, MR * KC * 4 = 11 KB, stays in L1 */
+    MB = 8,                      /* panels of A in a block */
+    NB = 8,                      /* panels of B, NR * NB * KC * 4 = 197 KB, and C's 115 KB stay in L2 */
+    AHEAD = 1024                 /* units: how early b is asked for, where it comes from memory */
 };
 
 void matmul_naive(float *c, const real *a, const real *b, int M, int N, int K) {
@@ -93,35 +94,48 @@ void pack_panels(unit *out, const Operand x, int R) {
                 pack_steps(out + (size_t)i * R * steps, &x, i * R, R, k, min_int(k + chunk, steps));
 }
 
-static void pack_a(unit *out, Operand a) { pack_panels(out, a, MR); }
+/* Few rows, as in decoding, need not pay for MR of them: the last panel of A is as narrow as it can be. */
+static int width(int rows) {
+    return rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : rows <= 8 && MR > 8 ? 8 : MR;
+}
+
+static void pack_a(unit *out, Operand a) {
+    int rest = a.rows % MR, full = a.rows - rest, steps = ceil_div(a.K, PAIR);
+    if (full) pack_panels(out, (Operand){ a.data, full, a.K, a.row_stride, a.k_stride }, MR);
+    if (rest) pack_steps(out + (size_t)full * steps, &a, full, width(rest), 0, steps);
+}
+
 static void pack_b(unit *out, Operand b) { pack_panels(out, b, NR); }
 
 /* ---- The micro-kernel ------------------------------------------------------------------------ */
 
-/* c (rows,NR) += a (steps,MR) b (steps,NR), or = where it is the `first` part of the sum. */
+/* c (rows,NR) += a (steps,rows) b (steps,NR), or = where it is the `first` part of the sum. With few rows
+   it is b's way from memory that takes the time, and asking for it early shortens that. */
 static inline __attribute__((always_inline))
 void tile_rows(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
     vec sum[MR][NV];
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++)
             sum[i][j] = first ? (vec){ 0 } : *(const vec *)(c + i * NR + j * LANES);
-    for (int k = 0; k < steps; k++) {
+    for (int k = 0; k < steps; k++, a += rows, b += NR) {
         units column[NV];
-        for (int j = 0; j < NV; j++) column[j] = *(const units *)(b + k * NR + j * LANES);
+        for (int j = 0; j < NV; j++) {
+            column[j] = *(const units *)(b + j * LANES);
+            if (rows < MR) __builtin_prefetch(b + AHEAD + j * LANES);
+        }
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < NV; j++)
-                sum[i][j] = multiply_add(sum[i][j], a[k * MR + i], column[j]);
+            for (int j = 0; j < NV; j++) sum[i][j] = multiply_add(sum[i][j], a[i], column[j]);
     }
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++) *(vec *)(c + i * NR + j * LANES) = sum[i][j];
 }
 
-/* Few rows, as in decoding, need not pay for MR of them. */
+/* rows is a width. */
 static void tile(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
     if (rows == 1) tile_rows(c, a, b, steps, first, 1);
     else if (rows == 2) tile_rows(c, a, b, steps, first, 2);
-    else if (rows <= 4) tile_rows(c, a, b, steps, first, 4);
-    else if (MR > 8 && rows <= 8) tile_rows(c, a, b, steps, first, MR > 8 ? 8 : MR);
+    else if (rows == 4) tile_rows(c, a, b, steps, first, 4);
+    else if (rows == 8 && MR > 8) tile_rows(c, a, b, steps, first, 8);
     else tile_rows(c, a, b, steps, first, MR);
 }
 
@@ -194,15 +208,16 @@ void expect_tile(const Result *to, int m, int n, int rows, int N) {
 static void block(const Result *to, const unit *a, const unit *b,
                   int M, int N, int steps, int p, int p_end, int q, int q_end) {
     float c[MB * NB][MR * NR] __attribute__((aligned(64)));
-    for (int k = 0; k < steps; k += KC) {
-        int kc = min_int(KC, steps - k), last = k + kc == steps;
+    int most = p + 1 < p_end ? KC : steps;       /* one panel of A: b is read once, in one go */
+    for (int k = 0; k < steps; k += most) {
+        int kc = min_int(most, steps - k), last = k + kc == steps;
         for (int i = p; i < p_end; i++)
             for (int j = q; j < q_end; j++) {
                 float *sums = c[(i - p) * NB + j - q];
-                int m = i * MR, n = j * NR, rows = min_int(MR, M - m);
+                int m = i * MR, n = j * NR, rows = min_int(MR, M - m), R = width(rows);
                 if (last) expect_tile(to, m, n, rows, N);
-                tile(sums, a + ((size_t)i * steps + k) * MR, b + ((size_t)j * steps + k) * NR,
-                     kc, k == 0, rows);
+                tile(sums, a + (size_t)i * steps * MR + (size_t)k * R, b + ((size_t)j * steps + k) * NR,
+                     kc, k == 0, R);
                 if (last) write_tile(to, sums, m, n, rows, min_int(NR, N - n), N);
             }
     }
@@ -212,7 +227,7 @@ static void block(const Result *to, const unit *a, const unit *b,
 static void multiply(const Result to, const unit *a, const unit *b, int M, int N, int K) {
     int steps = ceil_div(K, PAIR), a_panels = ceil_div(M, MR), b_panels = ceil_div(N, NR);
     int nb = NB;                                 /* smaller blocks where there are few of them */
-    while (nb > 1 && ceil_div(a_panels, MB) * ceil_div(b_panels, nb) < 16) nb /= 2;
+    while (nb > 1 && ceil_div(a_panels, MB) * ceil_div(b_panels, nb) < 32) nb /= 2;
     #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)M * N * K > 16.0 * SMALL)
     for (int q = 0; q < b_panels; q += nb)
         for (int p = 0; p < a_panels; p += MB)
@@ -232,8 +247,22 @@ size_t linear_work(int N, int C, int O) {
     return sizeof(unit) * (most > weights ? most : weights);
 }
 
-void linear_pack(real *packed, const real *weight, int C, int O) {
-    pack_b((unit *)packed, (Operand){ weight, O, C, C, 1 });
+static void pack_row(unit *packed, const real *row, int r, int C) {
+    int steps = ceil_div(C, PAIR);
+    unit *column = packed + (size_t)(r / NR * NR) * steps + r % NR;
+    for (int k = 0; k < steps; k++)
+        column[k * NR] = pair(row[k * PAIR], (k + 1) * PAIR <= C ? row[k * PAIR + PAIR - 1] : to_real(0));
+}
+
+/* Whole panels at once; a panel that has other rows too, row by row. */
+void linear_pack(real *packed, const real *weight, int from, int rows, int C, int O) {
+    unit *out = (unit *)packed;
+    int to = from + rows, begin = ceil_div(from, NR) * NR, end = to == O ? O : to / NR * NR;
+    if (begin < end)
+        pack_b(out + (size_t)begin * ceil_div(C, PAIR),
+               (Operand){ weight + (size_t)(begin - from) * C, end - begin, C, C, 1 });
+    for (int r = from; r < to; r++)
+        if (r < begin || r >= end) pack_row(out, weight + (size_t)(r - from) * C, r, C);
 }
 
 void linear_forward(real *out, const real *inp, const real *packed, const real *bias,

@@ -75,7 +75,7 @@ def gemm(table, dtype, quick):
         packed = np.zeros(library.call("linear_packed_size", C, O), library.real_type)
         work = np.zeros(library.call("linear_work", N, C, O), np.uint8)
         dinp, dweight = np.empty_like(inp), np.zeros((O, C), np.float32)
-        library.call("linear_pack", packed, weight, C, O)
+        library.call("linear_pack", packed, weight, 0, O, C, O)
         peaks = []
         forward, backward, _ = alternate(
             3 if quick else 5,

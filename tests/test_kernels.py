@@ -169,11 +169,23 @@ linear_sizes = st.sampled_from([1, 2, 3, 13, 14, 15, 31, 32, 33, 64, 97, 111, 11
 
 def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_forward"):
     (N, C), O = inp.shape, weight.shape[0]
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, O))], weight, C, O)
+    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, O))], weight, 0, O, C, O)
     work = np.zeros(lib.call("linear_work", N, C, O), np.uint8)
     if kernel == "linear_forward":
         return run(lib, kernel, [real(N, O)], inp, packed, bias, residual, work, N, C, O)[0]
     return run(lib, kernel, [single(N, O)], inp, packed, bias, work, N, C, O)[0]
+
+
+@given(C=linear_sizes, O=linear_sizes, seed=seeds)
+@examples(30)
+def test_linear_pack_may_be_given_the_rows_in_parts(lib, C, O, seed):
+    weight = lib.real(Draw(lib, seed)(O, C))
+    whole, parts = (np.zeros(lib.call("linear_packed_size", C, O), lib.real_type) for _ in range(2))
+    lib.call("linear_pack", whole, weight, 0, O, C, O)
+    cuts = [0, *sorted(np.random.default_rng(seed).integers(0, O + 1, 3)), O]
+    for from_, to in reversed([*zip(cuts, cuts[1:])]):
+        lib.call("linear_pack", parts, weight[from_:to], from_, to - from_, C, O)
+    assert np.array_equal(parts.view(np.uint8), whole.view(np.uint8))
 
 
 @given(N=linear_sizes, C=linear_sizes, O=linear_sizes, bias=st.booleans(), residual=st.booleans(),
@@ -435,7 +447,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
     rows, column = (np.float32(draw(N)) for _ in range(2))
     vectors, square = np.float32(draw(2, C)), np.float32(draw(C, C))
     tokens, positions, slots = draw.ints(0, V, N), draw.ints(0, 150, N), draw.ints(0, 3, N)
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, C))], matrix, C, C)
+    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, C))], matrix, 0, C, C, C)
     work = np.zeros(lib.call("linear_work", N, C, C), np.uint8)
     qkv, heads, norms = draw(N, W), draw(N, H * D), (draw(D), draw(D))
     first, rope = draw.first(1, N), np.float32(draw(150, D))

@@ -386,6 +386,21 @@ def test_a_fork_continues_like_the_original(lib, name):
     assert np.array_equal(model.extend(cache, [1], [prompt[:5]])[0], both[0])
 
 
+@each_config
+def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
+    model = make(lib, name)
+    copy = Model(model.config, dtype=lib.dtype, trains=False)
+    for tensor, value in model.weights().items():
+        copy.write(tensor, value)
+    batch = Batch(model.config, 2, 9)
+    assert np.array_equal(copy.logits(batch.tokens), model.logits(batch.tokens))
+    assert np.array_equal(copy.extend(copy.cache(2, 9), [0, 1], batch.tokens),
+                          model.extend(model.cache(2, 9), [0, 1], batch.tokens))
+    for call in (lambda: copy.read(tensor), copy.zero_grad, lambda: copy.update(1, 1e-3)):
+        with pytest.raises(ChatError, match="only to generate"):
+            call()
+
+
 def test_training_between_two_tokens_leaves_the_cache_alone(lib):
     model = make(lib, "qwen3")
     batch, caches = Batch(model.config, 4, 40), [model.cache(1, 40) for _ in range(2)]

@@ -1,0 +1,372 @@
+/* layout.c: where a model's numbers lie in memory: its parameters, its activations, its caches; and how
+   they get in and out. */
+
+#include "model.h"
+
+/* ---- Parameters ------------------------------------------------------------------------------ */
+
+/* The list of all parameters is made by calling `add` for each, twice: to count, and to place. */
+static Offset add(Model *m, int layer, const char *name, int rows, int cols, int held) {
+    Offset offset = m->n_weights;
+    if (m->tensors) {
+        TensorInfo *info = &m->tensors[m->n_tensors];
+        int used = layer < 0 ? 0 : snprintf(info->name, sizeof info->name, "model.layers.%d.", layer);
+        snprintf(info->name + used, sizeof info->name - used, "%s", name);
+        info->rows = rows;
+        info->cols = cols;
+        info->decay = cols > 0;
+        m->offsets[m->n_tensors] = offset;
+    }
+    m->n_tensors++;
+    m->n_weights += (size_t)held * (cols ? cols : 1);
+    return offset;
+}
+
+static Offset add_if(int wanted, Model *m, int layer, const char *name, int rows, int cols) {
+    return wanted ? add(m, layer, name, rows, cols, rows) : NONE;
+}
+
+static Offset add_part(int held, Model *m, int layer, const char *name, int rows, int cols) {
+    return add(m, layer, name, rows, cols, held ? rows : 0);
+}
+
+static Norm add_norm(Model *m, int layer, const char *weight, const char *bias) {
+    const Config *c = &m->config;
+    Norm norm;
+    norm.weight = add(m, layer, weight, c->channels, 0, c->channels);
+    norm.bias = add_if(c->norm == LAYERNORM && c->bias == BIAS_ALL, m, layer, bias, c->channels, 0);
+    return norm;
+}
+
+static Linear linear(Model *m, int tensor, int parts, Offset weight, Offset bias, int in, int out) {
+    Linear l = { weight, bias, m->n_packed, in, out, tensor, parts };
+    m->n_packed += linear_packed_size(in, out);
+    return l;
+}
+
+/* Each parameter once, in the order of the checkpoint. Tensors that are multiplied together (q, k, v;
+   gate, up) lie one behind the other and are one Linear. A model that only generates holds what it can
+   packed, and nothing else of it. */
+static void layout(Model *m) {
+    const Config *c = &m->config;
+    const int C = c->channels, F = c->hidden, Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
+    const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE, gated = c->activation == SWIGLU;
+    const int held = m->trains || linear_packed_size(C, C) == 0;
+    m->n_tensors = 0;
+    m->n_weights = m->n_packed = 0;
+
+    m->wte = add(m, -1, "model.embed_tokens.weight", c->vocab, C, m->P);
+    m->wpe = add_if(c->position == LEARNED, m, -1, "model.positions.weight", c->context, C);
+    for (int l = 0; l < c->layers; l++) {
+        Layer *x = &m->layers[l];
+        Offset w, b;
+        int first;
+        x->norm1 = add_norm(m, l, "input_layernorm.weight", "input_layernorm.bias");
+        first = m->n_tensors;
+        w = add_part(held, m, l, "self_attn.q_proj.weight", Q, C);
+            add_part(held, m, l, "self_attn.k_proj.weight", KV, C);
+            add_part(held, m, l, "self_attn.v_proj.weight", KV, C);
+        b = add_if(qkv_bias, m, l, "self_attn.q_proj.bias", Q, 0);
+            add_if(qkv_bias, m, l, "self_attn.k_proj.bias", KV, 0);
+            add_if(qkv_bias, m, l, "self_attn.v_proj.bias", KV, 0);
+        x->qkv = linear(m, first, 3, w, b, C, Q + 2 * KV);
+        x->q_norm = add_if(c->qk_norm, m, l, "self_attn.q_norm.weight", c->head_dim, 0);
+        x->k_norm = add_if(c->qk_norm, m, l, "self_attn.k_norm.weight", c->head_dim, 0);
+        first = m->n_tensors;
+        w = add_part(held, m, l, "self_attn.o_proj.weight", C, Q);
+        b = add_if(bias, m, l, "self_attn.o_proj.bias", C, 0);
+        x->proj = linear(m, first, 1, w, b, Q, C);
+        x->norm2 = add_norm(m, l, "post_attention_layernorm.weight", "post_attention_layernorm.bias");
+        first = m->n_tensors;
+        if (gated) w = add_part(held, m, l, "mlp.gate_proj.weight", F, C);
+        Offset up = add_part(held, m, l, "mlp.up_proj.weight", F, C);
+        b = add_if(gated && bias, m, l, "mlp.gate_proj.bias", F, 0);
+        Offset up_bias = add_if(bias, m, l, "mlp.up_proj.bias", F, 0);
+        x->up = gated ? linear(m, first, 2, w, b, C, 2 * F) : linear(m, first, 1, up, up_bias, C, F);
+        first = m->n_tensors;
+        w = add_part(held, m, l, "mlp.down_proj.weight", C, F);
+        b = add_if(bias, m, l, "mlp.down_proj.bias", C, 0);
+        x->down = linear(m, first, 1, w, b, F, C);
+    }
+    m->norm = add_norm(m, -1, "model.norm.weight", "model.norm.bias");
+    Offset head = m->wte;
+    int first = c->tied && !c->scalar ? 0 : m->n_tensors;
+    if (c->scalar) head = add_part(held, m, -1, "score.weight", 1, C);
+    else if (!c->tied) head = add(m, -1, "lm_head.weight", c->vocab, C, held ? m->P : 0);
+    m->head = linear(m, first, 1, head, NONE, C, c->scalar ? 1 : m->P);
+}
+
+/* ---- The plan of activations ----------------------------------------------------------------- */
+
+/* The next piece of the arena, or with base NULL only its size; pieces begin on cache lines. */
+static void *take(char *base, size_t *used, size_t bytes) {
+    void *piece = base ? base + *used : NULL;
+    *used += (bytes + 63) / 64 * 64;
+    return piece;
+}
+
+/* Lays out everything for N rows; returns the bytes. Run to count, then to place. */
+static size_t place(Model *m, char *base, size_t N, int training) {
+    const Config *c = &m->config;
+    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, R = sizeof(real), S = sizeof(float);
+    const size_t chunk = N < CHUNK ? N : CHUNK;
+    const int transformed = c->qk_norm || c->position == ROPE;
+    size_t used = 0, work = 0;
+    #define TAKE(count, size) take(base, &used, (count) * (size))
+    for (int l = 0; l < (training ? c->layers : 1); l++) {
+        Activations *a = &m->acts[l];
+        a->x = TAKE(N * C, R);      a->mean1 = TAKE(N, S);    a->rstd1 = TAKE(N, S);
+        a->h1 = TAKE(N * C, R);     a->qkv = TAKE(N * m->W, R);
+        a->qk_rstd = TAKE(N * (c->heads + c->kv_heads), S);
+        a->rotated = transformed ? TAKE(N * m->W, R) : a->qkv;
+        a->att = TAKE(N * HD, R);   a->lse = TAKE(N * c->heads, S);
+        a->mid = TAKE(N * C, R);    a->mean2 = TAKE(N, S);    a->rstd2 = TAKE(N, S);
+        a->h2 = TAKE(N * C, R);     a->up = TAKE(N * m->U, R); a->act = TAKE(N * c->hidden, R);
+    }
+    m->tokens = TAKE(N, sizeof(int));    m->targets = TAKE(N, sizeof(int));
+    m->first = TAKE(N, sizeof(int));     m->positions = TAKE(N, sizeof(int));
+    m->slots = TAKE(N, sizeof(int));
+    m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
+    m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
+    m->out = TAKE(N, S);        m->coef = TAKE(N, S);     m->lse = TAKE(N, S);
+    m->logits = TAKE(chunk * m->head.out, S);
+    if (training) {
+        m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
+        m->dx = TAKE(N * C, R);     m->dc = TAKE(N * C, R);
+        m->dw = TAKE(N * m->W, R);  m->du = TAKE(N * m->U, R);
+        m->da = TAKE(N * (HD > (size_t)c->hidden ? HD : (size_t)c->hidden), R);
+    }
+    const Linear *each[] = { &m->layers[0].qkv, &m->layers[0].proj, &m->layers[0].up,
+                             &m->layers[0].down, &m->head };
+    for (int i = 0; i < 5; i++) {
+        size_t need = linear_work(i == 4 ? chunk : N, each[i]->in, each[i]->out);
+        work = need > work ? need : work;
+    }
+    m->work = TAKE(work, 1);
+    #undef TAKE
+    return used;
+}
+
+int plan(Model *m, int N, int training) {
+    if (N <= m->rows && training <= m->training) return 0;
+    m->T = m->rows = 0;
+    device_free(m->arena);
+    m->arena = NULL;
+    size_t bytes = place(m, NULL, N, training);
+    if (bytes > device_memory())
+        return chat_fail("%d tokens at once need %.1f GB for activations, and there are %.1f GB of"
+                         " memory: use a smaller batch", N, bytes / 1e9, device_memory() / 1e9);
+    m->arena = device_alloc(bytes);
+    if (!m->arena) return -1;
+    place(m, m->arena, N, training);
+    m->rows = N;
+    m->training = training;
+    return 0;
+}
+
+/* ---- Making and freeing ---------------------------------------------------------------------- */
+
+/* All of a model that takes no memory to speak of. */
+static int outline(Model *m, const Config *config, int trains) {
+    m->config = *config;
+    m->trains = trains;
+    m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
+    m->U = config->hidden * (config->activation == SWIGLU ? 2 : 1);
+    m->P = (config->vocab + 127) / 128 * 128;
+    m->stale = trains;
+    m->layers = calloc(config->layers, sizeof(Layer));
+    m->acts = calloc(config->layers, sizeof(Activations));
+    if (!m->layers || !m->acts) return chat_fail("no memory for %d layers", config->layers);
+    layout(m);
+    m->tensors = calloc(m->n_tensors, sizeof(TensorInfo));
+    m->offsets = calloc(m->n_tensors, sizeof(Offset));
+    if (!m->tensors || !m->offsets) return chat_fail("no memory for %d tensors", m->n_tensors);
+    layout(m);
+    return 0;
+}
+
+static int needs_masters(const Model *m) { return m->trains && sizeof(real) < sizeof(float); }
+
+static double weight_bytes(const Model *m) {
+    const Config *c = &m->config;
+    return sizeof(real) * ((double)m->n_weights + m->n_packed)
+         + (needs_masters(m) ? sizeof(float) * (double)m->n_weights : 0)
+         + (c->position == ROPE ? sizeof(float) * (double)c->context * c->head_dim : 0);
+}
+
+static double cache_bytes(const Config *c, int slots, int length) {
+    return 2.0 * sizeof(real) * c->layers * slots * length * c->kv_heads * c->head_dim;
+}
+
+int model_memory(double *bytes, const Config *config, int trains, int N, int slots, int length) {
+    Model m = { .trains = trains };
+    int failed = check_config(config) || outline(&m, config, trains);
+    if (!failed)
+        *bytes = weight_bytes(&m) + (trains ? 3 * sizeof(float) * (double)m.n_weights : 0)
+               + (N ? place(&m, NULL, N, trains) : 0) + cache_bytes(config, slots, length);
+    free(m.layers); free(m.acts); free(m.tensors); free(m.offsets);
+    return failed ? -1 : 0;
+}
+
+static int make(Model *m, const Config *c, int trains) {
+    if (outline(m, c, trains)) return -1;
+    if (weight_bytes(m) > device_memory())
+        return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its weights,"
+                         " and there are %.1f GB of memory",
+                         c->layers, c->channels, c->vocab, weight_bytes(m) / 1e9, device_memory() / 1e9);
+    m->weights = device_alloc(m->n_weights * sizeof(real));
+    m->packed = device_alloc(m->n_packed * sizeof(real));
+    if (!m->weights || !m->packed) return -1;
+    if (needs_masters(m) && !(m->masters = device_alloc(m->n_weights * sizeof(float)))) return -1;
+    if (c->position == ROPE) {
+        m->rope = device_alloc(sizeof(float) * c->context * c->head_dim);
+        if (!m->rope) return -1;
+        rope_table(m->rope, c->context, c->head_dim, c->rope_theta,
+                   c->rope_factor, c->rope_low, c->rope_high, c->rope_context);
+    }
+    return 0;
+}
+
+int model_create(Model **out, const Config *config, int trains) {
+    *out = NULL;
+    if (check_config(config)) return -1;
+    Model *m = calloc(1, sizeof(Model));
+    if (!m) return chat_fail("no memory for a model");
+    if (make(m, config, trains)) { model_free(m); return -1; }
+    *out = m;
+    return 0;
+}
+
+void model_free(Model *m) {
+    if (!m) return;
+    device_free(m->weights); device_free(m->packed); device_free(m->masters);
+    device_free(m->grads); device_free(m->moment1); device_free(m->moment2);
+    device_free(m->rope); device_free(m->arena);
+    free(m->acts); free(m->layers); free(m->tensors); free(m->offsets);
+    free(m);
+}
+
+int ensure(const Model *m, float **arena) {
+    if (!m->trains) return chat_fail("the model was made only to generate: it has no gradients");
+    if (!*arena) *arena = device_alloc(m->n_weights * sizeof(float));
+    return *arena ? 0 : -1;
+}
+
+/* ---- Caches ---------------------------------------------------------------------------------- */
+
+int cache_create(Cache **out, Model *m, int slots, int length) {
+    const Config *c = &m->config;
+    *out = NULL;
+    if (slots < 1 || slots > 1 << 20)
+        return chat_fail("slots is %d, but must be from 1 to %d", slots, 1 << 20);
+    if (length < 1 || length > c->context)
+        return chat_fail("length is %d, but must be from 1 to the context, %d", length, c->context);
+    double bytes = cache_bytes(c, slots, length);
+    if (bytes > device_memory())
+        return chat_fail("a cache of %d slots of %d tokens needs %.1f GB, and there are %.1f GB of memory",
+                         slots, length, bytes / 1e9, device_memory() / 1e9);
+    Cache *x = calloc(1, sizeof(Cache));
+    if (!x) return chat_fail("no memory for a cache");
+    *x = (Cache){ m, slots, length, calloc(slots, sizeof(int)),
+                  device_alloc((size_t)bytes / 2), device_alloc((size_t)bytes / 2) };
+    if (!x->used || !x->keys || !x->values) { cache_free(x); return -1; }
+    *out = x;
+    return 0;
+}
+
+void cache_free(Cache *x) {
+    if (!x) return;
+    device_free(x->keys);
+    device_free(x->values);
+    free(x->used);
+    free(x);
+}
+
+/* ---- Reading and writing tensors ------------------------------------------------------------- */
+
+int model_tensors(const Model *m) { return m->n_tensors; }
+
+static int check_index(const Model *m, int index) {
+    if (index >= 0 && index < m->n_tensors) return 0;
+    return chat_fail("there is no tensor %d; the model has %d", index, m->n_tensors);
+}
+
+int model_tensor(const Model *m, int index, TensorInfo *info) {
+    if (check_index(m, index)) return -1;
+    *info = m->tensors[index];
+    return 0;
+}
+
+/* Where a tensor's floats are (for weights that are not float: the masters'); NULL and an error else. */
+static float *find(Model *m, int what, int index, size_t *count) {
+    float **arenas[] = { &m->masters, &m->grads, &m->moment1, &m->moment2 };
+    if (check_index(m, index)) return NULL;
+    if (what < WEIGHT || what > MOMENT2) { chat_fail("%d is no kind of tensor", what); return NULL; }
+    if (!m->trains) { chat_fail("a model made only to generate cannot give its tensors back"); return NULL; }
+    if (what != WEIGHT && ensure(m, arenas[what])) return NULL;
+    *count = size_of(&m->tensors[index]);
+    return (*arenas[what] ? *arenas[what] : (float *)m->weights) + m->offsets[index];
+}
+
+int model_read(Model *m, int what, int index, float *out) {
+    size_t count;
+    const float *from = find(m, what, index, &count);
+    return from ? device_read(out, from, count * sizeof(float)) : -1;
+}
+
+/* The i-th Linear of the model; NULL behind the last, the head. */
+static const Linear *linear_at(const Model *m, int i) {
+    if (i >= 4 * m->config.layers) return i == 4 * m->config.layers ? &m->head : NULL;
+    const Layer *x = &m->layers[i / 4];
+    const Linear *each[] = { &x->qkv, &x->proj, &x->up, &x->down };
+    return each[i % 4];
+}
+
+/* A model that only generates: rows of a tensor go to the arena, where it is held there, and to the packed
+   form of what they are multiplied in. Some rows at a time, so that no second copy of all is made. */
+static int write_packed(Model *m, int index, const float *values) {
+    enum { ROWS = 1024 };
+    const TensorInfo *t = &m->tensors[index];
+    size_t cols = t->cols ? t->cols : 1;
+    int last = index + 1 == m->n_tensors;
+    int held = (last ? m->n_weights : m->offsets[index + 1]) > m->offsets[index];
+    float *wide = device_alloc(sizeof(float) * ROWS * cols);
+    real *rows = device_alloc(sizeof(real) * ROWS * cols);
+    for (int r = 0; wide && rows && r < t->rows; r += ROWS) {
+        int n = min_int(ROWS, t->rows - r);
+        device_write(wide, values + r * cols, sizeof(float) * n * cols);
+        narrow(rows, wide, n * cols);
+        if (held) device_copy(m->weights + m->offsets[index] + r * cols, rows, sizeof(real) * n * cols);
+        const Linear *p;
+        for (int i = 0; (p = linear_at(m, i)); i++) {
+            int from = 0;
+            if (index < p->tensor || index >= p->tensor + p->parts || m->n_packed == 0) continue;
+            for (int j = p->tensor; j < index; j++) from += m->tensors[j].rows;
+            linear_pack(m->packed + p->packed, rows, from + r, n, p->in, p->out);
+        }
+    }
+    device_free(wide);
+    device_free(rows);
+    return wide && rows ? 0 : -1;
+}
+
+int model_write(Model *m, int what, int index, const float *values) {
+    size_t count;
+    if (!m->trains && what == WEIGHT && !check_index(m, index)) return write_packed(m, index, values);
+    float *to = find(m, what, index, &count);
+    if (!to) return -1;
+    device_write(to, values, count * sizeof(float));
+    if (what == WEIGHT && m->masters) narrow(m->weights + m->offsets[index], to, count);
+    m->stale |= what == WEIGHT;
+    return 0;
+}
+
+/* ---- Packed weights -------------------------------------------------------------------------- */
+
+void pack_weights(Model *m) {
+    const Linear *p;
+    if (!m->stale) return;
+    for (int i = 0; (p = linear_at(m, i)); i++)
+        linear_pack(m->packed + p->packed, weight(m, p->weight), 0, p->out, p->in, p->out);
+    m->stale = 0;
+}

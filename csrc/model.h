@@ -1,0 +1,113 @@
+/* model.h: what a model and its cache are made of; shared by layout.c, which lays them out in memory, and
+   model.c, which computes. */
+
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "real.h"
+
+/* A parameter is its offset in the arena: the same for weights, gradients and moments. */
+typedef size_t Offset;
+#define NONE SIZE_MAX                /* a parameter that this architecture does not have */
+
+typedef struct { Offset weight, bias; } Norm;                     /* (C), (C) */
+typedef struct {
+    Offset weight, bias, packed;     /* (out,in), (out), weight again as linear_pack lays it out */
+    int in, out;
+    int tensor, parts;               /* its rows are those of `parts` tensors, from this one on */
+} Linear;
+
+typedef struct {
+    Norm norm1;
+    Linear qkv;                      /* (W,C): queries, keys, values */
+    Offset q_norm, k_norm;           /* (D) each */
+    Linear proj;                     /* (C,H*D) */
+    Norm norm2;
+    Linear up;                       /* (F,C), or gate and up (2F,C) */
+    Linear down;                     /* (C,F) */
+} Layer;
+
+/* What the forward pass of one layer leaves for its backward pass. */
+typedef struct {
+    real *x;                         /* (N,C) the residual stream coming in */
+    float *mean1, *rstd1;            /* (N) */
+    real *h1;                        /* (N,C) norm(x) */
+    real *qkv;                       /* (N,W) */
+    float *qk_rstd;                  /* (N,H+K) */
+    real *rotated;                   /* (N,W) qkv after norm and RoPE; qkv itself without either */
+    real *att;                       /* (N,H*D) */
+    float *lse;                      /* (N,H) */
+    real *mid;                       /* (N,C) x + attention */
+    float *mean2, *rstd2;            /* (N) */
+    real *h2;                        /* (N,C) norm(mid) */
+    real *up;                        /* (N,F) or (N,2F) */
+    real *act;                       /* (N,F) */
+} Activations;
+
+struct Model {
+    Config config;
+    int trains;                      /* 0: linear weights are kept packed only, without masters */
+    int W, U, P;                     /* rows of qkv, rows of up, rows of the head padded to 128 */
+    TensorInfo *tensors;
+    Offset *offsets;
+    int n_tensors;
+
+    Offset wte, wpe;                 /* (P,C), (context,C) */
+    Layer *layers;
+    Norm norm;
+    Linear head;                     /* (P,C): the embedding, lm_head or the scalar head */
+
+    size_t n_weights, n_packed;
+    real *weights, *packed;
+    float *masters;                  /* NULL where real is float */
+    float *grads, *moment1, *moment2;    /* NULL before their first use */
+    int stale;                       /* weights changed since they were packed */
+    float *rope;                     /* (context,D) */
+
+    int rows, training;              /* the plan: N, and whether it keeps what a backward pass needs */
+    void *arena;
+    Activations *acts;               /* (L), or (1) which all layers share */
+    int *tokens, *targets, *first, *positions, *slots;   /* (N) */
+    real *last, *h, *dh;             /* (N,C): out of the blocks, norm of it, its gradient */
+    float *mean, *rstd;
+    float *out, *coef, *lse;         /* (N): nll or values, dLoss/dout, of the head */
+    float *logits;                   /* (CHUNK,P) */
+    real *dlogits;
+    real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
+    void *work;
+
+    int B, T, has_first, fused;      /* the batch of the last model_forward; T = 0: none */
+};
+
+struct Cache {
+    Model *model;
+    int slots, length;
+    int *used;                       /* (slots) tokens in each */
+    real *keys, *values;             /* (L,slots,length,K*D) */
+};
+
+enum { CHUNK = 512 };                /* rows whose logits exist at one time */
+
+static inline size_t size_of(const TensorInfo *t) { return (size_t)t->rows * (t->cols ? t->cols : 1); }
+static inline const real *weight(const Model *m, Offset p) { return p == NONE ? NULL : m->weights + p; }
+static inline float *grad(const Model *m, Offset p) { return p == NONE ? NULL : m->grads + p; }
+
+#pragma GCC visibility push(hidden)
+
+/* An arena of gradients or moments comes to be, as zeros, where it is first needed. */
+int ensure(const Model *m, float **arena);
+
+/* Makes room for N rows, with the activations of all layers (training) or of one (generation). */
+int plan(Model *m, int N, int training);
+
+/* Lays the weights out for linear_forward, if they have changed since. */
+void pack_weights(Model *m);
+
+#pragma GCC visibility pop
+
+#endif
