@@ -24,6 +24,7 @@ import itertools
 import json
 import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -566,6 +567,34 @@ def complete(s: Pretrain, data: Data, config: Config) -> Pretrain:
         checkpoint_every=s.checkpoint_every or max(1, steps // 5))
 
 
+def resident() -> float:
+    """Bytes of memory that this process holds now (where the system does not tell: has held)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak()
+
+
+def peak() -> float:
+    """The most bytes of memory that this process has held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def expect_memory(s: Pretrain, config: Config) -> float:
+    """Bytes that the run will hold at its peak; ChatError if the machine has less."""
+    import matplotlib.pyplot  # noqa: F401  (here, so that it counts as held already)
+    core = Library.load(s.device, s.dtype)
+    drawing = 15e6                               # loss.png: fonts, a canvas
+    writing = 6 * 4 * config.channels * max(config.vocab, config.hidden)   # copies of a tensor
+    need = max(peak(), resident() + core.memory(config, True, s.batch * s.context) + drawing + writing)
+    have = core.call("device_memory")
+    if need > have:
+        raise ChatError(f"this run needs {need / 1e9:.1f} GB of memory, and the machine has "
+                        f"{have / 1e9:.1f} GB: use a smaller --batch, --context or --depth")
+    return need
+
+
 def newest_run() -> Path:
     states = sorted(Path("runs").glob(f"*/{STATE}"), key=lambda path: path.stat().st_mtime)
     if not states:
@@ -607,21 +636,26 @@ def run(s: Pretrain, given: set[str]) -> None:
     data = Data(s)
     if s.resume and data.vocab != s.vocab_size:
         raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, the run has {s.vocab_size}")
+    changes = {}
     if s.model:
-        model = Model.load(s.model, device, dtype)
-        if s.context > model.config.context:     # RoPE goes on; learned positions end: an error
-            model = Model.load(s.model, device, dtype, context=s.context)
+        c = hf.configuration(s.model)[2]
+        if s.context > c.context:                # RoPE goes on; learned positions end: an error
+            changes = {"context": s.context}
+            c = hf.configuration(s.model, **changes)[2]
     else:
-        model = Model.create(architecture(s, data.vocab), device, dtype, s.seed)
+        c = architecture(s, data.vocab)
+    s = complete(s, data, c)
+    memory = expect_memory(s, c)
+    model = Model.load(s.model, device, dtype, **changes) if s.model else \
+        Model.create(c, device, dtype, s.seed)
     threads = model.core.call("device_threads", s.threads)
-    s = complete(s, data, model.config)
-    c = model.config
     print(f"{path}: {c.layers} layers, {c.channels} channels, {c.heads} heads, vocabulary {c.vocab}: "
           f"{model.parameters / 1e6:.2f} M parameters\n"
           f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
-          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} threads")
+          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} threads; "
+          f"{memory / 1e6:,.0f} MB of memory at the peak")
     folder = folder or Folder(path)              # only now: what failed so far has left nothing
     stopped = []
 
@@ -638,7 +672,7 @@ def run(s: Pretrain, given: set[str]) -> None:
         print(f"stopped; go on with: python train.py --resume --out {path}")
     else:
         if figures:
-            print(f"validation: {describe(figures)}")
+            print(f"validation: {describe(figures)}; {peak() / 1e6:,.0f} MB of memory at the peak")
         print(f"{path}: model, log.jsonl, loss.png; talk to it: python infer.py --model {path}")
 
 

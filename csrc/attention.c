@@ -1,10 +1,14 @@
 /* attention.c: softmax(q k^T / sqrt(D)) v without its (T,T) matrix (arXiv:2205.14135).
 
-   Work goes by tiles of QT queries and KT keys. The forward pass walks the keys once and keeps for each
-   query the largest score, the sum of exponentials and the output so far. The backward pass recomputes
-   the probabilities from lse, twice: once by queries for dq, once by keys for dk and dv, so that every
-   gradient has one owner and needs no memory beside its tile. Tiles that the causal mask or `first`
-   empties are never visited.
+   Work goes by tiles of QT queries and KT keys. The forward pass walks the keys of a tile of queries and
+   keeps for each query the largest score, the sum of exponentials and the output so far. The backward
+   pass recomputes the probabilities from lse and walks, for a tile of keys, the queries that see it: dk
+   and dv stay with the tile, dq grows in scratch memory. All of a key/value head has one owner, so every
+   sum has one order. Tiles that the causal mask or `first` empties are never visited, and of those on
+   the diagonal little more than the lower half is computed.
+
+   Scores and everything derived from them are transposed, (key, query): queries are the vector lanes,
+   and a softmax over keys needs no sum across lanes.
 
    Products of tiles take units (real.h). Which operand is laid out how follows from its role: a is read
    one number at a time, along k; b in vectors, so its k must be the slow index. */
@@ -13,7 +17,7 @@
 
 enum {
     QT = 64, KT = 64,                /* queries and keys in a tile */
-    DMAX = 256                       /* the largest head: a backward pass takes 400 KB of stack */
+    DMAX = 256                       /* the largest head: a backward pass takes 500 KB of stack */
 };
 
 typedef unit Tile[KT / PAIR * DMAX] __attribute__((aligned(64)));   /* of q, k, v or dout */
@@ -39,21 +43,33 @@ void product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit 
         for (int s = 0; s < S; s++) *(vec *)(c + r * ldc + s * LANES) = sum[r][s];
 }
 
+/* What of a tile on the diagonal is needed: c(i,j) for j >= i only (the rest stays as it is or not);
+   or of the sum over k only what is not zero in a, which are k <= i, or k >= i. */
+typedef enum { WHOLE, C_FROM_ROW, K_TO_ROW, K_FROM_ROW } Part;
+
 static void tile_product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit *b, int ldb,
-                         int m, int n, int k) {
-    for (int i = 0; i < m; i += 4)
-        for (int j = 0; j < n;) {
+                         int m, int n, int k, Part part) {
+    for (int i = 0; i < m; i += 4) {
+        int j = part == C_FROM_ROW ? i / LANES * LANES : 0;
+        int from = part == K_FROM_ROW ? i / PAIR : 0;
+        int steps = (part == K_TO_ROW ? min_int(k, ceil_div(i + 4, PAIR)) : k) - from;
+        const unit *row = a + i * ai + from * ak;
+        for (int S; j < n; j += S * LANES) {
             float *to = c + i * ldc + j;
-            const unit *row = a + i * ai, *columns = b + j;
-            int wide = j + 4 * LANES <= n;
-            if (m - i >= 4 && wide) product(to, ldc, row, ai, ak, columns, ldb, k, 4, 4);
-            else if (m - i >= 4) product(to, ldc, row, ai, ak, columns, ldb, k, 4, 1);
-            else for (int r = 0; r < m - i; r++) {
-                if (wide) product(to + r * ldc, ldc, row + r * ai, ai, ak, columns, ldb, k, 1, 4);
-                else product(to + r * ldc, ldc, row + r * ai, ai, ak, columns, ldb, k, 1, 1);
+            const unit *columns = b + (size_t)from * ldb + j;
+            S = n - j >= 4 * LANES ? 4 : n - j >= 2 * LANES ? 2 : 1;
+            for (int r = 0, R = m - i >= 4 ? 4 : 1; r < min_int(4, m - i); r += R) {
+                float *rows = to + r * ldc;
+                const unit *of = row + r * ai;
+                if (R == 4 && S == 4) product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 4);
+                else if (R == 4 && S == 2) product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 2);
+                else if (R == 4) product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 1);
+                else if (S == 4) product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 4);
+                else if (S == 2) product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 2);
+                else product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 1);
             }
-            j += wide ? 4 * LANES : LANES;
         }
+    }
 }
 
 /* ---- Tiles in and out ------------------------------------------------------------------------ */
@@ -68,30 +84,48 @@ static void load(unit *tile, const real *x, size_t stride, int rows, int D, int 
     const real zero = to_real(0);
     for (int r = 0; r < rows; r += PAIR, tile += P) {
         const real *even = x + r * stride, *odd = even + (PAIR - 1) * stride;
-        if (r + PAIR <= rows)
-            for (int d = 0; d < D; d++) tile[d] = pair(even[d], odd[d]);
-        else
-            for (int d = 0; d < D; d++) tile[d] = pair(even[d], zero);
-        for (int d = D; d < P; d++) tile[d] = pair(zero, zero);
+        int both = r + PAIR <= rows, d = 0;
+        for (; both && d + LANES <= D; d += LANES) *(units *)(tile + d) = pair_rows(even + d, odd + d);
+        for (; d < D; d++) tile[d] = pair(even[d], both ? odd[d] : zero);
+        for (; d < P; d++) tile[d] = pair(zero, zero);
     }
 }
 
 /* b with k along the rows of x, which become columns: tile (D/PAIR,width), columns from `rows` on zero. */
 static void load_transposed(unit *tile, const real *x, size_t stride, int rows, int D, int width) {
     const real zero = to_real(0);
-    for (int d = 0; d < D; d += PAIR, tile += width)
-        for (int r = 0; r < width; r++)
-            tile[r] = r < rows ? pair(x[r * stride + d], x[r * stride + d + PAIR - 1]) : pair(zero, zero);
+    for (int r = 0; r < width; r += LANES) {
+        const real *row = x + r * stride;
+        int d = 0;
+        for (; r + LANES <= rows && d + PAIR * LANES <= D; d += PAIR * LANES) {
+            units v[LANES];
+            for (int i = 0; i < LANES; i++) v[i] = *(const units *)(row + i * stride + d);
+            transpose(v);
+            for (int i = 0; i < LANES; i++) *(units *)(tile + (d / PAIR + i) * width + r) = v[i];
+        }
+        for (; d < D; d += PAIR)
+            for (int i = 0; i < LANES; i++) {
+                const real *pair_of = row + i * stride + d;
+                tile[d / PAIR * width + r + i] = r + i < rows ? pair(pair_of[0], pair_of[PAIR - 1])
+                                                              : pair(zero, zero);
+            }
+    }
 }
 
 /* a with k across the rows of x (rows,width): shares (rows/PAIR,width). */
 static void load_shares(unit *shares, const float *x, int rows, int width) {
     for (int r = 0; r < rows; r += PAIR, x += PAIR * width, shares += width) {
-        const float *odd = x + (PAIR - 1) * width;
-        int last = r + PAIR > rows;
-        for (int i = 0; i < width; i++)
-            shares[i] = pair(to_real(x[i]), to_real(last ? 0.f : odd[i]));
+        int odd = r + PAIR <= rows;
+        for (int i = 0; i < width; i += LANES) {
+            vec second = odd ? *(const vec *)(x + (PAIR - 1) * width + i) : (vec){ 0 };
+            *(units *)(shares + i) = pair_floats(*(const vec *)(x + i), second);
+        }
     }
+}
+
+/* a with k along the rows of x (rows,width): the same numbers, rounded. */
+static void load_rows(real *out, const float *x, int rows, int width) {
+    for (int i = 0; i < rows * width; i += LANES) store_reals(out + i, *(const vec *)(x + i));
 }
 
 /* x = scale * sums (rows,P). */
@@ -109,47 +143,57 @@ typedef struct {
     float scale;                     /* 1/sqrt(D), of scores */
 } Head;
 
+/* Sequence b, query head h of qkv (B*T,W). */
+static Head head(const real *qkv, const int *first, int b, int h, int T, int H, int K, int D) {
+    size_t W = (size_t)(H + 2 * K) * D;
+    const real *row = qkv + b * T * W;
+    int kv = h / (H / K);
+    return (Head){ row + h * D, row + (H + kv) * D, row + (H + K + kv) * D,
+                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D), 1.f / sqrtf(D) };
+}
+
 static int first_key(const Head *x, int query) { return x->first ? x->first[query] : 0; }
 
 /* The first tile of keys that any of these queries sees. `first` never falls along a row. */
 static int first_tile(const Head *x, int query) { return first_key(x, query) / KT * KT; }
 
-/* ---- Forward --------------------------------------------------------------------------------- */
-
-/* Scores and everything derived from them are transposed, (key, query): queries are the vector lanes,
-   and a softmax over keys needs no sum across lanes. */
+/* score (KT,QT) = k q^T of nk keys and nq queries, -infinity where a query does not see a key. */
 static void score_keys(float *score, const unit *qt, const Head *x, int q0, int nq, int k0, int nk) {
-    memset(score, 0, sizeof(Scores));
+    memset(score, 0, sizeof(float) * nk * QT);
     tile_product(score, QT, as_units(x->k + k0 * x->stride), x->stride / PAIR, 1, qt, QT,
-                 nk, QT, x->D / PAIR);
+                 nk, QT, x->D / PAIR, k0 == q0 ? C_FROM_ROW : WHOLE);
+    if (k0 + nk <= q0 + 1 && first_key(x, q0 + nq - 1) <= k0) return;    /* all of it is seen */
     int low[QT];
     for (int i = 0; i < QT; i++) low[i] = i < nq ? first_key(x, q0 + i) : 0;
     for (int j = 0; j < nk; j++)
         for (int i = 0; i < QT; i++) {
             int seen = k0 + j <= q0 + i && k0 + j >= low[i];
-            score[j * QT + i] = seen ? score[j * QT + i] * x->scale : -INFINITY;
+            score[j * QT + i] = seen ? score[j * QT + i] : -INFINITY;
         }
 }
 
+/* ---- Forward --------------------------------------------------------------------------------- */
+
 /* most, sum (QT) and out (nq,P) take in the scores of nk more keys, which become probabilities. */
-static void online_softmax(float *score, float *most, float *sum, float *out, int nq, int nk, int P) {
-    float scale[QT];
+static void online_softmax(float *score, float *most, float *sum, float *out, int nq, int nk, int P,
+                           float scale) {
+    float shrink[QT];
     for (int i = 0; i < QT; i++) {
         float m = most[i];
         for (int j = 0; j < nk; j++) m = score[j * QT + i] > m ? score[j * QT + i] : m;
-        scale[i] = most[i] == m ? 1.f : fast_exp(most[i] - m);
+        shrink[i] = most[i] == m ? 1.f : fast_exp((most[i] - m) * scale);
         most[i] = m;
     }
-    for (int i = 0; i < QT; i++) sum[i] *= scale[i];
+    for (int i = 0; i < QT; i++) sum[i] *= shrink[i];
     for (int j = 0; j < nk; j++)
         for (int i = 0; i < QT; i++) {
             float s = score[j * QT + i];
-            float p = s == -INFINITY ? 0.f : fast_exp(s - most[i]);
+            float p = s == -INFINITY ? 0.f : fast_exp((s - most[i]) * scale);
             score[j * QT + i] = p;
             sum[i] += p;
         }
     for (int i = 0; i < nq; i++)
-        for (int d = 0; d < P; d++) out[i * P + d] *= scale[i];
+        for (int d = 0; d < P; d++) out[i * P + d] *= shrink[i];
 }
 
 static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride, const Head *x, int q0) {
@@ -165,24 +209,15 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride, 
     for (int k0 = first_tile(x, q0); k0 < q0 + nq; k0 += KT) {
         int nk = min_int(KT, q0 + nq - k0);
         score_keys(score, qt, x, q0, nq, k0, nk);
-        online_softmax(score, most, sum, o, nq, nk, P);
+        online_softmax(score, most, sum, o, nq, nk, P, x->scale);
         load_shares(shares, score, nk, QT);
         load(v, x->v + k0 * x->stride, x->stride, nk, D, P);
-        tile_product(o, P, shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR));
+        tile_product(o, P, shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR), k0 == q0 ? K_TO_ROW : WHOLE);
     }
     for (int i = 0; i < nq; i++) {
         store(out + (q0 + i) * out_stride, 0, o + i * P, 1, D, P, 1.f / sum[i]);
-        lse[(q0 + i) * lse_stride] = most[i] + logf(sum[i]);
+        lse[(q0 + i) * lse_stride] = most[i] * x->scale + logf(sum[i]);
     }
-}
-
-/* Sequence b, query head h of qkv (B*T,W). */
-static Head head(const real *qkv, const int *first, int b, int h, int T, int H, int K, int D) {
-    size_t W = (size_t)(H + 2 * K) * D;
-    const real *row = qkv + b * T * W;
-    int kv = h / (H / K);
-    return (Head){ row + h * D, row + (H + kv) * D, row + (H + K + kv) * D,
-                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D), 1.f / sqrtf(D) };
 }
 
 void attention_forward(real *out, float *lse, const real *qkv, const int *first,
@@ -201,121 +236,112 @@ void attention_forward(real *out, float *lse, const real *qkv, const int *first,
 
 /* With p = exp(s - lse), s = q k / sqrt(D):  dv = p^T dout,  dp = dout v^T,
    ds = p (dp - delta) where delta = sum(dout out) of the query,  dq = ds k,  dk = ds^T q. */
+
+/* What the backward pass of one query head has beside its Head. */
 typedef struct {
-    const real *dout, *out;          /* this head's, rows out_stride apart */
-    const float *lse;
-    size_t out_stride, lse_stride;
+    const real *dout;                /* this head's rows, dout_stride apart */
+    size_t dout_stride;
+    float *dq, *delta, *lse;         /* (T,P) sums, (T), (T): scratch */
 } Outcome;
 
-static void load_delta(float *delta, float *lse, const Outcome *y, int q0, int nq, int D) {
-    for (int i = 0; i < QT; i++) {
+/* delta and lse of all queries, side by side; dq begins as zeros. */
+static void prepare(const Outcome *y, const real *out, const float *lse, const Head *x, int H) {
+    memset(y->dq, 0, sizeof(float) * x->T * x->P);
+    for (int t = 0; t < x->T; t++) {
+        const real *a = y->dout + t * y->dout_stride, *b = out + t * y->dout_stride;
         float sum = 0;
-        if (i < nq) {
-            const real *a = y->dout + (q0 + i) * y->out_stride;
-            const real *b = y->out + (q0 + i) * y->out_stride;
-            #pragma omp simd reduction(+:sum)
-            for (int d = 0; d < D; d++) sum += to_float(a[d]) * to_float(b[d]);
+        #pragma omp simd reduction(+:sum)
+        for (int d = 0; d < x->D; d++) sum += to_float(a[d]) * to_float(b[d]);
+        y->delta[t] = sum;
+        y->lse[t] = lse[(size_t)t * H];
+    }
+}
+
+/* Scores (nk,QT) become probabilities p, and dp becomes ds. Beyond the last query both are 0. */
+static void differentiate(float *p, float *dp, const Outcome *y, int q0, int nq, int nk, float scale) {
+    float delta[QT] = { 0 }, lse[QT];
+    for (int i = 0; i < QT; i++) lse[i] = INFINITY;
+    memcpy(delta, y->delta + q0, sizeof(float) * nq);
+    memcpy(lse, y->lse + q0, sizeof(float) * nq);
+    for (int j = 0; j < nk; j++)
+        for (int i = 0; i < QT; i++) {
+            float e = fast_exp(p[j * QT + i] * scale - lse[i]);
+            p[j * QT + i] = e;
+            dp[j * QT + i] = e * (dp[j * QT + i] - delta[i]);
         }
-        delta[i] = sum;
-        lse[i] = i < nq ? y->lse[(q0 + i) * y->lse_stride] : 0.f;
-    }
 }
 
-static void attend_dq(real *dq, const Outcome *y, const Head *x, int q0) {
-    Tile qt, doutt, k;
-    Sums sum;
-    Scores p, dp;
-    Shares shares;
-    float delta[QT], lse[QT];
-    int D = x->D, P = x->P, nq = min_int(QT, x->T - q0);
-    load_transposed(qt, x->q + q0 * x->stride, x->stride, nq, D, QT);
-    load_transposed(doutt, y->dout + q0 * y->out_stride, y->out_stride, nq, D, QT);
-    load_delta(delta, lse, y, q0, nq, D);
-    memset(sum, 0, sizeof(float) * QT * P);
-    for (int k0 = first_tile(x, q0); k0 < q0 + nq; k0 += KT) {
-        int nk = min_int(KT, q0 + nq - k0);
-        score_keys(p, qt, x, q0, nq, k0, nk);
-        memset(dp, 0, sizeof dp);
-        tile_product(dp, QT, as_units(x->v + k0 * x->stride), x->stride / PAIR, 1, doutt, QT,
-                     nk, QT, D / PAIR);
-        for (int j = 0; j < nk; j++)
-            for (int i = 0; i < QT; i++)
-                dp[j * QT + i] = fast_exp(p[j * QT + i] - lse[i]) * (dp[j * QT + i] - delta[i]);
-        load_shares(shares, dp, nk, QT);
-        load(k, x->k + k0 * x->stride, x->stride, nk, D, P);
-        tile_product(sum, P, shares, 1, QT, k, P, nq, P, ceil_div(nk, PAIR));
-    }
-    store(dq + q0 * x->stride, x->stride, sum, nq, D, P, x->scale);
-}
-
-/* Adds one query head's share of dk and dv (KT,P) of the keys from k0 on. kt, vt: k, v transposed. */
-static void attend_dkv(float *dk, float *dv, const unit *kt, const unit *vt, const Outcome *y,
-                       const Head *x, int k0, int nk) {
+/* Adds the share of nq queries to dk, dv (KT,P) of nk keys and the share of these keys to y->dq.
+   k: the keys as operand b. */
+static void attend_backward(float *dk, float *dv, const unit *k, const Outcome *y, const Head *x,
+                            int q0, int k0, int nk) {
     Tile b;
     Scores p, dp;
     Shares shares;
-    float delta[QT], lse[QT];
-    int D = x->D, P = x->P;
-    for (int q0 = k0; q0 < x->T && first_key(x, q0) < k0 + nk; q0 += QT) {
-        int nq = min_int(QT, x->T - q0), steps = ceil_div(nq, PAIR);
-        const real *q = x->q + q0 * x->stride, *dout = y->dout + q0 * y->out_stride;
-        load_delta(delta, lse, y, q0, nq, D);
-        memset(p, 0, sizeof p);
-        memset(dp, 0, sizeof dp);
-        tile_product(p, KT, as_units(q), x->stride / PAIR, 1, kt, KT, nq, KT, D / PAIR);
-        tile_product(dp, KT, as_units(dout), y->out_stride / PAIR, 1, vt, KT, nq, KT, D / PAIR);
-        for (int i = 0; i < nq; i++) {
-            int low = max_int(0, first_key(x, q0 + i) - k0), high = q0 + i - k0;
-            for (int j = 0; j < KT; j++) {
-                float e = fast_exp(p[i * KT + j] * x->scale - lse[i]);
-                e = j < low || j > high ? 0.f : e;
-                p[i * KT + j] = e;
-                dp[i * KT + j] = e == 0.f ? 0.f : e * (dp[i * KT + j] - delta[i]);
-            }
-        }
-        load_shares(shares, p, nq, KT);
-        load(b, dout, y->out_stride, nq, D, P);
-        tile_product(dv, P, shares, 1, KT, b, P, nk, P, steps);
-        load_shares(shares, dp, nq, KT);
-        load(b, q, x->stride, nq, D, P);
-        tile_product(dk, P, shares, 1, KT, b, P, nk, P, steps);
-    }
+    real rows[KT * QT] __attribute__((aligned(64)));
+    int D = x->D, P = x->P, nq = min_int(QT, x->T - q0), steps = ceil_div(nq, PAIR);
+    int diagonal = q0 == k0;
+    const real *q = x->q + q0 * x->stride, *dout = y->dout + q0 * y->dout_stride;
+
+    load_transposed(b, q, x->stride, nq, D, QT);
+    score_keys(p, b, x, q0, nq, k0, nk);
+    load_transposed(b, dout, y->dout_stride, nq, D, QT);
+    memset(dp, 0, sizeof(float) * nk * QT);
+    tile_product(dp, QT, as_units(x->v + k0 * x->stride), x->stride / PAIR, 1, b, QT,
+                 nk, QT, D / PAIR, diagonal ? C_FROM_ROW : WHOLE);
+    differentiate(p, dp, y, q0, nq, nk, x->scale);
+
+    load_rows(rows, p, nk, QT);
+    load(b, dout, y->dout_stride, nq, D, P);
+    tile_product(dv, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps, diagonal ? K_FROM_ROW : WHOLE);
+    load_rows(rows, dp, nk, QT);
+    load(b, q, x->stride, nq, D, P);
+    tile_product(dk, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps, diagonal ? K_FROM_ROW : WHOLE);
+    load_shares(shares, dp, nk, QT);
+    tile_product(y->dq + (size_t)q0 * P, P, shares, 1, QT, k, P, nq, P, ceil_div(nk, PAIR),
+                 diagonal ? K_TO_ROW : WHOLE);
 }
 
+/* The scratch of one query head: dq, delta, lse. */
+static size_t head_scratch(int T, int D) { return (size_t)T * (padded(D) + 2); }
+
+size_t attention_work(int B, int T, int H, int D) { return sizeof(float) * B * H * head_scratch(T, D); }
+
 void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
-                        const real *qkv, const int *first, int B, int T, int H, int K, int D) {
-    size_t W = (size_t)(H + 2 * K) * D;
-    #pragma omp parallel for collapse(3) schedule(dynamic)
+                        const real *qkv, const int *first, void *work,
+                        int B, int T, int H, int K, int D) {
+    const int G = H / K;                         /* query heads that share a key/value head */
+    const size_t W = (size_t)(H + 2 * K) * D;
+    #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int b = 0; b < B; b++)
-        for (int h = 0; h < H; h++)
-            for (int q0 = 0; q0 < T; q0 += QT) {
-                Head x = head(qkv, first, b, h, T, H, K, D);
-                size_t at = ((size_t)b * T * H + h) * D;
-                Outcome y = { dout + at, out + at, lse + (size_t)b * T * H + h, (size_t)H * D, H };
-                attend_dq(dqkv + b * T * W + h * D, &y, &x, q0);
-            }
-    #pragma omp parallel for collapse(3) schedule(dynamic)
-    for (int b = 0; b < B; b++)
-        for (int g = 0; g < K; g++)
+        for (int g = 0; g < K; g++) {
+            Head x = head(qkv, first, b, g * G, T, H, K, D);
+            real *drow = dqkv + b * T * W;
+            Outcome y = { .dout_stride = (size_t)H * D };
             for (int k0 = 0; k0 < T; k0 += KT) {
-                Tile kt, vt;
+                Tile k;
                 Sums dk, dv;
                 int nk = min_int(KT, T - k0);
-                Head x = head(qkv, first, b, g * (H / K), T, H, K, D);
-                load_transposed(kt, x.k + k0 * W, W, nk, D, KT);
-                load_transposed(vt, x.v + k0 * W, W, nk, D, KT);
+                load(k, x.k + k0 * W, W, nk, D, x.P);
                 memset(dk, 0, sizeof(float) * KT * x.P);
                 memset(dv, 0, sizeof(float) * KT * x.P);
-                for (int h = g * (H / K); h < (g + 1) * (H / K); h++) {
+                for (int h = g * G; h < (g + 1) * G; h++) {
                     size_t at = ((size_t)b * T * H + h) * D;
-                    Outcome y = { dout + at, out + at, lse + (size_t)b * T * H + h, (size_t)H * D, H };
                     x.q = qkv + b * T * W + h * D;
-                    attend_dkv(dk, dv, kt, vt, &y, &x, k0, nk);
+                    y.dout = dout + at;
+                    y.dq = (float *)work + ((size_t)b * H + h) * head_scratch(T, D);
+                    y.delta = y.dq + (size_t)T * x.P;
+                    y.lse = y.delta + T;
+                    if (k0 == 0) prepare(&y, out + at, lse + (size_t)b * T * H + h, &x, H);
+                    for (int q0 = k0; q0 < T && first_key(&x, q0) < k0 + nk; q0 += QT)
+                        attend_backward(dk, dv, k, &y, &x, q0, k0, nk);
+                    if (k0 + KT >= T) store(drow + h * D, W, y.dq, T, D, x.P, x.scale);
                 }
-                real *row = dqkv + ((size_t)b * T + k0) * W + (H + g) * D;
+                real *row = drow + k0 * W + (H + g) * D;
                 store(row, W, dk, nk, D, x.P, x.scale);
                 store(row + K * D, W, dv, nk, D, x.P, 1);
             }
+        }
 }
 
 /* ---- With a cache ---------------------------------------------------------------------------- */

@@ -126,6 +126,19 @@ class Library:
             raise ChatError(self.ffi.string(self.lib.chat_error()).decode())
         return result
 
+    def config(self, config: Config):
+        """The Config of chat.h."""
+        try:
+            return self.ffi.new("Config *", asdict(config))
+        except (TypeError, OverflowError) as error:
+            raise ChatError(f"the configuration does not fit: {error}") from None
+
+    def memory(self, config: Config, trains: bool, N: int = 0, slots: int = 0, length: int = 0) -> float:
+        """Bytes that such a model takes with all it makes: see model_memory in chat.h."""
+        out = np.empty(1)
+        self.call("model_memory", out, self.config(config), trains, N, slots, length)
+        return float(out[0])
+
     def real(self, array) -> np.ndarray:
         """A float array in this library's real type (float32, or bfloat16 held in uint16)."""
         values = np.ascontiguousarray(array, np.float32)
@@ -171,12 +184,8 @@ class Model:
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
-        try:
-            struct = ffi.new("Config *", asdict(config))
-        except (TypeError, OverflowError) as error:
-            raise ChatError(f"the configuration does not fit: {error}") from None
         out = ffi.new("Model **")
-        call("model_create", out, struct, trains)
+        call("model_create", out, self.core.config(config), trains)
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []

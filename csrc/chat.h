@@ -218,13 +218,14 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
 /* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row;
    lse (N,H) = log of the softmax' denominator. qkv (N,W); first (N) or NULL. Query head h reads
    key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
-   Backward: dqkv (N,W) =, O(T^2) work, O(1) memory. */
+   Backward: dqkv (N,W) =, O(T^2) work; work: attention_work(B,T,H,D) bytes that nobody else uses. */
+size_t attention_work(int B, int T, int H, int D);
 void attention_forward(real *out, float *lse,
                        const real *qkv, const int *first,
                        int B, int T, int H, int K, int D);
 void attention_backward(real *dqkv,
                         const real *dout, const real *out, const float *lse, const real *qkv,
-                        const int *first,
+                        const int *first, void *work,
                         int B, int T, int H, int K, int D);
 
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at

@@ -79,6 +79,19 @@ BUFFER = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
 DTYPES = {"f32": ("F32", "float32"), "bf16": ("BF16", "bfloat16")}      # those we write
 
 
+def configuration(folder, **changes) -> tuple[str, Config, Config]:
+    """(family, what config.json says, the same with `changes`)."""
+    path = Path(folder) / "config.json"
+    raw = read_json(path)
+    with naming(path):
+        family, stored = read_config(raw)
+        config = replace(stored, **changes)
+        if config.position == LEARNED and config.context > stored.context:
+            raise ValueError(f"there are {stored.context} learned positions, too few for a context "
+                             f"of {config.context}")
+    return family, stored, config
+
+
 def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True, **changes) -> Model:
     """The model in a folder; trains=False: only to generate. `changes` replace fields of its Config.
 
@@ -87,13 +100,8 @@ def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True, *
     """
     folder = Path(folder)
     Library.load(device, dtype)                  # what is wrong with it is not the folder's fault
-    raw = read_json(folder / "config.json")
+    family, stored, config = configuration(folder, **changes)
     with naming(folder / "config.json"):
-        family, stored = read_config(raw)
-        config = replace(stored, **changes)
-        if config.position == LEARNED and config.context > stored.context:
-            raise ValueError(f"there are {stored.context} learned positions, too few for a context "
-                             f"of {config.context}")
         model = Model(config, device, dtype, trains)
     with ExitStack() as files:
         tensors = find_tensors(folder, files)

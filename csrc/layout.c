@@ -111,7 +111,7 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, R = sizeof(real), S = sizeof(float);
     const size_t chunk = N < CHUNK ? N : CHUNK;
     const int transformed = c->qk_norm || c->position == ROPE;
-    size_t used = 0, work = 0;
+    size_t used = 0, work = training ? attention_work(1, N, c->heads, c->head_dim) : 0;
     #define TAKE(count, size) take(base, &used, (count) * (size))
     for (int l = 0; l < (training ? c->layers : 1); l++) {
         Activations *a = &m->acts[l];

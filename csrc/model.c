@@ -184,7 +184,7 @@ static void block_backward(const Model *m, int l, const int *first, int N) {
     backward(m, m->dc, m->du, a->h2, &p->up, N);
     norm_backward(m, m->dx, m->dc, a->mid, a->mean2, a->rstd2, &p->norm2, N);
     backward(m, m->da, m->dx, a->att, &p->proj, N);
-    attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, first, m->B, m->T, H, K, D);
+    attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, first, m->work, m->B, m->T, H, K, D);
     if (a->rotated != a->qkv)
         qk_norm_rope_backward(m->dw, grad(m, p->q_norm), grad(m, p->k_norm), m->dw, a->qkv,
                               weight(m, p->q_norm), weight(m, p->k_norm), a->qk_rstd,

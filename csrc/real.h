@@ -59,6 +59,12 @@ static inline unit pair(real even, real odd) { return even.bits | (uint32_t)odd.
 static inline units pair_rows(const real *even, const real *odd) {
     return load_bits(even) | load_bits(odd) << 16;
 }
+static inline units pair_floats(vec even, vec odd) {
+    lanes order;                     /* of 16-bit numbers: one of even, one of odd, in turn */
+    for (int i = 0; i < LANES; i++) order[i] = i | (i + LANES) << 16;
+    __m512bh both = _mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
+    return (units)_mm512_permutexvar_epi16((__m512i)order, (__m512i)both);
+}
 static inline vec multiply_add(vec sum, unit a, units b) {
     return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
 }
@@ -79,6 +85,7 @@ static inline units pair_rows(const real *even, const real *odd) {
     (void)odd;
     return *(const units *)even;
 }
+static inline units pair_floats(vec even, vec odd) { (void)odd; return even; }
 static inline vec multiply_add(vec sum, unit a, units b) { return sum + a * b; }
 #endif
 
@@ -120,8 +127,9 @@ static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 /* e^x to 2 ulp without a branch, so that loops over it become vectors: 2^n e^r with |r| <= ln2/2.
    0 below the normal numbers, infinity above the finite ones, NaN for NaN. */
 static inline float fast_exp(float x) {
-    float y = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
-    float n = (y * 1.44269504f + 12582912.f) - 12582912.f;   /* 1.5 * 2^23 rounds to an integer */
+    const float low = -87.3f, high = 88.72f, round = 12582912.f;   /* 1.5 * 2^23: no fraction is left */
+    float y = x < low ? low : x > high ? high : x;
+    float rounded = y * 1.44269504f + round, n = rounded - round;
     float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.98756915e-4f;                                 /* Cephes' polynomial for expf */
     p = p * r + 1.39819995e-3f;
@@ -130,10 +138,9 @@ static inline float fast_exp(float x) {
     p = p * r + 1.66666657e-1f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.f;
-    float half = bits_float((uint32_t)(((int)n >> 1) + 127) << 23);
-    float rest = bits_float((uint32_t)((int)n - ((int)n >> 1) + 127) << 23);
-    float e = p * half * rest;                                /* 2^128 has no float of its own */
-    return x < -87.3f ? 0.f : x > 88.72f ? INFINITY : e;
+    float e = bits_float(float_bits(p) + (float_bits(rounded) << 23));   /* n goes to the exponent */
+    e = x < low ? 0.f : x > high ? INFINITY : e;
+    return x == x ? e : x;
 }
 
 static inline float fast_sigmoid(float x) { return 1.f / (1.f + fast_exp(-x)); }

@@ -154,7 +154,8 @@ class Attention:
         dqkv, = run(self.lib, "attention_backward", [real(B * T, (H + 2 * K) * D)],
                     self.dout.reshape(B * T, -1), self.draw.round(out).reshape(B * T, -1),
                     lse.astype(np.float32).reshape(B * T, H), qkv_rows(self.q, self.k, self.v),
-                    self.first, *self.sizes)
+                    self.first, np.zeros(self.lib.call("attention_work", B, T, H, D), np.uint8),
+                    *self.sizes)
         return qkv_heads(dqkv, *self.sizes)
 
     def want(self):
