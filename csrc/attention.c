@@ -17,7 +17,8 @@
 
 enum {
     QT = 64, KT = 64,                /* queries and keys in a tile */
-    DMAX = 256                       /* the largest head: a backward pass takes 500 KB of stack */
+    DMAX = 256,                      /* the largest head: a backward pass takes 500 KB of stack */
+    WIDE = LANES == 8 ? 2 : 4        /* 4 x WIDE vectors of sums fit the registers */
 };
 
 typedef unit Tile[KT / PAIR * DMAX] __attribute__((aligned(64)));   /* of q, k, v or dout */
@@ -57,7 +58,7 @@ static void tile_product(float *c, int ldc, const unit *a, size_t ai, size_t ak,
         for (int S; j < n; j += S * LANES) {
             float *to = c + i * ldc + j;
             const unit *columns = b + (size_t)from * ldb + j;
-            S = n - j >= 4 * LANES ? 4 : n - j >= 2 * LANES ? 2 : 1;
+            S = n - j >= WIDE * LANES ? WIDE : n - j >= 2 * LANES ? 2 : 1;
             for (int r = 0, R = m - i >= 4 ? 4 : 1; r < min_int(4, m - i); r += R) {
                 float *rows = to + r * ldc;
                 const unit *of = row + r * ai;

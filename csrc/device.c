@@ -70,6 +70,12 @@ static double seconds(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
+#ifdef __aarch64__                   /* how asm calls a vector register that may have changed */
+#define VECTOR "+w"
+#else
+#define VECTOR "+v"
+#endif
+
 /* Independent sums, enough to hide the multiplier's latency; the empty asm keeps each in a register and
    from being folded with the next step. */
 static float multiply_only(int steps) {
@@ -81,8 +87,8 @@ static float multiply_only(int steps) {
         d = multiply_add(d, one, x); e = multiply_add(e, one, x); f = multiply_add(f, one, x);
         g = multiply_add(g, one, x); h = multiply_add(h, one, x); i = multiply_add(i, one, x);
         j = multiply_add(j, one, x);
-        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e));
-        __asm__ volatile("" : "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j), "+v"(x));
+        __asm__ volatile("" : VECTOR(a), VECTOR(b), VECTOR(c), VECTOR(d), VECTOR(e));
+        __asm__ volatile("" : VECTOR(f), VECTOR(g), VECTOR(h), VECTOR(i), VECTOR(j), VECTOR(x));
     }
     vec sum = a + b + c + d + e + f + g + h + i + j;
     return sum[0];

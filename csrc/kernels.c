@@ -273,14 +273,25 @@ void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F
 
 /* ---- The loss -------------------------------------------------------------------------------- */
 
+/* The largest of x (n), in PARTS by hand: because of NaN the order of comparisons matters, and even
+   with OpenMP's permission clang would take one number at a time. */
+static float largest(const float *x, int n) {
+    enum { PARTS = 64 };
+    float most[PARTS];
+    for (int i = 0; i < PARTS; i++) most[i] = -INFINITY;
+    for (int j = 0; j < n / PARTS; j++, x += PARTS)
+        for (int i = 0; i < PARTS; i++) most[i] = x[i] > most[i] ? x[i] : most[i];
+    for (int i = 0; i < n % PARTS; i++) most[i] = x[i] > most[i] ? x[i] : most[i];
+    for (int i = 1; i < PARTS; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
+    return most[0];
+}
+
 void nll_forward(float *nll, float *lse, const float *logits, const int *targets,
                  int N, int V, int P) {
     #pragma omp parallel for schedule(static) if ((size_t)N * V > SMALL)
     for (int n = 0; n < N; n++) {
         const float *x = logits + (size_t)n * P;
-        float most = x[0], sum = 0;
-        #pragma omp simd reduction(max:most)
-        for (int v = 0; v < V; v++) most = x[v] > most ? x[v] : most;
+        float most = largest(x, V), sum = 0;
         #pragma omp simd reduction(+:sum)
         for (int v = 0; v < V; v++) sum += fast_exp(x[v] - most);
         lse[n] = most + logf(sum);
@@ -343,15 +354,15 @@ void adamw(real *weight, float *master, float *m, float *v, const float *grad, c
     const float step = (float)(adam->lr / (1 - pow(b1, adam->step)));
     const float root = (float)(1 / sqrt(1 - pow(b2, adam->step)));
     const float keep = decay ? 1.f - adam->lr * adam->weight_decay : 1.f;
+    float *exact = master ? master : (float *)weight;
     #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) {
         float g = grad[i] * scale;
         float mi = b1 * m[i] + (1.f - b1) * g, vi = b2 * v[i] + (1.f - b2) * g * g;
-        float w = (master ? master[i] : to_float(weight[i])) * keep;
-        w -= step * mi / (sqrtf(vi) * root + eps);
+        float w = exact[i] * keep - step * mi / (sqrtf(vi) * root + eps);
         m[i] = mi;
         v[i] = vi;
-        if (master) master[i] = w;
+        exact[i] = w;
         weight[i] = to_real(w);
     }
 }

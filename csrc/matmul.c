@@ -17,7 +17,7 @@
 #include "real.h"
 
 enum {
-    MR = LANES == 8 ? 6 : 14,    /* MR x NR / LANES sums, B's vectors and one spare fill the registers */
+    MR = LANES == 16 ? 14 : LANES == 8 ? 6 : 8,  /* MR x NV sums, B and a spare fit the registers */
     NV = 2,
     NR = NV * LANES,
     KC = 192,                    /* units: a panel of A, MR * KC * 4 = 11 KB, stays in L1 */

@@ -12,6 +12,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 hypothesis.settings.register_profile("chat", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("chat")
 
+if "CHAT_EMULATOR" in os.environ:                # the library is one for another kind of machine
+    import csrc.bind
+    import emulated
+    csrc.bind.Library = emulated.Emulated
+
 
 @pytest.fixture(scope="session", params=["f32", "bf16"])
 def lib(request):

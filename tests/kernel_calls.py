@@ -14,6 +14,8 @@ Arrays here are float64 where the kernel takes `real`, float32 where it takes `f
 (This is not kernels.py: transformers imports a module of that name wherever it finds one.)
 """
 
+import os
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,7 +31,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def examples(count):
-    return settings(max_examples=count)
+    """So many, or fewer where CHAT_EXAMPLES says so."""
+    return settings(max_examples=min(count, int(os.environ.get("CHAT_EXAMPLES", count))))
 
 
 def unit(lib):

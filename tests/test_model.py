@@ -9,12 +9,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ref
 from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, ChatError, Config,
                        Model, sample)
+from kernel_calls import examples
 
 QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16,
                hidden=40)
@@ -340,7 +341,7 @@ def test_decoding_with_a_cache_equals_full_logits(lib, name):
 
 @each_config
 @given(seed=seeds)
-@settings(max_examples=25)
+@examples(25)
 def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name, seed):
     """To the bit: prompts split over calls, slots of other lengths in the batch, copies of a prefix,
     slots cut back and continued, logits of every token or of the last all give what the same tokens
@@ -542,7 +543,7 @@ LOGITS = (4 * np.random.default_rng(0).standard_normal(50)).astype(np.float32)
        top_k=st.sampled_from([0, 1, 2, 7, 49, 50, 2000]), top_p=st.sampled_from([1.0, 0.9, 0.5, 0.01]),
        min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]), penalty=st.sampled_from([1.0, 1.3, 0.5]),
        banned=st.integers(0, 3), seed=seeds)
-@settings(max_examples=300)
+@examples(300)
 def test_sampling_keeps_exactly_the_right_tokens(V, temperature, top_k, top_p, min_p, penalty, banned,
                                                  seed):
     rng = np.random.default_rng(seed)

@@ -1,0 +1,61 @@
+"""The library as other machines and compilers get it: the Makefile builds it without a warning, and
+its kernels and models pass their tests.
+
+What is built for aarch64 runs in an emulator (emulated.py), which takes 100 times as long.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WARN = "-Wall", "-Wextra", "-Werror"
+ARM = "aarch64-linux-gnu-gcc"
+VARIANTS = {                                     # what `make` is told
+    "avx2": ["CFLAGS=-O3 -mavx2 -mfma"],
+    "oldest_x86": ["CFLAGS=-O3"],                # SSE2, no fused multiply-add
+    "clang": ["CC=clang"],
+    "no_openmp": ["OPENMP=-Wno-unknown-pragmas -fopenmp-simd"],
+    "aarch64": [f"CC={ARM}", "CFLAGS=-O3"],
+}
+TOOLS = {"clang": ["clang"], "aarch64": [ARM, "qemu-aarch64"]}
+TESTS = ["tests/test_kernels.py", "tests/test_attention.py"] + [
+    f"tests/test_model.py::test_{name}" for name in (
+        "forward_and_every_gradient_equal_ref", "five_steps_of_adamw_follow_ref",
+        "decoding_with_a_cache_equals_full_logits")]
+
+pytestmark = pytest.mark.skipif("CHAT_BUILD" in os.environ, reason="CHAT_BUILD chose a build")
+
+
+def run(*words, **environment):
+    done = subprocess.run([str(word) for word in words], cwd=ROOT, env=os.environ | environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def lacks(name):
+    """What this machine lacks for a variant, or None."""
+    if name in ("avx2", "oldest_x86") and platform.machine() != "x86_64":
+        return "an x86-64"
+    if name == "avx2" and " avx2 " not in Path("/proc/cpuinfo").read_text():
+        return "AVX2"
+    return next((tool for tool in TOOLS.get(name, []) if not shutil.which(tool)), None)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_build_passes_the_tests(name, tmp_path):
+    if what := lacks(name):
+        pytest.skip(f"this machine lacks {what}")
+    run("make", "libraries", f"BUILD={tmp_path}", f"WARN={' '.join(WARN)}", *VARIANTS[name])
+    environment = {"CHAT_BUILD": str(tmp_path), "CHAT_EXAMPLES": "10"}
+    if name == "aarch64":
+        program = tmp_path / "emulated"
+        run(ARM, "-O1", *WARN, "tests/emulated.c", "-o", program, "-ldl")
+        environment |= {"CHAT_EMULATOR": f"qemu-aarch64 -L /usr/aarch64-linux-gnu {program}",
+                        "CHAT_EXAMPLES": "3"}
+    run(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS, **environment)
