@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import train
-from csrc.bind import ChatError, Model
+from csrc.bind import ChatError, Library, Model
 from data import bpe, shards
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -242,6 +242,31 @@ def test_a_run_leaves_a_plot_a_log_and_its_best_model(book):
         assert bpe.Tokenizer.load(place).vocab_size == loaded.config.vocab
 
 
+def test_bfloat16_learns_as_well_as_float32(book, tmp_path):
+    """200 steps: the mean loss of the last 20 differs by less than 1 %."""
+    try:
+        Library.load("cpu", "bf16")
+    except ChatError as error:
+        pytest.skip(str(error))
+    last = {}
+    for dtype in "f32", "bf16":
+        run = make(book, dtype, dtype=dtype, depth=2, context=32, steps=200, eval_every=200,
+                   checkpoint_every=200)
+        train.train(*run)
+        last[dtype] = np.mean(losses(dtype)[-20:])
+    assert last["f32"] < 3 and abs(last["bf16"] / last["f32"] - 1) < 0.01
+
+
+@pytest.mark.skipif("SANITIZE" in os.environ or "LD_PRELOAD" in os.environ,
+                    reason="AddressSanitizer takes memory of its own")
+@pytest.mark.parametrize("size", [["--depth", "2", "--batch", "32"], ["--depth", "4", "--vocab-size", "1024"]])
+def test_the_memory_that_a_run_announces_is_what_it_takes(book, size):
+    flags = ["--context", "256", "--steps", "3", "--eval-tokens", "2048", "--out", "run", *size]
+    out = command("--data", book, *flags).stdout
+    predicted, measured = (float(x.replace(",", "")) for x in re.findall(r"([\d,]+) MB of memory", out))
+    assert abs(measured / predicted - 1) < 0.05
+
+
 def test_bits_per_byte_count_the_raw_bytes(book):
     s, folder, data, model = make(book, "run")
     rows = data.val_rows(s.context, 500)
@@ -392,6 +417,7 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(name):
     (["--dtype", "f16"], "auto, f32, bf16"),
     (["--model", "nowhere"], "nowhere"),
     (["--depth", "4000"], "GB"),
+    (["--depth", "12", "--batch", "4096"], "use a smaller --batch"),
     (["--resume"], "no run to resume"),
 ])
 def test_a_wrong_flag_is_one_sentence_with_the_value(book, arguments, message):
