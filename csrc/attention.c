@@ -357,32 +357,55 @@ void cache_write(real *keys, real *values, const real *qkv, const int *slots, co
     }
 }
 
-/* One query against keys 0..last: scores of KT keys at a time, as in online_softmax, but with the
-   lanes over D, since there is one query only. */
+static float dot(const real *a, const real *b, int D) {
+    vec sums = { 0 };
+    float sum = 0;
+    int d = 0;
+    for (; d + PAIR * LANES <= D; d += PAIR * LANES)
+        sums = multiply_add_each(sums, *(const units *)(a + d), *(const units *)(b + d));
+    for (; d < D; d++) sum += to_float(a[d]) * to_float(b[d]);
+    #pragma omp simd reduction(+:sum)
+    for (int i = 0; i < LANES; i++) sum += sums[i];
+    return sum;
+}
+
+/* out (D) = shrink out + share (n) values (n,D) */
+static void weighted_sum(float *out, float shrink, const float *share, const real *values, size_t stride,
+                         int n, int D) {
+    int d = 0;
+    for (; d + 4 * LANES <= D; d += 4 * LANES) {
+        vec sum[4];
+        for (int s = 0; s < 4; s++) sum[s] = *(vec *)(out + d + s * LANES) * shrink;
+        for (int j = 0; j < n; j++)
+            for (int s = 0; s < 4; s++)
+                sum[s] += share[j] * load_reals(values + j * stride + d + s * LANES);
+        for (int s = 0; s < 4; s++) *(vec *)(out + d + s * LANES) = sum[s];
+    }
+    for (int e = d; e < D; e++) out[e] *= shrink;
+    for (int j = 0; j < n; j++)
+        for (int e = d; e < D; e++) out[e] += share[j] * to_float(values[j * stride + e]);
+}
+
+/* One query against keys 0..last, KT at a time, as in online_softmax, but with the lanes over D, since
+   there is one query only. */
 static void attend_row(real *out, const real *query, const real *keys, const real *values,
                        size_t stride, int last, int D) {
-    float q[DMAX], o[DMAX] = { 0 }, most = -INFINITY, sum = 0, scale = 1.f / sqrtf(D);
-    for (int d = 0; d < D; d++) q[d] = to_float(query[d]) * scale;
+    float o[DMAX] = { 0 }, most = -INFINITY, sum = 0, scale = 1.f / sqrtf(D);
     for (int k0 = 0; k0 <= last; k0 += KT) {
-        float score[KT], before = most;
+        float score[KT], before = most, sums = 0;
         int nk = min_int(KT, last + 1 - k0);
         for (int j = 0; j < nk; j++) {
-            const real *k = keys + (k0 + j) * stride;
-            float dot = 0;
-            #pragma omp simd reduction(+:dot)
-            for (int d = 0; d < D; d++) dot += q[d] * to_float(k[d]);
-            score[j] = dot;
-            most = dot > most ? dot : most;
+            score[j] = dot(query, keys + (k0 + j) * stride, D) * scale;
+            most = score[j] > most ? score[j] : most;
+        }
+        #pragma omp simd reduction(+:sums)
+        for (int j = 0; j < nk; j++) {
+            score[j] = fast_exp(score[j] - most);
+            sums += score[j];
         }
         float shrink = before == most ? 1.f : fast_exp(before - most);
-        sum *= shrink;
-        for (int d = 0; d < D; d++) o[d] *= shrink;
-        for (int j = 0; j < nk; j++) {
-            const real *v = values + (k0 + j) * stride;
-            float p = fast_exp(score[j] - most);
-            sum += p;
-            for (int d = 0; d < D; d++) o[d] += p * to_float(v[d]);
-        }
+        sum = sum * shrink + sums;
+        weighted_sum(o, shrink, score, values + k0 * stride, stride, nk, D);
     }
     for (int d = 0; d < D; d++) out[d] = to_real(o[d] / sum);
 }

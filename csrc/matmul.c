@@ -121,7 +121,7 @@ void tile_rows(float *c, const unit *a, const unit *b, int steps, int first, int
         units column[NV];
         for (int j = 0; j < NV; j++) {
             column[j] = *(const units *)(b + j * LANES);
-            if (rows < MR) __builtin_prefetch(b + AHEAD + j * LANES);
+            __builtin_prefetch(b + AHEAD + j * LANES);
         }
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < NV; j++) sum[i][j] = multiply_add(sum[i][j], a[i], column[j]);
@@ -208,18 +208,19 @@ void expect_tile(const Result *to, int m, int n, int rows, int N) {
 static void block(const Result *to, const unit *a, const unit *b,
                   int M, int N, int steps, int p, int p_end, int q, int q_end) {
     float c[MB * NB][MR * NR] __attribute__((aligned(64)));
-    int most = p + 1 < p_end ? KC : steps;       /* one panel of A: b is read once, in one go */
+    int ni = p_end - p, nj = q_end - q, few = ni < MB / 2;
+    int most = few ? steps : KC;                 /* few rows: b is streamed from memory, once */
     for (int k = 0; k < steps; k += most) {
         int kc = min_int(most, steps - k), last = k + kc == steps;
-        for (int i = p; i < p_end; i++)
-            for (int j = q; j < q_end; j++) {
-                float *sums = c[(i - p) * NB + j - q];
-                int m = i * MR, n = j * NR, rows = min_int(MR, M - m), R = width(rows);
-                if (last) expect_tile(to, m, n, rows, N);
-                tile(sums, a + (size_t)i * steps * MR + (size_t)k * R, b + ((size_t)j * steps + k) * NR,
-                     kc, k == 0, R);
-                if (last) write_tile(to, sums, m, n, rows, min_int(NR, N - n), N);
-            }
+        for (int t = 0; t < ni * nj; t++) {
+            int i = p + (few ? t % ni : t / nj), j = q + (few ? t / ni : t % nj);
+            float *sums = c[(i - p) * NB + j - q];
+            int m = i * MR, n = j * NR, rows = min_int(MR, M - m), R = width(rows);
+            if (last) expect_tile(to, m, n, rows, N);
+            tile(sums, a + (size_t)i * steps * MR + (size_t)k * R, b + ((size_t)j * steps + k) * NR,
+                 kc, k == 0, R);
+            if (last) write_tile(to, sums, m, n, rows, min_int(NR, N - n), N);
+        }
     }
 }
 

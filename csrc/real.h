@@ -68,6 +68,9 @@ static inline units pair_floats(vec even, vec odd) {
 static inline vec multiply_add(vec sum, unit a, units b) {
     return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
 }
+static inline vec multiply_add_each(vec sum, units a, units b) {
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
 #else
 typedef float real;
 
@@ -87,6 +90,7 @@ static inline units pair_rows(const real *even, const real *odd) {
 }
 static inline units pair_floats(vec even, vec odd) { (void)odd; return even; }
 static inline vec multiply_add(vec sum, unit a, units b) { return sum + a * b; }
+static inline vec multiply_add_each(vec sum, units a, units b) { return sum + a * b; }
 #endif
 
 /* The first (half 0) or second halves of a and b, one from each in turn. */
