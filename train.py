@@ -62,7 +62,7 @@ class Pretrain:
     context: int = flag(256, "tokens in a window, T")
     batch: int | None = flag(None, "windows in one pass, B; default 512 tokens a layer, at most 4096")
     batch_tokens: int | None = flag(None, "tokens in one step, by accumulation; default 512 a layer")
-    steps: int | None = flag(None, "updates of the weights; default 70 depth^2")
+    steps: int | None = flag(None, "updates of the weights; default 70 to 120 depth^2")
     lr: float | None = flag(None, "peak learning rate; default by width")
     schedule: str = flag("cosine", "cosine, or wsd (warmup, stable, linear decay)")
     warmup: float = flag(0.02, "fraction of the steps over which the rate rises")
@@ -73,7 +73,7 @@ class Pretrain:
     beta2: float = flag(0.95, "AdamW's memory of their squares")
     clip: float = flag(1.0, "longest gradient; longer ones are scaled down")
     eval_every: int | None = flag(None, "steps between evaluations; default 20 a run")
-    eval_tokens: int = flag(65536, "held-out tokens in an evaluation (in the last, 16 times as many)")
+    eval_tokens: int = flag(32768, "held-out tokens in an evaluation (in the last, 32 times as many)")
     sample_every: int | None = flag(None, "steps between samples; default 20 a run, 0: none")
     checkpoint_every: int | None = flag(None, "steps between checkpoints; default 5 a run")
     seed: int = flag(0, "of the weights, the order of the data and the samples")
@@ -202,7 +202,7 @@ class Data:
             tail = max(1, min(len(last) // 10, 1 << 20) // s.context)
             self.val = last[-(tail * s.context + 1):]
         else:
-            most = 16 * s.eval_tokens + 1
+            most = 32 * s.eval_tokens + 1
             self.val = np.concatenate([shards.open_shard(path)[:most] for path in val])[:most]
         self.loader = Loader(train, s.context, self.vocab, s.seed, held_out=tail)
         self.identity = [self.loader.tokens, len(self.val)]      # and the head of each shard
@@ -521,15 +521,15 @@ def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, sto
                  "grad_norm": norm if math.isfinite(norm) else None,
                  "tok_per_s": round(report.rate), "time": round(report.elapsed(), 2)}
         if step % s.eval_every == 0 or last:
-            figures = evaluate(model, data, s.batch, s.eval_tokens * (16 if last else 1))
+            figures = evaluate(model, data, s.batch, s.eval_tokens * (32 if last else 1))
             entry.update(figures)
-            report.measure()
             print(f"step {step}/{s.steps}  validation: {describe(figures)}")
             if figures["val_loss"] < progress["best"]:
                 progress["best"] = figures["val_loss"]
                 attempt("best model", save_model, model, data.tokenizer, folder.path / "best")
         attempt("log", folder.write_log, entry)
         if step % max(1, s.steps // 100) == 0 or step == 1 or last:
+            report.measure()
             print(report.line(step, loss, norm, lr), flush=True)
         if engine and step % s.sample_every == 0:
             print(f"--- {sample_text(engine, s.seed)}\n", flush=True)
@@ -557,7 +557,8 @@ def complete(s: Pretrain, data: Data, config: Config) -> Pretrain:
     if batch_tokens % one_pass:
         raise ChatError(f"--batch-tokens {batch_tokens} is not a multiple of --batch {rows} times "
                         f"--context {s.context} = {one_pass}")
-    steps = s.steps or 70 * s.depth ** 2
+    epochs = 6 * data.loader.tokens // batch_tokens          # more of them only learn it by heart
+    steps = s.steps or min(max(epochs, 70 * s.depth ** 2), 120 * s.depth ** 2)
     each = max(1, steps // 20)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps, vocab_size=data.vocab,

@@ -1,4 +1,5 @@
-"""Importing this makes a script run under the .venv that `make` built, whatever python started it."""
+"""Importing this first makes a script run under the .venv that `make` built, whatever python started it,
+and leaves all cores to the library's threads: NumPy's BLAS has little to do and would wait spinning."""
 
 import os
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def enter() -> None:
