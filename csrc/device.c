@@ -124,7 +124,11 @@ static float read_only(const float *x, size_t n) {
 }
 
 static float read_and_write(float *x, size_t n) {
-    for (size_t i = 0; i < n / 2; i += LANES) *(vec *)(x + i) += *(const vec *)(x + n / 2 + i);
+    float *y = x + n / 4, *z = y + n / 4, *u = z + n / 4;
+    for (size_t i = 0; i < n / 4; i += LANES) {
+        *(vec *)(x + i) += *(const vec *)(z + i);
+        *(vec *)(y + i) += *(const vec *)(u + i);
+    }
     return x[0];
 }
 
