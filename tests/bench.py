@@ -430,7 +430,7 @@ def describe(bench):
     roofs["read"], roofs["update"] = (library.call("device_bandwidth", n) for n in (0, 1))
     found = info.exists() and re.search(r"model name\s*: (.*)", info.read_text())
     name = found[1] if found else platform.machine()
-    print(f"{name}, {bench.threads} threads: "
+    print(f"{name}, threads: {bench.threads}; "
           + ", ".join(f"{what} {rate / 1e9:,.0f}" for what, rate in roofs.items())
           + " (GFLOP/s, GB/s)")
     return dict(name=name, threads=bench.threads, memory=library.call("device_memory"), roofs=roofs)

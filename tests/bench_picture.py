@@ -25,7 +25,7 @@ def roofline(machine, rows, path):
     xs, ys = zip((1, roofs["read"] / 1e9), (100, top), *points)
     axes.set(xscale="log", yscale="log", xlim=(min(xs) / 2, max(xs) * 3),
              ylim=(min(ys) / 2, max(ys) * 2), xlabel="FLOP a byte, of the least that has to move",
-             ylabel="GFLOP/s", title=f"{machine['name']}, {machine['threads']} threads")
+             ylabel="GFLOP/s", title=f"{machine['name']}, threads: {machine['threads']}")
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     for axis in axes.xaxis, axes.yaxis:
         axis.set_major_formatter("{x:g}")
