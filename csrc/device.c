@@ -111,7 +111,7 @@ double device_peak(void) {
 
 /* ---- The bandwidth of memory ----------------------------------------------------------------- */
 
-/* One thread has more lines on their way when it reads in four places at once. n: of 4 * LANES. */
+/* One thread has more lines on their way when it reads in four places at once. */
 static float read_only(const float *x, size_t n) {
     const float *y = x + n / 4, *z = y + n / 4, *u = z + n / 4;
     vec a = { 0 }, b = a, c = a, d = a;
@@ -123,19 +123,21 @@ static float read_only(const float *x, size_t n) {
     return sum[0];
 }
 
+/* As many bytes written a byte read as an optimizer has, which updates most of what it reads. */
 static float read_and_write(float *x, size_t n) {
-    float *y = x + n / 4, *z = y + n / 4, *u = z + n / 4;
-    for (size_t i = 0; i < n / 4; i += LANES) {
-        *(vec *)(x + i) += *(const vec *)(z + i);
-        *(vec *)(y + i) += *(const vec *)(u + i);
+    float *y = x + n / 3, *z = y + n / 3;
+    for (size_t i = 0; i < n / 3; i += LANES) {
+        vec d = *(const vec *)(z + i);
+        *(vec *)(x + i) += d; *(vec *)(y + i) += d;
     }
     return x[0];
 }
 
 double device_bandwidth(int update) {
     const int threads = threads_now(), tries = 4;
-    const size_t lot = 4 * LANES, n = ((size_t)1 << 27) / threads / lot * lot;   /* floats a thread */
-    const double bytes = (update ? 1.5 : 1) * sizeof(float) * n * threads;
+    const size_t lot = 12 * LANES;               /* four parts or three of a thread's floats */
+    const size_t n = ((size_t)1 << 27) / threads / lot * lot;
+    const double bytes = (update ? 5. / 3 : 1) * sizeof(float) * n * threads;
     float *memory = device_alloc(sizeof(float) * n * threads);
     if (!memory) return 0;
     double best = 0;

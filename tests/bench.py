@@ -1,6 +1,6 @@
 """The figures: ours, a peer's and the machine's limit, all of the same minute, and the ratios.
 
-    make bench                              # everything: half an hour, 12 GB of memory
+    make bench                              # everything: half an hour, 8 GB of memory
     python tests/bench.py --quick           # minutes: does it run? few rounds of small shapes
     python tests/bench.py --only training   # one part
 
@@ -157,7 +157,7 @@ def training_bytes(model, N, size):
     W, HD = (c.heads + 2 * c.kv_heads) * c.head_dim, c.heads * c.head_dim
     rotated = W if c.qk_norm or c.position == bind.ROPE else 0
     mlp = c.hidden * (3 if c.activation == bind.SWIGLU else 2)
-    kept = 4 * c.channels + W + rotated + HD + mlp       # struct Activations in csrc/model.c
+    kept = 4 * c.channels + W + rotated + HD + mlp       # struct Activations in csrc/model.h
     return model.parameters * (2 * size + 8 + adamw_bytes(size)) + 2 * size * N * c.layers * kept
 
 
@@ -247,8 +247,8 @@ def training(bench, dtype):
     for name, config, B, T, reach in TRAINING[:1] if bench.quick else TRAINING:
         if dtype not in reach:
             continue
+        need(2 * Library.load("cpu", dtype).memory(config, True, B * T))    # ours, and the peer's
         model = Model.create(config, "cpu", dtype)
-        need(model.parameters * 36 + B * T * config.vocab * 16)
         theirs = peers.steps(config, dtype, *batch(config, B, T), bench.threads)
         peak = Probe(model.core, "device_peak")
         ours, _, *times = bench.alternate(our_step(model, B, T), peak, *theirs.values())
@@ -263,8 +263,8 @@ def training(bench, dtype):
 
 def adamw(bench, dtype):
     """the norm of the gradients and the update of GPT-2 124M"""
-    bench.part(f"AdamW and clipping {dtype}", limit="memory, read and written in x += y")
-    need(36 * 124e6)
+    bench.part(f"AdamW and clipping {dtype}", limit="memory, read and written in x += z, y += z")
+    need(Library.load("cpu", dtype).memory(GPT2, True, 64))
     model, tokens = Model.create(GPT2, "cpu", dtype), batch(GPT2, 1, 64)
     model.forward(*tokens, None, np.full((1, 64), 1 / 64, np.float32))
     model.backward()
@@ -281,26 +281,32 @@ def adamw(bench, dtype):
 
 # ---- Generation --------------------------------------------------------------------------------
 
-PROMPT, TURN = 64, 4                             # tokens before those that are timed; tokens timed
+LENGTH, PROMPT, TURN = 512, 64, 4                # tokens: of a slot, before those timed, timed
+
+
+def numbers(model):
+    """(name, weights) of each tensor. Model.create would draw every one; here a block is repeated,
+    of a length that no row divides."""
+    block = np.random.default_rng(0).standard_normal(1_000_003, np.float32)
+    for name, shape, matrix in model.tensors:
+        values = np.resize(block, shape) * np.float32(shape[-1] ** -0.5)
+        yield name, values if matrix else np.ones(shape, np.float32)
 
 
 @lru_cache(1)
 def large(layers):
-    """The shape of TinyLlama 1.1B (arXiv:2401.02385) in bf16, or its first layers. Model.create
-    would draw every weight; here one block is repeated, of a length that no row divides."""
+    """The shape of TinyLlama 1.1B (arXiv:2401.02385) in bf16, or its first layers."""
     config = replace(TINYLLAMA, layers=layers)
-    need(8 * (2 * config.vocab + layers * 21504) * config.channels)
-    model = Model(config, "cpu", "bf16")
-    block = np.random.default_rng(0).standard_normal(1_000_003, np.float32)
-    for name, shape, matrix in model.tensors:
-        values = np.resize(block, shape)
-        model.write(name, values * np.float32(shape[1] ** -0.5) if matrix else np.ones(shape))
+    need(Library.load("cpu", "bf16").memory(config, False, 256, 17, LENGTH))
+    model = Model(config, "cpu", "bf16", trains=False)
+    for name, values in numbers(model):
+        model.write(name, values)
     return model, "TinyLlama" if layers == TINYLLAMA.layers else f"{layers} layers of TinyLlama"
 
 
 def extender(model, slots, first, tokens):
     """A function that appends `tokens`, call by call, to slots that have `first` tokens."""
-    cache = model.cache(slots, 512)
+    cache = model.cache(slots, LENGTH)
     every = list(range(slots))
     if first:
         model.extend(cache, every, [list(range(first))] * slots)
@@ -334,7 +340,7 @@ def serving(bench, dtype):
     bench.part("Serving bf16", peers.name("llama_cpp"))
     need(4 * model.parameters)                   # what llama.cpp holds, twice while it is written
     path = ROOT / "build" / f"bench-{model.config.layers}-layers.gguf"
-    theirs = peers.llama(model, path, bench.threads)
+    theirs = peers.llama(model, numbers(model), path, bench.threads)
     for what, first, pieces, reach in (("decoding", PROMPT, [[1]] * TURN, 1.0),
                                        ("a prompt of 256", 0, [list(range(256))], 2.0)):
         ours, peer = bench.alternate(extender(model, 1, first, pieces),

@@ -152,8 +152,9 @@ GGUF_NAMES = {                                   # ours: its
     "mlp.down_proj": "ffn_down"}
 
 
-def write_gguf(model, path):
-    """A model of Llama's kind in bf16 as llama.cpp reads it; one without a vocabulary."""
+def write_gguf(model, weights, path):
+    """A model of Llama's kind in bf16 as llama.cpp reads it; one without a vocabulary. weights: the
+    name and the values of each tensor."""
     gguf, c = peer("gguf"), model.config
     new = path.with_suffix(".new")
     writer = gguf.GGUFWriter(new, "llama")
@@ -169,15 +170,14 @@ def write_gguf(model, path):
     writer.add_rope_freq_base(c.rope_theta)
     writer.add_layer_norm_rms_eps(c.norm_eps)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
-    for name, shape, matrix in model.tensors:
+    for name, values in weights:
         layer, part = re.fullmatch(r"(?:model\.layers\.(\d+)\.)?(.*)\.weight", name).groups()
         its = (f"blk.{layer}." if layer else "") + GGUF_NAMES[part] + ".weight"
-        values = model.read(name)
         if part in ("self_attn.q_proj", "self_attn.k_proj"):
             # It rotates neighbours, we (and Hugging Face) i with i + D/2.
             halves = values.reshape(-1, 2, c.head_dim // 2, c.channels)
-            values = halves.swapaxes(1, 2).reshape(shape)
-        if matrix:
+            values = halves.swapaxes(1, 2).reshape(values.shape)
+        if values.ndim == 2:
             writer.add_tensor(its, model.core.real(values),
                               raw_dtype=gguf.GGMLQuantizationType.BF16)
         else:
@@ -189,14 +189,14 @@ def write_gguf(model, path):
     os.replace(new, path)
 
 
-def llama(model, path, threads):
+def llama(model, weights, path, threads):
     """What makes functions as tests/bench.py's extender does; None without llama.cpp. `path` keeps
-    the weights. RuntimeError if it does not give the model's own logits."""
+    the weights, as write_gguf takes them. RuntimeError unless it gives the model's own logits."""
     llama_cpp, gguf = peer("llama_cpp"), peer("gguf")
     if not (llama_cpp and gguf):
         return None
     if not path.exists():
-        write_gguf(model, path)
+        write_gguf(model, weights, path)
     its = llama_cpp.Llama(str(path), n_ctx=512, n_batch=512, n_threads=threads,
                           n_threads_batch=threads, flash_attn=True, verbose=False)
 

@@ -5,7 +5,7 @@ Who does i FLOP for each byte moved does at most min(peak, i * bandwidth) of the
 """
 
 COLORS = {"f32": "C0", "bf16": "C1"}
-MEMORY = {"read": ("-", "memory, read"), "update": (":", "memory, read and written in x += y")}
+MEMORY = {"read": ("-", "memory, read"), "update": (":", "memory, x += z, y += z")}
 AROUND = [(x, y) for y in (3, -9, 11, -17) for x in (5, -5)]    # where a number may stand: points
 
 
