@@ -296,6 +296,9 @@ int device_threads(int threads);
 size_t device_memory(void);
 /* Floating-point operations a second of the unit that linear layers use, measured now in 20 ms. */
 double device_peak(void);
+/* Bytes a second that all threads together read from memory or, with `update`, read and write in
+   x += z, y += z, measured now on 512 MB; 0 where it cannot be had. */
+double device_bandwidth(int update);
 
 /* Memory on the device, zeroed; NULL and an error when it cannot be had. */
 void *device_alloc(size_t bytes);

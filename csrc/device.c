@@ -109,6 +109,53 @@ double device_peak(void) {
     return best;
 }
 
+/* ---- The bandwidth of memory ----------------------------------------------------------------- */
+
+/* One thread has more lines on their way when it reads in four places at once. */
+static float read_only(const float *x, size_t n) {
+    const float *y = x + n / 4, *z = y + n / 4, *u = z + n / 4;
+    vec a = { 0 }, b = a, c = a, d = a;
+    for (size_t i = 0; i < n / 4; i += LANES) {
+        a += *(const vec *)(x + i); b += *(const vec *)(y + i);
+        c += *(const vec *)(z + i); d += *(const vec *)(u + i);
+    }
+    vec sum = a + b + c + d;
+    return sum[0];
+}
+
+/* As many bytes written a byte read as an optimizer has, which updates most of what it reads. */
+static float read_and_write(float *x, size_t n) {
+    float *y = x + n / 3, *z = y + n / 3;
+    for (size_t i = 0; i < n / 3; i += LANES) {
+        vec d = *(const vec *)(z + i);
+        *(vec *)(x + i) += d; *(vec *)(y + i) += d;
+    }
+    return x[0];
+}
+
+double device_bandwidth(int update) {
+    const int threads = threads_now(), tries = 4;
+    const size_t lot = 12 * LANES;               /* four parts or three of a thread's floats */
+    const size_t n = ((size_t)1 << 27) / threads / lot * lot;
+    const double bytes = (update ? 5. / 3 : 1) * sizeof(float) * n * threads;
+    float *memory = device_alloc(sizeof(float) * n * threads);
+    if (!memory) return 0;
+    double best = 0;
+    #pragma omp parallel for schedule(static)
+    for (int t = 0; t < threads; t++) memset(memory + n * t, 1, sizeof(float) * n);
+    for (int k = 0; k < tries; k++) {
+        float sink = 0;
+        double start = seconds();
+        #pragma omp parallel for schedule(static) reduction(+:sink)
+        for (int t = 0; t < threads; t++)
+            sink += update ? read_and_write(memory + n * t, n) : read_only(memory + n * t, n);
+        double rate = bytes / (seconds() - start);
+        if (rate > best && sink == sink) best = rate;
+    }
+    device_free(memory);
+    return best;
+}
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* calloc leaves large blocks untouched until they are used; vectors want whole cache lines, so the block

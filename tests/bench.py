@@ -1,93 +1,219 @@
-"""The figures: ours, the machine's limit or a peer's in the same minute, and the ratio.
+"""The figures: ours, a peer's and the machine's limit, all of the same minute, and the ratios.
 
-    make bench                         # or: python tests/bench.py [--quick] [--only WORD]
+    make bench                              # everything: half an hour, 8 GB of memory
+    python tests/bench.py --quick           # minutes: does it run? few rounds of small shapes
+    python tests/bench.py --only training   # one part
 
-These machines are noisy, so every row alternates us and what we are compared with, and takes medians.
-Peers that cannot be imported are named as absent; install them in an environment of their own and run
-this file with its Python. The table also goes to build/bench.json.
+These machines are noisy, so a row alternates all that it compares, and takes medians. Limits are
+measured too: the multiplier's peak, and what memory gives to a plain loop. `reach` is the ratio to
+the peer (x) or to the limit (of) that we want, * marks it where we have it. What does not fit this
+machine is left out, and named. The table also goes to build/bench.json, the roofline to
+build/bench.png.
+
+Peers (PyTorch, llama.cpp, tokenizers, tiktoken: tests/bench_peers.py) count where they can be
+imported. They install with pip into an environment of their own, whose Python runs this file:
+
+    python3 -m venv peers && peers/bin/pip install -r requirements.txt torch llama-cpp-python gguf
+    make bench PY=peers/bin/python
 """
 
 import argparse
 import json
+import platform
+import re
 import sys
 import time
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
+import bench_peers as peers  # noqa: E402
+from bench_picture import roofline  # noqa: E402
 from csrc import bind  # noqa: E402
 from csrc.bind import ChatError, Config, Library, Model  # noqa: E402
 
-try:
-    import torch
-    import torch.nn.functional as F
-except ImportError:
-    torch = None
+GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_heads=12,
+              head_dim=64, hidden=3072, norm=bind.LAYERNORM, position=bind.LEARNED,
+              activation=bind.GELU, bias=bind.BIAS_ALL, qk_norm=0, norm_eps=1e-5)
+SMALL = Config(vocab=4096, context=4096, layers=6, channels=256, heads=4, kv_heads=4,
+               head_dim=64, hidden=704)
+TINYLLAMA = Config(vocab=32000, context=2048, layers=22, channels=2048, heads=32, kv_heads=4,
+                   head_dim=64, hidden=5632, qk_norm=0, tied=0, norm_eps=1e-5)
 
-GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_heads=12, head_dim=64,
-              hidden=3072, norm=bind.LAYERNORM, position=bind.LEARNED, activation=bind.GELU,
-              bias=bind.BIAS_ALL, qk_norm=0, norm_eps=1e-5)
-POCKET = Config(vocab=4096, context=256, layers=6, channels=256, heads=4, kv_heads=4, head_dim=64,
-                hidden=704)
+
+# ---- Measuring ---------------------------------------------------------------------------------
+
+
+class Probe:
+    """A limit: one of the device's own measurements, called in turns with what it limits."""
+
+    def __init__(self, library, name, *args):
+        self.call, self.values = lambda: library.call(name, *args), []
+
+    def __call__(self):
+        self.values.append(self.call())
+
+    def median(self):
+        """In 10^9 a second."""
+        return median(self.values) / 1e9
+
+
+class Bench:
+    """The table as it grows: rows, lines of growth, and what was left out, with the reason."""
+
+    def __init__(self, quick, threads):
+        self.quick, self.dtype = quick, None
+        self.rows, self.growth, self.left_out = [], [], {}
+        self.threads = Library.load("cpu", "f32").call("device_threads", threads)
+
+    def alternate(self, *functions):
+        """The median seconds of each function, in turns; None for None. Each is called twice in its
+        turn and timed the second time: the first call brings back its threads and its memory."""
+        least, end = (2, time.time() + 1) if self.quick else (3, time.time() + 10)
+        times = [[] for _ in functions]
+        while len(times[0]) < least or time.time() < end:
+            for function, taken in zip(functions, times):
+                if function:
+                    function()
+                    start = time.perf_counter()
+                    function()
+                    taken.append(time.perf_counter() - start)
+        return [median(taken) if taken else None for taken in times]
+
+    def part(self, name, peer="none", limit="none"):
+        print(f"\n{name}. Peer: {peer}. Limit: {limit}.\n{'':40} {'ours':>9} {'':7} {'peer':>9} "
+              f"{'x':>6} {'limit':>9} {'of':>5}  reach", flush=True)
+
+    def row(self, what, ours, unit, peer=None, limit=None, x=None, of=None, name="", point=None):
+        """ours, peer, limit in `unit`; x and of: the ratios to reach. name: which peer it is.
+        point: (FLOP, bytes, seconds), to be drawn in the roofline."""
+        ratio_x, ratio_of = (other and ours / other for other in (peer, limit))
+        goal, ratio = (x, ratio_x) if x else (of, ratio_of)
+        met = bool(goal and ratio and ratio >= goal)
+        self.rows.append(dict(what=what, dtype=self.dtype, ours=ours, unit=unit, peer=peer,
+                              peer_name=name, limit=limit, x=ratio_x, of=ratio_of, reach_x=x,
+                              reach_of=of, met=met, point=point))
+        reach = f"{'x ' if x else 'of'} {goal:.2f}{' *' if met else ''}" if goal else ""
+        print(f"{what:40} {show(ours):>9} {unit:7} {show(peer):>9} {show(ratio_x, 2):>6} "
+              f"{show(limit):>9} {show(ratio_of, 2):>5}  {reach:11}{name}".rstrip(), flush=True)
+
+    def grow(self, what, rates):
+        """How tokens/s change with one size, everything else equal. rates: {size: rate}."""
+        self.growth.append(dict(what=what, unit="tok/s", rates=rates))
+        print(f"{what:12} {' -> '.join(map(str, rates))}:  "
+              f"{'  '.join(f'{rate:,.0f}' for rate in rates.values())} tok/s", flush=True)
+
+    def leave_out(self, what, why):
+        self.left_out[what] = str(why)
+        print(f"\n{what} is left out: {why}", flush=True)
+
+
+def show(value, digits=None):
+    digits = int(value < 100) if value and digits is None else digits
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+class LeftOut(Exception):
+    """Why this machine cannot do a row."""
+
+
+def need(size):
+    """LeftOut unless `size` bytes of memory are free."""
+    free, meminfo = Library.load("cpu", "f32").call("device_memory"), Path("/proc/meminfo")
+    if meminfo.exists():
+        free = 1024 * int(re.search(r"MemAvailable: *(\d+)", meminfo.read_text())[1])
+    if free < size:
+        raise LeftOut(f"it takes {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are free")
+
+
+# ---- What things cost --------------------------------------------------------------------------
+
+
+def multiplied(model):
+    """Weights that every token is multiplied with: all matrices but tables to look up in."""
+    tables = ["model.positions.weight"] + ["model.embed_tokens.weight"] * (not model.config.tied)
+    return sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
+               if matrix and name not in tables)
+
+
+def training_flop(model, T):
+    """FLOP a token: 6 a weight, and attention's, which is causal: a token sees half of T."""
+    c = model.config
+    return 6 * multiplied(model) + 6 * c.layers * c.heads * c.head_dim * T
+
+
+def training_bytes(model, N, size):
+    """The least that a step of N tokens moves: weights read forward and backward, gradients added,
+    AdamW, and what the forward pass leaves written and read once. size: bytes of a weight."""
+    c = model.config
+    W, HD = (c.heads + 2 * c.kv_heads) * c.head_dim, c.heads * c.head_dim
+    rotated = W if c.qk_norm or c.position == bind.ROPE else 0
+    mlp = c.hidden * (3 if c.activation == bind.SWIGLU else 2)
+    kept = 4 * c.channels + W + rotated + HD + mlp       # struct Activations in csrc/model.h
+    return model.parameters * (2 * size + 8 + adamw_bytes(size)) + 2 * size * N * c.layers * kept
+
+
+def adamw_bytes(size):
+    """Bytes a parameter: the norm reads its gradient; the step reads gradient, master and two
+    moments, and writes the last three, and the weight where that is no float."""
+    return 4 + 16 + 12 + (size if size < 4 else 0)
+
+
+ADAMW_FLOP = 18                                  # a parameter, counted in csrc/kernels.c
+
+
+def bytes_of(dtype):
+    return 4 if dtype == "f32" else 2
+
+
+# ---- Matrix products ---------------------------------------------------------------------------
+
 SHAPES = [(2048, 2048, 2048), (4096, 768, 3072), (4096, 256, 1024), (4096, 768, 50304)]
 
 
-def alternate(rounds, *functions):
-    """The median seconds of each function, in turns. Each is called twice in its turn and timed the
-    second time: the first call brings back its threads and its memory."""
-    times = [[] for _ in functions]
-    for _ in range(rounds):
-        for function, taken in zip(functions, times):
-            function()
-            start = time.perf_counter()
-            function()
-            taken.append(time.perf_counter() - start)
-    return [median(taken) for taken in times]
-
-
-class Table:
-    def __init__(self):
-        self.rows = []
-        print(f"{'what':44} {'ours':>12} {'compared with':>28} {'ratio':>7}")
-
-    def add(self, what, ours, unit, other, name, ratio):
-        self.rows.append(dict(what=what, ours=ours, unit=unit, other=other, compared_with=name,
-                              ratio=ratio))
-        print(f"{what:44} {ours:>8,.0f} {unit:3} {other:>11,.0f} {name:>16} {ratio:>7.2f}", flush=True)
-
-    def absent(self, what, why):
-        print(f"{what:44} {why}")
-
-
-# ---- Matrix products against the multiplier's peak ---------------------------------------------
-
-
-def gemm(table, dtype, quick):
-    """GFLOP/s of the forward and backward forms; the limit is device_peak, measured between them."""
-    library = Library.load("cpu", dtype)
-    rng = np.random.default_rng(0)
-    for N, C, O in SHAPES[:-1] if quick else SHAPES:
-        inp, weight, out = (library.real(rng.standard_normal(shape)) for shape in ((N, C), (O, C), (N, O)))
+def gemm(bench, dtype):
+    """linear layers: forward (NT), and gradients of inputs (NN) and of weights (TN)"""
+    library, size = Library.load("cpu", dtype), bytes_of(dtype)
+    bench.part(f"Matrix products {dtype}", f"{peers.name('torch')}, mm", "the multiplier's peak")
+    for N, C, O in SHAPES[:-1] if bench.quick else SHAPES:
+        need(6 * size * N * O + 20 * O * C)
+        rng = np.random.default_rng(0)
+        inp, weight, out = (library.real(rng.standard_normal(shape, np.float32))
+                            for shape in ((N, C), (O, C), (N, O)))
         packed = np.zeros(library.call("linear_packed_size", C, O), library.real_type)
         work = np.zeros(library.call("linear_work", N, C, O), np.uint8)
         dinp, dweight = np.empty_like(inp), np.zeros((O, C), np.float32)
         library.call("linear_pack", packed, weight, 0, O, C, O)
-        peaks = []
-        forward, backward, _ = alternate(
-            3 if quick else 5,
-            lambda: library.call("linear_forward", out, inp, packed, None, None, work, N, C, O),
-            lambda: library.call("linear_backward", dinp, dweight, None, out, inp, weight, work, N, C, O),
-            lambda: peaks.append(library.call("device_peak")))
-        peak, flop = median(peaks) / 1e9, 2e-9 * N * C * O
-        for name, rate in (("forward", flop / forward), ("backward", 2 * flop / backward)):
-            table.add(f"GEMM {dtype} {name} ({N},{C})x({O})", rate, "GF", peak, "GF, the peak", rate / peak)
+
+        def forward():
+            library.call("linear_forward", out, inp, packed, None, None, work, N, C, O)
+
+        def backward(dinp, dweight):
+            library.call("linear_backward", dinp, dweight, None, out, inp, weight, work, N, C, O)
+
+        peak = Probe(library, "device_peak")
+        NT, TN, both, _, *theirs = bench.alternate(
+            forward, lambda: backward(None, dweight), lambda: backward(dinp, dweight), peak,
+            *peers.products(inp, weight, out, dinp, bench.threads))
+        flop, moved = 2.0 * N * C * O, size * (N * C + O * C + N * O)
+        goal = 0.8 if dtype == "bf16" else 0.85 if N == C == O else 0.75
+        for form, seconds, peer in zip(("NT", "NN", "TN"), (NT, both - TN, TN), theirs):
+            # TN adds to a sum in float, which is read and written.
+            traffic = moved + O * C * (8 - size) * (form == "TN")
+            bench.row(f"{form} {dtype} ({N},{C})x({O})", flop / seconds / 1e9, "GFLOP/s",
+                      peer and flop / peer / 1e9, peak.median(), of=goal,
+                      point=(flop, traffic, seconds))
 
 
-# ---- Training against PyTorch ------------------------------------------------------------------
+# ---- Training ----------------------------------------------------------------------------------
 
 
 def batch(config, B, T):
@@ -95,136 +221,255 @@ def batch(config, B, T):
     return rows[:, :-1], rows[:, 1:]
 
 
-def our_step(config, dtype, B, T):
+def our_step(model, B, T):
     """A function that takes one whole training step: forward, backward, clipping, AdamW."""
-    model = Model.create(config, "cpu", dtype)
-    tokens, targets = batch(config, B, T)
-    weights, count = np.full((B, T), 1 / (B * T), np.float32), [0]
+    tokens, targets = batch(model.config, B, T)
+    weights, steps = np.full((B, T), 1 / (B * T), np.float32), count(1)
 
     def step():
-        count[0] += 1
         model.forward(tokens, targets, None, weights)
         model.backward()
-        model.update(count[0], 1e-4, grad_scale=min(1.0, 1 / model.grad_norm()))
+        model.update(next(steps), 1e-4, grad_scale=min(1.0, 1 / model.grad_norm()))
         model.zero_grad()
     return step
 
 
-def torch_step(config, dtype, B, T):
-    """The same step of the same architecture in PyTorch, with its fused attention and AdamW."""
-    c, nn = config, torch.nn
-    gpt2 = c.norm == bind.LAYERNORM
-    norm = nn.LayerNorm if gpt2 else partial(nn.RMSNorm, eps=c.norm_eps)
-    angles = torch.outer(torch.arange(T), c.rope_theta ** (-torch.arange(0, c.head_dim, 2) / c.head_dim))
-    cos, sin = angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
-
-    def rotate(x):
-        half = c.head_dim // 2
-        return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
-
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            C, H = c.channels, c.hidden
-            self.norm1, self.norm2 = norm(C), norm(C)
-            self.qkv, self.proj = nn.Linear(C, 3 * C, bias=gpt2), nn.Linear(C, C, bias=gpt2)
-            self.up = nn.Linear(C, H if gpt2 else 2 * H, bias=gpt2)
-            self.down = nn.Linear(H, C, bias=gpt2)
-            self.q_norm, self.k_norm = norm(c.head_dim), norm(c.head_dim)
-
-        def forward(self, x):
-            q, k, v = (y.view(B, T, c.heads, c.head_dim).transpose(1, 2)
-                       for y in self.qkv(self.norm1(x)).chunk(3, -1))
-            if not gpt2:
-                q, k = rotate(self.q_norm(q)), rotate(self.k_norm(k))
-            a = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, is_causal=True)
-            x = x + self.proj(a.transpose(1, 2).reshape(B, T, -1))
-            h = self.up(self.norm2(x))
-            if gpt2:
-                h = F.gelu(h, approximate="tanh")
-            else:
-                gate, up = h.chunk(2, -1)
-                h = F.silu(gate) * up
-            return x + self.down(h)
-
-    class GPT(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.wte = nn.Embedding(c.vocab, c.channels)
-            self.wpe = nn.Embedding(c.context, c.channels) if gpt2 else None
-            self.blocks, self.norm = nn.Sequential(*(Block() for _ in range(c.layers))), norm(c.channels)
-
-        def forward(self, tokens, targets):
-            x = self.wte(tokens) + (self.wpe.weight[:T] if gpt2 else 0)
-            logits = self.norm(self.blocks(x)) @ self.wte.weight.T
-            return F.cross_entropy(logits.view(B * T, -1).float(), targets.reshape(-1))
-
-    model = GPT()
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, (0.9, 0.95), fused=True)
-    tokens, targets = (torch.from_numpy(np.ascontiguousarray(x)) for x in batch(c, B, T))
-
-    def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
-            loss = model(tokens, targets)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return step
+TRAINING = [                                     # name, config, B, T, x to reach in f32 and bf16
+    ("6 layers, 256 channels", SMALL, 16, 256, {"f32": 2.5, "bf16": 2.0}),
+    ("GPT-2 124M", GPT2, 4, 64, {"f32": 2.5, "bf16": 1.5}),
+    ("GPT-2 124M", GPT2, 1, 1024, {"bf16": 1.5})]
 
 
-def training(table, dtype, quick):
-    cases = [("GPT-2 124M", GPT2, 4, 64), ("6 layers, 256 channels", POCKET, 16, 256)]
-    for name, config, B, T in cases:
-        what = f"training {dtype}, {name}, B={B} T={T}"
-        if torch is None:
-            (ours,) = alternate(2 if quick else 5, our_step(config, dtype, B, T))
-            table.absent(what, f"{B * T / ours:,.0f} tok/s (PyTorch is absent)")
+def training(bench, dtype):
+    """whole steps: forward, backward, clipping, AdamW"""
+    bench.part(f"Training {dtype}", f"{peers.name('torch')}, eager or compiled, what is faster",
+               "the peak")
+    for name, config, B, T, reach in TRAINING[:1] if bench.quick else TRAINING:
+        if dtype not in reach:
             continue
-        ours, theirs = alternate(2 if quick else 5, our_step(config, dtype, B, T),
-                                 torch_step(config, dtype, B, T))
-        table.add(what, B * T / ours, "t/s", B * T / theirs, "tok/s, PyTorch", theirs / ours)
+        need(2 * Library.load("cpu", dtype).memory(config, True, B * T))    # ours, and the peer's
+        model = Model.create(config, "cpu", dtype)
+        theirs = peers.steps(config, dtype, *batch(config, B, T), bench.threads)
+        peak = Probe(model.core, "device_peak")
+        ours, _, *times = bench.alternate(our_step(model, B, T), peak, *theirs.values())
+        rates = {which: B * T / seconds for which, seconds in zip(theirs, times)}
+        flop = training_flop(model, T) * B * T
+        moved = training_bytes(model, B * T, bytes_of(dtype))
+        bench.row(f"{name}, {dtype}, B={B} T={T}", B * T / ours, "tok/s",
+                  max(rates.values(), default=None), B * T * peak.median() * 1e9 / flop,
+                  x=reach[dtype], point=(flop, moved, ours),
+                  name=", ".join(f"{which} {rate:,.0f}" for which, rate in rates.items()))
 
 
-# ---- Decoding against the memory's bandwidth ---------------------------------------------------
+def adamw(bench, dtype):
+    """the norm of the gradients and the update of GPT-2 124M"""
+    bench.part(f"AdamW and clipping {dtype}", limit="memory, read and written in x += z, y += z")
+    need(Library.load("cpu", dtype).memory(GPT2, True, 64))
+    model, tokens = Model.create(GPT2, "cpu", dtype), batch(GPT2, 1, 64)
+    model.forward(*tokens, None, np.full((1, 64), 1 / 64, np.float32))
+    model.backward()
+    steps, bandwidth = count(1), Probe(model.core, "device_bandwidth", 1)
+
+    def update():
+        model.update(next(steps), 1e-4, grad_scale=min(1.0, 1 / model.grad_norm()))
+
+    ours, _ = bench.alternate(update, bandwidth)
+    moved = model.parameters * adamw_bytes(bytes_of(dtype))
+    bench.row(f"AdamW {dtype}, GPT-2 124M", moved / ours / 1e9, "GB/s", limit=bandwidth.median(),
+              of=0.8, point=(ADAMW_FLOP * model.parameters, moved, ours))
 
 
-def decoding(table, dtype, quick):
-    """One sequence of GPT-2 124M: bytes of weights read a second against a plain read of memory."""
-    model = Model.create(GPT2, "cpu", dtype)
-    cache = model.cache(1, 1024)
-    model.extend(cache, [0], [[1] * 8])
-    weights = 4 if dtype == "f32" else 2
-    read = (model.parameters - GPT2.context * GPT2.channels) * weights
-    memory = np.ones(1 << 27, np.float32)
-    library = model.core
-    step, scan = alternate(10 if quick else 40, lambda: model.extend(cache, [0], [[1]]),
-                           lambda: library.call("sum_squares", memory, memory.size))
-    rate, limit = read / step / 1e9, memory.nbytes / scan / 1e9
-    table.add(f"decode {dtype}, GPT-2 124M, {1 / step:.0f} tok/s", rate, "GB", limit, "GB/s, reading",
-              rate / limit)
+# ---- Generation --------------------------------------------------------------------------------
+
+LENGTH, PROMPT, TURN = 512, 64, 4                # tokens: of a slot, before those timed, timed
 
 
-PARTS = {"gemm": gemm, "training": training, "decoding": decoding}
+def numbers(model):
+    """(name, weights) of each tensor. Model.create would draw every one; here a block is repeated,
+    of a length that no row divides."""
+    block = np.random.default_rng(0).standard_normal(1_000_003, np.float32)
+    for name, shape, matrix in model.tensors:
+        values = np.resize(block, shape) * np.float32(shape[-1] ** -0.5)
+        yield name, values if matrix else np.ones(shape, np.float32)
+
+
+@lru_cache(1)
+def large(layers):
+    """The shape of TinyLlama 1.1B (arXiv:2401.02385) in bf16, or its first layers."""
+    config = replace(TINYLLAMA, layers=layers)
+    need(Library.load("cpu", "bf16").memory(config, False, 256, 17, LENGTH))
+    model = Model(config, "cpu", "bf16", trains=False)
+    for name, values in numbers(model):
+        model.write(name, values)
+    return model, "TinyLlama" if layers == TINYLLAMA.layers else f"{layers} layers of TinyLlama"
+
+
+def extender(model, slots, first, tokens):
+    """A function that appends `tokens`, call by call, to slots that have `first` tokens."""
+    cache = model.cache(slots, LENGTH)
+    every = list(range(slots))
+    if first:
+        model.extend(cache, every, [list(range(first))] * slots)
+
+    def extend():
+        for slot in every:
+            cache.fork(slot, slot, first)
+        for piece in tokens:
+            logits = model.extend(cache, every, [piece] * slots)
+        return logits
+    return extend
+
+
+def decoding(bench, dtype):
+    """generating with 1.1 B weights: one sequence, and sixteen at once"""
+    model, name = large(2 if bench.quick else TINYLLAMA.layers)
+    bench.part("Decoding bf16", limit="memory, read")
+    read = 2 * multiplied(model)                 # bytes, and also the FLOP of one token
+    bandwidth = Probe(model.core, "device_bandwidth", 0)
+    one, many, _ = bench.alternate(extender(model, 1, PROMPT, [[1]] * TURN),
+                                   extender(model, 16, PROMPT, [[1]] * TURN), bandwidth)
+    bench.row(f"{name}, weights read", TURN * read / one / 1e9, "GB/s", limit=bandwidth.median(),
+              of=0.92, point=(TURN * read, TURN * read, one))
+    bench.row(f"{name}, 16 at once", 16 * TURN / many, "tok/s", TURN / one, x=10,
+              name="one sequence", point=(16 * TURN * read, TURN * read, many))
+
+
+def serving(bench, dtype):
+    """the same model beside llama.cpp: decoding, and reading a prompt"""
+    model, name = large(2 if bench.quick else TINYLLAMA.layers)
+    bench.part("Serving bf16", peers.name("llama_cpp"))
+    need(4 * model.parameters)                   # what llama.cpp holds, twice while it is written
+    path = ROOT / "build" / f"bench-{model.config.layers}-layers.gguf"
+    theirs = peers.llama(model, numbers(model), path, bench.threads)
+    for what, first, pieces, reach in (("decoding", PROMPT, [[1]] * TURN, 1.0),
+                                       ("a prompt of 256", 0, [list(range(256))], 2.0)):
+        ours, peer = bench.alternate(extender(model, 1, first, pieces),
+                                     theirs and theirs(first, pieces))
+        tokens = sum(map(len, pieces))
+        bench.row(f"{name}, {what}", tokens / ours, "tok/s", peer and tokens / peer, x=reach)
+
+
+def lookup(bench, dtype):
+    """guessing tokens from the prompt; a file of its own, for it needs a trained model"""
+    try:
+        import bench_lookup
+    except ImportError as error:
+        raise LeftOut(error) from None
+    bench_lookup.rows(bench)
+
+
+# ---- Text --------------------------------------------------------------------------------------
+
+
+def tokenizing(bench, dtype):
+    """text to tokens: training must never wait for it"""
+    from data import bpe, world
+    from train import Pretrain, architecture
+    texts = [page["text"] for page in world.documents(0, (1 if bench.quick else 8) << 20)]
+    tokenizer = bpe.Tokenizer.from_merges(bpe.train(bpe.count_chunks(texts[:1000]), 4096))
+    tokens = sum(map(len, tokenizer.encode_batch(texts))) / 1e3
+    model = Model.create(architecture(Pretrain(), tokenizer.vocab_size), "cpu", dtype)
+    others = ["tokenizers", "tiktoken"]
+    ours, step, *theirs = bench.alternate(
+        lambda: tokenizer.encode_batch(texts, bench.threads), our_step(model, 8, 256),
+        *(peers.encoder(other, tokenizer, texts, bench.threads) for other in others))
+    bench.part(f"Tokenizing {sum(map(len, texts)) / 1e6:.0f} MB of the pocket world", "named")
+    bench.row("BPE", tokens / ours, "ktok/s", 2.048 / step, x=1,
+              name=f"training, default model, {dtype}")
+    for other, peer in zip(others, theirs):
+        bench.row("BPE", tokens / ours, "ktok/s", peer and tokens / peer, name=peers.name(other))
+
+
+# ---- How cost grows ----------------------------------------------------------------------------
+
+
+def scaling(bench, dtype):
+    """how the cost of training grows with length, depth, batch and threads"""
+    N = 1024 if bench.quick else 4096
+    print(f"\nHow cost grows: training {dtype}, 6 layers of 256 channels, {N} tokens a step, "
+          f"T = 256, but for")
+
+    def steps(*cases):
+        """The rates of (config, B, T)."""
+        seconds = bench.alternate(*(our_step(Model.create(config, "cpu", dtype), B, T)
+                                    for config, B, T in cases))
+        return [B * T / s for (_, B, T), s in zip(cases, seconds)]
+
+    lengths = [T for T in (256, 512, 1024, 2048, 4096) if T <= N]
+    bench.grow("T", dict(zip(lengths, steps(*((SMALL, N // T, T) for T in lengths)))))
+    layers = [2, 4, 8]
+    bench.grow("layers", dict(zip(layers, steps(*((replace(SMALL, layers=L), N // 256, 256)
+                                                  for L in layers)))))
+    rows = [B for B in (1, 4, 16) if B * 256 <= N]
+    bench.grow("B", dict(zip(rows, steps(*((SMALL, B, 256) for B in rows)))))
+
+    step = our_step(Model.create(SMALL, "cpu", dtype), N // 256, 256)
+
+    def on(threads):
+        def run():
+            Library.load("cpu", dtype).call("device_threads", threads)
+            step()
+        return run
+
+    threads = [n for n in (1, 2, 4, 8, 16, 32, 64) if n < bench.threads] + [bench.threads]
+    seconds = bench.alternate(*map(on, threads))
+    bench.grow("threads", {n: N / s for n, s in zip(threads, seconds)})
+
+
+# ---- The command line --------------------------------------------------------------------------
+
+BOTH, BF16, BEST = ("f32", "bf16"), ("bf16",), ("best",)
+PARTS = {"gemm": (gemm, BOTH), "training": (training, BOTH), "adamw": (adamw, BOTH),
+         "scaling": (scaling, BEST), "bpe": (tokenizing, BEST), "decoding": (decoding, BF16),
+         "serving": (serving, BF16), "lookup": (lookup, BEST)}
+
+
+def describe(bench):
+    """The machine and its roofs, which the picture needs: FLOP/s by dtype, bytes/s."""
+    roofs, info = {}, Path("/proc/cpuinfo")
+    for dtype in BOTH:
+        try:
+            roofs[dtype] = Library.load("cpu", dtype).call("device_peak")
+        except ChatError as error:
+            bench.leave_out(dtype, error)
+    library = Library.load("cpu", "f32")
+    roofs["read"], roofs["update"] = (library.call("device_bandwidth", n) for n in (0, 1))
+    found = info.exists() and re.search(r"model name\s*: (.*)", info.read_text())
+    name = found[1] if found else platform.machine()
+    print(f"{name}, threads: {bench.threads}; "
+          + ", ".join(f"{what} {rate / 1e9:,.0f}" for what, rate in roofs.items())
+          + " (GFLOP/s, GB/s)")
+    return dict(name=name, threads=bench.threads, memory=library.call("device_memory"), roofs=roofs)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and shapes")
-    parser.add_argument("--only", choices=PARTS, help="one part of the table")
+    sys.modules["csrc.venv"] = ModuleType("stay")    # whoever runs this chose a Python with peers
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="parts:\n" + "\n".join(f"  {name:9} {part.__doc__}"
+                                      for name, (part, _) in PARTS.items()))
+    parser.add_argument("--quick", action="store_true", help="few rounds of small shapes")
+    parser.add_argument("--only", choices=PARTS, metavar="PART", help="one part of the table")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of everybody; 0: all")
     args = parser.parse_args()
-    table = Table()
-    for name, part in PARTS.items():
-        for dtype in ("f32", "bf16"):
-            if args.only in (None, name):
-                try:
-                    part(table, dtype, args.quick)
-                except ChatError as error:
-                    table.absent(f"{name} {dtype}", str(error))
-    out = Path(__file__).resolve().parents[1] / "build" / "bench.json"
-    out.write_text(json.dumps(table.rows, indent=1) + "\n")
+    bench = Bench(args.quick, args.threads)
+    machine = describe(bench)
+    for name, (part, dtypes) in PARTS.items():
+        for dtype in dtypes if args.only in (None, name) else ():
+            bench.dtype = Library.choose("cpu")[1] if dtype == "best" else dtype
+            try:
+                part(bench, bench.dtype)
+            except (ChatError, LeftOut, MemoryError, RuntimeError) as error:
+                bench.leave_out(f"{name} {bench.dtype}", error)
+    wanted = [row for row in bench.rows if row["reach_x"] or row["reach_of"]]
+    print(f"\n{sum(row['met'] for row in wanted)} of {len(wanted)} reached")
+    for name, why in peers.ABSENT.items():
+        print(f"{name} is absent: {why}")
+    out = ROOT / "build" / "bench.json"
+    out.write_text(json.dumps(dict(machine=machine, rows=bench.rows, growth=bench.growth,
+                                   left_out=bench.left_out, absent=peers.ABSENT), indent=1) + "\n")
     print(out)
+    roofline(machine, bench.rows, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":
