@@ -20,9 +20,9 @@ enum {
     MR = LANES == 16 ? 14 : LANES == 8 ? 6 : 8,  /* MR x NV sums, B and a spare fit the registers */
     NV = 2,
     NR = NV * LANES,
-    KC = 192,                    /* units: a panel of A, MR * KC * 4 = 11 KB, stays in L1 */
+    KC = 256,                    /* units: a panel of A, MR * KC * 4 = 14 KB, stays in L1 */
     MB = 8,                      /* panels of A in a block */
-    NB = 8,                      /* panels of B, NR * NB * KC * 4 = 197 KB, and C's 115 KB stay in L2 */
+    NB = 8,                      /* panels of B, NR * NB * KC * 4 = 262 KB, and C's 115 KB stay in L2 */
     AHEAD = 1024                 /* units: how early b is asked for, where it comes from memory */
 };
 
