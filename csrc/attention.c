@@ -223,7 +223,7 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride, 
 
 void attention_forward(real *out, float *lse, const real *qkv, const int *first,
                        int B, int T, int H, int K, int D) {
-    #pragma omp parallel for collapse(3) schedule(dynamic)
+    #pragma omp parallel for collapse(3) schedule(dynamic) if ((double)B * H * T * T * D > 4.0 * SMALL)
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int q0 = 0; q0 < T; q0 += QT) {
@@ -313,7 +313,7 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
                         int B, int T, int H, int K, int D) {
     const int G = H / K;                         /* query heads that share a key/value head */
     const size_t W = (size_t)(H + 2 * K) * D;
-    #pragma omp parallel for collapse(2) schedule(dynamic)
+    #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)B * H * T * T * D > 4.0 * SMALL)
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++) {
             Head x = head(qkv, first, b, g * G, T, H, K, D);
