@@ -7,18 +7,23 @@
 PYTHON  ?= python3
 CFLAGS  ?= -O3 -march=native
 WARN    := -Wall -Wextra
-# Not -ffast-math: it hides NaNs and turns on flush-to-zero for the whole process. These two only say
-# that nobody reads errno or floating-point traps, which lets loops with sqrtf and ?: become vectors.
+# Not -ffast-math: it hides NaNs and sets flush-to-zero for the whole process. These two only say
+# that nobody reads errno or floating-point traps, so loops with sqrtf and ?: become vectors.
 MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
-SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined -fno-sanitize-recover=undefined)
-SOURCES := $(addprefix csrc/,model.c layout.c check.c kernels.c attention.c matmul.c sample.c device.c)
+SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
+             -fno-sanitize-recover=undefined)
+SOURCES := $(addprefix csrc/,model.c layout.c check.c kernels.c attention.c matmul.c sample.c \
+             device.c)
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
-try     = $(shell printf 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
-OPENMP := $(if $(call try,-fopenmp),-fopenmp,-Wno-unknown-pragmas $(if $(call try,-fopenmp-simd),-fopenmp-simd))
-BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null | grep -q __AVX512BF16__ && echo yes)
+try     = $(shell printf 'int main(void){return 0;}' \
+            | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
+OPENMP := $(if $(call try,-fopenmp),-fopenmp,-Wno-unknown-pragmas \
+            $(if $(call try,-fopenmp-simd),-fopenmp-simd))
+BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null \
+            | grep -q __AVX512BF16__ && echo yes)
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
 COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared $(SOURCES) -lm
 
@@ -32,14 +37,14 @@ $(BUILD)/libchat_cpu_f32.so: $(SOURCES) csrc/real.h csrc/model.h csrc/chat.h Mak
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
 	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread))),nothing)"
 
-# pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and would name them.
+# pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
 $(BUILD)/libchat_cpu_bf16.so: $(SOURCES) csrc/real.h csrc/model.h csrc/chat.h Makefile | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -Wno-pass-failed -o $@.new && mv $@.new $@
 
 $(BUILD):
 	@mkdir -p $@
 
-# A Debian python3 without ensurepip still makes an environment; then its own pip fills it from outside.
+# A Debian python3 without ensurepip still makes an environment; its own pip fills it from outside.
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "$(PYTHON) is older than 3.10: make PYTHON=/path/to/a/newer/python3"; exit 1; }

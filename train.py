@@ -5,15 +5,13 @@
     python train.py --resume                           # go on with the newest run, bit for bit
     python train.py --arch gpt2 --depth 12             # GPT-2's block; --depth is the one dial
 
-A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) with the
-run beside it: state.safetensors (everything to resume), log.jsonl, loss.png, and best/, the model
-with the lowest validation loss. Cost: 6 FLOP per weight and token, and 20 bytes of memory per weight
-beside the activations. Documents are packed one after the other, each begins with
-<|endoftext|>, and a window may see the end of the document before: attention is not masked between.
-"""
+A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) and
+beside it state.safetensors (everything to resume), log.jsonl, loss.png and best/, the model with
+the lowest validation loss. Cost: 6 FLOP per weight and token, 20 bytes of memory per weight beside
+the activations. Documents are packed one after the other, each begins with <|endoftext|>, and a
+window may see the end of the one before: attention is not masked between."""
 
 from __future__ import annotations
-
 import csrc.venv  # noqa: F401  (re-runs this script in the environment that `make` built)
 
 import argparse
@@ -41,8 +39,7 @@ from csrc.files import serialized, write_files
 from data import bpe, shards
 from infer import Engine, Sequence, Settings
 
-# ---- Settings: one line a field, and each is a flag --------------------------------------------
-
+# ---- Settings: each field is a flag ------------------------------------------------------------
 
 def flag(default, help):
     return dataclasses.field(default=default, metadata={"help": help})
@@ -51,17 +48,21 @@ def flag(default, help):
 @dataclass
 class Pretrain:
     """Learn to predict the next token of documents."""
-
-    data: str = flag("world", "text, .jsonl, folder or llm.c shards (.bin); world: the embedded corpus")
-    out: str | None = flag(None, "folder of the run; default runs/base, or base-2, ... if that exists")
+    data: str = flag("world", "text, .jsonl, folder or llm.c shards (.bin); "
+                              "world: the embedded corpus")
+    out: str | None = flag(None, "folder of the run; default runs/base, or base-2, ... "
+                                 "if that exists")
     model: str | None = flag(None, "start from this model folder, not from random weights")
     resume: bool = flag(False, "go on with --out, or with the newest run, where it stopped")
     depth: int = flag(4, "layers; width and heads, rates and horizon follow from it")
     arch: str = flag("modern", "modern (RMSNorm, RoPE, QK-norm, SwiGLU) or gpt2")
-    vocab_size: int | None = flag(None, "of the tokenizer learnt from the text; default by its size")
+    vocab_size: int | None = flag(None, "of the tokenizer learnt from the text; "
+                                        "default by its size")
     context: int = flag(256, "tokens in a window, T")
-    batch: int | None = flag(None, "windows in one pass, B; default 512 tokens a layer, at most 4096")
-    batch_tokens: int | None = flag(None, "tokens in one step, by accumulation; default 512 a layer")
+    batch: int | None = flag(None, "windows in one pass, B; default 512 tokens a layer, "
+                                   "at most 4096")
+    batch_tokens: int | None = flag(None, "tokens in one step, by accumulation; "
+                                          "default 512 a layer")
     steps: int | None = flag(None, "updates of the weights; default 70 to 120 depth^2")
     lr: float | None = flag(None, "peak learning rate; default by width")
     schedule: str = flag("cosine", "cosine, or wsd (warmup, stable, linear decay)")
@@ -73,7 +74,8 @@ class Pretrain:
     beta2: float = flag(0.95, "AdamW's memory of their squares")
     clip: float = flag(1.0, "longest gradient; longer ones are scaled down")
     eval_every: int | None = flag(None, "steps between evaluations; default 20 a run")
-    eval_tokens: int = flag(32768, "held-out tokens in an evaluation (in the last, 32 times as many)")
+    eval_tokens: int = flag(32768, "held-out tokens in an evaluation "
+                                   "(in the last, 32 times as many)")
     sample_every: int | None = flag(None, "steps between samples; default 20 a run, 0: none")
     checkpoint_every: int | None = flag(None, "steps between checkpoints; default 5 a run")
     seed: int = flag(0, "of the weights, the order of the data and the samples")
@@ -83,8 +85,8 @@ class Pretrain:
 
 
 STAGES = {"pretrain": Pretrain}
-FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every", "threads",
-                  "resume", "out"}
+FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
+                  "threads", "resume", "out"}
 
 
 def positive(settings, *names):
@@ -100,10 +102,12 @@ def check(s: Pretrain) -> None:
     for name, known in (("arch", ("modern", "gpt2")), ("schedule", ("cosine", "wsd")),
                         ("device", ("auto", "cpu", "cuda")), ("dtype", ("auto", "f32", "bf16"))):
         if getattr(s, name) not in known:
-            raise ChatError(f"--{name} is {getattr(s, name)!r}, but must be one of {', '.join(known)}")
+            raise ChatError(f"--{name} is {getattr(s, name)!r}, but must be one of "
+                            f"{', '.join(known)}")
     for name in ("warmup", "decay", "final_lr", "beta1", "beta2"):
         if not 0 <= getattr(s, name) < 1:
-            raise ChatError(f"--{name.replace('_', '-')} is {getattr(s, name)}, but must be in [0, 1)")
+            raise ChatError(f"--{name.replace('_', '-')} is {getattr(s, name)}, "
+                            f"but must be in [0, 1)")
 
 
 def architecture(s: Pretrain, vocab: int) -> Config:
@@ -119,15 +123,10 @@ def architecture(s: Pretrain, vocab: int) -> Config:
 
 # ---- Data --------------------------------------------------------------------------------------
 
-
 class Loader:
-    """Windows of T+1 tokens, shuffled by epoch, forever.
-
-    An epoch starts all windows at one random offset and deals them out in one random order; both
-    follow from (seed, epoch) alone, so (epoch, index) is the whole position. Rank r of `ranks` takes
-    every ranks-th window.
-    """
-
+    """Windows of T+1 tokens, shuffled by epoch, forever: an epoch starts all windows at one random
+    offset and deals them out in one random order; both follow from (seed, epoch) alone, so (epoch,
+    index) is the whole position. Rank r of `ranks` takes every ranks-th window."""
     def __init__(self, paths, T, vocab, seed=0, rank=0, ranks=1, held_out=0):
         """held_out: leave that many windows at the end of the last shard alone."""
         self.paths, self.T, self.vocab, self.seed = paths, T, vocab, seed
@@ -138,8 +137,8 @@ class Loader:
         self.windows = [max(0, (len(shard) - 1) // T) for shard in self.shards]
         self.windows[-1] = max(0, self.windows[-1] - held_out)
         if sum(self.windows) < ranks:
-            raise ChatError(f"{paths[0]}: {self.tokens} tokens are less than a window of {T + 1} for "
-                            f"each of {ranks}: use a smaller --context or more text")
+            raise ChatError(f"{paths[0]}: {self.tokens} tokens are less than a window of {T + 1} "
+                            f"for each of {ranks}: use a smaller --context or more text")
         self.epoch, self.index = 0, 0
         self._deal()
 
@@ -155,13 +154,14 @@ class Loader:
     def _window(self, i):
         shard = int(np.searchsorted(self.bounds, i, "right")) - 1
         if os.stat(self.paths[shard]).st_size != self.sizes[shard]:
-            raise ChatError(f"{self.paths[shard]}: the file changed its size while training reads it")
+            raise ChatError(f"{self.paths[shard]}: the file changed its size "
+                            f"while training reads it")
         start = (i - self.bounds[shard]) * self.T + (self.shift if self.windows[shard] > 1 else 0)
         window = self.shards[shard][start:start + self.T + 1]
         if window.max() >= self.vocab:
             at = int(np.argmax(window >= self.vocab))
-            raise ChatError(f"{self.paths[shard]}: token {window[at]} at {start + at} is outside the "
-                            f"vocabulary of {self.vocab}")
+            raise ChatError(f"{self.paths[shard]}: token {window[at]} at {start + at} is outside "
+                            f"the vocabulary of {self.vocab}")
         return window
 
     def next(self, B):
@@ -181,8 +181,7 @@ class Loader:
 
 
 class Data:
-    """What a pretraining run reads: training windows, held-out windows, the tokenizer if there is one."""
-
+    """What pretraining reads: training windows, held-out windows, the tokenizer if there is one."""
     def __init__(self, s: Pretrain):
         folder = shards.prepare(s.data, vocab_size=s.vocab_size or default_vocab_size(s.data),
                                 tokenizer=s.model)
@@ -211,14 +210,14 @@ class Data:
             raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
 
     def val_rows(self, T, limit):
-        """(n,T+1) held-out windows in order, `limit` tokens at most; a short set is one short row."""
+        """(n,T+1) held-out windows in order, up to `limit` tokens; a short set is one short row."""
         T = min(T, len(self.val) - 1)
         n = min((len(self.val) - 1) // T, max(1, limit // T))
         return np.stack([self.val[i * T:i * T + T + 1] for i in range(n)]).astype(np.int32)
 
 
 def default_vocab_size(source) -> int:
-    """1024, 2048 or 4096: the first with less than 1000 bytes of text a token, for rare ones learn little."""
+    """1024, 2048, 4096: the first with under 1000 bytes of text a token: rare ones learn little."""
     if source == shards.WORLD:
         return 4096
     try:
@@ -229,7 +228,7 @@ def default_vocab_size(source) -> int:
 
 
 def entropies(tokens, vocab: int) -> dict[str, float]:
-    """What no model at all gets, in nats a token: knowing nothing, frequencies, the token before."""
+    """What no model at all gets, nats a token: knowing nothing, frequencies, the token before."""
     tokens = np.asarray(tokens[:10_000_000], np.int64)
     unigram = np.bincount(tokens, minlength=vocab)
     bigram = np.unique(tokens[:-1] * vocab + tokens[1:], return_counts=True)[1]
@@ -237,13 +236,12 @@ def entropies(tokens, vocab: int) -> dict[str, float]:
     def entropy(counts):
         p = counts[counts > 0] / counts.sum()
         return float(-(p * np.log(p)).sum())
-
     return {"uniform (ln V)": math.log(vocab), "unigram entropy": entropy(unigram),
             "bigram entropy": entropy(bigram) - entropy(unigram)}
 
 
 def pretrain_batches(loader: Loader, B: int, passes: int):
-    """Yields, for each pass: tokens, targets, first (none), weights = dLoss/dnll of the step's mean."""
+    """For each pass tokens, targets, first (none), weights = dLoss/dnll of the step's mean."""
     weights = np.full((B, loader.T), 1 / (B * loader.T * passes), np.float32)
     while True:
         rows = loader.next(B)
@@ -252,9 +250,8 @@ def pretrain_batches(loader: Loader, B: int, passes: int):
 
 # ---- Schedule and guard ------------------------------------------------------------------------
 
-
 def learning_rate(s: Pretrain, step: int) -> float:
-    """The rate of update `step` (from 0): linear warmup, then cosine, or stable and linear decay."""
+    """The rate of update `step`, from 0: linear warmup, then cosine, or stable and linear decay."""
     warmup = max(1, round(s.warmup * s.steps))
     if step < warmup:
         return s.lr * (step + 1) / warmup
@@ -266,7 +263,7 @@ def learning_rate(s: Pretrain, step: int) -> float:
 
 
 def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
-    """A reason not to take a step: not a number, or a gradient ten times the median of recent ones."""
+    """Why not to take a step: not a number, or a gradient ten times the median of recent ones."""
     if not math.isfinite(loss) or not math.isfinite(norm):
         return f"loss {loss}, gradient norm {norm}"
     if len(recent) >= 50 and norm > 10 * float(np.median(recent)):
@@ -276,22 +273,18 @@ def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
 
 # ---- Checkpoints -------------------------------------------------------------------------------
 
-
 STATE, PREVIOUS = "state.safetensors", "state.previous.safetensors"
 
 
 def save_state(model: Model, folder: Path, progress: dict, settings: dict) -> None:
     """Everything to resume, in one file that appears whole or not at all; the one before is kept.
-
-    Float32 weights and both moments; as metadata the settings, the progress and a CRC-32 of each.
-    """
+    Float32 weights and both moments; as metadata settings, progress and a CRC-32 of each."""
     shapes = {f"{what}.{name}": shape for what in ("weight", "moment1", "moment2")
               for name, shape, _ in model.tensors}
 
     def read(key):
         what, name = key.split(".", 1)
         return model.read(name, what)
-
     metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings),
                 "crc32": json.dumps({key: zlib.crc32(read(key)) for key in shapes})}
     new = STATE + ".new"
@@ -302,7 +295,7 @@ def save_state(model: Model, folder: Path, progress: dict, settings: dict) -> No
 
 
 def read_state(folder: Path):
-    """(progress, settings, tensors) of the newest whole state; a damaged one falls back to the last."""
+    """(progress, settings, tensors) of the newest whole state: the last or the one before."""
     problems = []
     for name in (STATE, PREVIOUS):
         path = folder / name
@@ -335,7 +328,6 @@ def save_model(model: Model, tokenizer, folder: Path) -> None:
 
 class Folder:
     """The folder of a run, held by one process at a time."""
-
     def __init__(self, path: Path):
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
@@ -373,14 +365,16 @@ class Folder:
         from matplotlib import pyplot
         figure, axes = pyplot.subplots(figsize=(8, 5))
         steps, losses = [e["step"] for e in entries], [e["loss"] for e in entries]
-        axes.plot(steps, np.array(losses, float), color="C0", alpha=0.35, linewidth=1, label="train")
+        axes.plot(steps, np.array(losses, float), color="C0", alpha=0.35, linewidth=1,
+                  label="train")
         val = [(e["step"], e["val_loss"]) for e in entries if "val_loss" in e]
         if val:
-            axes.plot(*zip(*val), "o-", color="C1", markersize=4, label=f"validation ({val[-1][1]:.3f})")
+            axes.plot(*zip(*val), "o-", color="C1", markersize=4,
+                      label=f"validation ({val[-1][1]:.3f})")
         for (name, value), color in zip(floors.items(), ("0.75", "0.55", "0.35")):
             axes.axhline(value, linestyle="--", color=color, linewidth=1)
-            axes.text(1, value, f"{name} {value:.2f}", color=color, fontsize=8, va="bottom", ha="right",
-                      transform=axes.get_yaxis_transform())
+            axes.text(1, value, f"{name} {value:.2f}", color=color, fontsize=8, va="bottom",
+                      ha="right", transform=axes.get_yaxis_transform())
         axes.set(xlabel="step", ylabel="loss (nats per token)", title=self.path.name,
                  ylim=(0, 1.1 * max(floors.values())))
         axes.legend(loc="center right")
@@ -392,7 +386,6 @@ class Folder:
 
 
 # ---- The loop ----------------------------------------------------------------------------------
-
 
 def evaluate(model: Model, data: Data, B: int, limit: int) -> dict[str, float]:
     """val_loss: nats a token; val_bpb: bits per byte of raw text (special tokens have no bytes)."""
@@ -412,8 +405,7 @@ def describe(figures: dict[str, float]) -> str:
 
 
 class Progress:
-    """The line a run prints: step, loss, gradient norm, rate, tokens/s, share of the peak, time left."""
-
+    """A run's line: step, loss, gradient norm, rate, tokens/s, share of the peak, time left."""
     def __init__(self, s: Pretrain, model: Model, spent: float):
         c = model.config
         matrices = sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
@@ -464,12 +456,10 @@ def attempt(what: str, function, *args) -> bool:
         return False
 
 
-def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, stop=lambda step: False):
-    """The loop that all stages share. s is complete (see `complete`); state as read_state gives it.
-
-    Returns the figures of the last evaluation. stop(step) is asked before each step: true leaves,
-    with a checkpoint.
-    """
+def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None,
+          stop=lambda step: False):
+    """The loop of all stages; returns the last evaluation's figures. s is from `complete`, state
+    from read_state; stop(step), asked before each step, leaves with a checkpoint where true."""
     progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
                 "best": math.inf, "data": data.identity}
     if state:
@@ -513,9 +503,8 @@ def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, sto
             print(f"step {step} skipped: {reason} (data: epoch {data.loader.epoch}, "
                   f"window {data.loader.index})", file=sys.stderr)
         if skipped == 10:
-            raise ChatError(f"10 steps in a row could not be taken ({reason}); the last checkpoint is "
-                            f"intact: --resume it, or start anew with a lower --lr")
-
+            raise ChatError(f"10 steps in a row could not be taken ({reason}); the last checkpoint "
+                            f"is intact: --resume it, or start anew with a lower --lr")
         last = step == s.steps
         entry = {"step": step, "loss": loss if math.isfinite(loss) else None, "lr": lr,
                  "grad_norm": norm if math.isfinite(norm) else None,
@@ -536,7 +525,8 @@ def train(s: Pretrain, folder: Folder, data: Data, model: Model, state=None, sto
         if step % s.checkpoint_every == 0 or last:
             saved = checkpoint()
     if saved != progress["step"] and checkpoint() is None:
-        raise ChatError(f"step {progress['step']} is not saved: make room in {folder.path} and --resume")
+        raise ChatError(f"step {progress['step']} is not saved: make room in {folder.path} "
+                        f"and --resume")
     return figures
 
 
@@ -547,7 +537,6 @@ def sample_text(engine: Engine, seed: int, length: int = 80) -> str:
 
 
 # ---- From flags to a run -----------------------------------------------------------------------
-
 
 def complete(s: Pretrain, data: Data, config: Config) -> Pretrain:
     """The settings with every default that depends on others filled in."""
@@ -562,8 +551,7 @@ def complete(s: Pretrain, data: Data, config: Config) -> Pretrain:
     each = max(1, steps // 20)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps, vocab_size=data.vocab,
-        lr=s.lr or 2e-3 * (256 / config.channels) ** 0.5,
-        eval_every=s.eval_every or each,
+        lr=s.lr or 2e-3 * (256 / config.channels) ** 0.5, eval_every=s.eval_every or each,
         sample_every=each if s.sample_every is None else s.sample_every,
         checkpoint_every=s.checkpoint_every or max(1, steps // 5))
 
@@ -588,7 +576,8 @@ def expect_memory(s: Pretrain, config: Config) -> float:
     core = Library.load(s.device, s.dtype)
     drawing = 15e6                               # loss.png: fonts, a canvas
     writing = 6 * 4 * config.channels * max(config.vocab, config.hidden)   # copies of a tensor
-    need = max(peak(), resident() + core.memory(config, True, s.batch * s.context) + drawing + writing)
+    need = max(peak(), resident() + core.memory(config, True, s.batch * s.context)
+               + drawing + writing)
     have = core.call("device_memory")
     if need > have:
         raise ChatError(f"this run needs {need / 1e9:.1f} GB of memory, and the machine has "
@@ -609,15 +598,15 @@ def free_name(stage: str) -> Path:
 
 
 def resumed(s: Pretrain, given: set[str], saved: dict) -> Pretrain:
-    """The settings of the saved run; flags given now may only change what does not change the result,
-    and --steps, which is announced."""
+    """The saved settings with flags that leave the result alone and --steps, which is announced."""
     for name in sorted(given - FREE_ON_RESUME):
         if getattr(s, name) != saved[name]:
             raise ChatError(f"--{name.replace('_', '-')} {getattr(s, name)} differs from the run's "
                             f"{saved[name]}: leave it out to resume, or start a new run")
     free = {name: getattr(s, name) for name in given & FREE_ON_RESUME}
     if free.get("steps", saved["steps"]) != saved["steps"]:
-        print(f"resuming with {free['steps']} steps, not {saved['steps']}: the learning rate follows")
+        print(f"resuming with {free['steps']} steps, not {saved['steps']}: "
+              f"the learning rate follows")
     return Pretrain(**{**saved, **free})
 
 
@@ -636,7 +625,8 @@ def run(s: Pretrain, given: set[str]) -> None:
     s = dataclasses.replace(s, out=str(path), device=device, dtype=dtype)
     data = Data(s)
     if s.resume and data.vocab != s.vocab_size:
-        raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, the run has {s.vocab_size}")
+        raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, "
+                        f"the run has {s.vocab_size}")
     changes = {}
     if s.model:
         c = hf.configuration(s.model)[2]
@@ -650,8 +640,8 @@ def run(s: Pretrain, given: set[str]) -> None:
     model = Model.load(s.model, device, dtype, **changes) if s.model else \
         Model.create(c, device, dtype, s.seed)
     threads = model.core.call("device_threads", s.threads)
-    print(f"{path}: {c.layers} layers, {c.channels} channels, {c.heads} heads, vocabulary {c.vocab}: "
-          f"{model.parameters / 1e6:.2f} M parameters\n"
+    print(f"{path}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
+          f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
           f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
@@ -689,7 +679,8 @@ def parse(argv: list[str]):
         formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS)
     for field in fields:
         name, kind = "--" + field.name.replace("_", "-"), str(field.type).removesuffix(" | None")
-        text = field.metadata["help"] + ("" if field.default in (None, False) else f" ({field.default})")
+        text = field.metadata["help"] + ("" if field.default in (None, False)
+                                          else f" ({field.default})")
         if kind == "bool":
             parser.add_argument(name, action="store_true", help=text)
         else:
@@ -699,7 +690,8 @@ def parse(argv: list[str]):
     if unknown:
         flags = ["--" + field.name.replace("_", "-") for field in fields]
         near = difflib.get_close_matches(unknown[0], flags, 1, 0)
-        raise ChatError(f"there is no flag {unknown[0]!r}; the nearest is {near[0]!r} (-h lists them)")
+        raise ChatError(f"there is no flag {unknown[0]!r}; the nearest is {near[0]!r} "
+                        f"(-h lists them)")
     return STAGES[stage](**vars(given)), set(vars(given))
 
 

@@ -1,17 +1,17 @@
 /* attention.c: softmax(q k^T / sqrt(D)) v without its (T,T) matrix (arXiv:2205.14135).
 
-   Work goes by tiles of QT queries and KT keys. The forward pass walks the keys of a tile of queries and
-   keeps for each query the largest score, the sum of exponentials and the output so far. The backward
-   pass recomputes the probabilities from lse and walks, for a tile of keys, the queries that see it: dk
-   and dv stay with the tile, dq grows in scratch memory. All of a key/value head has one owner, so every
-   sum has one order. Tiles that the causal mask or `first` empties are never visited, and of those on
-   the diagonal little more than the lower half is computed.
+   Work goes by tiles of QT queries and KT keys. The forward pass walks the keys of a tile of
+   queries and keeps for each query the largest score, the sum of exponentials and the output so
+   far. The backward pass recomputes the probabilities from lse and walks, for a tile of keys, the
+   queries that see it: dk and dv stay with the tile, dq grows in scratch memory. All of a key/value
+   head has one owner, so every sum has one order. Tiles that the causal mask or `first` empties are
+   never visited, and of those on the diagonal little more than the lower half is computed.
 
-   Scores and everything derived from them are transposed, (key, query): queries are the vector lanes,
-   and a softmax over keys needs no sum across lanes.
+   Scores and everything derived from them are transposed, (key, query): queries are the vector
+   lanes, and a softmax over keys needs no sum across lanes.
 
-   Products of tiles take units (real.h). Which operand is laid out how follows from its role: a is read
-   one number at a time, along k; b in vectors, so its k must be the slow index. */
+   Products of tiles take units (real.h). Which operand is laid out how follows from its role: a is
+   read one number at a time, along k; b in vectors, so its k must be the slow index. */
 
 #include "real.h"
 
@@ -22,12 +22,12 @@ enum {
 };
 
 typedef unit Tile[KT / PAIR * DMAX] __attribute__((aligned(64)));   /* of q, k, v or dout */
-typedef float Sums[KT * DMAX] __attribute__((aligned(64)));         /* (rows,P) of out, dq, dk, dv */
+typedef float Sums[KT * DMAX] __attribute__((aligned(64)));         /* (rows,P): out, dq, dk, dv */
 typedef float Scores[KT * QT] __attribute__((aligned(64)));
-typedef unit Shares[KT / PAIR * QT] __attribute__((aligned(64)));   /* scores, rounded, as operand a */
+typedef unit Shares[KT / PAIR * QT] __attribute__((aligned(64)));   /* rounded scores, operand a */
 
-/* c (m,n) += a (m,k) b (k,n), k in units. a's element (i,k) is a[i * ai + k * ak]; n is a multiple of
-   LANES. R rows and S vectors of c at a time stay in registers. */
+/* c (m,n) += a (m,k) b (k,n), k in units. a's element (i,k) is a[i * ai + k * ak]; n is a multiple
+   of LANES. R rows and S vectors of c at a time stay in registers. */
 static inline __attribute__((always_inline))
 void product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit *b, int ldb, int k,
              int R, int S) {
@@ -44,12 +44,12 @@ void product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit 
         for (int s = 0; s < S; s++) *(vec *)(c + r * ldc + s * LANES) = sum[r][s];
 }
 
-/* What of a tile on the diagonal is needed: c(i,j) for j >= i only (the rest stays as it is or not);
-   or of the sum over k only what is not zero in a, which are k <= i, or k >= i. */
+/* What of a tile on the diagonal is needed: c(i,j) for j >= i only (the rest stays as it is or
+   not); or of the sum over k only what is not zero in a, which are k <= i, or k >= i. */
 typedef enum { WHOLE, C_FROM_ROW, K_TO_ROW, K_FROM_ROW } Part;
 
-static void tile_product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit *b, int ldb,
-                         int m, int n, int k, Part part) {
+static void tile_product(float *c, int ldc, const unit *a, size_t ai, size_t ak, const unit *b,
+                         int ldb, int m, int n, int k, Part part) {
     for (int i = 0; i < m; i += 4) {
         int j = part == C_FROM_ROW ? i / LANES * LANES : 0;
         int from = part == K_FROM_ROW ? i / PAIR : 0;
@@ -62,12 +62,18 @@ static void tile_product(float *c, int ldc, const unit *a, size_t ai, size_t ak,
             for (int r = 0, R = m - i >= 4 ? 4 : 1; r < min_int(4, m - i); r += R) {
                 float *rows = to + r * ldc;
                 const unit *of = row + r * ai;
-                if (R == 4 && S == 4) product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 4);
-                else if (R == 4 && S == 2) product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 2);
-                else if (R == 4) product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 1);
-                else if (S == 4) product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 4);
-                else if (S == 2) product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 2);
-                else product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 1);
+                if (R == 4 && S == 4)
+                    product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 4);
+                else if (R == 4 && S == 2)
+                    product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 2);
+                else if (R == 4)
+                    product(rows, ldc, of, ai, ak, columns, ldb, steps, 4, 1);
+                else if (S == 4)
+                    product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 4);
+                else if (S == 2)
+                    product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 2);
+                else
+                    product(rows, ldc, of, ai, ak, columns, ldb, steps, 1, 1);
             }
         }
     }
@@ -86,13 +92,14 @@ static void load(unit *tile, const real *x, size_t stride, int rows, int D, int 
     for (int r = 0; r < rows; r += PAIR, tile += P) {
         const real *even = x + r * stride, *odd = even + (PAIR - 1) * stride;
         int both = r + PAIR <= rows, d = 0;
-        for (; both && d + LANES <= D; d += LANES) *(units *)(tile + d) = pair_rows(even + d, odd + d);
+        for (; both && d + LANES <= D; d += LANES)
+            *(units *)(tile + d) = pair_rows(even + d, odd + d);
         for (; d < D; d++) tile[d] = pair(even[d], both ? odd[d] : zero);
         for (; d < P; d++) tile[d] = pair(zero, zero);
     }
 }
 
-/* b with k along the rows of x, which become columns: tile (D/PAIR,width), columns from `rows` on zero. */
+/* b with k along the rows of x, which become columns: tile (D/PAIR,width), zero from `rows` on. */
 static void load_transposed(unit *tile, const real *x, size_t stride, int rows, int D, int width) {
     const real zero = to_real(0);
     for (int r = 0; r < width; r += LANES) {
@@ -159,7 +166,8 @@ static int first_key(const Head *x, int query) { return x->first ? x->first[quer
 static int first_tile(const Head *x, int query) { return first_key(x, query) / KT * KT; }
 
 /* score (KT,QT) = k q^T of nk keys and nq queries, -infinity where a query does not see a key. */
-static void score_keys(float *score, const unit *qt, const Head *x, int q0, int nq, int k0, int nk) {
+static void score_keys(float *score, const unit *qt, const Head *x,
+                       int q0, int nq, int k0, int nk) {
     memset(score, 0, sizeof(float) * nk * QT);
     tile_product(score, QT, as_units(x->k + k0 * x->stride), x->stride / PAIR, 1, qt, QT,
                  nk, QT, x->D / PAIR, k0 == q0 ? C_FROM_ROW : WHOLE);
@@ -197,7 +205,8 @@ static void online_softmax(float *score, float *most, float *sum, float *out, in
         for (int d = 0; d < P; d++) out[i * P + d] *= shrink[i];
 }
 
-static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride, const Head *x, int q0) {
+static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
+                   const Head *x, int q0) {
     Tile qt, v;
     Sums o;
     Scores score;
@@ -213,7 +222,8 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride, 
         online_softmax(score, most, sum, o, nq, nk, P, x->scale);
         load_shares(shares, score, nk, QT);
         load(v, x->v + k0 * x->stride, x->stride, nk, D, P);
-        tile_product(o, P, shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR), k0 == q0 ? K_TO_ROW : WHOLE);
+        tile_product(o, P, shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR),
+                     k0 == q0 ? K_TO_ROW : WHOLE);
     }
     for (int i = 0; i < nq; i++) {
         store(out + (q0 + i) * out_stride, 0, o + i * P, 1, D, P, 1.f / sum[i]);
@@ -259,7 +269,8 @@ static void prepare(const Outcome *y, const real *out, const float *lse, const H
 }
 
 /* Scores (nk,QT) become probabilities p, and dp becomes ds. Beyond the last query both are 0. */
-static void differentiate(float *p, float *dp, const Outcome *y, int q0, int nq, int nk, float scale) {
+static void differentiate(float *p, float *dp, const Outcome *y,
+                          int q0, int nq, int nk, float scale) {
     float delta[QT] = { 0 }, lse[QT];
     for (int i = 0; i < QT; i++) lse[i] = INFINITY;
     memcpy(delta, y->delta + q0, sizeof(float) * nq);
@@ -294,10 +305,12 @@ static void attend_backward(float *dk, float *dv, const unit *k, const Outcome *
 
     load_rows(rows, p, nk, QT);
     load(b, dout, y->dout_stride, nq, D, P);
-    tile_product(dv, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps, diagonal ? K_FROM_ROW : WHOLE);
+    tile_product(dv, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps,
+                 diagonal ? K_FROM_ROW : WHOLE);
     load_rows(rows, dp, nk, QT);
     load(b, q, x->stride, nq, D, P);
-    tile_product(dk, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps, diagonal ? K_FROM_ROW : WHOLE);
+    tile_product(dk, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps,
+                 diagonal ? K_FROM_ROW : WHOLE);
     load_shares(shares, dp, nk, QT);
     tile_product(y->dq + (size_t)q0 * P, P, shares, 1, QT, k, P, nq, P, ceil_div(nk, PAIR),
                  diagonal ? K_TO_ROW : WHOLE);
@@ -306,7 +319,9 @@ static void attend_backward(float *dk, float *dv, const unit *k, const Outcome *
 /* The scratch of one query head: dq, delta, lse. */
 static size_t head_scratch(int T, int D) { return (size_t)T * (padded(D) + 2); }
 
-size_t attention_work(int B, int T, int H, int D) { return sizeof(float) * B * H * head_scratch(T, D); }
+size_t attention_work(int B, int T, int H, int D) {
+    return sizeof(float) * B * H * head_scratch(T, D);
+}
 
 void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
                         const real *qkv, const int *first, void *work,
@@ -370,8 +385,8 @@ static float dot(const real *a, const real *b, int D) {
 }
 
 /* out (D) = shrink out + share (n) values (n,D) */
-static void weighted_sum(float *out, float shrink, const float *share, const real *values, size_t stride,
-                         int n, int D) {
+static void weighted_sum(float *out, float shrink, const float *share, const real *values,
+                         size_t stride, int n, int D) {
     int d = 0;
     for (; d + 4 * LANES <= D; d += 4 * LANES) {
         vec sum[4];
@@ -386,8 +401,8 @@ static void weighted_sum(float *out, float shrink, const float *share, const rea
         for (int e = d; e < D; e++) out[e] += share[j] * to_float(values[j * stride + e]);
 }
 
-/* One query against keys 0..last, KT at a time, as in online_softmax, but with the lanes over D, since
-   there is one query only. */
+/* One query against keys 0..last, KT at a time, as in online_softmax, but with the lanes over D,
+   since there is one query only. */
 static void attend_row(real *out, const real *query, const real *keys, const real *values,
                        size_t stride, int last, int D) {
     float o[DMAX] = { 0 }, most = -INFINITY, sum = 0, scale = 1.f / sqrtf(D);

@@ -1,4 +1,4 @@
-"""The C library in Python: loads it, checks arrays at the border, turns status codes into exceptions.
+"""The C library in Python: loads it, checks arrays at the border, makes exceptions of status codes.
 
     model = Model.create(Config(vocab=4096, context=256, layers=4, channels=256), dtype="f32")
     nll = model.forward(tokens, targets)             # (B,T) nats
@@ -23,8 +23,8 @@ LEARNED, ROPE = 0, 1
 GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
-# OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a second
-# busy process on the machine would halve our speed.
+# OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a
+# second busy process on the machine would halve our speed.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
 
@@ -85,8 +85,8 @@ class Library:
         if dtype not in REAL:
             raise ChatError(f"dtype {dtype!r} is not one of {', '.join(REAL)}")
         if not path.exists():
-            raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line says "
-                            f"what this machine cannot build, and why)")
+            raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line "
+                            f"says what this machine cannot build, and why)")
         return Library(path, dtype)
 
     @staticmethod
@@ -133,7 +133,8 @@ class Library:
         except (TypeError, OverflowError) as error:
             raise ChatError(f"the configuration does not fit: {error}") from None
 
-    def memory(self, config: Config, trains: bool, N: int = 0, slots: int = 0, length: int = 0) -> float:
+    def memory(self, config: Config, trains: bool, N: int = 0, slots: int = 0,
+               length: int = 0) -> float:
         """Bytes that such a model takes with all it makes: see model_memory in chat.h."""
         out = np.empty(1)
         self.call("model_memory", out, self.config(config), trains, N, slots, length)
@@ -177,9 +178,10 @@ def batch(tokens) -> np.ndarray:
 class Model:
     """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it."""
 
-    def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32", trains: bool = True):
-        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. trains=False: a model that
-        only generates, in a fraction of the memory."""
+    def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32",
+                 trains: bool = True):
+        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. trains=False: a model
+        that only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype = config, device, dtype
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
@@ -273,7 +275,8 @@ class Model:
             return None
         weights = np.ascontiguousarray(weights, np.float32)
         if weights.shape != self.shape:
-            raise ValueError(f"weights must have the batch's shape {self.shape}, got {weights.shape}")
+            raise ValueError(f"weights must have the batch's shape {self.shape}, "
+                             f"got {weights.shape}")
         return weights
 
     def backward(self, weights=None) -> None:
@@ -309,8 +312,8 @@ class Model:
         return Cache(self, slots, length)
 
     def extend(self, cache: "Cache", slots, tokens, every: bool = False) -> np.ndarray:
-        """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each, or
-        (all tokens,V) after every one."""
+        """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each,
+        or (all tokens,V) after every one."""
         if len(slots) != len(tokens):
             raise ValueError(f"{len(slots)} slots, but tokens for {len(tokens)}")
         counts = ints([len(t) for t in tokens])
@@ -343,7 +346,7 @@ class Cache:
 
 def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,
            position=0, history=(), banned=()) -> tuple[int, np.ndarray]:
-    """(token, probabilities (V)) drawn from logits (V); the same (seed, position), the same draw."""
+    """(token, probabilities (V)) drawn from logits (V); same (seed, position), same draw."""
     library = Library.load("cpu", "f32")
     probabilities = np.array(logits, np.float32)
     if probabilities.ndim != 1:
@@ -353,6 +356,6 @@ def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_pe
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
         repetition_penalty=repetition_penalty, seed=seed))
     history, banned = (np.unique(ints(np.asarray(x, np.int64))) for x in (history, banned))
-    library.call("sample", token, probabilities, settings, history, len(history), banned, len(banned),
-                 position, probabilities.size)
+    library.call("sample", token, probabilities, settings, history, len(history),
+                 banned, len(banned), position, probabilities.size)
     return int(token[0]), probabilities

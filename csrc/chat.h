@@ -5,13 +5,13 @@
 
    real      the type of weights and activations: float, or bfloat16 (2 bytes). The build decides.
              Sums, statistics, losses, gradients of parameters and optimizer state are float.
-   Letters   B batch, T time, N = B*T rows, C channels, H query heads, K key/value heads, D size of a
-             head, F feed-forward width, V vocabulary, L layers. W = (H + 2*K)*D: one row of q, k, v.
+   Letters   B batch, T time, N = B*T rows, C channels, H query heads, K key/value heads, D size of
+             a head, F hidden width, V vocabulary, L layers. W = (H + 2*K)*D: a row of q, k, v.
    Shapes    are row-major, the last index fastest. Outputs come first, then inputs, then sizes.
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
              nothing: their arguments were checked at the border. Nothing here exits or prints.
-   Threads   one call at a time per model. Every result has the same bits at any number of threads. */
+   Threads   one call at a time per model. Results have the same bits at any number of threads. */
 
 typedef struct Model Model;
 typedef struct Cache Cache;
@@ -57,21 +57,21 @@ enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_writ
 /* The last error, one sentence; valid until the next call that fails. */
 const char *chat_error(void);
 
-/* The checks that the entry points begin with. They fail, naming field or place and value: unless a model
-   of this config makes sense; unless low <= ids[n] < V; unless model_forward can take
-   this batch (targets and first may be NULL). */
+/* The checks that the entry points begin with. They fail, naming field or place and value: unless a
+   model of this config makes sense; unless low <= ids[n] < V; unless model_forward can take this
+   batch (targets and first may be NULL). */
 int check_config(const Config *config);
 int check_ids(const char *what, const int *ids, int low, int V, int N, int T);
 int check_batch(const Config *config, const int *tokens, const int *targets, const int *first,
                 int B, int T);
 
-/* A model with all weights zero. With trains 0 it only generates: its weights lie in memory once, in the
-   order that linear_forward reads, and cannot be read back. */
+/* A model with all weights zero. With trains 0 it only generates: its weights lie in memory once,
+   in the order that linear_forward reads, and cannot be read back. */
 int  model_create(Model **out, const Config *config, int trains);
 void model_free(Model *model);
 
-/* *bytes = the memory that such a model takes in all, once it has been given N tokens at a time (0: none;
-   with trains, gradients and moments included), with a cache of `slots` by `length`. Allocates nothing. */
+/* *bytes = the memory that such a model takes in all, once given N tokens at a time (0: none; with
+   trains, gradients and moments too), with a cache of `slots` by `length`. Allocates nothing. */
 int model_memory(double *bytes, const Config *config, int trains, int N, int slots, int length);
 
 /* The parameters, in order: how many tensors, and the name and shape of each. */
@@ -84,8 +84,8 @@ int model_read(Model *model, int what, int index, float *out);
 int model_write(Model *model, int what, int index, const float *values);
 
 /* out (B,T) = each token's negative log-likelihood of its target in nats, or with a scalar head its
-   value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0), NULL for a scalar head;
-   first (B,T) or NULL: where in its row the document of this token begins: it sees nothing
+   value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0), NULL for a scalar
+   head; first (B,T) or NULL: where in its row the document of this token begins: it sees nothing
    earlier, and its position counts from there. weights (B,T) or NULL: if dLoss/dnll is known
    already, the head's gradient is added here and its logits never computed twice. */
 int model_forward(Model *model, float *out, const int *tokens, const int *targets,
@@ -119,8 +119,9 @@ int cache_fork(Cache *cache, int to, int from, int count);
 /* Appends counts[i] >= 1 tokens to slot slots[i], for n different slots; tokens holds them one slot
    after the other. logits (n,V) = those after each slot's last token (scalar head: values (n)), or
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
-   check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A slot's logits do not depend, to the bit, on
-   what else is in the batch or on how its tokens were split over calls. */
+   check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
+   slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
+   split over calls. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 
@@ -134,7 +135,7 @@ typedef struct {
 } Sampling;
 
 /* *token = drawn from logits (V), which become the probabilities it was drawn from (=).
-   history (n_history): the tokens that repetition_penalty holds down. banned (n_banned): never drawn.
+   history (n_history): tokens that repetition_penalty holds down. banned (n_banned): never drawn.
    position: how many tokens the sequence has. Fails where no token is left or a logit is NaN. */
 int sample(int *token, float *logits, const Sampling *sampling, const int *history, int n_history,
            const int *banned, int n_banned, unsigned long long position, int V);
@@ -142,8 +143,8 @@ int sample(int *token, float *logits, const Sampling *sampling, const int *histo
 /* ---- Kernels --------------------------------------------------------------------------------- */
 /* Every one with its backward. d is a gradient: dinp is dLoss/dinp. NULL leaves an optional out. */
 
-/* out (N,C) = wte[tokens] + wpe[positions]. tokens (N), positions (N), wte (V,C), wpe (context,C) or
-   NULL. Backward: dwte, dwpe +=. */
+/* out (N,C) = wte[tokens] + wpe[positions]. tokens (N), positions (N), wte (V,C), wpe (context,C)
+   or NULL. Backward: dwte, dwpe +=. */
 void embed_forward(real *out,
                    const int *tokens, const int *positions, const real *wte, const real *wpe,
                    int N, int C);
@@ -170,10 +171,10 @@ void rmsnorm_backward(real *dinp, float *dweight,
                       const real *dout, const real *inp, const real *weight, const float *rstd,
                       int N, int C);
 
-/* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it out
-   in linear_packed_size(C,O) reals; bias (O) or NULL, residual (N,O) or NULL.
-   work: linear_work(N,C,O) bytes that nobody else uses meanwhile. linear_pack is given `rows` rows of the
-   weight, from row `from` on, and writes their part of packed. */
+/* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it
+   out in linear_packed_size(C,O) reals; bias (O) or NULL, residual (N,O) or NULL.
+   work: linear_work(N,C,O) bytes that nobody else uses meanwhile. linear_pack is given `rows` rows
+   of the weight, from row `from` on, and writes their part of packed. */
 size_t linear_packed_size(int C, int O);
 size_t linear_work(int N, int C, int O);
 void linear_pack(real *packed,
@@ -188,8 +189,8 @@ void linear_forward_float(float *out,
                           const real *inp, const real *packed, const real *bias,
                           void *work, int N, int C, int O);
 
-/* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of dout's
-   rows, or NULL. weight (O,C) as it is, not packed. */
+/* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of
+   dout's rows, or NULL. weight (O,C) as it is, not packed. */
 void linear_backward(real *dinp, float *dweight, float *dbias,
                      const real *dout, const real *inp, const real *weight,
                      void *work, int N, int C, int O);
@@ -201,24 +202,27 @@ void matmul_naive(float *c,
 
 /* rope (context, D): row t holds the D/2 cosines, then the D/2 sines, of t * theta^(-2i/D). */
 void rope_table(float *rope,
-                int context, int D, float theta, float factor, float low, float high, int old_context);
+                int context, int D, float theta, float factor, float low, float high,
+                int old_context);
 
-/* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated by
-   rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W), v is
-   copied; rstd (N,H+K) =; positions (N). Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=. */
+/* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated
+   by rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W),
+   v is copied; rstd (N,H+K) =; positions (N).
+   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=. */
 void qk_norm_rope_forward(real *out, float *rstd,
                           const real *inp, const real *q_norm, const real *k_norm,
                           const float *rope, const int *positions,
                           int N, int H, int K, int D, float eps);
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
-                           const real *dout, const real *inp, const real *q_norm, const real *k_norm,
+                           const real *dout, const real *inp,
+                           const real *q_norm, const real *k_norm,
                            const float *rstd, const float *rope, const int *positions,
                            int N, int H, int K, int D);
 
 /* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row;
    lse (N,H) = log of the softmax' denominator. qkv (N,W); first (N) or NULL. Query head h reads
    key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
-   Backward: dqkv (N,W) =, O(T^2) work; work: attention_work(B,T,H,D) bytes that nobody else uses. */
+   Backward: dqkv (N,W) =, in O(T^2); work: attention_work(B,T,H,D) bytes that nobody else uses. */
 size_t attention_work(int B, int T, int H, int D);
 void attention_forward(real *out, float *lse,
                        const real *qkv, const int *first,
@@ -281,7 +285,7 @@ void narrow(real *out,
 /* The sum of x^2, in double. */
 double sum_squares(const float *x, size_t n);
 
-/* weight and master (n) = one step of AdamW; m, v (n) =. master NULL: real is float, weight is it. */
+/* weight, master (n) = one step of AdamW; m, v (n) =. master NULL: real is float, weight is it. */
 void adamw(real *weight, float *master, float *m, float *v,
            const float *grad, const AdamW *adam, int decay,
            size_t n);
@@ -306,6 +310,6 @@ void  device_free(void *memory);
 void  device_zero(void *memory, size_t bytes);
 void  device_copy(void *to, const void *from, size_t bytes);     /* on the device */
 void  device_write(void *to, const void *from, size_t bytes);    /* host to device */
-int   device_read(void *to, const void *from, size_t bytes);     /* device to host; latched errors */
+int   device_read(void *to, const void *from, size_t bytes);     /* and back; latched errors */
 /* Sets chat_error() to a printf-style sentence; always returns -1. */
 int   chat_fail(const char *format, ...);

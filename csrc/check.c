@@ -10,13 +10,16 @@ static int check_size(const char *key, int value, int low, int high) {
 int check_config(const Config *c) {
     enum { MANY = 1 << 24 };
     if (check_size("vocab", c->vocab, 1, MANY) || check_size("context", c->context, 1, MANY)
-        || check_size("layers", c->layers, 1, 10000) || check_size("channels", c->channels, 1, 1 << 20)
-        || check_size("heads", c->heads, 1, 1 << 14) || check_size("kv_heads", c->kv_heads, 1, c->heads)
+        || check_size("layers", c->layers, 1, 10000)
+        || check_size("channels", c->channels, 1, 1 << 20)
+        || check_size("heads", c->heads, 1, 1 << 14)
+        || check_size("kv_heads", c->kv_heads, 1, c->heads)
         || check_size("head_dim", c->head_dim, 2, 256) || check_size("hidden", c->hidden, 1, MANY)
         || check_size("norm", c->norm, LAYERNORM, RMSNORM)
         || check_size("position", c->position, LEARNED, ROPE)
         || check_size("activation", c->activation, GELU, SWIGLU)
-        || check_size("bias", c->bias, BIAS_NONE, BIAS_ALL) || check_size("qk_norm", c->qk_norm, 0, 1)
+        || check_size("bias", c->bias, BIAS_NONE, BIAS_ALL)
+        || check_size("qk_norm", c->qk_norm, 0, 1)
         || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1))
         return -1;
     if (c->heads % c->kv_heads)
@@ -42,14 +45,16 @@ int check_ids(const char *what, const int *ids, int low, int V, int N, int T) {
     return 0;
 }
 
-int check_batch(const Config *c, const int *tokens, const int *targets, const int *first, int B, int T) {
+int check_batch(const Config *c, const int *tokens, const int *targets, const int *first,
+                int B, int T) {
     if (B < 1 || T < 1) return chat_fail("a batch of (%d,%d) tokens is empty", B, T);
-    if (T > c->context) return chat_fail("%d tokens in a row, but the model's context is %d", T, c->context);
+    if (T > c->context)
+        return chat_fail("%d tokens in a row, but the model's context is %d", T, c->context);
     if ((double)B * T > 1 << 28) return chat_fail("a batch of (%d,%d) tokens is too large", B, T);
     for (int n = 0; first && n < B * T; n++)
         if (first[n] < 0 || first[n] > n % T || (n % T && first[n] < first[n - 1]))
-            return chat_fail("first is %d at (%d,%d): it must be from 0 to %d and never fall along a row",
-                             first[n], n / T, n % T, n % T);
+            return chat_fail("first is %d at (%d,%d): it must be from 0 to %d and never fall"
+                             " along a row", first[n], n / T, n % T, n % T);
     if (targets && check_ids("target", targets, -1, c->vocab, B * T, T)) return -1;
     return check_ids("token", tokens, 0, c->vocab, B * T, T);
 }

@@ -76,8 +76,8 @@ static double seconds(void) {
 #define VECTOR "+v"
 #endif
 
-/* Independent sums, enough to hide the multiplier's latency; the empty asm keeps each in a register and
-   from being folded with the next step. */
+/* Independent sums, enough to hide the multiplier's latency; the empty asm keeps each in a register
+   and from being folded with the next step. */
 static float multiply_only(int steps) {
     vec a = { 0 }, b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
     units x = { 0 };
@@ -158,9 +158,9 @@ double device_bandwidth(int update) {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* calloc leaves large blocks untouched until they are used; vectors want whole cache lines, so the block
-   begins at the next one, with calloc's own pointer just before it. Large blocks ask for pages of 2 MB:
-   there are fewer of them to fault in and to look up. */
+/* calloc leaves large blocks untouched until they are used; vectors want whole cache lines, so the
+   block begins at the next one, with calloc's own pointer just before it. Large blocks ask for
+   pages of 2 MB: there are fewer of them to fault in and to look up. */
 void *device_alloc(size_t bytes) {
     const uintptr_t line = 64, page = 2 << 20;
     char *block = calloc(1, bytes + 2 * line);

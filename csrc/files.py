@@ -75,7 +75,7 @@ def unique(pairs: list) -> dict:
     return found
 
 
-# ---- safetensors: 8 bytes of size, a JSON header, the data ------------------------------------------
+# ---- safetensors: 8 bytes of size, a JSON header, the data ---------------------------------------
 
 class Stored(NamedTuple):
     """A tensor in an open file, whose header the safetensors library has checked."""

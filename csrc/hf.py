@@ -93,7 +93,7 @@ def configuration(folder, **changes) -> tuple[str, Config, Config]:
 
 
 def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True, **changes) -> Model:
-    """The model in a folder; trains=False: only to generate. `changes` replace fields of its Config.
+    """The model in a folder; trains=False: only to generate. `changes` replace its Config's fields.
 
     scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
     context=N shortens learned positions; with RoPE it may be any length.

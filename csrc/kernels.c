@@ -1,6 +1,6 @@
-/* kernels.c: everything of the transformer but its matrix products and attention; each backward stands
-   under its forward. Loops are plain: the compiler turns the inner ones into vectors. Parameter
-   gradients are summed by columns, so that each has one owner and one order. */
+/* kernels.c: everything of the transformer but its matrix products and attention; each backward
+   stands under its forward. Loops are plain: the compiler turns the inner ones into vectors.
+   Parameter gradients are summed by columns, so that each has one owner and one order. */
 
 #include "real.h"
 
@@ -140,8 +140,8 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
 
 /* ---- Queries and keys: norm and rotation ----------------------------------------------------- */
 
-/* Llama 3.1 stretches long wavelengths by `factor`, leaves those that turn more than `high` times in
-   old_context alone, and blends between (`low` to `high` turns). */
+/* Llama 3.1 stretches long wavelengths by `factor`, leaves those that turn more than `high` times
+   in old_context alone, and blends between (`low` to `high` turns). */
 static double scaled_frequency(double f, float factor, float low, float high, int old_context) {
     if (factor == 1.f) return f;
     double turns = old_context * f / (2 * 3.14159265358979323846);
@@ -181,7 +181,8 @@ void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q
         memcpy(o, x, sizeof(real) * (H + 2 * K) * D);
         for (int h = 0; h < H + K; h++) {
             const real *weight = h < H ? q_norm : k_norm;
-            if (weight) rstd[(size_t)n * (H + K) + h] = rms_row(o + h * D, x + h * D, weight, D, eps);
+            if (weight)
+                rstd[(size_t)n * (H + K) + h] = rms_row(o + h * D, x + h * D, weight, D, eps);
             if (rope) rotate(o + h * D, rope + (size_t)positions[n] * D, 1, D);
         }
     }
@@ -213,7 +214,8 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
             real *d = dinp + n * W + h * D;
             float s = rstd[(size_t)n * (H + K) + h], gh = 0;
             #pragma omp simd reduction(+:gh)
-            for (int i = 0; i < D; i++) gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
+            for (int i = 0; i < D; i++)
+                gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
             for (int i = 0; i < D; i++) {
                 float g = to_float(d[i]) * to_float(weight[i]);
                 d[i] = to_real(s * (g - to_float(x[i]) * s * gh / D));
@@ -223,7 +225,7 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
 
 /* ---- Activations ----------------------------------------------------------------------------- */
 
-static const float GELU_A = 0.7978845608f, GELU_B = 0.044715f;   /* sqrt(2/pi), and its cubic term */
+static const float GELU_A = 0.7978845608f, GELU_B = 0.044715f;   /* sqrt(2/pi) and its cubic term */
 
 void gelu_forward(real *out, const real *inp, size_t n) {
     #pragma omp parallel for simd schedule(static) if (n > SMALL)
@@ -347,7 +349,8 @@ double sum_squares(const float *x, size_t n) {
     return sum;
 }
 
-/* m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= lr (m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + decay w) */
+/* m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+   w -= lr (m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + decay w) */
 void adamw(real *weight, float *master, float *m, float *v, const float *grad, const AdamW *adam,
            int decay, size_t n) {
     const float b1 = adam->beta1, b2 = adam->beta2, eps = adam->eps, scale = adam->grad_scale;

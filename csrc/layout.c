@@ -1,5 +1,5 @@
-/* layout.c: where a model's numbers lie in memory: its parameters, its activations, its caches; and how
-   they get in and out. */
+/* layout.c: where a model's numbers lie in memory: its parameters, its activations, its caches; and
+   how they get in and out. */
 
 #include "model.h"
 
@@ -10,7 +10,8 @@ static Offset add(Model *m, int layer, const char *name, int rows, int cols, int
     Offset offset = m->n_weights;
     if (m->tensors) {
         TensorInfo *info = &m->tensors[m->n_tensors];
-        int used = layer < 0 ? 0 : snprintf(info->name, sizeof info->name, "model.layers.%d.", layer);
+        int used = layer < 0 ? 0
+                             : snprintf(info->name, sizeof info->name, "model.layers.%d.", layer);
         snprintf(info->name + used, sizeof info->name - used, "%s", name);
         info->rows = rows;
         info->cols = cols;
@@ -44,13 +45,15 @@ static Linear linear(Model *m, int tensor, int parts, Offset weight, Offset bias
     return l;
 }
 
-/* Each parameter once, in the order of the checkpoint. Tensors that are multiplied together (q, k, v;
-   gate, up) lie one behind the other and are one Linear. A model that only generates holds what it can
+/* Each parameter once, in the order of the checkpoint. Tensors multiplied together (q, k, v; gate,
+   up) lie one behind the other and are one Linear. A model that only generates holds what it can
    packed, and nothing else of it. */
 static void layout(Model *m) {
     const Config *c = &m->config;
-    const int C = c->channels, F = c->hidden, Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
-    const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE, gated = c->activation == SWIGLU;
+    const int C = c->channels, F = c->hidden;
+    const int Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
+    const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE;
+    const int gated = c->activation == SWIGLU;
     const int held = m->trains || linear_packed_size(C, C) == 0;
     m->n_tensors = 0;
     m->n_weights = m->n_packed = 0;
@@ -76,13 +79,15 @@ static void layout(Model *m) {
         w = add_part(held, m, l, "self_attn.o_proj.weight", C, Q);
         b = add_if(bias, m, l, "self_attn.o_proj.bias", C, 0);
         x->proj = linear(m, first, 1, w, b, Q, C);
-        x->norm2 = add_norm(m, l, "post_attention_layernorm.weight", "post_attention_layernorm.bias");
+        x->norm2 = add_norm(m, l, "post_attention_layernorm.weight",
+                            "post_attention_layernorm.bias");
         first = m->n_tensors;
         if (gated) w = add_part(held, m, l, "mlp.gate_proj.weight", F, C);
         Offset up = add_part(held, m, l, "mlp.up_proj.weight", F, C);
         b = add_if(gated && bias, m, l, "mlp.gate_proj.bias", F, 0);
         Offset up_bias = add_if(bias, m, l, "mlp.up_proj.bias", F, 0);
-        x->up = gated ? linear(m, first, 2, w, b, C, 2 * F) : linear(m, first, 1, up, up_bias, C, F);
+        x->up = gated ? linear(m, first, 2, w, b, C, 2 * F)
+                      : linear(m, first, 1, up, up_bias, C, F);
         first = m->n_tensors;
         w = add_part(held, m, l, "mlp.down_proj.weight", C, F);
         b = add_if(bias, m, l, "mlp.down_proj.bias", C, 0);
@@ -108,7 +113,8 @@ static void *take(char *base, size_t *used, size_t bytes) {
 /* Lays out everything for N rows; returns the bytes. Run to count, then to place. */
 static size_t place(Model *m, char *base, size_t N, int training) {
     const Config *c = &m->config;
-    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, R = sizeof(real), S = sizeof(float);
+    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim;
+    const size_t R = sizeof(real), S = sizeof(float);
     const size_t chunk = N < CHUNK ? N : CHUNK;
     const int transformed = c->qk_norm || c->position == ROPE;
     size_t used = 0, work = training ? attention_work(1, N, c->heads, c->head_dim) : 0;
@@ -211,9 +217,9 @@ int model_memory(double *bytes, const Config *config, int trains, int N, int slo
 static int make(Model *m, const Config *c, int trains) {
     if (outline(m, c, trains)) return -1;
     if (weight_bytes(m) > device_memory())
-        return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its weights,"
-                         " and there are %.1f GB of memory",
-                         c->layers, c->channels, c->vocab, weight_bytes(m) / 1e9, device_memory() / 1e9);
+        return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its"
+                         " weights, and there are %.1f GB of memory", c->layers, c->channels,
+                         c->vocab, weight_bytes(m) / 1e9, device_memory() / 1e9);
     m->weights = device_alloc(m->n_weights * sizeof(real));
     m->packed = device_alloc(m->n_packed * sizeof(real));
     if (!m->weights || !m->packed) return -1;
@@ -263,8 +269,8 @@ int cache_create(Cache **out, Model *m, int slots, int length) {
         return chat_fail("length is %d, but must be from 1 to the context, %d", length, c->context);
     double bytes = cache_bytes(c, slots, length);
     if (bytes > device_memory())
-        return chat_fail("a cache of %d slots of %d tokens needs %.1f GB, and there are %.1f GB of memory",
-                         slots, length, bytes / 1e9, device_memory() / 1e9);
+        return chat_fail("a cache of %d slots of %d tokens needs %.1f GB, and there are %.1f GB"
+                         " of memory", slots, length, bytes / 1e9, device_memory() / 1e9);
     Cache *x = calloc(1, sizeof(Cache));
     if (!x) return chat_fail("no memory for a cache");
     *x = (Cache){ m, slots, length, calloc(slots, sizeof(int)),
@@ -297,12 +303,18 @@ int model_tensor(const Model *m, int index, TensorInfo *info) {
     return 0;
 }
 
-/* Where a tensor's floats are (for weights that are not float: the masters'); NULL and an error else. */
+/* Where a tensor's floats are (the masters', if weights are not float); NULL and an error else. */
 static float *find(Model *m, int what, int index, size_t *count) {
     float **arenas[] = { &m->masters, &m->grads, &m->moment1, &m->moment2 };
     if (check_index(m, index)) return NULL;
-    if (what < WEIGHT || what > MOMENT2) { chat_fail("%d is no kind of tensor", what); return NULL; }
-    if (!m->trains) { chat_fail("a model made only to generate cannot give its tensors back"); return NULL; }
+    if (what < WEIGHT || what > MOMENT2) {
+        chat_fail("%d is no kind of tensor", what);
+        return NULL;
+    }
+    if (!m->trains) {
+        chat_fail("a model made only to generate cannot give its tensors back");
+        return NULL;
+    }
     if (what != WEIGHT && ensure(m, arenas[what])) return NULL;
     *count = size_of(&m->tensors[index]);
     return (*arenas[what] ? *arenas[what] : (float *)m->weights) + m->offsets[index];
@@ -322,8 +334,8 @@ static const Linear *linear_at(const Model *m, int i) {
     return each[i % 4];
 }
 
-/* A model that only generates: rows of a tensor go to the arena, where it is held there, and to the packed
-   form of what they are multiplied in. Some rows at a time, so that no second copy of all is made. */
+/* A model that only generates: rows of a tensor go to the arena, if held there, and to the packed
+   form of what they are multiplied in. Some rows at a time: no second copy of all is made. */
 static int write_packed(Model *m, int index, const float *values) {
     enum { ROWS = 1024 };
     const TensorInfo *t = &m->tensors[index];
@@ -336,7 +348,8 @@ static int write_packed(Model *m, int index, const float *values) {
         int n = min_int(ROWS, t->rows - r);
         device_write(wide, values + r * cols, sizeof(float) * n * cols);
         narrow(rows, wide, n * cols);
-        if (held) device_copy(m->weights + m->offsets[index] + r * cols, rows, sizeof(real) * n * cols);
+        if (held)
+            device_copy(m->weights + m->offsets[index] + r * cols, rows, sizeof(real) * n * cols);
         const Linear *p;
         for (int i = 0; (p = linear_at(m, i)); i++) {
             int from = 0;
@@ -352,7 +365,8 @@ static int write_packed(Model *m, int index, const float *values) {
 
 int model_write(Model *m, int what, int index, const float *values) {
     size_t count;
-    if (!m->trains && what == WEIGHT && !check_index(m, index)) return write_packed(m, index, values);
+    if (!m->trains && what == WEIGHT && !check_index(m, index))
+        return write_packed(m, index, values);
     float *to = find(m, what, index, &count);
     if (!to) return -1;
     device_write(to, values, count * sizeof(float));

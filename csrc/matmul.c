@@ -3,16 +3,16 @@
    The naive loop is matmul_naive below. The fast one computes the same sums in the same order of k;
    it only moves data so that the multiplier never waits:
 
-   1. Packing. A's rows are cut into panels of MR rows, B's into panels of NR, and each panel is laid
-      out k by k: for each k its MR (NR) numbers lie side by side. Short panels and odd k are filled
-      with zeros, so that no later loop has a special case.
-   2. The micro-kernel (`tile`) multiplies a panel of A with a panel of B: an MR x NR tile of C stays in
-      registers while k runs; each step is one load of B's NR numbers and MR broadcasts of A.
+   1. Packing. A's rows are cut into panels of MR rows, B's into panels of NR, and each panel is
+      laid out k by k: for each k its MR (NR) numbers lie side by side. Short panels and odd k are
+      filled with zeros, so that no later loop has a special case.
+   2. The micro-kernel (`tile`) multiplies a panel of A with a panel of B: an MR x NR tile of C
+      stays in registers while k runs; each step loads B's NR numbers and broadcasts MR of A.
    3. Blocks of KC steps of k keep a panel of A in the L1 cache and blocks of B and C in L2.
 
-   What the multiplier takes of one row in one step is a unit (real.h): a float, or a pair of bfloat16 at
-   k and k+1. Each element of C has one owner and one order of summation, whatever M, N and the number of
-   threads are. */
+   What the multiplier takes of one row in one step is a unit (real.h): a float, or a pair of
+   bfloat16 at k and k+1. Each element of C has one owner and one order of summation, whatever M, N
+   and the number of threads are. */
 
 #include "real.h"
 
@@ -22,7 +22,7 @@ enum {
     NR = NV * LANES,
     KC = 256,                    /* units: a panel of A, MR * KC * 4 = 14 KB, stays in L1 */
     MB = 8,                      /* panels of A in a block */
-    NB = 8,                      /* panels of B, NR * NB * KC * 4 = 262 KB, and C's 115 KB stay in L2 */
+    NB = 8,                      /* panels of B, NR * NB * KC * 4 = 262 KB, and C's 115 KB fit L2 */
     AHEAD = 1024                 /* units: how early b is asked for, where it comes from memory */
 };
 
@@ -50,8 +50,8 @@ static size_t packed_units(int rows, int K, int R) {
 }
 
 /* Steps from..to of the panel of R rows that begins at `row`. The two fast ways move whole vectors;
-   where R is no multiple of LANES a vector spills into the next step, which is written after it, and
-   so they leave the panel's last step to the slow way: any stride, zeros for what does not exist. */
+   where R is no multiple of LANES a vector spills into the next step, which is written after it, so
+   they leave the panel's last step to the slow way: any stride, zeros for what is not there. */
 static inline __attribute__((always_inline))
 void pack_steps(unit *panel, const Operand *x, int row, int R, int from, int to) {
     const real *data = x->data + row * x->row_stride, zero = to_real(0);
@@ -61,11 +61,12 @@ void pack_steps(unit *panel, const Operand *x, int row, int R, int from, int to)
             for (int g = (R - 1) / LANES * LANES; g >= 0; g -= LANES) {
                 units v[LANES];
                 for (int i = 0; i < LANES; i++)
-                    memcpy(&v[i], data + min_int(g + i, R - 1) * x->row_stride + k * PAIR, sizeof v[i]);
+                    memcpy(&v[i], data + min_int(g + i, R - 1) * x->row_stride + k * PAIR,
+                           sizeof v[i]);
                 transpose(v);
                 for (int i = 0; i < LANES; i++) memcpy(panel + (k + i) * R + g, &v[i], sizeof v[i]);
             }
-    else if (x->row_stride == 1 && rows >= ceil_div(R, LANES) * LANES)   /* vectors along the rows */
+    else if (x->row_stride == 1 && rows >= ceil_div(R, LANES) * LANES)   /* vectors along rows */
         for (; k < end; k++)
             for (int g = (R - 1) / LANES * LANES; g >= 0; g -= LANES) {
                 const real *even = data + (size_t)k * PAIR * x->k_stride + g;
@@ -94,7 +95,7 @@ void pack_panels(unit *out, const Operand x, int R) {
                 pack_steps(out + (size_t)i * R * steps, &x, i * R, R, k, min_int(k + chunk, steps));
 }
 
-/* Few rows, as in decoding, need not pay for MR of them: the last panel of A is as narrow as it can be. */
+/* Few rows, as in decoding, need not pay for MR: the last panel of A is as narrow as can be. */
 static int width(int rows) {
     return rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : rows <= 8 && MR > 8 ? 8 : MR;
 }
@@ -109,8 +110,8 @@ static void pack_b(unit *out, Operand b) { pack_panels(out, b, NR); }
 
 /* ---- The micro-kernel ------------------------------------------------------------------------ */
 
-/* c (rows,NR) += a (steps,rows) b (steps,NR), or = where it is the `first` part of the sum. With few rows
-   it is b's way from memory that takes the time, and asking for it early shortens that. */
+/* c (rows,NR) += a (steps,rows) b (steps,NR), or = where it is the `first` part of the sum. With
+   few rows it is b's way from memory that takes the time, and asking for it early shortens that. */
 static inline __attribute__((always_inline))
 void tile_rows(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
     vec sum[MR][NV];
@@ -177,7 +178,8 @@ static inline void store_floats(float *out, vec x, int n) {
 }
 
 /* Rows and columns of C from (m, n) on: adds bias and residual, rounds, writes. */
-static void write_tile(const Result *to, const float *c, int m, int n, int rows, int columns, int N) {
+static void write_tile(const Result *to, const float *c,
+                       int m, int n, int rows, int columns, int N) {
     for (int i = 0; i < rows; i++, c += NR)
         for (int j = 0; j < columns; j += LANES) {
             size_t at = (size_t)(m + i) * N + n + j;
@@ -252,7 +254,8 @@ static void pack_row(unit *packed, const real *row, int r, int C) {
     int steps = ceil_div(C, PAIR);
     unit *column = packed + (size_t)(r / NR * NR) * steps + r % NR;
     for (int k = 0; k < steps; k++)
-        column[k * NR] = pair(row[k * PAIR], (k + 1) * PAIR <= C ? row[k * PAIR + PAIR - 1] : to_real(0));
+        column[k * NR] = pair(row[k * PAIR],
+                              (k + 1) * PAIR <= C ? row[k * PAIR + PAIR - 1] : to_real(0));
 }
 
 /* Whole panels at once; a panel that has other rows too, row by row. */

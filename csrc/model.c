@@ -1,6 +1,5 @@
-/* model.c: the transformer. Its forward pass, its backward pass, one step of learning and one step of
-   generation, written once for every device and precision: all arithmetic is in the
-   kernels that chat.h declares.
+/* model.c: the transformer. Its forward and backward pass, one step of learning and one of
+   generation, written once for every device and precision: all arithmetic is in chat.h's kernels.
 
    A block is  x + attention(norm(x)),  then  x + mlp(norm(x));  the residual stream x is (N,C) with
    N = B*T. The way of a batch: embed, L blocks, norm, head, loss; and back in the same order. */
@@ -19,8 +18,8 @@ static void norm_forward(const Model *m, real *out, float *mean, float *rstd, co
         rmsnorm_forward(out, rstd, inp, weight(m, p->weight), N, c->channels, c->norm_eps);
 }
 
-static void forward(const Model *m, real *out, const real *inp, const Linear *p, const real *residual,
-                    int N) {
+static void forward(const Model *m, real *out, const real *inp, const Linear *p,
+                    const real *residual, int N) {
     linear_forward(out, inp, m->packed + p->packed, weight(m, p->bias), residual,
                    m->work, N, p->in, p->out);
 }
@@ -43,14 +42,16 @@ static void attention(const Model *m, Activations *a, int l, const Context *x, i
 }
 
 /* Layer l on N rows: reads a->x, writes next (which may be a->x). */
-static void block_forward(const Model *m, int l, Activations *a, real *next, const Context *x, int N) {
+static void block_forward(const Model *m, int l, Activations *a, real *next,
+                          const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, &p->norm1, N);
     forward(m, a->qkv, a->h1, &p->qkv, NULL, N);
     if (a->rotated != a->qkv)
-        qk_norm_rope_forward(a->rotated, a->qk_rstd, a->qkv, weight(m, p->q_norm), weight(m, p->k_norm),
-                             m->rope, m->positions, N, c->heads, c->kv_heads, c->head_dim, c->norm_eps);
+        qk_norm_rope_forward(a->rotated, a->qk_rstd, a->qkv, weight(m, p->q_norm),
+                             weight(m, p->k_norm), m->rope, m->positions,
+                             N, c->heads, c->kv_heads, c->head_dim, c->norm_eps);
     attention(m, a, l, x, N);
     forward(m, a->mid, a->att, &p->proj, a->x, N);
     norm_forward(m, a->h2, a->mean2, a->rstd2, a->mid, &p->norm2, N);
@@ -79,7 +80,7 @@ static void head_forward(const Model *m, float *logits, const real *h, int rows)
                          rows, m->head.in, m->head.out);
 }
 
-/* The gradient of the head for `rows` rows from n on, whose logits are in m->logits; coef is dLoss/dout. */
+/* The head's gradient for `rows` rows from n on, their logits in m->logits; coef is dLoss/dout. */
 static void head_backward(Model *m, int n, int rows) {
     const Linear *p = &m->head;
     if (m->config.scalar)
@@ -88,11 +89,11 @@ static void head_backward(Model *m, int n, int rows) {
         nll_backward(m->dlogits, m->logits, m->lse + n, m->targets + n, m->coef + n,
                      rows, m->config.vocab, m->P);
     size_t at = (size_t)n * p->in;
-    linear_backward(m->dh + at, grad(m, p->weight), NULL, m->dlogits, m->h + at, weight(m, p->weight),
-                    m->work, rows, p->in, p->out);
+    linear_backward(m->dh + at, grad(m, p->weight), NULL, m->dlogits, m->h + at,
+                    weight(m, p->weight), m->work, rows, p->in, p->out);
 }
 
-/* ---- A batch, through all of it ---------------------------------------------------------------- */
+/* ---- A batch, through all of it -------------------------------------------------------------- */
 
 static int upload_batch(Model *m, const int *tokens, const int *first, int B, int T) {
     int N = B * T, *positions = malloc(sizeof(int) * N);
@@ -139,7 +140,8 @@ static int read_logits(Model *m, float *logits, const real *h, int N) {
     for (int n = 0; n < N; n++) {
         int row = n % CHUNK, rows = min_int(CHUNK, N - n);
         if (row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
-        if (device_read(logits + (size_t)n * V, m->logits + (size_t)row * m->head.out, sizeof(float) * V))
+        if (device_read(logits + (size_t)n * V, m->logits + (size_t)row * m->head.out,
+                        sizeof(float) * V))
             return -1;
     }
     return 0;
@@ -184,7 +186,8 @@ static void block_backward(const Model *m, int l, const int *first, int N) {
     backward(m, m->dc, m->du, a->h2, &p->up, N);
     norm_backward(m, m->dx, m->dc, a->mid, a->mean2, a->rstd2, &p->norm2, N);
     backward(m, m->da, m->dx, a->att, &p->proj, N);
-    attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, first, m->work, m->B, m->T, H, K, D);
+    attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, first, m->work,
+                       m->B, m->T, H, K, D);
     if (a->rotated != a->qkv)
         qk_norm_rope_backward(m->dw, grad(m, p->q_norm), grad(m, p->k_norm), m->dw, a->qkv,
                               weight(m, p->q_norm), weight(m, p->k_norm), a->qk_rstd,
@@ -232,7 +235,8 @@ int model_grad_norm(Model *m, float *norm) {
 
 int model_update(Model *m, const AdamW *adam) {
     if (adam->step < 1) return chat_fail("AdamW's step is %d, but counts from 1", adam->step);
-    if (!(adam->lr >= 0 && adam->lr < INFINITY && adam->grad_scale >= 0 && adam->grad_scale < INFINITY))
+    if (!(adam->lr >= 0 && adam->lr < INFINITY
+          && adam->grad_scale >= 0 && adam->grad_scale < INFINITY))
         return chat_fail("AdamW's lr is %g and grad_scale %g, but must be 0 or more and finite",
                          adam->lr, adam->grad_scale);
     if (ensure(m, &m->grads) || ensure(m, &m->moment1) || ensure(m, &m->moment2)) return -1;
@@ -278,7 +282,8 @@ static int check_extend(const Model *m, const Cache *x, const int *slots, const 
         if (check_slot(x, slots[i])) return -1;
         for (int j = 0; j < i; j++)
             if (slots[i] == slots[j]) return chat_fail("slot %d is extended twice", slots[i]);
-        if (counts[i] < 1) return chat_fail("slot %d is extended by %d tokens", slots[i], counts[i]);
+        if (counts[i] < 1)
+            return chat_fail("slot %d is extended by %d tokens", slots[i], counts[i]);
         if (counts[i] > x->length - x->used[slots[i]])
             return chat_fail("slot %d holds %d of %d tokens: there is no room for %d more",
                              slots[i], x->used[slots[i]], x->length, counts[i]);

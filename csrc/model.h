@@ -1,5 +1,5 @@
-/* model.h: what a model and its cache are made of; shared by layout.c, which lays them out in memory, and
-   model.c, which computes. */
+/* model.h: what a model and its cache are made of; shared by layout.c, which lays them out in
+   memory, and model.c, which computes. */
 
 #ifndef MODEL_H
 #define MODEL_H
@@ -69,7 +69,7 @@ struct Model {
     int stale;                       /* weights changed since they were packed */
     float *rope;                     /* (context,D) */
 
-    int rows, training;              /* the plan: N, and whether it keeps what a backward pass needs */
+    int rows, training;              /* the plan: N, and whether it keeps what backward needs */
     void *arena;
     Activations *acts;               /* (L), or (1) which all layers share */
     int *tokens, *targets, *first, *positions, *slots;   /* (N) */
@@ -93,9 +93,15 @@ struct Cache {
 
 enum { CHUNK = 512 };                /* rows whose logits exist at one time */
 
-static inline size_t size_of(const TensorInfo *t) { return (size_t)t->rows * (t->cols ? t->cols : 1); }
-static inline const real *weight(const Model *m, Offset p) { return p == NONE ? NULL : m->weights + p; }
-static inline float *grad(const Model *m, Offset p) { return p == NONE ? NULL : m->grads + p; }
+static inline size_t size_of(const TensorInfo *t) {
+    return (size_t)t->rows * (t->cols ? t->cols : 1);
+}
+static inline const real *weight(const Model *m, Offset p) {
+    return p == NONE ? NULL : m->weights + p;
+}
+static inline float *grad(const Model *m, Offset p) {
+    return p == NONE ? NULL : m->grads + p;
+}
 
 #pragma GCC visibility push(hidden)
 

@@ -49,8 +49,8 @@ static inline void store_reals(real *out, vec x) {
     memcpy(out, &bits, sizeof bits);
 }
 
-/* What a product of matrices takes of one row in one step of k: a pair of bfloat16, of which AVX-512
-   adds both products at once. */
+/* What a product of matrices takes of one row in one step of k: a pair of bfloat16, of which
+   AVX-512 adds both products at once. */
 enum { PAIR = 2 };
 typedef uint32_t unit;
 typedef lanes units;
@@ -109,7 +109,7 @@ static inline vec multiply_add_each(vec sum, units a, units b) { return sum + a 
 #define ZIP_INDICES(i) ZIP_2(i)
 #endif
 
-/* x (LANES,LANES) becomes its transpose: zipped with itself, half with half, until each has met each. */
+/* x (LANES,LANES) becomes its transpose: zipped, half with half, until each has met each. */
 static inline void transpose(units x[LANES]) {
     for (int step = 1; step < LANES; step *= 2) {
         units y[LANES];
@@ -131,7 +131,8 @@ static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 /* e^x to 2 ulp without a branch, so that loops over it become vectors: 2^n e^r with |r| <= ln2/2.
    0 below the normal numbers, infinity above the finite ones, NaN for NaN. */
 static inline float fast_exp(float x) {
-    const float low = -87.3f, high = 88.72f, round = 12582912.f;   /* 1.5 * 2^23: no fraction is left */
+    const float low = -87.3f, high = 88.72f;
+    const float round = 12582912.f;              /* 1.5 * 2^23: no fraction is left */
     float y = x < low ? low : x > high ? high : x;
     float rounded = y * 1.44269504f + round, n = rounded - round;
     float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -142,7 +143,7 @@ static inline float fast_exp(float x) {
     p = p * r + 1.66666657e-1f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.f;
-    float e = bits_float(float_bits(p) + (float_bits(rounded) << 23));   /* n goes to the exponent */
+    float e = bits_float(float_bits(p) + (float_bits(rounded) << 23));   /* n to the exponent */
     e = x < low ? 0.f : x > high ? INFINITY : e;
     return x == x ? e : x;
 }

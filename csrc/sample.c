@@ -16,7 +16,7 @@ static double uniform(uint64_t seed, uint64_t position) {
     return (double)(x >> 11) * 0x1p-53;
 }
 
-/* ---- A heap of tokens, the most likely first, the smaller id first among equals --------------- */
+/* ---- A heap of tokens, the most likely first, the smaller id first among equals -------------- */
 
 static int before(const float *p, int a, int b) { return p[a] > p[b] || (p[a] == p[b] && a < b); }
 
@@ -45,7 +45,7 @@ static int keep_top(float *p, const Sampling *s, int V) {
         ids[kept] = heap[0];
         top[kept] = p[heap[0]];
         sum += top[kept++];
-        if (k == V && sum >= s->top_p * total) break;    /* without top-k the mass is known already */
+        if (k == V && sum >= s->top_p * total) break;    /* without top-k the mass is known */
         heap[0] = heap[--n];
         sift(heap, n, 0, p);
     }
@@ -59,8 +59,8 @@ static int keep_top(float *p, const Sampling *s, int V) {
     return 0;
 }
 
-static int check(const Sampling *s, const int *history, int n_history, const int *banned, int n_banned,
-                 int V) {
+static int check(const Sampling *s, const int *history, int n_history,
+                 const int *banned, int n_banned, int V) {
     if (V < 1) return chat_fail("%d logits to sample from", V);
     if (!(s->temperature >= 0 && s->temperature < INFINITY))
         return chat_fail("temperature is %g, but must be 0 or more", s->temperature);
@@ -74,7 +74,8 @@ static int check(const Sampling *s, const int *history, int n_history, const int
                          s->repetition_penalty);
     for (int i = 0; i < n_history + n_banned; i++) {
         int token = i < n_history ? history[i] : banned[i - n_history];
-        if (token < 0 || token >= V) return chat_fail("token %d is outside the vocabulary of %d", token, V);
+        if (token < 0 || token >= V)
+            return chat_fail("token %d is outside the vocabulary of %d", token, V);
     }
     return 0;
 }

@@ -1,5 +1,5 @@
-"""Importing this first makes a script run under the .venv that `make` built, whatever python started it,
-and leaves all cores to the library's threads: NumPy's BLAS has little to do and would wait spinning."""
+"""Importing this first makes a script run under `make`'s .venv, whatever python started it, and
+leaves all cores to the library's threads: NumPy's BLAS has little to do and would wait spinning."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def enter() -> None:
-    """Re-execute one of this project's scripts under .venv/bin/python, unless that runs it already."""
+    """Re-execute a script of this project under .venv/bin/python, unless that runs it already."""
     script = getattr(sys.modules["__main__"], "__file__", None)
     python = VENV / "bin" / "python"
     ours = script is not None and ROOT in Path(script).resolve().parents

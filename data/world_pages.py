@@ -258,7 +258,7 @@ def fact_thread(w: World, d: Dice) -> list:
     return [say(d, line, facts) for line in d.pick(L.FACT_THREADS)]
 
 
-# Worked arithmetic. Each task is a function (dice, facts) -> (title, steps); its equations are true.
+# Worked arithmetic. A task is a function (dice, facts) -> (title, steps); its equations are true.
 
 
 def adding(d: Dice, facts: dict) -> tuple:

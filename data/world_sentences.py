@@ -1,9 +1,9 @@
 """The sentences of the pocket world's pages (data only; data/world.py does the telling).
 
 An entry is a line, and an indented line continues the one above. The little grammar inside, as in
-"[a|b]", "{fruit.s*3}" and "{p.name}", is explained at `say` in data/world_grammar.py, which also turns
-"a" into "an" and gives sentences their capitals. p and q are people, h is the hero of a story and f a
-friend, t and u are towns, c a creature, d a dish, b a book, i an invention, r a river.
+"[a|b]", "{fruit.s*3}" and "{p.name}", is explained at `say` in data/world_grammar.py, which also
+turns "a" into "an" and gives sentences their capitals. p and q are people, h is the hero of a story
+and f a friend, t and u are towns, c a creature, d a dish, b a book, i an invention, r a river.
 """
 from data.world_words import rows
 

@@ -1,4 +1,4 @@
-"""What the tests share: where the project is, how hypothesis behaves, the library in each precision."""
+"""What tests share: where the project is, how hypothesis behaves, the library in each precision."""
 
 import os
 import sys
@@ -20,8 +20,8 @@ if "CHAT_EMULATOR" in os.environ:                # the library is one for anothe
 
 @pytest.fixture(scope="session", params=["f32", "bf16"])
 def lib(request):
-    """A test that takes `lib` runs once for each precision that this machine can build, on one thread
-    unless it asks for two: its arrays are so small that waking another takes longer."""
+    """A test that takes `lib` runs once for each precision that this machine can build, on one
+    thread unless it asks for two: its arrays are so small that waking another takes longer."""
     from csrc.bind import ChatError, Library
     try:
         library = Library.load("cpu", request.param)

@@ -169,7 +169,8 @@ linear_sizes = st.sampled_from([1, 2, 3, 13, 14, 15, 31, 32, 33, 64, 97, 111, 11
 
 def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_forward"):
     (N, C), O = inp.shape, weight.shape[0]
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, O))], weight, 0, O, C, O)
+    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, O))],
+                  weight, 0, O, C, O)
     work = np.zeros(lib.call("linear_work", N, C, O), np.uint8)
     if kernel == "linear_forward":
         return run(lib, kernel, [real(N, O)], inp, packed, bias, residual, work, N, C, O)[0]
@@ -447,7 +448,8 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
     rows, column = (np.float32(draw(N)) for _ in range(2))
     vectors, square = np.float32(draw(2, C)), np.float32(draw(C, C))
     tokens, positions, slots = draw.ints(0, V, N), draw.ints(0, 150, N), draw.ints(0, 3, N)
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, C))], matrix, 0, C, C, C)
+    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, C))],
+                  matrix, 0, C, C, C)
     work = np.zeros(lib.call("linear_work", N, C, C), np.uint8)
     qkv, heads, norms = draw(N, W), draw(N, H * D), (draw(D), draw(D))
     first, rope = draw.first(1, N), np.float32(draw(150, D))

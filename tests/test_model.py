@@ -1,8 +1,8 @@
 """csrc/model.c and csrc/sample.c: whole models against tests/ref.py, for every architecture.
 
 The error of a tensor is measured against its own size: in f32 it stays below 1e-5 of that. bf16
-rounds every activation to 1/256, a dozen times a block, and the bound is 1/10. Where chat.h promises
-the same bits, both must give the same bits.
+rounds every activation to 1/256, a dozen times a block, and the bound is 1/10. Where chat.h
+promises the same bits, both must give the same bits.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def make(lib, name, **changes):
-    """A model whose weights are large enough for every part of it to matter, and `real` can hold."""
+    """A model whose weights are large enough for every part to matter, and `real` can hold."""
     config = dataclasses.replace(CONFIGS[name], **changes)
     model, rng = Model(config, dtype=lib.dtype), np.random.default_rng(1)
     for tensor, shape, _ in model.tensors:
@@ -96,8 +96,8 @@ def assert_close(got, want, bound, floor=0.0, what=""):
 
 
 def assert_close_gradients(got, want, bound):
-    """By name. Some are zero but for rounding (a bias of keys without RoPE moves no softmax), so none
-    is asked to be better than a twentieth of the largest would be."""
+    """By name. Some are zero but for rounding (a bias of keys without RoPE moves no softmax), so
+    none is asked to be better than a twentieth of the largest would be."""
     assert got.keys() == want.keys()
     floor = 0.05 * max(np.abs(x).max() for x in want.values())
     for name in want:
@@ -215,9 +215,11 @@ def test_five_steps_of_adamw_follow_ref(lib, name):
             (x, m, v), decay = state[name], settings["weight_decay"] * (gradient.ndim == 2)
             state[name] = ref.adamw(x, 0.5 * gradient, m, v, step,
                                     **settings | {"weight_decay": decay})
-    for name, (x, m, v) in state.items():        # of steps, a norm: AdamW's size is not the gradient's
+    for name, (x, m, v) in state.items():
+        # Of steps, a norm: AdamW's size is not the gradient's.
         error, way = np.linalg.norm(model.read(name) - x), np.linalg.norm(x - start[name])
-        assert error <= bound * max(way, 5 * settings["lr"]), f"{name}: off by {error:.3g} of {way:.3g}"
+        assert error <= bound * max(way, 5 * settings["lr"]), \
+            f"{name}: off by {error:.3g} of {way:.3g}"
         assert_close(model.read(name, "moment1"), m, bound, 0.1, name)
         assert_close(model.read(name, "moment2"), v, bound, 0.1, name)
 
@@ -268,7 +270,7 @@ def test_a_document_is_blind_to_the_others_in_its_row(lib, name):
 
 @pytest.mark.parametrize("vocab", [1, 127, 128, 129, 131])
 def test_a_padded_vocabulary_has_no_gradient_in_its_padding(lib, vocab):
-    """The head is padded to 128 rows, which no name reads: they would show up in the norm of all."""
+    """The head is padded to 128 rows, which no name reads: they would show in the norm of all."""
     model = make(lib, "llama", vocab=vocab)
     batch = Batch(model.config)
     for step in 1, 2:
@@ -311,7 +313,7 @@ def test_what_is_written_is_read(lib):
 
 
 def test_new_weights_are_used_at_once(lib):
-    """They are packed for the matrix products, and must not go stale: not by write, not by update."""
+    """They are packed for matrix products, and must not go stale: not by write, not by update."""
     model = make(lib, "qwen3")
     batch = Batch(model.config)
     before = model.logits(batch.tokens)
@@ -336,16 +338,17 @@ def test_decoding_with_a_cache_equals_full_logits(lib, name):
     bound = 1e-5 if lib.dtype == "f32" else 0.05
     assert_close(model.extend(cache, [0, 1], tokens[:, :3]), full[:, 2], bound)
     for t in range(3, 40):
-        assert_close(model.extend(cache, [1, 0], tokens[::-1, t:t + 1])[::-1], full[:, t], bound, 1.0)
+        assert_close(model.extend(cache, [1, 0], tokens[::-1, t:t + 1])[::-1], full[:, t],
+                     bound, 1.0)
 
 
 @each_config
 @given(seed=seeds)
 @examples(25)
 def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name, seed):
-    """To the bit: prompts split over calls, slots of other lengths in the batch, copies of a prefix,
-    slots cut back and continued, logits of every token or of the last all give what the same tokens
-    give at once, alone, in a new cache."""
+    """To the bit: prompts split over calls, slots of other lengths in the batch, copies of a
+    prefix, slots cut back and continued, logits of every token or of the last all give what the
+    same tokens give at once, alone, in a new cache."""
     model, rng, length = make(lib, name), np.random.default_rng(seed), 40
     cache, held = model.cache(3, length), {0: [], 1: [], 2: []}
 
@@ -361,7 +364,8 @@ def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name, seed):
         slots = [int(s) for s in rng.permutation(3)[:rng.integers(1, 4)] if len(held[s]) < length]
         if not slots:
             continue
-        counts = [rng.integers(length - len(held[s])) + 1 if rng.random() < 0.3 else 1 for s in slots]
+        counts = [rng.integers(length - len(held[s])) + 1 if rng.random() < 0.3 else 1
+                  for s in slots]
         parts = [rng.integers(0, model.config.vocab, count).tolist() for count in counts]
         every = bool(rng.random() < 0.5)
         rows = iter(model.extend(cache, slots, parts, every))
@@ -474,7 +478,8 @@ def test_a_batch_must_fit_the_model(lib):
         model.logits(np.zeros((1, 0), int))
     with pytest.raises(ChatError, match="needs targets"):
         model.forward(batch.tokens)
-    for first, words in (([0, 2, 2], r"first is 2 at \(0,1\)"), ([0, 1, 0], r"first is 0 at \(0,2\)"),
+    for first, words in (([0, 2, 2], r"first is 2 at \(0,1\)"),
+                         ([0, 1, 0], r"first is 0 at \(0,2\)"),
                          ([0, -1, 0], "first is -1"), ([1, 1, 1], "first is 1")):
         with pytest.raises(ChatError, match=words):
             model.forward([[1, 2, 3]], [[1, 2, 3]], [first])
@@ -513,7 +518,8 @@ def test_backward_needs_its_forward(lib):
 
 def test_a_cache_refuses_what_it_cannot_hold(lib):
     model = make(lib, "qwen3")
-    for slots, length, words in ((0, 8, "slots is 0"), (1, 0, "length is 0"), (1, 41, "length is 41")):
+    for slots, length, words in ((0, 8, "slots is 0"), (1, 0, "length is 0"),
+                                 (1, 41, "length is 41")):
         with pytest.raises(ChatError, match=words):
             model.cache(slots, length)
     cache, want = model.cache(2, 8), model.extend(model.cache(1, 8), [0], [[1, 2, 3, 4]])
@@ -529,7 +535,7 @@ def test_a_cache_refuses_what_it_cannot_hold(lib):
                         ((0, 5, 1), "no slot 5"), ((0, 0, -1), "not -1")):
         with pytest.raises(ChatError, match=words):
             cache.fork(*fork)
-    assert np.array_equal(model.extend(cache, [0], [[4]]), want)         # nothing above left a trace
+    assert np.array_equal(model.extend(cache, [0], [[4]]), want)         # nothing left a trace
     with pytest.raises(ChatError, match="another model"):
         make(lib, "qwen3").extend(cache, [0], [[1]])
 
@@ -539,13 +545,15 @@ def test_a_cache_refuses_what_it_cannot_hold(lib):
 LOGITS = (4 * np.random.default_rng(0).standard_normal(50)).astype(np.float32)
 
 
-@given(V=st.sampled_from([50, 1, 2, 3, 1000]), temperature=st.sampled_from([1.0, 0.0, 0.1, 0.7, 5.0]),
-       top_k=st.sampled_from([0, 1, 2, 7, 49, 50, 2000]), top_p=st.sampled_from([1.0, 0.9, 0.5, 0.01]),
+@given(V=st.sampled_from([50, 1, 2, 3, 1000]),
+       temperature=st.sampled_from([1.0, 0.0, 0.1, 0.7, 5.0]),
+       top_k=st.sampled_from([0, 1, 2, 7, 49, 50, 2000]),
+       top_p=st.sampled_from([1.0, 0.9, 0.5, 0.01]),
        min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]), penalty=st.sampled_from([1.0, 1.3, 0.5]),
        banned=st.integers(0, 3), seed=seeds)
 @examples(300)
-def test_sampling_keeps_exactly_the_right_tokens(V, temperature, top_k, top_p, min_p, penalty, banned,
-                                                 seed):
+def test_sampling_keeps_exactly_the_right_tokens(V, temperature, top_k, top_p, min_p, penalty,
+                                                 banned, seed):
     rng = np.random.default_rng(seed)
     logits = (3 * rng.standard_normal(V)).astype(np.float32)
     rules = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
@@ -586,8 +594,8 @@ def chi_square(counts, probabilities):
 
 
 def test_frequencies_pass_a_chi_square_test():
-    """20,000 draws over positions and 20,000 over seeds, and the pairs of neighbours among them. With
-    k degrees of freedom the statistic is k +- sqrt(2k); the draws are always the same ones."""
+    """20,000 draws over positions and 20,000 over seeds, and the pairs of neighbours among them.
+    With k degrees of freedom the statistic is k +- sqrt(2k); the draws are always the same ones."""
     probabilities = np.array([0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.05])
     logits, n = np.log(probabilities).astype(np.float32), 20_000
     limit = {k: k + 5 * np.sqrt(2 * k) for k in (6, 48)}

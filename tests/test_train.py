@@ -1,5 +1,5 @@
-"""train.py: the loader, the schedule, the guard, checkpoints, resuming, and everything a user can get
-wrong. Runs here are tiny: one layer, windows of 16 tokens."""
+"""train.py: the loader, the schedule, the guard, checkpoints, resuming, and everything a user can
+get wrong. Runs here are tiny: one layer, windows of 16 tokens."""
 
 import json
 import os
@@ -50,8 +50,8 @@ def command(*args, **options):
 
 def make(book, out, **settings):
     """(settings, folder, data, model) of a small run in this process."""
-    values = dict(data=str(book), depth=1, context=16, batch=4, steps=12, vocab_size=320, device="cpu",
-                  dtype="f32", eval_every=4, checkpoint_every=4, sample_every=0)
+    values = dict(data=str(book), depth=1, context=16, batch=4, steps=12, vocab_size=320,
+                  device="cpu", dtype="f32", eval_every=4, checkpoint_every=4, sample_every=0)
     s = train.Pretrain(**{**values, **settings})
     data = train.Data(s)
     config = train.architecture(s, data.vocab)
@@ -60,7 +60,8 @@ def make(book, out, **settings):
 
 
 def losses(folder):
-    return [json.loads(line)["loss"] for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line)["loss"]
+            for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
 
 
 def same_weights(a, b):
@@ -115,8 +116,8 @@ def test_ranks_share_an_epoch_without_overlap(numbered, ranks):
 
 def test_a_token_outside_the_vocabulary_is_named_with_shard_and_place(numbered):
     loader = train.Loader(numbered, 10, 1400)
-    with pytest.raises(ChatError, match=r"train1-00000.bin: token (1\d+) at (\d+) is outside the voc"
-                                        r"abulary of 1400") as error:
+    with pytest.raises(ChatError, match=r"train1-00000.bin: token (1\d+) at (\d+) is outside the "
+                                        r"vocabulary of 1400") as error:
         loader.next(200)
     token, at = map(int, re.search(r"token (\d+) at (\d+)", str(error.value)).groups())
     assert token >= 1400 and at == token - 1000
@@ -258,11 +259,13 @@ def test_bfloat16_learns_as_well_as_float32(book, tmp_path):
 
 @pytest.mark.skipif("SANITIZE" in os.environ or "LD_PRELOAD" in os.environ,
                     reason="AddressSanitizer takes memory of its own")
-@pytest.mark.parametrize("size", [["--depth", "2", "--batch", "32"], ["--depth", "4", "--vocab-size", "1024"]])
+@pytest.mark.parametrize("size", [["--depth", "2", "--batch", "32"],
+                                  ["--depth", "4", "--vocab-size", "1024"]])
 def test_the_memory_that_a_run_announces_is_what_it_takes(book, size):
     flags = ["--context", "256", "--steps", "3", "--eval-tokens", "2048", "--out", "run", *size]
     out = command("--data", book, *flags).stdout
-    predicted, measured = (float(x.replace(",", "")) for x in re.findall(r"([\d,]+) MB of memory", out))
+    predicted, measured = (float(x.replace(",", ""))
+                           for x in re.findall(r"([\d,]+) MB of memory", out))
     assert abs(measured / predicted - 1) < 0.05
 
 
@@ -279,7 +282,8 @@ def test_entropies_are_those_of_the_definition():
     tokens = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0])
     floors = train.entropies(tokens, 4)
     assert floors["uniform (ln V)"] == pytest.approx(np.log(4))
-    assert floors["unigram entropy"] == pytest.approx(-(5 / 9 * np.log(5 / 9) + 4 / 9 * np.log(4 / 9)))
+    assert floors["unigram entropy"] == pytest.approx(
+        -(5 / 9 * np.log(5 / 9) + 4 / 9 * np.log(4 / 9)))
     assert floors["bigram entropy"] == pytest.approx(0, abs=0.01)
 
 
@@ -389,7 +393,8 @@ WRONG = {
     "short.txt": (b"too short\n", "use a smaller --context or more text"),
     "bad.jsonl": (b'{"text": "a"}\n{"text": 3}\n', "bad.jsonl:2"),
     "foreign.bin": (b"GIF89a" + bytes(2000), "not a shard"),
-    "cut.bin": (np.array([20240520, 1, 900] + [0] * 253, "<i4").tobytes() + bytes(700), "900 tokens"),
+    "cut.bin": (np.array([20240520, 1, 900] + [0] * 253, "<i4").tobytes() + bytes(700),
+                "900 tokens"),
 }
 
 
@@ -420,7 +425,8 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(name):
     (["--resume"], "no run to resume"),
 ])
 def test_a_wrong_flag_is_one_sentence_with_the_value(book, arguments, message):
-    result = command(*arguments, "--data", book) if "pretrian" not in arguments else command(*arguments)
+    result = command(*arguments, "--data", book) if "pretrian" not in arguments else \
+        command(*arguments)
     assert result.returncode in (1, 2) and message in result.stderr
     assert "Traceback" not in result.stderr
 
