@@ -23,6 +23,7 @@ enum {
     KC = 256,                    /* units: a panel of A, MR * KC * 4 = 14 KB, stays in L1 */
     MB = 8,                      /* panels of A in a block */
     NB = 8,                      /* panels of B, NR * NB * KC * 4 = 262 KB, and C's 115 KB fit L2 */
+    CACHED = 1 << 20,            /* bytes that are still in a cache when they are packed and read */
     AHEAD = 1024                 /* units: how early b is asked for, where it comes from memory */
 };
 
@@ -147,6 +148,7 @@ typedef struct {
     real *out;
     float *wide, *sum;
     const real *bias, *residual;
+    int row;                         /* that of the first of A */
 } Result;
 
 /* The first n of LANES numbers; the others are 0. */
@@ -182,7 +184,7 @@ static void write_tile(const Result *to, const float *c,
                        int m, int n, int rows, int columns, int N) {
     for (int i = 0; i < rows; i++, c += NR)
         for (int j = 0; j < columns; j += LANES) {
-            size_t at = (size_t)(m + i) * N + n + j;
+            size_t at = (size_t)(to->row + m + i) * N + n + j;
             int some = min_int(LANES, columns - j);
             vec x = *(const vec *)(c + j);
             if (to->bias) x += load_some(to->bias + n + j, some);
@@ -198,7 +200,7 @@ static void write_tile(const Result *to, const float *c,
 static inline __attribute__((always_inline))
 void expect_tile(const Result *to, int m, int n, int rows, int N) {
     for (int i = 0; i < rows; i++) {
-        size_t at = (size_t)(m + i) * N + n;
+        size_t at = (size_t)(to->row + m + i) * N + n;
         if (to->residual) __builtin_prefetch(to->residual + at);
         if (to->out) { __builtin_prefetch(to->out + at, 1); continue; }
         const float *line = (to->sum ? to->sum : to->wide) + at;
@@ -242,10 +244,25 @@ static void multiply(const Result to, const unit *a, const unit *b, int M, int N
 
 size_t linear_packed_size(int C, int O) { return packed_units(O, C, NR) * PAIR; }
 
+/* Rows of K numbers that are packed and multiplied before the next are: whole blocks of them, and not
+   few, for all of B is read again. */
+static int rows_at_once(int K) {
+    const int block = MR * MB, few = 5;
+    return max_int(few, CACHED / (int)sizeof(real) / K / block) * block;
+}
+
+/* The same for a gradient of weights, which sums over the rows. It is read and written for each part of
+   them: where that costs more than packed rows which leave the cache, they are one part. */
+static int rows_to_sum(int N, int C, int O) {
+    int some = CACHED / (int)sizeof(real) / (O + C) / 64 * 64;
+    return (double)some * (O + C) > (double)O * C ? min_int(N, some) : N;
+}
+
 size_t linear_work(int N, int C, int O) {
-    size_t forward = packed_units(N, C, MR);
-    size_t inputs = packed_units(N, O, MR) + packed_units(C, O, NR);
-    size_t weights = packed_units(O, N, MR) + packed_units(C, N, NR);
+    int some = rows_to_sum(N, C, O);
+    size_t forward = packed_units(min_int(N, rows_at_once(C)), C, MR);
+    size_t inputs = packed_units(min_int(N, rows_at_once(O)), O, MR) + packed_units(C, O, NR);
+    size_t weights = packed_units(O, some, MR) + packed_units(C, some, NR);
     size_t most = forward > inputs ? forward : inputs;
     return sizeof(unit) * (most > weights ? most : weights);
 }
@@ -269,32 +286,42 @@ void linear_pack(real *packed, const real *weight, int from, int rows, int C, in
         if (r < begin || r >= end) pack_row(out, weight + (size_t)(r - from) * C, r, C);
 }
 
+/* to (M,N) = a (M,K) times packed b (N,K). */
+static void multiply_rows(Result to, Operand a, const unit *b, unit *work, int N) {
+    for (int M = a.rows; to.row < M; to.row += a.rows, a.data += a.rows * a.row_stride) {
+        a.rows = min_int(rows_at_once(a.K), M - to.row);
+        pack_a(work, a);
+        multiply(to, work, b, a.rows, N, a.K);
+    }
+}
+
 void linear_forward(real *out, const real *inp, const real *packed, const real *bias,
                     const real *residual, void *work, int N, int C, int O) {
-    pack_a(work, (Operand){ inp, N, C, C, 1 });
-    multiply((Result){ .out = out, .bias = bias, .residual = residual },
-             work, (const unit *)packed, N, O, C);
+    multiply_rows((Result){ .out = out, .bias = bias, .residual = residual },
+                  (Operand){ inp, N, C, C, 1 }, (const unit *)packed, work, O);
 }
 
 void linear_forward_float(float *out, const real *inp, const real *packed, const real *bias,
                           void *work, int N, int C, int O) {
-    pack_a(work, (Operand){ inp, N, C, C, 1 });
-    multiply((Result){ .wide = out, .bias = bias }, work, (const unit *)packed, N, O, C);
+    multiply_rows((Result){ .wide = out, .bias = bias },
+                  (Operand){ inp, N, C, C, 1 }, (const unit *)packed, work, O);
 }
 
 void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
                      const real *weight, void *work, int N, int C, int O) {
-    unit *a = work;
+    unit *b = work;
     if (dinp) {                                  /* dout (N,O) times weight^T (C,O)^T */
-        unit *b = a + packed_units(N, O, MR);
-        pack_a(a, (Operand){ dout, N, O, O, 1 });
         pack_b(b, (Operand){ weight, C, O, 1, C });
-        multiply((Result){ .out = dinp }, a, b, N, C, O);
+        multiply_rows((Result){ .out = dinp }, (Operand){ dout, N, O, O, 1 },
+                      b, b + packed_units(C, O, NR), C);
     }
-    unit *b = a + packed_units(O, N, MR);        /* dout^T (O,N) times inp^T (C,N)^T */
-    pack_a(a, (Operand){ dout, O, N, 1, O });
-    pack_b(b, (Operand){ inp, C, N, 1, C });
-    multiply((Result){ .sum = dweight }, a, b, O, C, N);
+    for (int n = 0, some; n < N; n += some) {    /* dout^T (O,N) times inp^T (C,N)^T */
+        some = min_int(rows_to_sum(N, C, O), N - n);
+        unit *a = b + packed_units(C, some, NR);
+        pack_a(a, (Operand){ dout + (size_t)n * O, O, some, 1, O });
+        pack_b(b, (Operand){ inp + (size_t)n * C, C, some, 1, C });
+        multiply((Result){ .sum = dweight }, a, b, O, C, some);
+    }
     if (dbias) {
         #pragma omp parallel for schedule(static) if ((size_t)N * O > SMALL)
         for (int o = 0; o < O; o += 64)
