@@ -31,6 +31,7 @@ from data.bpe import BEGIN, END, Tokenizer, run
 RUNS = Path("runs")  # where train.py leaves its models
 SLOTS = 32           # sequences that grow at the same time; more wait for their turn
 PIECE = 512          # tokens of a prompt in one call: bounds its memory, and lets Ctrl-C through
+AHEAD = 15           # tokens guessed for a sequence at most: 16 rows with the one drawn before
 
 
 # ---- One sequence --------------------------------------------------------------------------------
@@ -101,16 +102,122 @@ class Sequence:
         self.seed = int(mixed.generate_state(1, np.uint64)[0])
 
 
+# ---- Guessing ------------------------------------------------------------------------------------
+
+class Lookup:
+    """Guesses how a text goes on: as after the last place that read like its end (prompt lookup
+    decoding, Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding).
+
+    tokens       the text, somebody else's list that grows
+    at, length   the last `length` tokens, from 2 to 8 and as many as possible, stand before
+                 tokens[at] too, and nowhere later; length is 0 where no two do
+    chance       by length, how often the guessed token is right; lookups of one model share it
+    """
+
+    LONGEST = 8
+
+    def __init__(self, tokens, chance):
+        self.tokens, self.chance, self.seen, self.at, self.length = tokens, chance, 0, 0, 0
+        self.after = {}  # n-gram: what follows it where it was last
+
+    def update(self):
+        """Take in what was appended to `tokens`. An n-gram is noted from the second time on that
+        its last n-1 tokens occur: text that never repeats costs one entry a token."""
+        for end in range(self.seen + 1, len(self.tokens) + 1):
+            if self.length:
+                right = self.tokens[end - 1] == self.tokens[self.at]
+                self.chance[self.length] += (right - self.chance[self.length]) / 8
+            self.length = 0
+            for n in range(2, min(self.LONGEST, end) + 1):
+                gram = tuple(self.tokens[end - n:end])
+                at, self.after[gram] = self.after.get(gram), end
+                if at is None:
+                    break
+                self.at, self.length = at, n
+                if n < min(self.LONGEST, at):
+                    self.after.setdefault(tuple(self.tokens[at - n - 1:at]), at)
+        self.seen = len(self.tokens)
+
+    def chances(self, count):
+        """Return the chances that the first 1, 2, ... guesses, up to `count`, are all right, as far
+        as there is hope."""
+        chances, chance = [], 1
+        for n in range(self.length, self.length + count) if self.length else ():
+            chance *= self.chance[min(n, self.LONGEST)]
+            if chance < 0.02:
+                break
+            chances.append(chance)
+        return chances
+
+    def guess(self, count):
+        """Return `count` tokens. What reaches the text's end goes around: a loop goes on."""
+        found = self.tokens[self.at:self.at + count]
+        return (found * count)[:count]
+
+
+class Costs:
+    """Where guesses pay. A call of the model takes hardly longer for a row (token) more while it
+    waits for the weights to come from memory, and in proportion once it waits for the multiplier.
+    Which it is depends on the model, the machine, its other users and how many sequences grow side
+    by side, so it is measured, all the time.
+
+    known   the seconds of a call by its rows, and which call told so
+    purse   in calls without guesses: what guesses saved so far, and 0.5 % of all time. It is the
+            most that the next may lose, so they cost 0.5 % at worst, however wrong the estimates
+    """
+
+    def __init__(self):
+        self.known, self.calls, self.purse = {}, 0, 1
+
+    def learn(self, n, rows, seconds, tokens):
+        """A call of `rows` rows, all but n of them guesses, took `seconds` and gave `tokens`."""
+        self.calls += 1
+        old, _ = self.known.get(rows, (seconds, 0))
+        slower = old + (min(seconds, 2 * old) - old) / 8  # others on the machine only ever slow it
+        self.known[rows] = min(seconds, slower), self.calls
+        saved = tokens / n - self.known[rows][0] / self.known[n][0] if rows > n else 0
+        self.purse = min(max(self.purse + saved + 0.005, -1), 4)
+
+    def expected(self, rows):
+        """Return the seconds of a call: as of the nearest number of rows known, if reading weights
+        takes as long as 16 rows. They fade, so that what once was slow is tried again."""
+        near = rows
+        if rows not in self.known:
+            near = max((n for n in self.known if n < rows), default=min(self.known))
+        seconds, call = self.known[near]
+        return seconds * 0.99 ** (self.calls - call) * (16 + rows) / (16 + near)
+
+    def worth(self, n, chances):
+        """Return how many guesses to check beside the n rows there must be, for the most tokens a
+        second; `chances` that each is right, falling. 0 unless 5 % are to be gained, and now and
+        then, to see how long that takes: the more often, the less is to be gained."""
+        if n not in self.known:
+            return 0
+        best, gain, tokens = 0, 1.05, n
+        for count, chance in enumerate(chances, 1):
+            tokens += chance
+            rows = n + count
+            # Few numbers, so that each is known well, and none far from what is known.
+            if rows & (rows - 1) == 0 and rows <= 2 * max(self.known):
+                cost = max(1, self.expected(rows) / self.known[n][0])
+                if cost - 1 <= self.purse and tokens / n / cost > gain:
+                    best, gain = count, tokens / n / cost
+        return best if self.calls - self.known[n][1] < 64 * min(1, gain - 1) else 0
+
+
 # ---- Many sequences ------------------------------------------------------------------------------
 
 class Engine:
     """A model with its tokenizer.
 
     ends, banned      the special tokens that end a text; the ids that are never drawn
+    guess             whether tokens are guessed and then checked, several in one call: that changes
+                      how long a text takes and not a bit of it
     tokens, seconds   of the last `generate`, by "prefill" and "decode"
+    guesses           likewise, by "made" and "right"
     """
 
-    def __init__(self, model, tokenizer):
+    def __init__(self, model, tokenizer, guess=True):
         V, known = model.config.vocab, tokenizer.vocab_size
         if model.config.scalar:
             raise ValueError("this model judges texts (it has a scalar head) and cannot write any")
@@ -121,7 +228,9 @@ class Engine:
         names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
         self.ends = {i for name, i in tokenizer.specials.items() if name in names}
         self.banned = [*{*tokenizer.specials.values()} - self.ends, *range(known, V)]
-        self.tokens, self.seconds = Counter(), Counter()
+        self.tokens, self.seconds, self.guesses = Counter(), Counter(), Counter()
+        self.guess, self.costs = guess, Costs()
+        self.chance = {n: 1 - 1 / n for n in range(2, Lookup.LONGEST + 1)}  # to begin with
 
     @classmethod
     def load(cls, folder, device="auto", dtype="auto"):
@@ -140,7 +249,7 @@ class Engine:
         Yields (sequence, token, probabilities (V), text) for each token: what it was drawn from,
         and what it adds to the sequence's text. ValueError if a prompt does not fit the context.
         """
-        waiting, running = deque(sequences), {}  # running: the sequence in each busy slot
+        waiting, running, lookups = deque(sequences), {}, {}  # the latter two: by busy slot
         context = self.model.config.context
         for s in waiting:
             if not 1 <= len(s.tokens) <= context:
@@ -149,23 +258,60 @@ class Engine:
         held = [[] for _ in range(min(SLOTS, len(waiting)))]  # the tokens in each slot
         longest = max((len(s.tokens) + s.settings.max_tokens for s in waiting), default=0)
         cache = held and self.model.cache(len(held), min(context, longest))
-        self.tokens, self.seconds = Counter(), Counter()
+        self.tokens, self.seconds, self.guesses = Counter(), Counter(), Counter()
 
         while waiting or running:
             for slot in range(len(held)):
                 if waiting and slot not in running:
-                    running[slot] = waiting.popleft()
-                    self.prefill(cache, held, slot, running[slot].tokens[:-1])
-            new = [s.tokens[len(held[slot]):] for slot, s in running.items()]
+                    running[slot] = s = waiting.popleft()
+                    lookups[slot] = Lookup(s.tokens, self.chance)
+                    self.prefill(cache, held, slot, s.tokens[:-1])
             with self.timed("decode", 0):
-                logits = self.model.extend(cache, list(running), new)
-            for slot, tokens, row in zip(list(running), new, logits):
-                held[slot] += tokens
-                with self.timed("decode", 1):
-                    drawn = self.draw(running[slot], row)
-                yield drawn
-                if running[slot].finish:
+                guesses = self.propose(running, lookups)
+                new = [s.tokens[len(held[slot]):] + guesses.get(slot, [])
+                       for slot, s in running.items()]
+                start, before = perf_counter(), self.tokens["decode"]
+                logits = self.model.extend(cache, list(running), new, every=True)
+                seconds, rows = perf_counter() - start, iter(logits)
+            for (slot, s), tokens in zip([*running.items()], new):
+                right = yield from self.check(s, len(held[slot]), tokens, rows)
+                self.guesses["right"] += max(0, right - len(tokens) + len(guesses.get(slot, [])))
+                held[slot] += tokens[:right]
+                if right < len(tokens):
+                    cache.fork(slot, slot, len(held[slot]))
+                if s.finish:
                     del running[slot]
+            made = sum(map(len, guesses.values()))
+            self.guesses["made"] += made
+            self.costs.learn(len(logits) - made, len(logits), seconds,
+                             self.tokens["decode"] - before)
+
+    def check(self, s, count, tokens, rows):
+        """Draw from `rows`, the logits after each of `tokens`, which are those of s from its
+        count-th on, then guesses. After a wrong one they mean nothing. Return how many are right.
+        """
+        right = 0
+        for i, row in zip(range(1, len(tokens) + 1), rows):
+            if s.tokens[count:] == tokens[:i] and not s.finish:
+                right = i
+                with self.timed("decode", 1):
+                    drawn = self.draw(s, row)
+                yield drawn
+        return right
+
+    def propose(self, running, lookups):
+        """Return {slot: tokens that may come next} for those sequences of `running` where guesses
+        pay: the likeliest of all."""
+        likely = []
+        for slot, s in running.items() if self.guess else ():
+            lookups[slot].update()
+            last = min(s.prompt + s.settings.max_tokens - 1, self.model.config.context)
+            chances = lookups[slot].chances(min(AHEAD, last - len(s.tokens)))
+            likely += [(chance, slot) for chance in chances]
+        likely.sort(reverse=True)
+        count = self.costs.worth(len(running), [chance for chance, _ in likely])
+        counts = Counter(slot for _, slot in likely[:count]) if count else {}
+        return {slot: lookups[slot].guess(count) for slot, count in counts.items()}
 
     def prefill(self, cache, held, slot, tokens):
         """Put `tokens` into a slot; what any slot has of their beginning is copied."""
@@ -215,6 +361,7 @@ def complete(args):
     """Continue the prompt or, where there is none, one after the other as they are typed."""
     args.model = args.model or newest_run()
     engine = Engine.load(args.model, args.device, args.dtype)
+    engine.guess = not args.no_guess
     if args.prompt is None and sys.stdin.isatty():
         return interact(engine, args)
     if args.prompt in (None, "-"):
@@ -269,6 +416,8 @@ def show(engine, prompt, args):
 def summary(engine, sequences):
     facts = [f"{what} {count} tokens, {count / engine.seconds[what]:.0f} tokens/s"
              for what, count in engine.tokens.items() if count]
+    if made := engine.guesses["made"]:
+        facts[-1] += f", {engine.guesses['right']} of {made} guesses right"
     ends = Counter(s.finish or "interrupted" for s in sequences)
     facts.append(", ".join(f"{count} x {end}" if count > 1 else end for end, count in ends.items()))
     context = engine.model.config.context
@@ -336,6 +485,7 @@ def parse(argv):
                 help=f"{f.metadata['help']} (default: {default})")
     add("--stop", action="append", metavar="TEXT", help="end before this text; may be repeated")
     add("--probs", action="store_true", help="a line a token: it, and what it was drawn from")
+    add("--no-guess", action="store_true", help="one token a call: the same text, slower")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda where built")
     add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 where built")
     args, unknown = parser.parse_known_args(argv)

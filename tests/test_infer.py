@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csrc import bind
 from csrc.bind import Config, Library, Model, sample
 from data import bpe
-from infer import Engine, Sequence, Settings, Stream, describe, spell
+from infer import (AHEAD, Costs, Engine, Lookup, Sequence, Settings, Stream, describe, spell,
+                   summary)
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -42,9 +45,14 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def engine(tokenizer):
+    return random_engine(tokenizer)
+
+
+def random_engine(tokenizer, **changes):
     """A small random model, its weights large enough that it does not say the same all the time."""
-    config = Config(vocab=tokenizer.vocab_size + 4, context=CONTEXT, layers=2, channels=32, heads=4,
-                    kv_heads=2, head_dim=8, hidden=48)
+    sizes = dict(vocab=tokenizer.vocab_size + 4, context=CONTEXT, layers=2, channels=32, heads=4,
+                 kv_heads=2, head_dim=8, hidden=48)
+    config = Config(**{**sizes, **changes})
     model, rng = Model.create(config), np.random.default_rng(1)
     for name, shape, matrix in model.tensors:
         if matrix:
@@ -85,11 +93,13 @@ class Script:
     def fork(self, to, from_, count):
         self.used[to] = count
 
-    def extend(self, cache, slots, tokens):
-        logits = np.full((len(slots), self.config.vocab), -np.inf, np.float32)
-        for row, slot, new in zip(logits, slots, tokens):
-            self.used[slot] += len(new)
-            row[self.tokens[self.used[slot] - 1]] = 0                # the prompt is one token
+    def extend(self, cache, slots, tokens, every=False):
+        rows = []
+        for slot, new in zip(slots, tokens):
+            used, self.used[slot] = self.used[slot], self.used[slot] + len(new)
+            rows += range(used, used + len(new))[0 if every else -1:]    # the prompt is one token
+        logits = np.full((len(rows), self.config.vocab), -np.inf, np.float32)
+        logits[range(len(rows)), [self.tokens[min(i, len(self.tokens) - 1)] for i in rows]] = 0
         return logits
 
 
@@ -336,6 +346,202 @@ def test_a_line_of_probs_always_has_the_token_itself_and_only_what_could_come(en
         assert describe(engine, ord("c"), p) == expected and len(expected) <= columns + 1
 
 
+# ---- Guessing ------------------------------------------------------------------------------------
+
+GPT2 = dict(norm=bind.LAYERNORM, position=bind.LEARNED, activation=bind.GELU, bias=bind.BIAS_ALL,
+            qk_norm=0, kv_heads=4)
+LLAMA = dict(qk_norm=0, tied=0, kv_heads=1)
+WRONG = 300                              # a token that the models here never write
+
+
+def force(monkeypatch, guess):
+    """Every sequence is guessed to go on as guess(its tokens, count), as far as it may, always."""
+    monkeypatch.setattr(Lookup, "chances", lambda self, count: [1.0] * count)
+    monkeypatch.setattr(Lookup, "guess", lambda self, count: guess(self.tokens, count))
+    monkeypatch.setattr(Costs, "worth", lambda self, n, chances: len(chances))
+    monkeypatch.setattr(Costs, "learn", lambda *_: None)
+
+
+def rightly(sequences):
+    """A function for `force` that knows how these, which are finished, went on."""
+    def guess(tokens, count):
+        whole = next(s.tokens for s in sequences if s.tokens[:len(tokens)] == tokens)
+        return (whole + [WRONG] * count)[len(tokens):][:count]
+    return guess
+
+
+def trace(engine, sequences):
+    """All that `generate` gives of each sequence, to the bit, and how it ended."""
+    got = [[] for _ in sequences]
+    for s, token, probabilities, text in engine.generate(sequences):
+        got[sequences.index(s)].append((token, probabilities.tobytes(), text))
+    return got, [s.finish for s in sequences]
+
+
+@pytest.mark.parametrize("how", [
+    GREEDY, dict(seed=1), dict(temperature=1.5, top_p=1, repetition_penalty=1.3, seed=2)])
+@pytest.mark.parametrize("changes", [{}, GPT2, LLAMA])
+def test_guesses_change_no_bit_be_they_right_or_wrong(tokenizer, monkeypatch, changes, how):
+    engine = random_engine(tokenizer, **changes)
+    prompts = ["the cat sat on the cat sat on", "the", "on the mat. on the mat. on the", "a"]
+
+    def make():
+        return [Sequence(engine.encode(prompt), Settings(max_tokens=3 + 6 * i, **how), i)
+                for i, prompt in enumerate(prompts)]
+
+    engine.guess, plain = False, make()
+    expected, right = trace(engine, plain), rightly(plain)
+    assert engine.guesses["made"] == 0
+
+    def partly(tokens, count):
+        return [t if i % 4 else WRONG for i, t in enumerate(right(tokens, count), len(tokens))]
+
+    def wrong(tokens, count):
+        return [WRONG] * count
+
+    engine.guess = True
+    assert trace(engine, make()) == expected                         # as it guesses by itself
+    assert engine.guesses["right"] <= engine.guesses["made"]
+    for guess in right, partly, wrong:
+        with monkeypatch.context() as patch:
+            force(patch, guess)
+            for slots in 1, 3, 32:
+                patch.setattr("infer.SLOTS", slots)
+                assert trace(engine, make()) == expected
+                assert engine.guesses["made"] > 0
+                assert (engine.guesses["right"] > 0) == (guess is not wrong)
+
+
+def test_right_guesses_take_one_call_for_all_of_them(tokenizer, monkeypatch):
+    text = "the cat sat on the mat"
+    force(monkeypatch, lambda tokens, count: list(text.encode())[len(tokens) - 1:][:count])
+    engine = Engine(Script(tokenizer, text.encode()), tokenizer)
+    calls, extend = [], engine.model.extend
+    engine.model.extend = lambda *args, **how: calls.append(args) or extend(*args, **how)
+    s = Sequence([tokenizer.begin], Settings(**GREEDY))
+    assert "".join(piece for *_, piece in engine.generate([s])) == text and s.finish == "stop"
+    assert len(calls) == 2 and engine.guesses == {"made": 21, "right": 21}
+    assert "decode 23 tokens" in summary(engine, [s])
+    assert ", 21 of 21 guesses right | stop" in summary(engine, [s])
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, AHEAD, AHEAD + 1, AHEAD + 2, 63, 64, 65, 999])
+def test_guesses_end_where_the_text_must(tokenizer, monkeypatch, max_tokens):
+    force(monkeypatch, lambda tokens, count: [ord("a")] * count)
+    model = Script(tokenizer, b"a" * 100)                            # its context is 64
+    s = Sequence([tokenizer.begin], Settings(max_tokens=max_tokens, **GREEDY))
+    used = [model.used[0] for _ in Engine(model, tokenizer).generate([s])]
+    assert len(used) == max(used) == min(max_tokens, 64) and s.finish == "length"
+
+
+@pytest.mark.parametrize("stop", ["the mat", "n", "cat s", "\n"])
+def test_a_stop_string_ends_right_guesses_midway(tokenizer, monkeypatch, stop):
+    text = "the cat sat on the mat.\nThe dog"
+    expected = write(tokenizer, text, stop=[stop])
+    force(monkeypatch, lambda tokens, count: list(text.encode() * 2)[len(tokens) - 1:][:count])
+    assert write(tokenizer, text, stop=[stop]) == expected
+    assert "".join(expected[0]) == text.partition(stop)[0]
+
+
+def test_what_its_caller_ends_gives_no_token_more_however_many_were_right(engine, monkeypatch):
+    def make():
+        return [Sequence(engine.encode(prompt), Settings(max_tokens=9, seed=2), i)
+                for i, prompt in enumerate(["the cat", "on", "a dog", "the mat"])]
+
+    whole = make()
+    trace(engine, whole)
+    force(monkeypatch, rightly(whole))
+    monkeypatch.setattr("infer.SLOTS", 3)
+    a, b, c, d = sequences = make()
+    new = Counter()
+    for s, *_ in engine.generate(sequences):
+        new[s.index] += 1
+        if s is b and new[1] == 3:
+            b.finish = c.finish = "cancelled"                        # c's turn is next
+    assert new == {0: 9, 1: 3, 3: 9}
+    assert [s.tokens for s in (a, d)] == [whole[0].tokens, whole[3].tokens]
+    assert b.tokens == whole[1].tokens[:len(b.tokens)] and len(c.tokens) == c.prompt
+
+
+def longest_end(tokens):
+    """What Lookup finds, the slow way: (at, length)."""
+    for n in range(min(8, len(tokens) - 1), 1, -1):
+        for at in range(len(tokens) - 1, n - 1, -1):
+            if tokens[at - n:at] == tokens[-n:]:
+                return at, n
+    return None, 0
+
+
+@given(st.integers(1, 4).flatmap(lambda k: st.lists(st.integers(0, k), max_size=60)),
+       st.lists(st.integers(1, 20)), st.integers(1, 40))
+def test_a_lookup_finds_where_the_longest_end_stood_last(tokens, steps, count):
+    text, chance = [], {n: 0.5 for n in range(2, 9)}
+    lookup = Lookup(text, chance)
+    for step in [*steps, len(tokens)]:
+        text += tokens[len(text):len(text) + step]
+        lookup.update()
+        at, n = longest_end(text)
+        assert lookup.length == n and (n == 0 or lookup.at == at)
+        if n:
+            expected = list(text)                                    # copied on and on from there
+            for i in range(count):
+                expected.append(expected[at + i])
+            assert lookup.guess(count) == expected[len(text):]
+    again = Lookup(text, chance)
+    again.update()
+    assert again.after == lookup.after                               # in one step or in many
+
+
+def test_text_that_never_repeats_is_noted_once_a_token():
+    lookup = Lookup(list(range(100)), {})
+    lookup.update()
+    assert len(lookup.after) == 99 and lookup.length == 0
+
+
+def test_chances_follow_what_came_true():
+    text, chance = [1, 2, 3] * 20, {n: 0.5 for n in range(2, 9)}
+    lookup = Lookup(text, chance)
+    lookup.update()
+    before = chance[8]
+    assert chance[2] == 0.5 + 0.5 / 8 and before > 0.99     # the first 1 2 that went on as before
+    assert np.allclose(lookup.chances(3), before ** np.arange(1, 4))
+    text.append(7)
+    lookup.update()
+    assert chance[8] == before * 7 / 8 and lookup.length == 0 and lookup.chances(3) == []
+    for i in range(60):                                     # 5 6, and never the same after it
+        text += [5, 6, 100 + i]
+    text += [5, 6]
+    lookup.update()
+    assert lookup.length == 2 and chance[2] < 0.02 and lookup.chances(3) == []
+
+
+def play(slope, believed, true, n, calls):
+    """(seconds, tokens) of so many calls that take rows^slope seconds each, with guesses that are
+    right at one rate and believed to be at another."""
+    costs, rng, total, made = Costs(), np.random.default_rng(0), 0, 0
+    chances = sorted((believed ** i for i in range(1, AHEAD + 1) for _ in range(n)), reverse=True)
+    for _ in range(calls):
+        guesses = costs.worth(n, chances)
+        share = [guesses // n + (i < guesses % n) for i in range(n)]
+        tokens = sum(1 + int(np.cumprod(rng.random(count) < true).sum()) for count in share)
+        seconds = (n + guesses) ** slope
+        costs.learn(n, n + guesses, seconds, tokens)
+        total, made = total + seconds, made + tokens
+    return total, made
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.sampled_from([1, 2, 3, 8, 32]))
+def test_guesses_that_do_not_pay_cost_next_to_nothing(slope, believed, true, n):
+    seconds, tokens = play(slope, believed, true, n, 200)
+    assert seconds <= 1.01 * tokens / n * n ** slope + 8 * n ** slope
+
+
+def test_guesses_that_pay_are_made():
+    for slope, n, least in (0, 1, 10), (0.2, 1, 6), (0.2, 8, 4), (0.5, 1, 3), (0.5, 8, 2):
+        seconds, tokens = play(slope, 0.98, 0.98, n, 300)
+        assert tokens / n * n ** slope > least * seconds
+
+
 # ---- The command line ----------------------------------------------------------------------------
 
 def infer(folder, *flags, stdin="", **environment):
@@ -353,6 +559,8 @@ def test_cli_two_runs_with_one_seed_print_the_same(run_folder):
     seed = about.split()[-1]
     assert code == 0 and "8 tokens" in about and "tokens/s" in about and "length" in about
     assert infer(run_folder, *flags, "--seed", seed)[1] == first
+    code, slower, about = infer(run_folder, *flags, "--seed", seed, "--no-guess")
+    assert slower == first and "guesses" not in about
     flags = "complete", "--model", "runs/tiny", *flags, "--seed", str(int(seed) + 1)
     assert infer(run_folder, *flags)[1] != first
 
