@@ -350,12 +350,9 @@ def serving(bench, dtype):
 
 
 def lookup(bench, dtype):
-    """guessing tokens from the prompt; a file of its own, for it needs a trained model"""
-    try:
-        import bench_lookup
-    except ImportError as error:
-        raise LeftOut(error) from None
-    bench_lookup.rows(bench)
+    """guessing tokens from the prompt, with a model that is trained for it first"""
+    import bench_lookup                          # it needs infer.py
+    bench_lookup.rows(bench, dtype)
 
 
 # ---- Text --------------------------------------------------------------------------------------
