@@ -1,6 +1,6 @@
 """The figures: ours, a peer's and the machine's limit, all of the same minute, and the ratios.
 
-    make bench                              # everything: half an hour, 8 GB of memory
+    make bench                              # everything: a quarter of an hour, 8 GB of memory
     python tests/bench.py --quick           # minutes: does it run? few rounds of small shapes
     python tests/bench.py --only training   # one part
 
