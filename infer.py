@@ -236,7 +236,7 @@ class Engine:
     def load(cls, folder, device="auto", dtype="auto"):
         """Read a Hugging Face folder."""
         tokenizer = Tokenizer.load(folder)
-        return cls(Model.load(folder, *Library.choose(device, dtype), trains=False), tokenizer)
+        return cls(Model.load(folder, *Library.choose(device, dtype), how=GENERATES), tokenizer)
 
     def encode(self, text):
         """Return the tokens of a document that begins with `text`; no text makes special ones."""

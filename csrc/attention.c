@@ -148,21 +148,27 @@ typedef struct {
     const int *first;                /* (T), or NULL */
     size_t stride;                   /* between tokens of q, k, v */
     int T, D, P;                     /* P: D rounded up to whole vectors */
+    int window;                      /* 0: all keys */
     float scale;                     /* 1/sqrt(D), of scores */
 } Head;
 
 /* Sequence b, query head h of qkv (B*T,W). */
-static Head head(const real *qkv, const int *first, int b, int h, int T, int H, int K, int D) {
+static Head head(const real *qkv, const int *first, int b, int h, int T, int H, int K, int D,
+                 int window) {
     size_t W = (size_t)(H + 2 * K) * D;
     const real *row = qkv + b * T * W;
     int kv = h / (H / K);
     return (Head){ row + h * D, row + (H + kv) * D, row + (H + K + kv) * D,
-                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D), 1.f / sqrtf(D) };
+                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D), window,
+                   1.f / sqrtf(D) };
 }
 
-static int first_key(const Head *x, int query) { return x->first ? x->first[query] : 0; }
+/* Neither `first` nor this ever falls along a row. */
+static int first_key(const Head *x, int query) {
+    return max_int(x->first ? x->first[query] : 0, x->window ? query - x->window + 1 : 0);
+}
 
-/* The first tile of keys that any of these queries sees. `first` never falls along a row. */
+/* The first tile of keys that this query or a later one sees. */
 static int first_tile(const Head *x, int query) { return first_key(x, query) / KT * KT; }
 
 /* score (KT,QT) = k q^T of nk keys and nq queries, -infinity where a query does not see a key. */
@@ -232,12 +238,12 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
 }
 
 void attention_forward(real *out, float *lse, const real *qkv, const int *first,
-                       int B, int T, int H, int K, int D) {
+                       int B, int T, int H, int K, int D, int window) {
     #pragma omp parallel for collapse(3) schedule(dynamic) if ((double)B * H * T * T * D > 4.0 * SMALL)
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int q0 = 0; q0 < T; q0 += QT) {
-                Head x = head(qkv, first, b, h, T, H, K, D);
+                Head x = head(qkv, first, b, h, T, H, K, D, window);
                 attend(out + ((size_t)b * T * H + h) * D, (size_t)H * D,
                        lse + (size_t)b * T * H + h, H, &x, q0);
             }
@@ -325,13 +331,13 @@ size_t attention_work(int B, int T, int H, int D) {
 
 void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
                         const real *qkv, const int *first, void *work,
-                        int B, int T, int H, int K, int D) {
+                        int B, int T, int H, int K, int D, int window) {
     const int G = H / K;                         /* query heads that share a key/value head */
     const size_t W = (size_t)(H + 2 * K) * D;
     #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)B * H * T * T * D > 4.0 * SMALL)
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++) {
-            Head x = head(qkv, first, b, g * G, T, H, K, D);
+            Head x = head(qkv, first, b, g * G, T, H, K, D, window);
             real *drow = dqkv + b * T * W;
             Outcome y = { .dout_stride = (size_t)H * D };
             for (int k0 = 0; k0 < T; k0 += KT) {
@@ -401,12 +407,12 @@ static void weighted_sum(float *out, float shrink, const float *share, const rea
         for (int e = d; e < D; e++) out[e] += share[j] * to_float(values[j * stride + e]);
 }
 
-/* One query against keys 0..last, KT at a time, as in online_softmax, but with the lanes over D,
+/* One query against keys first..last, KT at a time, as in online_softmax, but with the lanes over D,
    since there is one query only. */
 static void attend_row(real *out, const real *query, const real *keys, const real *values,
-                       size_t stride, int last, int D) {
+                       size_t stride, int first, int last, int D) {
     float o[DMAX] = { 0 }, most = -INFINITY, sum = 0, scale = 1.f / sqrtf(D);
-    for (int k0 = 0; k0 <= last; k0 += KT) {
+    for (int k0 = first; k0 <= last; k0 += KT) {
         float score[KT], before = most, sums = 0;
         int nk = min_int(KT, last + 1 - k0);
         for (int j = 0; j < nk; j++) {
@@ -425,9 +431,15 @@ static void attend_row(real *out, const real *query, const real *keys, const rea
     for (int d = 0; d < D; d++) out[d] = to_real(o[d] / sum);
 }
 
+size_t extend_work(int N, int length, int H, int D) {
+    (void)N; (void)length; (void)H; (void)D;
+    return 0;                                    /* a row has one owner, who needs little */
+}
+
 void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
-                      const int *slots, const int *positions,
-                      int N, int length, int H, int K, int D) {
+                      const int *slots, const int *positions, void *nothing,
+                      int N, int length, int H, int K, int D, int window) {
+    (void)nothing;
     size_t work = 0;                             /* of one head: keys times channels */
     for (int n = 0; n < N; n++) work += (size_t)(positions[n] + 1) * D;
     #pragma omp parallel for collapse(2) schedule(dynamic) if (work * H > 2 * SMALL)
@@ -435,6 +447,7 @@ void attention_extend(real *out, const real *qkv, const real *keys, const real *
         for (int n = 0; n < N; n++) {
             size_t at = (size_t)slots[n] * length * K * D + h / (H / K) * D;
             attend_row(out + ((size_t)n * H + h) * D, qkv + ((size_t)n * (H + 2 * K) + h) * D,
-                       keys + at, values + at, (size_t)K * D, positions[n], D);
+                       keys + at, values + at, (size_t)K * D,
+                       window ? max_int(0, positions[n] - window + 1) : 0, positions[n], D);
         }
 }

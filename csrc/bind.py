@@ -22,6 +22,7 @@ LAYERNORM, RMSNORM = 0, 1
 LEARNED, ROPE = 0, 1
 GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
+GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS = 0, 1, 2, 4, 8
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 # OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a
 # second busy process on the machine would halve our speed.
@@ -52,6 +53,8 @@ class Config:
     qk_norm: int = 1
     tied: int = 1
     scalar: int = 0
+    window: int = 0
+    window_period: int = 0
     norm_eps: float = 1e-6
     rope_theta: float = 10000.0
     rope_factor: float = 1.0
@@ -133,12 +136,12 @@ class Library:
         except (TypeError, OverflowError) as error:
             raise ChatError(f"the configuration does not fit: {error}") from None
 
-    def memory(self, config: Config, trains: bool, N: int = 0, slots: int = 0,
-               length: int = 0) -> float:
-        """Bytes that such a model takes with all it makes: see model_memory in chat.h."""
-        out = np.empty(1)
-        self.call("model_memory", out, self.config(config), trains, N, slots, length)
-        return float(out[0])
+    def memory(self, config: Config, how: int, N: int = 0, slots: int = 0,
+               length: int = 0) -> dict[str, float]:
+        """Bytes that such a model takes, by purpose: see model_memory in chat.h."""
+        out = self.ffi.new("Memory *")
+        self.call("model_memory", out, self.config(config), how, N, slots, length)
+        return {name: getattr(out, name) for name, _ in self.ffi.typeof("Memory").fields}
 
     def real(self, array) -> np.ndarray:
         """A float array in this library's real type (float32, or bfloat16 held in uint16)."""
@@ -179,15 +182,15 @@ class Model:
     """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it."""
 
     def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32",
-                 trains: bool = True):
-        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. trains=False: a model
-        that only generates, in a fraction of the memory."""
+                 how: int = TRAINS):
+        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. how: a sum of TRAINS,
+        RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype = config, device, dtype
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
         out = ffi.new("Model **")
-        call("model_create", out, self.core.config(config), trains)
+        call("model_create", out, self.core.config(config), how)
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
@@ -198,12 +201,13 @@ class Model:
         self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
 
     @staticmethod
-    def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0) -> "Model":
+    def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0,
+               how: int = TRAINS) -> "Model":
         """Random weights: norms 1, biases 0, matrices normal with deviation 1/sqrt(inputs), but 0
         those that write to the residual stream: every block begins as the identity, which a short
         run profits from most (arXiv:2203.03466, D.2). A model with a tied head thus begins by
         repeating the token it reads, and forgets that in a few steps."""
-        model = Model(config, device, dtype)
+        model = Model(config, device, dtype, how)
         rng = np.random.default_rng(seed)
         for name, shape, matrix in model.tensors:
             if matrix and not name.endswith(("o_proj.weight", "down_proj.weight")):
@@ -214,11 +218,11 @@ class Model:
         return model
 
     @staticmethod
-    def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True,
+    def load(folder, device: str = "cpu", dtype: str = "f32", how: int = TRAINS,
              **changes) -> "Model":
         """A Hugging Face folder (csrc/hf.py); `changes` replace fields of its Config."""
         from csrc import hf
-        return hf.load(folder, device, dtype, trains, **changes)
+        return hf.load(folder, device, dtype, how, **changes)
 
     def save(self, folder) -> None:
         """Write config.json, generation_config.json and model.safetensors (csrc/hf.py)."""

@@ -33,6 +33,8 @@ typedef struct {
     int qk_norm;                     /* 1: RMSNorm over D on queries and keys, before RoPE */
     int tied;                        /* 1: the head is the token embedding */
     int scalar;                      /* 1: the head gives one number a token (reward, value) */
+    int window;                      /* keys a query sees, itself among them; 0: all */
+    int window_period;               /* but all keys in every so manieth layer; 0: in none */
     float norm_eps;                  /* added to the variance under the root */
     float rope_theta;                /* RoPE's base, 10000 in arXiv:2104.09864 */
     float rope_factor;               /* Llama 3.1's scaling of long wavelengths; 1 is none */
@@ -54,6 +56,17 @@ typedef struct {
 
 enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_write address */
 
+enum {                               /* how a model is made: a sum of these; 0: only to generate */
+    TRAINS = 1,
+    NO_MASTERS = 2,                  /* bfloat16 weights are all there is, and rounded by chance */
+    RECOMPUTE = 4,                   /* the backward pass computes norms and activations again */
+    RECOMPUTE_BLOCKS = 8             /* or all of a block: its input alone is kept */
+};
+
+typedef struct {                     /* bytes */
+    double weights, masters, gradients, moments, activations, cache;
+} Memory;
+
 /* The last error, one sentence; valid until the next call that fails. */
 const char *chat_error(void);
 
@@ -65,14 +78,17 @@ int check_ids(const char *what, const int *ids, int low, int V, int N, int T);
 int check_batch(const Config *config, const int *tokens, const int *targets, const int *first,
                 int B, int T);
 
-/* A model with all weights zero. With trains 0 it only generates: its weights lie in memory once,
-   in the order that linear_forward reads, and cannot be read back. */
-int  model_create(Model **out, const Config *config, int trains);
+/* A model with all weights zero, made as `how` says. Where it only generates, its weights lie in
+   memory once, in the order that linear_forward reads, and cannot be read back. */
+int  model_create(Model **out, const Config *config, int how);
 void model_free(Model *model);
 
-/* *bytes = the memory that such a model takes in all, once given N tokens at a time (0: none; with
-   trains, gradients and moments too), with a cache of `slots` by `length`. Allocates nothing. */
-int model_memory(double *bytes, const Config *config, int trains, int N, int slots, int length);
+/* *memory = what such a model takes once given N tokens at a time (0: none), with a cache of
+   `slots` by `length`. Allocates nothing. */
+int model_memory(Memory *memory, const Config *config, int how, int N, int slots, int length);
+
+/* Takes all that memory now, for training on N tokens at a time, instead of when it is needed. */
+int model_reserve(Model *model, int N);
 
 /* The parameters, in order: how many tensors, and the name and shape of each. */
 int model_tensors(const Model *model);
@@ -144,12 +160,14 @@ int sample(int *token, float *logits, const Sampling *sampling, const int *histo
 /* Every one with its backward. d is a gradient: dinp is dLoss/dinp. NULL leaves an optional out. */
 
 /* out (N,C) = wte[tokens] + wpe[positions]. tokens (N), positions (N), wte (V,C), wpe (context,C)
-   or NULL. Backward: dwte, dwpe +=. */
+   or NULL. Backward: dwte, dwpe +=; by_token (N) = the rows in order of their tokens, equal ones in
+   order of n, by_position likewise. */
 void embed_forward(real *out,
                    const int *tokens, const int *positions, const real *wte, const real *wpe,
                    int N, int C);
 void embed_backward(float *dwte, float *dwpe,
                     const real *dout, const int *tokens, const int *positions,
+                    const int *by_token, const int *by_position,
                     int N, int C);
 
 /* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
@@ -172,7 +190,8 @@ void rmsnorm_backward(real *dinp, float *dweight,
                       int N, int C);
 
 /* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it
-   out in linear_packed_size(C,O) reals; bias (O) or NULL, residual (N,O) or NULL.
+   out in linear_packed_size(C,O) reals, or where that is 0 weight itself; bias (O) or NULL,
+   residual (N,O) or NULL. With pre (N,O), pre = that and out = gelu(pre).
    work: linear_work(N,C,O) bytes that nobody else uses meanwhile. linear_pack is given `rows` rows
    of the weight, from row `from` on, and writes their part of packed. */
 size_t linear_packed_size(int C, int O);
@@ -180,7 +199,7 @@ size_t linear_work(int N, int C, int O);
 void linear_pack(real *packed,
                  const real *weight,
                  int from, int rows, int C, int O);
-void linear_forward(real *out,
+void linear_forward(real *out, real *pre,
                     const real *inp, const real *packed, const real *bias, const real *residual,
                     void *work, int N, int C, int O);
 
@@ -190,9 +209,10 @@ void linear_forward_float(float *out,
                           void *work, int N, int C, int O);
 
 /* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of
-   dout's rows, or NULL. weight (O,C) as it is, not packed. */
+   dout's rows, or NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the gelu,
+   dinp is the gradient of pre. */
 void linear_backward(real *dinp, float *dweight, float *dbias,
-                     const real *dout, const real *inp, const real *weight,
+                     const real *dout, const real *inp, const real *weight, const real *pre,
                      void *work, int N, int C, int O);
 
 /* C (M,N) = A (M,K) B^T with B (N,K), three loops: what the fast one must agree with. */
@@ -219,29 +239,32 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
                            const float *rstd, const float *rope, const int *positions,
                            int N, int H, int K, int D);
 
-/* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row;
-   lse (N,H) = log of the softmax' denominator. qkv (N,W); first (N) or NULL. Query head h reads
+/* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row,
+   of which with a window only the last `window` (0: all). lse (N,H) = log of the softmax'
+   denominator. qkv (N,W); first (N), never falling along a row, or NULL. Query head h reads
    key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
    Backward: dqkv (N,W) =, in O(T^2); work: attention_work(B,T,H,D) bytes that nobody else uses. */
 size_t attention_work(int B, int T, int H, int D);
 void attention_forward(real *out, float *lse,
                        const real *qkv, const int *first,
-                       int B, int T, int H, int K, int D);
+                       int B, int T, int H, int K, int D, int window);
 void attention_backward(real *dqkv,
                         const real *dout, const real *out, const float *lse, const real *qkv,
                         const int *first, void *work,
-                        int B, int T, int H, int K, int D);
+                        int B, int T, int H, int K, int D, int window);
 
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
    keys, values (slots,length,K*D)[slots[n], positions[n]]; then row n attends to positions
-   0..positions[n] of its slot. qkv (N,W), out (N,H*D) =. */
+   0..positions[n] of its slot, or the last `window` of them. qkv (N,W), out (N,H*D) =;
+   work: extend_work(N,length,H,D) bytes. */
+size_t extend_work(int N, int length, int H, int D);
 void cache_write(real *keys, real *values,
                  const real *qkv, const int *slots, const int *positions,
                  int N, int length, int H, int K, int D);
 void attention_extend(real *out,
                       const real *qkv, const real *keys, const real *values,
-                      const int *slots, const int *positions,
-                      int N, int length, int H, int K, int D);
+                      const int *slots, const int *positions, void *work,
+                      int N, int length, int H, int K, int D, int window);
 
 /* out (n) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward: dinp (n) =, may be dout. */
 void gelu_forward(real *out,
@@ -260,14 +283,14 @@ void swiglu_backward(real *dinp,
                      const real *dout, const real *inp,
                      int N, int F);
 
-/* nll (N) = lse - logits[target], 0 where target < 0; logits (N,P), of which the first V count.
-   Backward: dlogits (N,P) = (softmax(logits) - onehot(target)) * weights[n], 0 from V on. */
-void nll_forward(float *nll, float *lse,
-                 const float *logits, const int *targets,
+/* nll (N) = log(sum(exp(logits))) - logits[target], 0 where target < 0; logits (N,P), of which the
+   first V count. With dlogits (N,P), in the same pass: dlogits = (softmax(logits) - onehot(target))
+   * weights[n], 0 from V on and where target < 0; without, weights may be NULL too.
+   nll_rows: how many rows' logits are worth having at one time. */
+int  nll_rows(void);
+void nll_forward(float *nll, real *dlogits,
+                 const float *logits, const int *targets, const float *weights,
                  int N, int V, int P);
-void nll_backward(real *dlogits,
-                  const float *logits, const float *lse, const int *targets, const float *weights,
-                  int N, int V, int P);
 
 /* out (n,C) = the given rows of inp. */
 void gather_rows(real *out,
@@ -285,9 +308,11 @@ void narrow(real *out,
 /* The sum of x^2, in double. */
 double sum_squares(const float *x, size_t n);
 
-/* weight, master (n) = one step of AdamW; m, v (n) =. master NULL: real is float, weight is it. */
+/* weight, master (n) = one step of AdamW; m, v (n) =. master NULL: weight is all there is; if it is
+   bfloat16, it is rounded up or down by chance (arXiv:2010.06192), which (adam->step, the index of
+   the weight, `at` the first one's) decide. */
 void adamw(real *weight, float *master, float *m, float *v,
-           const float *grad, const AdamW *adam, int decay,
+           const float *grad, const AdamW *adam, int decay, size_t at,
            size_t n);
 
 /* ---- The device ------------------------------------------------------------------------------ */

@@ -20,7 +20,9 @@ int check_config(const Config *c) {
         || check_size("activation", c->activation, GELU, SWIGLU)
         || check_size("bias", c->bias, BIAS_NONE, BIAS_ALL)
         || check_size("qk_norm", c->qk_norm, 0, 1)
-        || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1))
+        || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1)
+        || check_size("window", c->window, 0, MANY)
+        || check_size("window_period", c->window_period, 0, 10000))
         return -1;
     if (c->heads % c->kv_heads)
         return chat_fail("heads (%d) is not a multiple of kv_heads (%d)", c->heads, c->kv_heads);

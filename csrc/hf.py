@@ -92,8 +92,8 @@ def configuration(folder, **changes) -> tuple[str, Config, Config]:
     return family, stored, config
 
 
-def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True, **changes) -> Model:
-    """The model in a folder; trains=False: only to generate. `changes` replace its Config's fields.
+def load(folder, device: str = "cpu", dtype: str = "f32", how: int = TRAINS, **changes) -> Model:
+    """The model in a folder; how: csrc/bind.py's sum. `changes` replace its Config's fields.
 
     scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
     context=N shortens learned positions; with RoPE it may be any length.
@@ -102,7 +102,7 @@ def load(folder, device: str = "cpu", dtype: str = "f32", trains: bool = True, *
     Library.load(device, dtype)                  # what is wrong with it is not the folder's fault
     family, stored, config = configuration(folder, **changes)
     with naming(folder / "config.json"):
-        model = Model(config, device, dtype, trains)
+        model = Model(config, device, dtype, how)
     with ExitStack() as files:
         tensors = find_tensors(folder, files)
         with naming(folder):

@@ -23,7 +23,10 @@ void embed_forward(real *out, const int *tokens, const int *positions, const rea
 }
 
 void embed_backward(float *dwte, float *dwpe, const real *dout, const int *tokens,
-                    const int *positions, int N, int C) {
+                    const int *positions, const int *by_token, const int *by_position,
+                    int N, int C) {
+    (void)by_token;                              /* columns have owners here, not tokens */
+    (void)by_position;
     #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int from = 0; from < C; from += COLUMNS) {
         int to = min_int(from + COLUMNS, C);
@@ -288,31 +291,27 @@ static float largest(const float *x, int n) {
     return most[0];
 }
 
-void nll_forward(float *nll, float *lse, const float *logits, const int *targets,
-                 int N, int V, int P) {
+int nll_rows(void) { return 512; }
+
+void nll_forward(float *nll, real *dlogits, const float *logits, const int *targets,
+                 const float *weights, int N, int V, int P) {
     #pragma omp parallel for schedule(static) if ((size_t)N * V > SMALL)
     for (int n = 0; n < N; n++) {
         const float *x = logits + (size_t)n * P;
         float most = largest(x, V), sum = 0;
         #pragma omp simd reduction(+:sum)
         for (int v = 0; v < V; v++) sum += fast_exp(x[v] - most);
-        lse[n] = most + logf(sum);
-        nll[n] = targets[n] < 0 ? 0.f : lse[n] - x[targets[n]];
-    }
-}
-
-void nll_backward(real *dlogits, const float *logits, const float *lse, const int *targets,
-                  const float *weights, int N, int V, int P) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * V > SMALL)
-    for (int n = 0; n < N; n++) {
-        const float *x = logits + (size_t)n * P;
+        float lse = most + logf(sum);
+        int target = targets[n];
+        nll[n] = target < 0 ? 0.f : lse - x[target];
+        if (!dlogits) continue;
         real *d = dlogits + (size_t)n * P;
-        float w = targets[n] < 0 ? 0.f : weights[n];
+        float w = target < 0 ? 0.f : weights[n];
         #pragma omp simd
-        for (int v = 0; v < V; v++) d[v] = to_real(fast_exp(x[v] - lse[n]) * w);
+        for (int v = 0; v < V; v++) d[v] = to_real(fast_exp(x[v] - lse) * w);
         for (int v = V; v < P; v++) d[v] = to_real(0);
-        if (targets[n] >= 0)                     /* from the unrounded probability */
-            d[targets[n]] = to_real((fast_exp(x[targets[n]] - lse[n]) - 1.f) * w);
+        if (target >= 0)                         /* from the unrounded probability */
+            d[target] = to_real((fast_exp(x[target] - lse) - 1.f) * w);
     }
 }
 
@@ -349,23 +348,39 @@ double sum_squares(const float *x, size_t n) {
     return sum;
 }
 
+/* 0 to 65535, as good as by chance, from (step, index): two rounds of a multiplicative hash. */
+static inline uint32_t noise(uint32_t step, size_t index) {
+    uint32_t x = (uint32_t)index ^ (uint32_t)(index >> 32) * 0x85ebca77u ^ step * 0x9e3779b1u;
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return (x ^ (x >> 16)) >> 16;
+}
+
+/* Up with the probability of the part that bfloat16 cannot hold, else down; as float. */
+static inline float round_by_chance(float x, uint32_t chance) {
+    return x - x == 0 ? bits_float((float_bits(x) + chance) & 0xffff0000u) : x;
+}
+
 /* m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
    w -= lr (m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + decay w) */
 void adamw(real *weight, float *master, float *m, float *v, const float *grad, const AdamW *adam,
-           int decay, size_t n) {
+           int decay, size_t at, size_t n) {
     const float b1 = adam->beta1, b2 = adam->beta2, eps = adam->eps, scale = adam->grad_scale;
     const float step = (float)(adam->lr / (1 - pow(b1, adam->step)));
     const float root = (float)(1 / sqrt(1 - pow(b2, adam->step)));
     const float keep = decay ? 1.f - adam->lr * adam->weight_decay : 1.f;
+    const int chance = !master && sizeof(real) < sizeof(float);
     float *exact = master ? master : (float *)weight;
     #pragma omp parallel for simd schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++) {
         float g = grad[i] * scale;
         float mi = b1 * m[i] + (1.f - b1) * g, vi = b2 * v[i] + (1.f - b2) * g * g;
-        float w = exact[i] * keep - step * mi / (sqrtf(vi) * root + eps);
+        float w = chance ? to_float(weight[i]) : exact[i];
+        w = w * keep - step * mi / (sqrtf(vi) * root + eps);
         m[i] = mi;
         v[i] = vi;
-        exact[i] = w;
+        if (chance) w = round_by_chance(w, noise(adam->step, at + i));
+        else exact[i] = w;
         weight[i] = to_real(w);
     }
 }

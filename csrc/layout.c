@@ -40,8 +40,9 @@ static Norm add_norm(Model *m, int layer, const char *weight, const char *bias) 
 }
 
 static Linear linear(Model *m, int tensor, int parts, Offset weight, Offset bias, int in, int out) {
-    Linear l = { weight, bias, m->n_packed, in, out, tensor, parts };
-    m->n_packed += linear_packed_size(in, out);
+    const size_t size = linear_packed_size(in, out);
+    Linear l = { weight, bias, size ? m->n_packed : NONE, in, out, tensor, parts };
+    m->n_packed += size;
     return l;
 }
 
@@ -54,7 +55,7 @@ static void layout(Model *m) {
     const int Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
     const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE;
     const int gated = c->activation == SWIGLU;
-    const int held = m->trains || linear_packed_size(C, C) == 0;
+    const int held = m->how & TRAINS || linear_packed_size(C, C) == 0;
     m->n_tensors = 0;
     m->n_weights = m->n_packed = 0;
 
@@ -113,28 +114,38 @@ static void *take(char *base, size_t *used, size_t bytes) {
 /* Lays out everything for N rows; returns the bytes. Run to count, then to place. */
 static size_t place(Model *m, char *base, size_t N, int training) {
     const Config *c = &m->config;
-    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim;
+    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, I = sizeof(int);
     const size_t R = sizeof(real), S = sizeof(float);
-    const size_t chunk = N < CHUNK ? N : CHUNK;
+    const size_t chunk = min_int(N, nll_rows());
     const int transformed = c->qk_norm || c->position == ROPE;
-    size_t used = 0, work = training ? attention_work(1, N, c->heads, c->head_dim) : 0;
+    const int blocks = training && !(m->how & RECOMPUTE_BLOCKS);     /* keep what is in them, */
+    const int all = blocks && !(m->how & RECOMPUTE);                 /* all of it */
+    const size_t extend = training ? 0 : extend_work(N, c->context, c->heads, c->head_dim);
+    size_t used = 0, work = training ? attention_work(1, N, c->heads, c->head_dim) : extend;
     #define TAKE(count, size) take(base, &used, (count) * (size))
-    for (int l = 0; l < (training ? c->layers : 1); l++) {
+    #define KEEP(kept, piece, count, size) \
+        (a->piece = l > 0 && !(kept) ? m->acts[0].piece : TAKE(count, size))
+    for (int l = 0; l < c->layers; l++) {
         Activations *a = &m->acts[l];
-        a->x = TAKE(N * C, R);      a->mean1 = TAKE(N, S);    a->rstd1 = TAKE(N, S);
-        a->h1 = TAKE(N * C, R);     a->qkv = TAKE(N * m->W, R);
-        a->qk_rstd = TAKE(N * (c->heads + c->kv_heads), S);
-        a->rotated = transformed ? TAKE(N * m->W, R) : a->qkv;
-        a->att = TAKE(N * HD, R);   a->lse = TAKE(N * c->heads, S);
-        a->mid = TAKE(N * C, R);    a->mean2 = TAKE(N, S);    a->rstd2 = TAKE(N, S);
-        a->h2 = TAKE(N * C, R);     a->up = TAKE(N * m->U, R); a->act = TAKE(N * c->hidden, R);
+        KEEP(training, x, N * C, R);
+        KEEP(blocks, mean1, N, S);       KEEP(blocks, rstd1, N, S);
+        KEEP(all, h1, N * C, R);         KEEP(blocks, qkv, N * m->W, R);
+        KEEP(blocks, qk_rstd, N * (c->heads + c->kv_heads), S);
+        a->rotated = a->qkv;
+        if (transformed) KEEP(blocks, rotated, N * m->W, R);
+        KEEP(blocks, att, N * HD, R);    KEEP(blocks, lse, N * c->heads, S);
+        KEEP(blocks, mid, N * C, R);
+        KEEP(blocks, mean2, N, S);       KEEP(blocks, rstd2, N, S);
+        KEEP(all, h2, N * C, R);         KEEP(blocks, up, N * m->U, R);
+        KEEP(all, act, N * c->hidden, R);
     }
-    m->tokens = TAKE(N, sizeof(int));    m->targets = TAKE(N, sizeof(int));
-    m->first = TAKE(N, sizeof(int));     m->positions = TAKE(N, sizeof(int));
-    m->slots = TAKE(N, sizeof(int));
+    #undef KEEP
+    m->tokens = TAKE(N, I);     m->targets = TAKE(N, I);  m->first = TAKE(N, I);
+    m->positions = TAKE(N, I);  m->slots = TAKE(N, I);
+    m->by_token = TAKE(N, I);   m->by_position = TAKE(N, I);
     m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
     m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
-    m->out = TAKE(N, S);        m->coef = TAKE(N, S);     m->lse = TAKE(N, S);
+    m->out = TAKE(N, S);        m->coef = TAKE(N, S);
     m->logits = TAKE(chunk * m->head.out, S);
     if (training) {
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
@@ -173,13 +184,13 @@ int plan(Model *m, int N, int training) {
 /* ---- Making and freeing ---------------------------------------------------------------------- */
 
 /* All of a model that takes no memory to speak of. */
-static int outline(Model *m, const Config *config, int trains) {
+static int outline(Model *m, const Config *config, int how) {
     m->config = *config;
-    m->trains = trains;
+    m->how = how;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
     m->U = config->hidden * (config->activation == SWIGLU ? 2 : 1);
     m->P = (config->vocab + 127) / 128 * 128;
-    m->stale = trains;
+    m->stale = how & TRAINS;
     m->layers = calloc(config->layers, sizeof(Layer));
     m->acts = calloc(config->layers, sizeof(Activations));
     if (!m->layers || !m->acts) return chat_fail("no memory for %d layers", config->layers);
@@ -191,39 +202,46 @@ static int outline(Model *m, const Config *config, int trains) {
     return 0;
 }
 
-static int needs_masters(const Model *m) { return m->trains && sizeof(real) < sizeof(float); }
-
 static double weight_bytes(const Model *m) {
     const Config *c = &m->config;
     return sizeof(real) * ((double)m->n_weights + m->n_packed)
-         + (needs_masters(m) ? sizeof(float) * (double)m->n_weights : 0)
          + (c->position == ROPE ? sizeof(float) * (double)c->context * c->head_dim : 0);
+}
+
+static double master_bytes(const Model *m) {
+    const int held = m->how & TRAINS && !(m->how & NO_MASTERS) && sizeof(real) < sizeof(float);
+    return held ? sizeof(float) * (double)m->n_weights : 0;
 }
 
 static double cache_bytes(const Config *c, int slots, int length) {
     return 2.0 * sizeof(real) * c->layers * slots * length * c->kv_heads * c->head_dim;
 }
 
-int model_memory(double *bytes, const Config *config, int trains, int N, int slots, int length) {
-    Model m = { .trains = trains };
-    int failed = check_config(config) || outline(&m, config, trains);
-    if (!failed)
-        *bytes = weight_bytes(&m) + (trains ? 3 * sizeof(float) * (double)m.n_weights : 0)
-               + (N ? place(&m, NULL, N, trains) : 0) + cache_bytes(config, slots, length);
+int model_memory(Memory *memory, const Config *config, int how, int N, int slots, int length) {
+    Model m = { 0 };
+    int failed = check_config(config) || outline(&m, config, how);
+    if (!failed) {
+        const double gradients = how & TRAINS ? sizeof(float) * (double)m.n_weights : 0;
+        *memory = (Memory){ .weights = weight_bytes(&m), .masters = master_bytes(&m),
+                            .gradients = gradients, .moments = 2 * gradients,
+                            .activations = N ? place(&m, NULL, N, how & TRAINS) : 0,
+                            .cache = cache_bytes(config, slots, length) };
+    }
     free(m.layers); free(m.acts); free(m.tensors); free(m.offsets);
     return failed ? -1 : 0;
 }
 
-static int make(Model *m, const Config *c, int trains) {
-    if (outline(m, c, trains)) return -1;
-    if (weight_bytes(m) > device_memory())
+static int make(Model *m, const Config *c, int how) {
+    if (outline(m, c, how)) return -1;
+    const double need = weight_bytes(m) + master_bytes(m);
+    if (need > device_memory())
         return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its"
                          " weights, and there are %.1f GB of memory", c->layers, c->channels,
-                         c->vocab, weight_bytes(m) / 1e9, device_memory() / 1e9);
+                         c->vocab, need / 1e9, device_memory() / 1e9);
     m->weights = device_alloc(m->n_weights * sizeof(real));
     m->packed = device_alloc(m->n_packed * sizeof(real));
     if (!m->weights || !m->packed) return -1;
-    if (needs_masters(m) && !(m->masters = device_alloc(m->n_weights * sizeof(float)))) return -1;
+    if (master_bytes(m) > 0 && !(m->masters = device_alloc((size_t)master_bytes(m)))) return -1;
     if (c->position == ROPE) {
         m->rope = device_alloc(sizeof(float) * c->context * c->head_dim);
         if (!m->rope) return -1;
@@ -233,12 +251,12 @@ static int make(Model *m, const Config *c, int trains) {
     return 0;
 }
 
-int model_create(Model **out, const Config *config, int trains) {
+int model_create(Model **out, const Config *config, int how) {
     *out = NULL;
     if (check_config(config)) return -1;
     Model *m = calloc(1, sizeof(Model));
     if (!m) return chat_fail("no memory for a model");
-    if (make(m, config, trains)) { model_free(m); return -1; }
+    if (make(m, config, how)) { model_free(m); return -1; }
     *out = m;
     return 0;
 }
@@ -253,9 +271,16 @@ void model_free(Model *m) {
 }
 
 int ensure(const Model *m, float **arena) {
-    if (!m->trains) return chat_fail("the model was made only to generate: it has no gradients");
+    if (!(m->how & TRAINS))
+        return chat_fail("the model was made only to generate: it has no gradients");
     if (!*arena) *arena = device_alloc(m->n_weights * sizeof(float));
     return *arena ? 0 : -1;
+}
+
+int model_reserve(Model *m, int N) {
+    if (N < 1) return chat_fail("%d tokens to make room for", N);
+    return ensure(m, &m->grads) || ensure(m, &m->moment1) || ensure(m, &m->moment2)
+        || plan(m, N, 1) ? -1 : 0;
 }
 
 /* ---- Caches ---------------------------------------------------------------------------------- */
@@ -303,27 +328,31 @@ int model_tensor(const Model *m, int index, TensorInfo *info) {
     return 0;
 }
 
-/* Where a tensor's floats are (the masters', if weights are not float); NULL and an error else. */
-static float *find(Model *m, int what, int index, size_t *count) {
+/* *floats = where a tensor's floats are, or NULL: its reals in m->weights are all there is. */
+static int find(Model *m, int what, int index, float **floats) {
     float **arenas[] = { &m->masters, &m->grads, &m->moment1, &m->moment2 };
-    if (check_index(m, index)) return NULL;
-    if (what < WEIGHT || what > MOMENT2) {
-        chat_fail("%d is no kind of tensor", what);
-        return NULL;
-    }
-    if (!m->trains) {
-        chat_fail("a model made only to generate cannot give its tensors back");
-        return NULL;
-    }
-    if (what != WEIGHT && ensure(m, arenas[what])) return NULL;
-    *count = size_of(&m->tensors[index]);
-    return (*arenas[what] ? *arenas[what] : (float *)m->weights) + m->offsets[index];
+    if (check_index(m, index)) return -1;
+    if (what < WEIGHT || what > MOMENT2) return chat_fail("%d is no kind of tensor", what);
+    if (!(m->how & TRAINS))
+        return chat_fail("a model made only to generate cannot give its tensors back");
+    if (what != WEIGHT && ensure(m, arenas[what])) return -1;
+    float *arena = *arenas[what];
+    if (!arena && sizeof(real) == sizeof(float)) arena = (float *)m->weights;
+    *floats = arena ? arena + m->offsets[index] : NULL;
+    return 0;
 }
 
 int model_read(Model *m, int what, int index, float *out) {
-    size_t count;
-    const float *from = find(m, what, index, &count);
-    return from ? device_read(out, from, count * sizeof(float)) : -1;
+    float *from = NULL;
+    if (find(m, what, index, &from)) return -1;
+    const size_t count = size_of(&m->tensors[index]);
+    if (from) return device_read(out, from, count * sizeof(float));
+    float *wide = device_alloc(count * sizeof(float));
+    if (!wide) return -1;
+    widen(wide, m->weights + m->offsets[index], count);
+    int failed = device_read(out, wide, count * sizeof(float));
+    device_free(wide);
+    return failed;
 }
 
 /* The i-th Linear of the model; NULL behind the last, the head. */
@@ -353,7 +382,7 @@ static int write_packed(Model *m, int index, const float *values) {
         const Linear *p;
         for (int i = 0; (p = linear_at(m, i)); i++) {
             int from = 0;
-            if (index < p->tensor || index >= p->tensor + p->parts || m->n_packed == 0) continue;
+            if (index < p->tensor || index >= p->tensor + p->parts || p->packed == NONE) continue;
             for (int j = p->tensor; j < index; j++) from += m->tensors[j].rows;
             linear_pack(m->packed + p->packed, rows, from + r, n, p->in, p->out);
         }
@@ -364,13 +393,17 @@ static int write_packed(Model *m, int index, const float *values) {
 }
 
 int model_write(Model *m, int what, int index, const float *values) {
-    size_t count;
-    if (!m->trains && what == WEIGHT && !check_index(m, index))
+    float *to = NULL;
+    if (!(m->how & TRAINS) && what == WEIGHT && !check_index(m, index))
         return write_packed(m, index, values);
-    float *to = find(m, what, index, &count);
-    if (!to) return -1;
-    device_write(to, values, count * sizeof(float));
-    if (what == WEIGHT && m->masters) narrow(m->weights + m->offsets[index], to, count);
+    if (find(m, what, index, &to)) return -1;
+    const size_t count = size_of(&m->tensors[index]);
+    float *wide = to ? to : device_alloc(count * sizeof(float));
+    if (!wide) return -1;
+    device_write(wide, values, count * sizeof(float));
+    if (what == WEIGHT && sizeof(real) < sizeof(float))
+        narrow(m->weights + m->offsets[index], wide, count);
+    if (!to) device_free(wide);
     m->stale |= what == WEIGHT;
     return 0;
 }
@@ -381,6 +414,7 @@ void pack_weights(Model *m) {
     const Linear *p;
     if (!m->stale) return;
     for (int i = 0; (p = linear_at(m, i)); i++)
-        linear_pack(m->packed + p->packed, weight(m, p->weight), 0, p->out, p->in, p->out);
+        if (p->packed != NONE)
+            linear_pack(m->packed + p->packed, weight(m, p->weight), 0, p->out, p->in, p->out);
     m->stale = 0;
 }

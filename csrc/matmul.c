@@ -295,10 +295,11 @@ static void multiply_rows(Result to, Operand a, const unit *b, unit *work, int N
     }
 }
 
-void linear_forward(real *out, const real *inp, const real *packed, const real *bias,
+void linear_forward(real *out, real *pre, const real *inp, const real *packed, const real *bias,
                     const real *residual, void *work, int N, int C, int O) {
-    multiply_rows((Result){ .out = out, .bias = bias, .residual = residual },
+    multiply_rows((Result){ .out = pre ? pre : out, .bias = bias, .residual = residual },
                   (Operand){ inp, N, C, C, 1 }, (const unit *)packed, work, O);
+    if (pre) gelu_forward(out, pre, (size_t)N * O);
 }
 
 void linear_forward_float(float *out, const real *inp, const real *packed, const real *bias,
@@ -308,12 +309,13 @@ void linear_forward_float(float *out, const real *inp, const real *packed, const
 }
 
 void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
-                     const real *weight, void *work, int N, int C, int O) {
+                     const real *weight, const real *pre, void *work, int N, int C, int O) {
     unit *b = work;
     if (dinp) {                                  /* dout (N,O) times weight^T (C,O)^T */
         pack_b(b, (Operand){ weight, C, O, 1, C });
         multiply_rows((Result){ .out = dinp }, (Operand){ dout, N, O, O, 1 },
                       b, b + packed_units(C, O, NR), C);
+        if (pre) gelu_backward(dinp, dinp, pre, (size_t)N * C);
     }
     for (int n = 0, some; n < N; n += some) {    /* dout^T (O,N) times inp^T (C,N)^T */
         some = min_int(rows_to_sum(N, C, O), N - n);

@@ -18,10 +18,10 @@ static void norm_forward(const Model *m, real *out, float *mean, float *rstd, co
         rmsnorm_forward(out, rstd, inp, weight(m, p->weight), N, c->channels, c->norm_eps);
 }
 
-static void forward(const Model *m, real *out, const real *inp, const Linear *p,
+static void forward(const Model *m, real *out, real *pre, const real *inp, const Linear *p,
                     const real *residual, int N) {
-    linear_forward(out, inp, m->packed + p->packed, weight(m, p->bias), residual,
-                   m->work, N, p->in, p->out);
+    linear_forward(out, pre, inp, p->packed == NONE ? weight(m, p->weight) : m->packed + p->packed,
+                   weight(m, p->bias), residual, m->work, N, p->in, p->out);
 }
 
 /* Where a block's attention looks: at its own batch, or at a cache. */
@@ -29,36 +29,39 @@ typedef struct { int B, T; const int *first; Cache *cache; } Context;
 
 static void attention(const Model *m, Activations *a, int l, const Context *x, int N) {
     const Config *c = &m->config;
-    const int H = c->heads, K = c->kv_heads, D = c->head_dim;
+    const int H = c->heads, K = c->kv_heads, D = c->head_dim, window = window_of(c, l);
     if (!x->cache) {
-        attention_forward(a->att, a->lse, a->rotated, x->first, x->B, x->T, H, K, D);
+        attention_forward(a->att, a->lse, a->rotated, x->first, x->B, x->T, H, K, D, window);
         return;
     }
     size_t layer = (size_t)l * x->cache->slots * x->cache->length * K * D;
     real *keys = x->cache->keys + layer, *values = x->cache->values + layer;
     cache_write(keys, values, a->rotated, m->slots, m->positions, N, x->cache->length, H, K, D);
-    attention_extend(a->att, a->rotated, keys, values, m->slots, m->positions,
-                     N, x->cache->length, H, K, D);
+    attention_extend(a->att, a->rotated, keys, values, m->slots, m->positions, m->work,
+                     N, x->cache->length, H, K, D, window);
 }
 
-/* Layer l on N rows: reads a->x, writes next (which may be a->x). */
+/* Layer l on N rows: reads a->x, writes next (which may be a->x) unless that is NULL. */
 static void block_forward(const Model *m, int l, Activations *a, real *next,
                           const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, &p->norm1, N);
-    forward(m, a->qkv, a->h1, &p->qkv, NULL, N);
+    forward(m, a->qkv, NULL, a->h1, &p->qkv, NULL, N);
     if (a->rotated != a->qkv)
         qk_norm_rope_forward(a->rotated, a->qk_rstd, a->qkv, weight(m, p->q_norm),
                              weight(m, p->k_norm), m->rope, m->positions,
                              N, c->heads, c->kv_heads, c->head_dim, c->norm_eps);
     attention(m, a, l, x, N);
-    forward(m, a->mid, a->att, &p->proj, a->x, N);
+    forward(m, a->mid, NULL, a->att, &p->proj, a->x, N);
     norm_forward(m, a->h2, a->mean2, a->rstd2, a->mid, &p->norm2, N);
-    forward(m, a->up, a->h2, &p->up, NULL, N);
-    if (c->activation == GELU) gelu_forward(a->act, a->up, (size_t)N * c->hidden);
-    else swiglu_forward(a->act, a->up, N, c->hidden);
-    forward(m, next, a->act, &p->down, a->mid, N);
+    if (c->activation == GELU) {
+        forward(m, a->act, a->up, a->h2, &p->up, NULL, N);
+    } else {
+        forward(m, a->up, NULL, a->h2, &p->up, NULL, N);
+        swiglu_forward(a->act, a->up, N, c->hidden);
+    }
+    if (next) forward(m, next, NULL, a->act, &p->down, a->mid, N);
 }
 
 /* All blocks and the final norm: m->tokens, m->positions (N) to m->h (N,C). */
@@ -68,40 +71,69 @@ static void blocks_forward(Model *m, const Context *x, int N) {
     embed_forward(m->acts[0].x, m->tokens, m->positions, weight(m, m->wte), weight(m, m->wpe),
                   N, m->config.channels);
     for (int l = 0; l < L; l++) {
-        Activations *a = &m->acts[m->training ? l : 0];
-        real *next = l == L - 1 ? m->last : m->training ? m->acts[l + 1].x : a->x;
-        block_forward(m, l, a, next, x, N);
+        real *next = l == L - 1 ? m->last : m->acts[l + 1].x;
+        block_forward(m, l, &m->acts[l], next, x, N);
     }
     norm_forward(m, m->h, m->mean, m->rstd, m->last, &m->norm, N);
 }
 
 static void head_forward(const Model *m, float *logits, const real *h, int rows) {
-    linear_forward_float(logits, h, m->packed + m->head.packed, NULL, m->work,
-                         rows, m->head.in, m->head.out);
+    const Linear *p = &m->head;
+    linear_forward_float(logits, h,
+                         p->packed == NONE ? weight(m, p->weight) : m->packed + p->packed,
+                         NULL, m->work, rows, p->in, p->out);
 }
 
-/* The head's gradient for `rows` rows from n on, their logits in m->logits; coef is dLoss/dout. */
-static void head_backward(Model *m, int n, int rows) {
+/* m->h (N,C) to m->out, some rows at a time; with `backward` also the head's gradients, m->coef
+   being dLoss/dout. */
+static void head(Model *m, int N, int backward) {
     const Linear *p = &m->head;
-    if (m->config.scalar)
-        narrow(m->dlogits, m->coef + n, rows);
-    else
-        nll_backward(m->dlogits, m->logits, m->lse + n, m->targets + n, m->coef + n,
-                     rows, m->config.vocab, m->P);
-    size_t at = (size_t)n * p->in;
-    linear_backward(m->dh + at, grad(m, p->weight), NULL, m->dlogits, m->h + at,
-                    weight(m, p->weight), m->work, rows, p->in, p->out);
+    for (int n = 0, rows; n < N; n += rows) {
+        rows = min_int(nll_rows(), N - n);
+        const size_t at = (size_t)n * p->in;
+        float *logits = m->config.scalar ? m->out + n : m->logits;
+        head_forward(m, logits, m->h + at, rows);
+        if (!m->config.scalar)
+            nll_forward(m->out + n, backward ? m->dlogits : NULL, logits, m->targets + n,
+                        m->coef + n, rows, m->config.vocab, m->P);
+        else if (backward)
+            narrow(m->dlogits, m->coef + n, rows);
+        if (backward)
+            linear_backward(m->dh + at, grad(m, p->weight), NULL, m->dlogits, m->h + at,
+                            weight(m, p->weight), NULL, m->work, rows, p->in, p->out);
+    }
 }
 
 /* ---- A batch, through all of it -------------------------------------------------------------- */
 
-static int upload_batch(Model *m, const int *tokens, const int *first, int B, int T) {
-    int N = B * T, *positions = malloc(sizeof(int) * N);
+/* order (N) = the indices of ids (N), all below n_ids, by id, equal ones as they come.
+   ends (n_ids) is scratch. */
+static void sort_by_id(int *order, int *ends, const int *ids, int N, int n_ids) {
+    memset(ends, 0, sizeof(int) * n_ids);
+    for (int n = 0; n < N; n++) ends[ids[n]]++;
+    for (int i = 1; i < n_ids; i++) ends[i] += ends[i - 1];
+    for (int n = N - 1; n >= 0; n--) order[--ends[ids[n]]] = n;
+}
+
+/* Tokens and positions; their orders too, if embed_backward is to come. */
+static int upload_batch(Model *m, const int *tokens, const int *first, int B, int T, int backward) {
+    const Config *c = &m->config;
+    const int N = B * T, n_ids = max_int(c->vocab, c->context);
+    int *positions = malloc(sizeof(int) * (2 * (size_t)N + n_ids));
     if (!positions) return chat_fail("no memory for %d positions", N);
+    int *order = positions + N, *ends = order + N;
     for (int n = 0; n < N; n++) positions[n] = n % T - (first ? first[n] : 0);
     device_write(m->positions, positions, sizeof(int) * N);
     device_write(m->tokens, tokens, sizeof(int) * N);
     if (first) device_write(m->first, first, sizeof(int) * N);
+    if (backward) {
+        sort_by_id(order, ends, tokens, N, c->vocab);
+        device_write(m->by_token, order, sizeof(int) * N);
+    }
+    if (backward && m->wpe != NONE) {
+        sort_by_id(order, ends, positions, N, c->context);
+        device_write(m->by_position, order, sizeof(int) * N);
+    }
     free(positions);
     return 0;
 }
@@ -112,21 +144,14 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     if (check_batch(&m->config, tokens, targets, first, B, T)) return -1;
     if (!scalar && !targets) return chat_fail("a model with a vocabulary head needs targets");
     int N = B * T;
-    if (plan(m, N, 1) || upload_batch(m, tokens, first, B, T)) return -1;
+    if (plan(m, N, 1) || upload_batch(m, tokens, first, B, T, 1)) return -1;
     if (weights && ensure(m, &m->grads)) return -1;
     if (targets) device_write(m->targets, targets, sizeof(int) * N);
     if (weights) device_write(m->coef, weights, sizeof(float) * N);
 
     Context x = { B, T, first ? m->first : NULL, NULL };
     blocks_forward(m, &x, N);
-    for (int n = 0; n < N; n += CHUNK) {
-        int rows = min_int(CHUNK, N - n);
-        float *logits = scalar ? m->out + n : m->logits;
-        head_forward(m, logits, m->h + (size_t)n * m->config.channels, rows);
-        if (!scalar) nll_forward(m->out + n, m->lse + n, logits, m->targets + n,
-                                 rows, m->config.vocab, m->P);
-        if (weights) head_backward(m, n, rows);
-    }
+    head(m, N, weights != NULL);
     m->B = B;
     m->T = T;
     m->has_first = first != NULL;
@@ -138,7 +163,7 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
 static int read_logits(Model *m, float *logits, const real *h, int N) {
     const int V = m->config.scalar ? 1 : m->config.vocab;
     for (int n = 0; n < N; n++) {
-        int row = n % CHUNK, rows = min_int(CHUNK, N - n);
+        int row = n % nll_rows(), rows = min_int(nll_rows(), N - n);
         if (row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
         if (device_read(logits + (size_t)n * V, m->logits + (size_t)row * m->head.out,
                         sizeof(float) * V))
@@ -149,7 +174,7 @@ static int read_logits(Model *m, float *logits, const real *h, int N) {
 
 int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
     if (check_batch(&m->config, tokens, NULL, NULL, B, T) || plan(m, B * T, 0)) return -1;
-    if (upload_batch(m, tokens, NULL, B, T)) return -1;
+    if (upload_batch(m, tokens, NULL, B, T, 0)) return -1;
     m->T = 0;
     Context x = { B, T, NULL, NULL };
     blocks_forward(m, &x, B * T);
@@ -169,30 +194,49 @@ static void norm_backward(const Model *m, real *dinp, const real *dout, const re
 }
 
 static void backward(const Model *m, real *dinp, const real *dout, const real *inp, const Linear *p,
-                     int N) {
+                     const real *pre, int N) {
     linear_backward(dinp, grad(m, p->weight), grad(m, p->bias), dout, inp, weight(m, p->weight),
-                    m->work, N, p->in, p->out);
+                    pre, m->work, N, p->in, p->out);
+}
+
+/* What block_forward computed and another layer has overwritten since. */
+static void recompute(const Model *m, int l, const Context *x, int N) {
+    const Config *c = &m->config;
+    const Layer *p = &m->layers[l];
+    Activations *a = &m->acts[l];
+    if (m->how & RECOMPUTE_BLOCKS) {
+        block_forward(m, l, a, NULL, x, N);
+    } else if (m->how & RECOMPUTE) {
+        norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, &p->norm1, N);
+        norm_forward(m, a->h2, a->mean2, a->rstd2, a->mid, &p->norm2, N);
+        if (c->activation == GELU) gelu_forward(a->act, a->up, (size_t)N * c->hidden);
+        else swiglu_forward(a->act, a->up, N, c->hidden);
+    }
 }
 
 /* Layer l: m->dx comes in as dLoss/d(its output) and leaves as dLoss/d(its input). */
-static void block_backward(const Model *m, int l, const int *first, int N) {
+static void block_backward(const Model *m, int l, const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     const Activations *a = &m->acts[l];
     const int H = c->heads, K = c->kv_heads, D = c->head_dim;
-    backward(m, m->da, m->dx, a->act, &p->down, N);
-    if (c->activation == GELU) gelu_backward(m->du, m->da, a->up, (size_t)N * c->hidden);
-    else swiglu_backward(m->du, m->da, a->up, N, c->hidden);
-    backward(m, m->dc, m->du, a->h2, &p->up, N);
+    recompute(m, l, x, N);
+    if (c->activation == GELU) {
+        backward(m, m->du, m->dx, a->act, &p->down, a->up, N);
+    } else {
+        backward(m, m->da, m->dx, a->act, &p->down, NULL, N);
+        swiglu_backward(m->du, m->da, a->up, N, c->hidden);
+    }
+    backward(m, m->dc, m->du, a->h2, &p->up, NULL, N);
     norm_backward(m, m->dx, m->dc, a->mid, a->mean2, a->rstd2, &p->norm2, N);
-    backward(m, m->da, m->dx, a->att, &p->proj, N);
-    attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, first, m->work,
-                       m->B, m->T, H, K, D);
+    backward(m, m->da, m->dx, a->att, &p->proj, NULL, N);
+    attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, x->first, m->work,
+                       x->B, x->T, H, K, D, window_of(c, l));
     if (a->rotated != a->qkv)
         qk_norm_rope_backward(m->dw, grad(m, p->q_norm), grad(m, p->k_norm), m->dw, a->qkv,
                               weight(m, p->q_norm), weight(m, p->k_norm), a->qk_rstd,
                               m->rope, m->positions, N, H, K, D);
-    backward(m, m->dc, m->dw, a->h1, &p->qkv, N);
+    backward(m, m->dc, m->dw, a->h1, &p->qkv, NULL, N);
     norm_backward(m, m->dx, m->dc, a->x, a->mean1, a->rstd1, &p->norm1, N);
 }
 
@@ -204,17 +248,14 @@ int model_backward(Model *m, const float *weights) {
     if (ensure(m, &m->grads)) return -1;
     if (weights) {
         device_write(m->coef, weights, sizeof(float) * N);
-        for (int n = 0; n < N; n += CHUNK) {
-            int rows = min_int(CHUNK, N - n);
-            if (!m->config.scalar) head_forward(m, m->logits, m->h + (size_t)n * C, rows);
-            head_backward(m, n, rows);
-        }
+        head(m, N, 1);
     }
     device_zero(m->dx, sizeof(real) * N * C);
     norm_backward(m, m->dx, m->dh, m->last, m->mean, m->rstd, &m->norm, N);
-    for (int l = m->config.layers - 1; l >= 0; l--)
-        block_backward(m, l, m->has_first ? m->first : NULL, N);
-    embed_backward(grad(m, m->wte), grad(m, m->wpe), m->dx, m->tokens, m->positions, N, C);
+    Context x = { m->B, m->T, m->has_first ? m->first : NULL, NULL };
+    for (int l = m->config.layers - 1; l >= 0; l--) block_backward(m, l, &x, N);
+    embed_backward(grad(m, m->wte), grad(m, m->wpe), m->dx, m->tokens, m->positions,
+                   m->by_token, m->by_position, N, C);
     m->T = 0;
     return 0;
 }
@@ -244,7 +285,7 @@ int model_update(Model *m, const AdamW *adam) {
         Offset p = m->offsets[i];
         const TensorInfo *t = &m->tensors[i];
         adamw(m->weights + p, m->masters ? m->masters + p : NULL, m->moment1 + p, m->moment2 + p,
-              m->grads + p, adam, t->decay, size_of(t));
+              m->grads + p, adam, t->decay, p, size_of(t));
     }
     m->stale = 1;
     return 0;

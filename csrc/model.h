@@ -51,7 +51,7 @@ typedef struct {
 
 struct Model {
     Config config;
-    int trains;                      /* 0: linear weights are kept packed only, without masters */
+    int how;                         /* without TRAINS linear weights are kept packed only */
     int W, U, P;                     /* rows of qkv, rows of up, rows of the head padded to 128 */
     TensorInfo *tensors;
     Offset *offsets;
@@ -64,19 +64,20 @@ struct Model {
 
     size_t n_weights, n_packed;
     real *weights, *packed;
-    float *masters;                  /* NULL where real is float */
+    float *masters;                  /* NULL where real is float, and with NO_MASTERS */
     float *grads, *moment1, *moment2;    /* NULL before their first use */
     int stale;                       /* weights changed since they were packed */
     float *rope;                     /* (context,D) */
 
     int rows, training;              /* the plan: N, and whether it keeps what backward needs */
     void *arena;
-    Activations *acts;               /* (L), or (1) which all layers share */
+    Activations *acts;               /* (L); what need not be kept, all layers share */
     int *tokens, *targets, *first, *positions, *slots;   /* (N) */
+    int *by_token, *by_position;     /* (N) rows, sorted */
     real *last, *h, *dh;             /* (N,C): out of the blocks, norm of it, its gradient */
     float *mean, *rstd;
-    float *out, *coef, *lse;         /* (N): nll or values, dLoss/dout, of the head */
-    float *logits;                   /* (CHUNK,P) */
+    float *out, *coef;               /* (N): nll or values, and dLoss/dout */
+    float *logits;                   /* (nll_rows,P) */
     real *dlogits;
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
     void *work;
@@ -91,8 +92,10 @@ struct Cache {
     real *keys, *values;             /* (L,slots,length,K*D) */
 };
 
-enum { CHUNK = 512 };                /* rows whose logits exist at one time */
-
+/* How many keys a query of layer l sees; 0: all. */
+static inline int window_of(const Config *c, int l) {
+    return c->window_period && (l + 1) % c->window_period == 0 ? 0 : c->window;
+}
 static inline size_t size_of(const TensorInfo *t) {
     return (size_t)t->rows * (t->cols ? t->cols : 1);
 }

@@ -76,7 +76,7 @@ def rows(bench, dtype):
     prompts = rng.integers(0, 256, (3 if bench.quick else 9, PERIOD))
     quotes = np.tile(prompts, 2)[:, :PERIOD + 2]
     greedy, random = dict(max_tokens=92, temperature=0), dict(max_tokens=150, top_p=1)
-    cases = [("quoting", Model.load(quoter(), "cpu", dtype, trains=False), quotes, greedy, 1.8),
+    cases = [("quoting", Model.load(quoter(), "cpu", dtype, how=GENERATES), quotes, greedy, 1.8),
              ("not quoting", chatter(QUOTER, dtype), prompts, random, 0.98),
              ("not quoting", chatter(POCKET, dtype), prompts, random, 0.98)]
     for what, model, texts, settings, reach in cases:

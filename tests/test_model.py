@@ -394,7 +394,7 @@ def test_a_fork_continues_like_the_original(lib, name):
 @each_config
 def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
     model = make(lib, name)
-    copy = Model(model.config, dtype=lib.dtype, trains=False)
+    copy = Model(model.config, dtype=lib.dtype, how=GENERATES)
     for tensor, value in model.weights().items():
         copy.write(tensor, value)
     batch = Batch(model.config, 2, 9)
