@@ -25,7 +25,7 @@ from time import perf_counter
 
 import numpy as np
 
-from csrc.bind import Library, Model, sample
+from csrc.bind import GENERATES, Library, Model, sample
 from data.bpe import BEGIN, END, Tokenizer, run
 
 RUNS = Path("runs")  # where train.py leaves its models

@@ -576,7 +576,7 @@ def expect_memory(s: Pretrain, config: Config) -> float:
     core = Library.load(s.device, s.dtype)
     drawing = 15e6                               # loss.png: fonts, a canvas
     writing = 6 * 4 * config.channels * max(config.vocab, config.hidden)   # copies of a tensor
-    need = max(peak(), resident() + core.memory(config, True, s.batch * s.context)
+    need = max(peak(), resident() + sum(core.memory(config, bind.TRAINS, s.batch * s.context).values())
                + drawing + writing)
     have = core.call("device_memory")
     if need > have:

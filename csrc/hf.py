@@ -20,7 +20,7 @@ from typing import Iterable, NamedTuple
 
 import numpy as np
 
-from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
+from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE, TRAINS,
                        SWIGLU, ChatError, Config, Library, Model)
 from csrc.files import (NUMPY, Stored, naming, read_header, read_json, serialized, to_json,
                         write_files)

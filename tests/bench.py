@@ -38,7 +38,7 @@ import numpy as np  # noqa: E402
 import bench_peers as peers  # noqa: E402
 from bench_picture import roofline  # noqa: E402
 from csrc import bind  # noqa: E402
-from csrc.bind import ChatError, Config, Library, Model  # noqa: E402
+from csrc.bind import GENERATES, TRAINS, ChatError, Config, Library, Model  # noqa: E402
 
 GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_heads=12,
               head_dim=64, hidden=3072, norm=bind.LAYERNORM, position=bind.LEARNED,
@@ -125,6 +125,11 @@ class LeftOut(Exception):
     """Why this machine cannot do a row."""
 
 
+def memory(config, dtype, how, *sizes):
+    """Bytes that such a model takes in all."""
+    return sum(Library.load("cpu", dtype).memory(config, how, *sizes).values())
+
+
 def need(size):
     """LeftOut unless `size` bytes of memory are free."""
     free, meminfo = Library.load("cpu", "f32").call("device_memory"), Path("/proc/meminfo")
@@ -194,10 +199,11 @@ def gemm(bench, dtype):
         library.call("linear_pack", packed, weight, 0, O, C, O)
 
         def forward():
-            library.call("linear_forward", out, inp, packed, None, None, work, N, C, O)
+            library.call("linear_forward", out, None, inp, packed, None, None, work, N, C, O)
 
         def backward(dinp, dweight):
-            library.call("linear_backward", dinp, dweight, None, out, inp, weight, work, N, C, O)
+            library.call("linear_backward", dinp, dweight, None, out, inp, weight, None, work, N, C,
+                         O)
 
         peak = Probe(library, "device_peak")
         NT, TN, both, _, *theirs = bench.alternate(
@@ -247,7 +253,7 @@ def training(bench, dtype):
     for name, config, B, T, reach in TRAINING[:1] if bench.quick else TRAINING:
         if dtype not in reach:
             continue
-        need(2 * Library.load("cpu", dtype).memory(config, True, B * T))    # ours, and the peer's
+        need(2 * memory(config, dtype, TRAINS, B * T))    # ours, and the peer's
         model = Model.create(config, "cpu", dtype)
         theirs = peers.steps(config, dtype, *batch(config, B, T), bench.threads)
         peak = Probe(model.core, "device_peak")
@@ -264,7 +270,7 @@ def training(bench, dtype):
 def adamw(bench, dtype):
     """the norm of the gradients and the update of GPT-2 124M"""
     bench.part(f"AdamW and clipping {dtype}", limit="memory, read and written in x += z, y += z")
-    need(Library.load("cpu", dtype).memory(GPT2, True, 64))
+    need(memory(GPT2, dtype, TRAINS, 64))
     model, tokens = Model.create(GPT2, "cpu", dtype), batch(GPT2, 1, 64)
     model.forward(*tokens, None, np.full((1, 64), 1 / 64, np.float32))
     model.backward()
@@ -297,7 +303,7 @@ def numbers(model):
 def large(layers):
     """The shape of TinyLlama 1.1B (arXiv:2401.02385) in bf16, or its first layers."""
     config = replace(TINYLLAMA, layers=layers)
-    need(Library.load("cpu", "bf16").memory(config, False, 256, 17, LENGTH))
+    need(memory(config, "bf16", GENERATES, 256, 17, LENGTH))
     model = Model(config, "cpu", "bf16", how=GENERATES)
     for name, values in numbers(model):
         model.write(name, values)

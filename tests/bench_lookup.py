@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from csrc.bind import Config, Library, Model
+from csrc.bind import GENERATES, Config, Library, Model
 from data.bpe import Tokenizer
 from infer import Engine, Sequence, Settings
 

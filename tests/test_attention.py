@@ -135,18 +135,21 @@ def test_qk_norm_rope_backward_may_work_in_place(lib, N, heads, D, kind, scale, 
 class Attention:
     """A problem, its answer by ref.py, and how far a tiled one may be from it."""
 
-    def __init__(self, lib, seed, B, T, H, K, D, packed, scale):
-        draw = Draw(lib, seed)
+    def __init__(self, lib, seed, B, T, H, K, D, packed, scale, window=0):
+        draw, self.window = Draw(lib, seed), window
         self.lib, self.draw, self.sizes = lib, draw, (B, T, H, K, D)
         self.q, self.k = draw(B, T, H, D, scale=scale), draw(B, T, K, D)
         self.v, self.dout = draw(B, T, K, D), draw(B, T, H, D)
         self.first = draw.first(B, T) if packed else None
         self.starts = self.first if packed else np.zeros((B, T), np.int32)
+        if window:
+            self.starts = np.maximum(self.starts, np.arange(T) - window + 1)
 
     def forward(self):
         B, T, H, K, D = self.sizes
         out, lse = run(self.lib, "attention_forward", [real(B * T, H * D), single(B * T, H)],
-                       qkv_rows(self.q, self.k, self.v), self.first, *self.sizes)
+                       qkv_rows(self.q, self.k, self.v), self.first, *self.sizes,
+                       self.window)
         return out.reshape(B, T, H, D), lse.reshape(B, T, H)
 
     def backward(self, out, lse):
@@ -155,7 +158,7 @@ class Attention:
                     self.dout.reshape(B * T, -1), self.draw.round(out).reshape(B * T, -1),
                     lse.astype(np.float32).reshape(B * T, H), qkv_rows(self.q, self.k, self.v),
                     self.first, np.zeros(self.lib.call("attention_work", B, T, H, D), np.uint8),
-                    *self.sizes)
+                    *self.sizes, self.window)
         return qkv_heads(dqkv, *self.sizes)
 
     def want(self):
@@ -199,13 +202,17 @@ class Attention:
         return [(w, 2 * x + u * np.abs(w)) for w, x in zip(want, (dq, dk, dv))]
 
 
+windows = st.sampled_from([0, 1, 2, 33, 63, 64, 65, 1000])
+
+
 @given(B=st.sampled_from([1, 2]), T=times, heads=groups, D=head_dims, packed=st.booleans(),
-       scale=st.sampled_from([1.0, 1e-4, 10.0]), seed=seeds)
-@example(B=1, T=1, heads=(1, 1), D=2, packed=False, scale=1.0, seed=0)
-@example(B=1, T=130, heads=(6, 2), D=256, packed=True, scale=1.0, seed=0)
-@examples(40)
-def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, seed):
-    case = Attention(lib, seed, B, T, *heads, D, packed, scale)
+       scale=st.sampled_from([1.0, 1e-4, 10.0]), window=windows, seed=seeds)
+@example(B=1, T=1, heads=(1, 1), D=2, packed=False, scale=1.0, window=0, seed=0)
+@example(B=1, T=130, heads=(6, 2), D=256, packed=True, scale=1.0, window=0, seed=0)
+@example(B=1, T=130, heads=(2, 1), D=34, packed=True, scale=1.0, window=3, seed=0)
+@examples(60)
+def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, window, seed):
+    case = Attention(lib, seed, B, T, *heads, D, packed, scale, window)
     want, want_lse, score_error = case.want()
     out, lse = case.forward()
     assert_within(out, want, case.out_bound(want, score_error))
@@ -275,19 +282,20 @@ def test_attention_survives_scores_of_ten_thousand(lib, T):
     assert_within(case.forward()[0], np.repeat(mean, 2, axis=2), bound)
 
 
-def extend(lib, qkv, keys, values, slots, positions, length, H, K, D):
+def extend(lib, qkv, keys, values, slots, positions, length, H, K, D, window):
     N = len(slots)
+    work = np.zeros(lib.call("extend_work", N, length, H, D), np.uint8)
     return run(lib, "attention_extend", [real(N, H * D)], qkv, keys, values, slots, positions,
-               N, length, H, K, D)[0]
+               work, N, length, H, K, D, window)[0]
 
 
-@given(B=st.sampled_from([1, 3]), T=times, heads=groups, D=head_dims, seed=seeds)
-@examples(30)
-def test_attention_with_a_cache(lib, B, T, heads, D, seed):
+@given(B=st.sampled_from([1, 3]), T=times, heads=groups, D=head_dims, window=windows, seed=seeds)
+@examples(40)
+def test_attention_with_a_cache(lib, B, T, heads, D, window, seed):
     """Row by row as without a cache, with the same bits however rows come together, and nothing
     beyond a row's position is read: there the cache holds NaN."""
     H, K = heads
-    case = Attention(lib, seed, B, T, H, K, D, False, 1.0)
+    case = Attention(lib, seed, B, T, H, K, D, False, 1.0, window)
     qkv, length = qkv_rows(case.q, case.k, case.v), T + 3
     slots = np.repeat(case.draw.rng.permutation(B), T).astype(np.int32)
     positions = np.tile(np.arange(T), B).astype(np.int32)
@@ -297,12 +305,12 @@ def test_attention_with_a_cache(lib, B, T, heads, D, seed):
         expected = real(B, length, K * D)
         expected[slots, positions] = written.reshape(B * T, K * D)
         assert np.array_equal(held, expected, equal_nan=True)
-    out = extend(lib, qkv, *cache, slots, positions, length, H, K, D)
+    out = extend(lib, qkv, *cache, slots, positions, length, H, K, D, window)
     want, _, score_error = case.want()
     assert_within(out.reshape(want.shape), want, case.out_bound(want, score_error))
     rows = case.draw.rng.permutation(B * T)
     for part in rows[:1], rows[-3:], rows:
-        got = extend(lib, qkv[part], *cache, slots[part], positions[part], length, H, K, D)
+        got = extend(lib, qkv[part], *cache, slots[part], positions[part], length, H, K, D, window)
         assert np.array_equal(got, out[part])
 
 

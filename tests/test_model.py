@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ref
-from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, ChatError, Config,
-                       Model, sample)
+from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, GENERATES, LAYERNORM, LEARNED,
+                       NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError, Config, Model,
+                       sample)
 from kernel_calls import examples
 
 QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16,
