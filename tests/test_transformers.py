@@ -26,6 +26,10 @@ THEIRS = {           # class in transformers: its configuration
     "LlamaForCausalLM with biases": dict(attention_bias=True, mlp_bias=True),
     "Qwen2ForCausalLM": dict(),
     "Qwen3ForCausalLM": dict(head_dim=16, tie_word_embeddings=True),
+    "MistralForCausalLM": dict(head_dim=16, sliding_window=50),
+    "Qwen3ForCausalLM with windows": dict(
+        head_dim=16, use_sliding_window=True, sliding_window=50, max_window_layers=0,
+        layer_types=["sliding_attention", "full_attention"]),
 }
 COMMON = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
               intermediate_size=48, max_position_embeddings=1200)
@@ -35,6 +39,9 @@ OURS = {             # the same classes: our Config
     "LlamaForCausalLM with biases": Config(**LONG, qk_norm=0, bias=BIAS_ALL),
     "Qwen2ForCausalLM": Config(**LONG, qk_norm=0, bias=BIAS_QKV, rope_theta=1e6),
     "Qwen3ForCausalLM": Config(**LONG, rope_theta=1e6),
+    "MistralForCausalLM": Config(**LONG, qk_norm=0, window=50),
+    "Qwen2ForCausalLM with windows": Config(**LONG, qk_norm=0, bias=BIAS_QKV, window=50,
+                                            window_period=2),
 }
 
 
