@@ -137,7 +137,7 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls. */
+   split over calls. With logits NULL they stay on the device, for model_sample. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 
@@ -149,6 +149,14 @@ typedef struct {
     float repetition_penalty;        /* arXiv:1909.05858; 1: none */
     unsigned long long seed;         /* of this sequence; a draw depends on (seed, position) only */
 } Sampling;
+
+/* Fails, naming field and value, unless these settings make sense. */
+int check_sampling(const Sampling *settings);
+
+/* tokens = one drawn from each row of the logits that model_extend just left on the device, by
+   settings[i] at positions[i], as sample() does, but without a repetition_penalty. */
+int model_sample(Model *model, int *tokens, const Sampling *settings,
+                 const unsigned long long *positions, const int *banned, int n_banned);
 
 /* *token = drawn from logits (V), which become the probabilities it was drawn from (=).
    history (n_history): tokens that repetition_penalty holds down. banned (n_banned): never drawn.
@@ -292,6 +300,13 @@ void nll_forward(float *nll, real *dlogits,
                  const float *logits, const int *targets, const float *weights,
                  int N, int V, int P);
 
+/* tokens (n) = one draw from each row of logits (n,P), of which the first V count and which are
+   changed, as sample() draws with settings[i] at positions[i] but for the repetition_penalty; -1
+   where no token is left or a logit is NaN. banned (n_banned): never drawn. */
+void sample_rows(int *tokens, float *logits,
+                 const Sampling *settings, const unsigned long long *positions, const int *banned,
+                 int n_banned, int n, int V, int P);
+
 /* out (n,C) = the given rows of inp. */
 void gather_rows(real *out,
                  const real *inp, const int *rows,
@@ -336,5 +351,11 @@ void  device_zero(void *memory, size_t bytes);
 void  device_copy(void *to, const void *from, size_t bytes);     /* on the device */
 void  device_write(void *to, const void *from, size_t bytes);    /* host to device */
 int   device_read(void *to, const void *from, size_t bytes);     /* and back; latched errors */
+/* One step of generation is many short kernels, always the same: from its third time on a GPU
+   launches them all as one graph, kept in *graph (at first NULL). device_record returns 1 if that
+   was done now; otherwise launch the kernels and call device_record_end. graph NULL: no graph. */
+int   device_record(void **graph);
+int   device_record_end(void **graph);
+void  device_forget(void **graph);
 /* Sets chat_error() to a printf-style sentence; always returns -1. */
 int   chat_fail(const char *format, ...);

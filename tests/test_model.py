@@ -455,6 +455,32 @@ def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
             call()
 
 
+def test_logits_that_stay_on_the_device_can_be_drawn_from_once(lib):
+    model = make(lib, "qwen3")
+    cache, settings = model.cache(3, 9), dict(temperature=0.7, top_k=5, top_p=0.9, seed=8)
+    logits = model.extend(cache, [0, 2], [[1, 2, 3], [4]], every=True)
+    for slot in 0, 2:
+        cache.fork(slot, slot, 0)
+    assert model.extend(cache, [0, 2], [[1, 2, 3], [4]], every=True, read=False) is None
+    drawn = model.draw([settings] * 4, [7, 8, 9, 10], banned=[5, 6])
+    assert drawn == [sample(row, **settings, position=at, banned=[5, 6])[0]
+                     for row, at in zip(logits, [7, 8, 9, 10])]
+    with pytest.raises(ChatError, match="without logits just before"):
+        model.draw([settings] * 4, [7, 8, 9, 10])
+    for wrong, message in [(dict(top_p=2.0), "top_p is 2"),
+                           (dict(repetition_penalty=1.1), "repetition_penalty is 1.1")]:
+        cache.fork(0, 0, 0)
+        model.extend(cache, [0], [[1]], read=False)
+        with pytest.raises(ChatError, match=message):
+            model.draw([wrong], [1])
+    with pytest.raises(ChatError, match="banned token 131"):
+        model.draw([{}], [1], banned=[131])
+    with pytest.raises(ValueError, match="2 settings"):
+        model.draw([{}] * 2, [1])
+    with pytest.raises(ChatError, match="no token left"):
+        model.draw([{}], [1], banned=range(131))
+
+
 def test_training_between_two_tokens_leaves_the_cache_alone(lib):
     model = make(lib, "qwen3")
     batch, caches = Batch(model.config, 4, 40), [model.cache(1, 40) for _ in range(2)]
