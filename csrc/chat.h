@@ -171,23 +171,25 @@ void embed_backward(float *dwte, float *dwpe,
                     int N, int C);
 
 /* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
-   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=. */
+   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=; work:
+   norm_work(N,C) bytes that nobody else uses. */
+size_t norm_work(int N, int C);
 void layernorm_forward(real *out, float *mean, float *rstd,
                        const real *inp, const real *weight, const real *bias,
                        int N, int C, float eps);
 void layernorm_backward(real *dinp, float *dweight, float *dbias,
                         const real *dout, const real *inp, const real *weight,
-                        const float *mean, const float *rstd,
+                        const float *mean, const float *rstd, void *work,
                         int N, int C);
 
 /* out (N,C) = inp * rstd * weight, rstd (N) = 1/sqrt(mean(inp^2) + eps). arXiv:1910.07467.
-   Backward: dinp (N,C) +=, dweight (C) +=. */
+   Backward: dinp (N,C) +=, dweight (C) +=; work: norm_work(N,C) bytes. */
 void rmsnorm_forward(real *out, float *rstd,
                      const real *inp, const real *weight,
                      int N, int C, float eps);
 void rmsnorm_backward(real *dinp, float *dweight,
                       const real *dout, const real *inp, const real *weight, const float *rstd,
-                      int N, int C);
+                      void *work, int N, int C);
 
 /* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it
    out in linear_packed_size(C,O) reals, or where that is 0 weight itself; bias (O) or NULL,
@@ -228,7 +230,7 @@ void rope_table(float *rope,
 /* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated
    by rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W),
    v is copied; rstd (N,H+K) =; positions (N).
-   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=. */
+   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=; work: norm_work(N,D) bytes. */
 void qk_norm_rope_forward(real *out, float *rstd,
                           const real *inp, const real *q_norm, const real *k_norm,
                           const float *rope, const int *positions,
@@ -236,7 +238,7 @@ void qk_norm_rope_forward(real *out, float *rstd,
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
                            const real *dout, const real *inp,
                            const real *q_norm, const real *k_norm,
-                           const float *rstd, const float *rope, const int *positions,
+                           const float *rstd, const float *rope, const int *positions, void *work,
                            int N, int H, int K, int D);
 
 /* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row,
