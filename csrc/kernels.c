@@ -2,8 +2,8 @@
    stands under its forward. Loops are plain: the compiler turns the inner ones into vectors.
    Parameter gradients are summed by columns, so that each has one owner and one order. */
 
-#include "real.h"
 #include "shared.h"
+#include "vectors.h"
 
 enum { COLUMNS = 64 };               /* columns of a parameter gradient that one task owns */
 
