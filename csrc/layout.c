@@ -124,6 +124,7 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     const int all = blocks && !(m->how & RECOMPUTE);                 /* all of it */
     size_t used = 0, work = extend_work(N, c->context, c->heads, c->head_dim);
     if (training) work = max_size(work, attention_work(1, N, c->heads, c->head_dim));
+    if (training) work = max_size(work, norm_work(N, max_int(c->channels, c->head_dim)));
     #define TAKE(count, size) take(base, &used, (count) * (size))
     #define KEEP(kept, piece, count, size) \
         (a->piece = l > 0 && !(kept) ? m->acts[0].piece : TAKE(count, size))

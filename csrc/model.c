@@ -190,9 +190,10 @@ static void norm_backward(const Model *m, real *dinp, const real *dout, const re
     const int C = m->config.channels;
     if (m->config.norm == LAYERNORM)
         layernorm_backward(dinp, grad(m, p->weight), grad(m, p->bias), dout, inp,
-                           weight(m, p->weight), mean, rstd, N, C);
+                           weight(m, p->weight), mean, rstd, m->work, N, C);
     else
-        rmsnorm_backward(dinp, grad(m, p->weight), dout, inp, weight(m, p->weight), rstd, N, C);
+        rmsnorm_backward(dinp, grad(m, p->weight), dout, inp, weight(m, p->weight), rstd,
+                         m->work, N, C);
 }
 
 static void backward(const Model *m, real *dinp, const real *dout, const real *inp, const Linear *p,
@@ -237,7 +238,7 @@ static void block_backward(const Model *m, int l, const Context *x, int N) {
     if (a->rotated != a->qkv)
         qk_norm_rope_backward(m->dw, grad(m, p->q_norm), grad(m, p->k_norm), m->dw, a->qkv,
                               weight(m, p->q_norm), weight(m, p->k_norm), a->qk_rstd,
-                              m->rope, m->positions, N, H, K, D);
+                              m->rope, m->positions, m->work, N, H, K, D);
     backward(m, m->dc, m->dw, a->h1, &p->qkv, NULL, N);
     norm_backward(m, m->dx, m->dc, a->x, a->mean1, a->rstd1, &p->norm1, N);
 }
@@ -361,11 +362,11 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
     Context context = { 0, 0, NULL, x };
     const real *h = rows < N ? m->last : m->h;
     void **graph = N == n && rows == first ? graph_of(x, n) : NULL;
-    if (!device_record(graph)) {
+    if (!graph || !device_record(graph)) {
         blocks_forward(m, &context, N);
         if (rows < N) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
         head_forward(m, m->logits, h, first);
-        if (device_record_end(graph)) return -1;
+        if (graph) device_record_end(graph);
     }
     m->undrawn = logits ? 0 : rows;
     if (logits && read_logits(m, logits, h, rows)) return -1;
