@@ -97,6 +97,12 @@ __device__ __forceinline__ float warp_max(float x) {         /* NaN, if any lane
     return x;
 }
 
+/* 2^x, off by at most two units in the last place; 0 where that is no normal float. */
+__device__ __forceinline__ float fast_exp2(float x) {
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(x) : "f"(x));
+    return x;
+}
+
 /* ---- Tensor cores and shared memory ---------------------------------------------------------- */
 
 /* d (16,8) += a (16,16) b (16,8) in bfloat16. Fragments as in the PTX manual, "Matrix fragments for
