@@ -66,9 +66,9 @@ class Config:
 class Library:
     """One build of the C library; `load` keeps one of each."""
 
-    def __init__(self, path: Path, dtype: str):
+    def __init__(self, path: Path, device: str, dtype: str):
         real, self.real_type = REAL[dtype]
-        self.dtype = dtype
+        self.device, self.dtype = device, dtype
         self.ffi = cffi.FFI()
         self.ffi.cdef(f"typedef {real} real;" + (CSRC / "chat.h").read_text())
         self.lib = self.ffi.dlopen(str(path))
@@ -90,7 +90,7 @@ class Library:
         if not path.exists():
             raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line "
                             f"says what this machine cannot build, and why)")
-        return Library(path, dtype)
+        return Library(path, device, dtype)
 
     @staticmethod
     def choose(device: str = "auto", dtype: str = "auto") -> tuple[str, str]:
@@ -98,7 +98,7 @@ class Library:
         for d in ("cuda", "cpu") if device == "auto" else (device,):
             for t in ("bf16", "f32") if dtype == "auto" else (dtype,):
                 try:
-                    Library.load(d, t)
+                    Library.load(d, t).call("device_ready")
                     return d, t
                 except (ChatError, OSError) as error:
                     reason = error

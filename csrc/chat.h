@@ -317,11 +317,15 @@ void adamw(real *weight, float *master, float *m, float *v,
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
-/* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP". */
+/* Fails where this machine has no such device. Everything else here then fails too. */
+int device_ready(void);
+/* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP" or "NVIDIA H100, sm_90,
+   bf16". */
 const char *device_name(void);
-/* Threads that kernels use from now on (0: as many as the machine has); returns how many. */
+/* Threads that kernels use from now on (0: as many as the machine has); returns how many. A GPU uses
+   all it has, whatever is asked, and returns its multiprocessors. */
 int device_threads(int threads);
-/* Bytes of memory the device has in all. */
+/* Bytes of memory the device has in all or, on a GPU, that are free. */
 size_t device_memory(void);
 /* Floating-point operations a second of the unit that linear layers use, measured now in 20 ms. */
 double device_peak(void);
@@ -336,5 +340,16 @@ void  device_zero(void *memory, size_t bytes);
 void  device_copy(void *to, const void *from, size_t bytes);     /* on the device */
 void  device_write(void *to, const void *from, size_t bytes);    /* host to device */
 int   device_read(void *to, const void *from, size_t bytes);     /* and back; latched errors */
+
+/* On a GPU, launching the kernels of one token takes longer than running them, unless they are
+   launched as one graph:
+       if (!device_record(&graph)) { kernels; device_record_end(&graph); }
+   The first time around, *graph is NULL and the kernels run as always; the second time they are
+   recorded, and run; from then on device_record runs what was recorded, with the same arguments,
+   and returns 1. device_forget makes *graph NULL again. Elsewhere nothing is recorded. */
+int  device_record(void **graph);
+void device_record_end(void **graph);
+void device_forget(void **graph);
+
 /* Sets chat_error() to a printf-style sentence; always returns -1. */
 int   chat_fail(const char *format, ...);

@@ -2,7 +2,7 @@
    stands under its forward. Loops are plain: the compiler turns the inner ones into vectors.
    Parameter gradients are summed by columns, so that each has one owner and one order. */
 
-#include "real.h"
+#include "vectors.h"
 
 enum { COLUMNS = 64 };               /* columns of a parameter gradient that one task owns */
 

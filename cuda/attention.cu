@@ -60,7 +60,7 @@ template <int D> struct Forward {
         KEYS = BYTES <= 384 ? 64 : BYTES <= 512 ? 32 : 16,
         BYTES_SHARED = sizeof(real) * reals<D>(ROWS + 2 * KEYS)
     };
-    static_assert(BYTES_SHARED <= SHARED, "tiles too large");
+    static_assert(int(BYTES_SHARED) <= SHARED, "tiles too large");
 };
 
 /* Rows appended to a cache, or none: slots is NULL. */
@@ -231,7 +231,7 @@ template <int D, int WANT> struct Backward {
         PASSING = BLOCKS == 2 ? 32 : BYTES <= 256 ? 64 : BYTES <= 384 ? 32 : 16,
         BYTES_SHARED = sizeof(real) * reals<D>(2 * ROWS + 3 * PASSING)
     };
-    static_assert(BYTES_SHARED <= SHARED && ROWS % PASSING == 0, "tiles too large");
+    static_assert(int(BYTES_SHARED) <= SHARED && ROWS % PASSING == 0, "tiles too large");
 };
 
 /* Scores become p, and dp becomes ds. stats(query row or column) of one that does not exist has an
