@@ -112,9 +112,17 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int) {
     *prop = { "emulated GPU", 8, 0, 2, 1 << 20, (size_t)4 << 30, 228 << 10, on_cpu::MOST_SHARED };
     return cudaSuccess;
 }
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75 };
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
 inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr what, int) {
-    *value = what == cudaDevAttrMultiProcessorCount ? 2 : 8;
+    *value = what == cudaDevAttrMultiProcessorCount ? 2
+           : what == cudaDevAttrComputeCapabilityMajor ? 8 : 99 << 10;       /* the least there is */
+    return cudaSuccess;
+}
+template <class T> inline cudaError_t cudaGetSymbolAddress(void **address, T &symbol) {
+    *address = &symbol;
     return cudaSuccess;
 }
 inline cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
