@@ -625,6 +625,8 @@ inline uint32_t to_tf32(float x) {
     return x - x == 0 ? (bits + 0x1000) & ~0x1fffu : bits;
 }
 
+inline float fast_exp2(float x) { return exp2f(x); }
+
 namespace on_cpu OWN {
 struct Product { float *d; const uint32_t *a, *b; };
 
