@@ -11,7 +11,8 @@
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
              nothing: their arguments were checked at the border. Nothing here exits or prints.
-   Threads   one call at a time per model. Results have the same bits at any number of threads. */
+   Threads   one call at a time per model. Results have the same bits at any number of threads, and
+             on a GPU each time that the same call is made. */
 
 typedef struct Model Model;
 typedef struct Cache Cache;
@@ -137,7 +138,8 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls. With logits NULL they stay on the device, for model_sample. */
+   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. With
+   logits NULL they stay on the device, for model_sample. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 

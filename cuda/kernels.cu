@@ -152,7 +152,7 @@ template <int W> __global__ void SMALL_BLOCK
 embed_sums(float *table, const real *dout, const int *ids, const int *order, int N, int C) {
     enum { WARPS = THREADS / WARP };
     __shared__ int long_run[WARPS];
-    __shared__ alignas(16) float parts[WARPS][WARP * W];
+    __shared__ __align__(16) float parts[WARPS][WARP * W];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int strip = blockIdx.y * WARP * W, c = strip + lane * W, n = blockIdx.x * WARPS + warp;
     const int id = n < N ? ids[order[n]] : -1;
@@ -204,12 +204,12 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
 template <int W, int CENTRED> __global__ void ROW_BLOCK
 norm_rows(real *out, float *mean, float *rstd, const real *inp, const real *weight,
           const real *bias, int N, int C, float eps) {
-    const int from = threadIdx.x * W, step = blockDim.x * W;
+    const int from = threadIdx.x * W, step = blockDim.x * W, blocks = gridDim.x;
     const Share<W> w(weight, C), b(bias, C);
     Share<W> next(inp + (size_t)blockIdx.x * C, C);
-    for (int n = blockIdx.x; n < N; n += gridDim.x) {
+    for (int n = blockIdx.x; n < N; n += blocks) {
         const Share<W> x = next;
-        if (n + gridDim.x < N) next = Share<W>(inp + (size_t)(n + gridDim.x) * C, C);
+        if (n + blocks < N) next = Share<W>(inp + (size_t)(n + blocks) * C, C);
         float m = 0, squares = 0;
         if (CENTRED) {
             for (int c = from; c < C; c += step) {
@@ -241,18 +241,18 @@ norm_rows(real *out, float *mean, float *rstd, const real *inp, const real *weig
 template <int W, int CENTRED> __global__ void ROW_BLOCK
 norm_backward_rows(real *dinp, float *partial, const real *dout, const real *inp,
                    const real *weight, const float *mean, const float *rstd, int N, int C) {
-    const int from = threadIdx.x * W, step = blockDim.x * W;
+    const int from = threadIdx.x * W, step = blockDim.x * W, blocks = gridDim.x;
     float *part = partial + (size_t)blockIdx.x * C * (1 + CENTRED);
     float dweight[W] = { 0 }, dbias[W] = { 0 };
     for (int c = from + step; c < C; c += step)
         for (int j = 0; j < W; j++) part[c + j] = part[C * CENTRED + c + j] = 0;
     const Share<W> w(weight, C);
     Share<W> next_d(dout + (size_t)blockIdx.x * C, C), next_x(inp + (size_t)blockIdx.x * C, C);
-    for (int n = blockIdx.x; n < N; n += gridDim.x) {
+    for (int n = blockIdx.x; n < N; n += blocks) {
         const Share<W> d = next_d, x = next_x, dx(dinp + (size_t)n * C, C);
-        if (n + gridDim.x < N) {
-            next_d = Share<W>(dout + (size_t)(n + gridDim.x) * C, C);
-            next_x = Share<W>(inp + (size_t)(n + gridDim.x) * C, C);
+        if (n + blocks < N) {
+            next_d = Share<W>(dout + (size_t)(n + blocks) * C, C);
+            next_x = Share<W>(inp + (size_t)(n + blocks) * C, C);
         }
         const float m = CENTRED ? mean[n] : 0.f, s = rstd[n];
         float sums[2] = { 0, 0 };                /* of g h, and of g */
@@ -330,9 +330,9 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
 
 /* ---- Queries and keys: norm and rotation ----------------------------------------------------- */
 
-__global__ void SMALL_BLOCK table_of_angles(float *rope, int context, int D, float theta,
-                                            float factor, float low, float high,
-                                            int old_context) {
+__global__ void SMALL_BLOCK
+table_of_angles(float *rope, int D, float theta, float factor, float low, float high,
+                int old_context) {
     const int t = blockIdx.x;
     for (int i = threadIdx.x; i < D / 2; i += blockDim.x) {
         const double f = scaled_frequency(pow((double)theta, -2.0 * i / D), factor, low, high,
@@ -345,7 +345,7 @@ __global__ void SMALL_BLOCK table_of_angles(float *rope, int context, int D, flo
 void rope_table(float *rope, int context, int D, float theta, float factor, float low, float high,
                 int old_context) {
     launch("rope_table", table_of_angles, context, threads_for(D / 2, THREADS), 0,
-           rope, context, D, theta, factor, low, high, old_context);
+           rope, D, theta, factor, low, high, old_context);
 }
 
 /* A thread's share of one head, D <= 256: V times W pairs of numbers that are rotated together, the
@@ -428,7 +428,7 @@ qk_backward_rows(real *dinp, float *partial, const real *dout, const real *inp, 
                  const real *k_norm, const float *rstd, const float *rope, const int *positions,
                  int N, int H, int K, int D, int lanes) {
     typedef Pairs<W, V> Part;
-    __shared__ alignas(16) float sums[THREADS * Part::SIZE];
+    __shared__ __align__(16) float sums[THREADS * Part::SIZE];
     const int heads = H + 2 * K, together = blockDim.x / lanes, group = threadIdx.x / lanes;
     for (int base = 0; base < heads; base += together) {
         const int h = base + group, turns = h < H + K;
@@ -505,45 +505,38 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
 
 /* out (n) = Function::of(a, b), of W at a time and in the end one; b may be NULL. Two vectors of
    each are on their way in every thread. */
+enum { TWO = 2 };
 template <class Function, int W, class Out, class In> __global__ void SMALL_BLOCK
 map(Out *out, const In *a, const In *b, size_t n) {
-    enum { TWO = 2 };
-    const size_t vectors = n / W, step = (size_t)gridDim.x * THREADS * TWO;
-    size_t i = (size_t)blockIdx.x * THREADS * TWO + threadIdx.x;
-    for (; i < vectors; i += step) {
-        Vector<In, W> x[TWO], y[TWO];
-        #pragma unroll
-        for (int k = 0; k < TWO; k++) {
-            const size_t at = i + k * THREADS;
-            if (at < vectors) x[k] = load_once<W>(a + at * W);
-            if (at < vectors && b) y[k] = load_once<W>(b + at * W);
-        }
-        #pragma unroll
-        for (int k = 0; k < TWO; k++) {
-            Vector<Out, W> z;
-            for (int j = 0; j < W; j++)
-                z[j] = from_float<Out>(Function::of(to_float(x[k][j]), b ? to_float(y[k][j]) : 0));
-            if (i + k * THREADS < vectors) store(out + (i + k * THREADS) * W, z);
-        }
+    const size_t vectors = n / W, i = (size_t)blockIdx.x * THREADS * TWO + threadIdx.x;
+    Vector<In, W> x[TWO], y[TWO];
+    #pragma unroll
+    for (int k = 0; k < TWO; k++) {
+        const size_t at = i + k * THREADS;
+        if (at < vectors) x[k] = load_once<W>(a + at * W);
+        if (at < vectors && b) y[k] = load_once<W>(b + at * W);
+    }
+    #pragma unroll
+    for (int k = 0; k < TWO; k++) {
+        const size_t at = i + k * THREADS;
+        if (at >= vectors) break;
+        Vector<Out, W> z;
+        for (int j = 0; j < W; j++)
+            z[j] = from_float<Out>(Function::of(to_float(x[k][j]), b ? to_float(y[k][j]) : 0));
+        store(out + at * W, z);
     }
     const size_t last = vectors * W + threadIdx.x;
     if (blockIdx.x == 0 && last < n)
         out[last] = from_float<Out>(Function::of(to_float(a[last]), b ? to_float(b[last]) : 0));
 }
 
-/* Blocks for so many vectors, of `each` a thread. */
-static int blocks_for(size_t vectors, int each) {
-    const size_t blocks = vectors / (THREADS * each) + 1;
-    return blocks < 1 << 20 ? (int)blocks : 1 << 20;
-}
-
 template <class Function, class Out, class In>
 static void map_all(const char *name, Out *out, const In *a, const In *b, size_t n) {
     enum { W = 16 / (sizeof(Out) > sizeof(In) ? sizeof(Out) : sizeof(In)) };
     const int wide = aligned(out, a, b);
-    if (n > 0)
-        launch(name, wide ? map<Function, W, Out, In> : map<Function, 1, Out, In>,
-               blocks_for(n / (wide ? W : 1), 2), THREADS, 0, out, a, b, n);
+    const size_t blocks = ceil_div(n, (size_t)(wide ? W : 1) * THREADS * TWO);
+    launch(name, wide ? map<Function, W, Out, In> : map<Function, 1, Out, In>, (unsigned)blocks,
+           THREADS, 0, out, a, b, n);
 }
 
 __device__ __forceinline__ float fast_sigmoid(float x) { return fast_inverse(1.f + fast_exp(-x)); }

@@ -33,7 +33,7 @@ struct Softmax {
     /* The log of the whole block's sum. */
     __device__ __forceinline__ float log_sum() const {
         const float top = base(block_max(most));
-        return top + logf(block_sum(sum * fast_exp(base(most) - top)));
+        return top + logf(block_sum(most == -INFINITY ? sum : sum * fast_exp(most - top)));
     }
 };
 
@@ -77,12 +77,13 @@ template <int W> __global__ void __launch_bounds__(1024)
 nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *targets,
                    const float *weights, int N, int V, int P, int held) {
     const Row<W> row = { logits, (float *)dynamic_shared(), held, V };
+    const int blocks = gridDim.x;
     for (int q = 0; q < QUARTERS; q++) {
         for (int k = row.begin(q); k < row.begin(q + 1); k++)
             if (row.place(k) < held) row.fetch(blockIdx.x, P, row.place(k));
         copy_commit();
     }
-    for (int n = blockIdx.x; n < N; n += gridDim.x) {
+    for (int n = blockIdx.x; n < N; n += blocks) {
         const float *x = logits + (size_t)n * P;
         Softmax all = { -INFINITY, 0 };
         #pragma unroll
@@ -110,7 +111,7 @@ nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *ta
                 const int c = row.place(k);
                 if (c >= held) continue;
                 if (d) write_gradient<W>(d, load<W>(row.shared + c), c, lse, weight, V);
-                if (n + gridDim.x < N) row.fetch(n + gridDim.x, P, c);
+                if (n + blocks < N) row.fetch(n + blocks, P, c);
             }
             copy_commit();
         }
@@ -118,7 +119,7 @@ nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *ta
         for (int c = held + row.place(0); c < P; c += row.place(1) - row.place(0))
             write_gradient<W>(d, load<W>(x + c), c, lse, weight, V);
         /* From the unrounded probability, by the thread that wrote there before. */
-        if (target >= 0 && target / W % blockDim.x == threadIdx.x)
+        if (target >= 0 && target / W % (int)blockDim.x == (int)threadIdx.x)
             d[target] = to_real((fast_exp(x[target] - lse) - 1.f) * weight);
     }
 }
@@ -129,8 +130,8 @@ void nll_forward(float *nll, real *dlogits, const float *logits, const int *targ
     const int vectors = ceil_div(V, W), threads = threads_for(vectors, 1024);
     const int most = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - 1024;
     const int held = min_int(vectors * W, most / (threads * 4 * W) * threads * W);
-    const int fit = most / (held * (int)sizeof(float) + 1024), blocks = min_int(fit, 2048 / threads);
+    const int fit = min_int(most / (held * (int)sizeof(float) + 1024), 2048 / threads);
     launch("nll_forward", wide ? nll_rows_of_logits<4> : nll_rows_of_logits<1>,
-           min_int(N, blocks * device_attribute(cudaDevAttrMultiProcessorCount)), threads,
+           min_int(N, fit * device_attribute(cudaDevAttrMultiProcessorCount)), threads,
            held * sizeof(float), nll, dlogits, logits, targets, weights, N, V, P, held);
 }
