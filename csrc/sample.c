@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include "real.h"
-#include "shared.h"
 
 /* ---- A heap of tokens, the most likely first, the smaller id first among equals -------------- */
 

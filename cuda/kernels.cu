@@ -539,10 +539,10 @@ static void map_all(const char *name, Out *out, const In *a, const In *b, size_t
            THREADS, 0, out, a, b, n);
 }
 
-__device__ __forceinline__ float fast_sigmoid(float x) { return fast_inverse(1.f + fast_exp(-x)); }
+__device__ __forceinline__ float unit_sigmoid(float x) { return unit_inverse(1.f + unit_exp(-x)); }
 __device__ __forceinline__ float gelu_tanh(float x) {            /* sqrt(2/pi) and a cubic term */
     const float u = 0.7978845608f * (x + 0.044715f * x * x * x);
-    return 1.f - 2.f * fast_inverse(1.f + fast_exp(2.f * u));
+    return 1.f - 2.f * unit_inverse(1.f + unit_exp(2.f * u));
 }
 
 struct Gelu {
@@ -574,7 +574,7 @@ swiglu_rows(real *out, const real *inp, int F) {
         Vector<real, W> up = load_once<W>(inp + 2 * row + F + f);
         for (int j = 0; j < W; j++) {
             const float g = to_float(gate[j]);
-            up[j] = to_real(g * fast_sigmoid(g) * to_float(up[j]));
+            up[j] = to_real(g * unit_sigmoid(g) * to_float(up[j]));
         }
         store(out + row + f, up);
     }
@@ -588,7 +588,7 @@ swiglu_backward_rows(real *dinp, const real *dout, const real *inp, int F) {
         Vector<real, W> up = load_once<W>(inp + 2 * row + F + f);
         const Vector<real, W> d = load_once<W>(dout + row + f);
         for (int j = 0; j < W; j++) {
-            const float g = to_float(gate[j]), s = fast_sigmoid(g), dy = to_float(d[j]);
+            const float g = to_float(gate[j]), s = unit_sigmoid(g), dy = to_float(d[j]);
             gate[j] = to_real(dy * to_float(up[j]) * s * (1.f + g * (1.f - s)));
             up[j] = to_real(dy * g * s);
         }

@@ -26,14 +26,14 @@ struct Softmax {
     template <int W> __device__ __forceinline__ void add(const Vector<float, W> &x) {
         float larger = most;
         for (int j = 0; j < W; j++) larger = x[j] > larger ? x[j] : larger;
-        if (larger > most) sum *= fast_exp(most - larger);
+        if (larger > most) sum *= unit_exp(most - larger);
         most = larger;
-        for (int j = 0; j < W; j++) sum += fast_exp(x[j] - base(most));
+        for (int j = 0; j < W; j++) sum += unit_exp(x[j] - base(most));
     }
     /* The log of the whole block's sum. */
     __device__ __forceinline__ float log_sum() const {
         const float top = base(block_max(most));
-        return top + logf(block_sum(most == -INFINITY ? sum : sum * fast_exp(most - top)));
+        return top + logf(block_sum(most == -INFINITY ? sum : sum * unit_exp(most - top)));
     }
 };
 
@@ -69,7 +69,7 @@ template <int W> __device__ __forceinline__ void
 write_gradient(real *d, Vector<float, W> x, int c, float lse, float weight, int V) {
     Vector<real, W> out;
     for (int j = 0; j < W; j++)
-        out[j] = to_real(c + j < V ? fast_exp(x[j] - lse) * weight : 0.f);
+        out[j] = to_real(c + j < V ? unit_exp(x[j] - lse) * weight : 0.f);
     store_once(d + c, out);
 }
 
@@ -120,7 +120,7 @@ nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *ta
             write_gradient<W>(d, load<W>(x + c), c, lse, weight, V);
         /* From the unrounded probability, by the thread that wrote there before. */
         if (target >= 0 && target / W % (int)blockDim.x == (int)threadIdx.x)
-            d[target] = to_real((fast_exp(x[target] - lse) - 1.f) * weight);
+            d[target] = to_real((unit_exp(x[target] - lse) - 1.f) * weight);
     }
 }
 
