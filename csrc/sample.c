@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include "real.h"
-#include "shared.h"
 
 /* ---- A heap of tokens, the most likely first, the smaller id first among equals -------------- */
 
@@ -110,13 +109,4 @@ int sample(int *token, float *logits, const Sampling *s, const int *history, int
     }
     for (int v = 0; v < V; v++) p[v] = (float)(p[v] / total);
     return 0;
-}
-
-void sample_rows(int *tokens, float *logits, const Sampling *settings,
-                 const unsigned long long *positions, const int *banned, int n_banned,
-                 int n, int V, int P) {
-    for (int i = 0; i < n; i++)
-        if (sample(&tokens[i], logits + (size_t)i * P, &settings[i], NULL, 0, banned, n_banned,
-                   positions[i], V))
-            tokens[i] = -1;
 }

@@ -456,6 +456,30 @@ def test_adamw_follows_ref(lib, n, decay, scale, grad_scale, seed):
         assert_within(weight, w, bound)
 
 
+@pytest.mark.parametrize("at", [0, 2**32 - 3, 5 * 2**32 + 1])
+def test_adamw_without_masters_rounds_by_chance(lib, at):
+    """With no gradient the step is a product, so every bit is known; chances are chat.c's own."""
+    n, step, scale = 1001, 7, np.float32(1) - np.float32(1e-2) * np.float32(0.1)
+    weight = lib.real(np.random.default_rng(0).standard_normal(n))
+    before, zeros = lib.float(weight), np.zeros((3, n), np.float32)
+    before[:3] = np.inf, -np.inf, np.nan
+    weight[:3] = lib.real(before[:3])
+    adam = lib.ffi.new("AdamW *", dict(step=step, lr=1e-2, beta1=0.9, beta2=0.95, eps=1e-8,
+                                       weight_decay=0.1, grad_scale=1))
+    lib.call("adamw", weight, None, *zeros, adam, 1, at, n)
+    want = before * scale
+    if lib.dtype == "bf16":
+        index = np.uint64(at) + np.arange(n, dtype=np.uint64)
+        with np.errstate(over="ignore"):
+            x = (index.astype(np.uint32) ^ (index >> np.uint64(32)).astype(np.uint32)
+                 * np.uint32(0x85ebca77) ^ np.uint32(step) * np.uint32(0x9e3779b1))
+            x = (x ^ (x >> 16)) * np.uint32(0x7feb352d)
+            x = (x ^ (x >> 15)) * np.uint32(0x846ca68b)
+        bits = want.view(np.uint32) + ((x ^ (x >> 16)) >> 16)
+        want = np.where(np.isfinite(want), (bits & np.uint32(0xffff0000)).view(np.float32), want)
+    assert np.array_equal(lib.float(weight), want, equal_nan=True)
+
+
 # ---- NaN -----------------------------------------------------------------------------------------
 
 def test_a_nan_is_never_hidden(lib):
