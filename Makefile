@@ -13,8 +13,9 @@ MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
-SOURCES := $(addprefix csrc/,model.c layout.c check.c kernels.c attention.c matmul.c sample.c \
-             device.c)
+SOURCES := $(addprefix csrc/,model.c layout.c shard.c check.c kernels.c attention.c matmul.c \
+             sample.c device.c comm.c job.c)
+HEADERS := csrc/real.h csrc/model.h csrc/job.h csrc/chat.h csrc/mpi.c csrc/no_mpi.c
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -24,21 +25,29 @@ OPENMP := $(if $(call try,-fopenmp),-fopenmp,-Wno-unknown-pragmas \
             $(if $(call try,-fopenmp-simd),-fopenmp-simd))
 BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null \
             | grep -q __AVX512BF16__ && echo yes)
+# Open MPI's mpicc says --showme:compile and --showme:link, MPICH's -compile-info and -link-info.
+MPICC  ?= mpicc
+MPI_AS  = $(shell $(MPICC) $(1) 2>/dev/null || $(MPICC) $(2) 2>/dev/null | cut -d' ' -f2-)
+MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info) \
+            $(call MPI_AS,--showme:link,-link-info))
+MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
-COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared $(SOURCES) -lm
+COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -pthread -fPIC -shared $(SOURCES) \
+            csrc/$(if $(MPI),mpi,no_mpi).c $(MPI) -lm
 
 all: .venv/installed libraries
 
 libraries: $(LIBS)
 
-$(BUILD)/libchat_cpu_f32.so: $(SOURCES) csrc/real.h csrc/model.h csrc/chat.h Makefile | $(BUILD)
+$(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) Makefile | $(BUILD)
 	$(COMPILE) -o $@.new && mv $@.new $@
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
-	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread))),nothing)"
+	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread)) \
+	  $(if $(MPI),,MPI ($(MPICC) was not found, or is of another machine: one rank))),nothing)"
 
 # pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
-$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) csrc/real.h csrc/model.h csrc/chat.h Makefile | $(BUILD)
+$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) Makefile | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -Wno-pass-failed -o $@.new && mv $@.new $@
 
 $(BUILD):
