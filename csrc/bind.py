@@ -227,7 +227,8 @@ class Model:
                  how: int = TRAINS):
         """All weights zero: see `create` and csrc/hf.py's `load` and `save`. how: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
-        self.config, self.device, self.dtype = config, device, dtype
+        self.config, self.device, self.dtype, self.how = config, device, dtype, how
+        self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
@@ -283,6 +284,8 @@ class Model:
 
     def read(self, name: str, what: str = "weight") -> np.ndarray:
         """A copy of a tensor as float32; what: weight (the master), gradient, moment1, moment2."""
+        if self.before_read and self.how & SHARD:
+            self.before_read(name, what)
         out = np.empty(self.tensors[self.index[name]][1], np.float32)
         self.core.call("model_read", self.handle, WHAT[what], self.index[name], out)
         return out
@@ -302,6 +305,10 @@ class Model:
         return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)
 
     # ---- training ----
+
+    def reserve(self, N: int) -> None:
+        """Take all memory that training on N tokens at a time needs now."""
+        self.core.call("model_reserve", self.handle, N)
 
     def forward(self, tokens, targets=None, first=None, weights=None) -> np.ndarray:
         """(B,T) nll of each target in nats, or values with a scalar head. weights (B,T): dLoss/dnll
