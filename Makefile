@@ -15,7 +15,7 @@ SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
 SOURCES := $(addprefix csrc/,model.c layout.c shard.c check.c kernels.c attention.c matmul.c \
              sample.c device.c comm.c job.c)
-HEADERS := csrc/real.h csrc/model.h csrc/job.h csrc/chat.h csrc/mpi.c csrc/no_mpi.c
+HEADERS := $(addprefix csrc/,real.h model.h job.h chat.h mpi.c no_mpi.c)
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -32,8 +32,8 @@ MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info
             $(call MPI_AS,--showme:link,-link-info))
 MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
-COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -pthread -fPIC -shared $(SOURCES) \
-            csrc/$(if $(MPI),mpi,no_mpi).c $(MPI) -lm
+COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared -pthread \
+            $(SOURCES) csrc/$(if $(MPI),mpi,no_mpi).c $(MPI) -lm
 
 all: .venv/installed libraries
 

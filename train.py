@@ -9,8 +9,9 @@
 A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) and
 beside it state.safetensors (everything to resume), log.jsonl, loss.png and best/, the model with
 the lowest validation loss. Cost: 6 FLOP per weight and token, 20 bytes of memory per weight beside
-the activations (12 of them shared by the ranks of a job). Documents are packed one after the other, each begins with <|endoftext|>, and a
-window may see the end of the one before: attention is not masked between."""
+the activations (of these, ranks share 12 or in float32 8). Documents are packed one after the
+other, each begins with <|endoftext|>, and a window may see the end of the one before: attention is
+not masked between."""
 
 from __future__ import annotations
 import csrc.venv  # noqa: F401  (re-runs this script in the environment that `make` built)
@@ -31,8 +32,8 @@ import numpy as np
 
 from csrc import bind, hf
 from csrc.bind import ChatError, Config, Job, Library, Model
-from csrc.runs import (STATE, Folder, attempt, free_name, newest_run, on_rank_0, peak, read_settings,
-                       read_state, resident, restore, save_model, save_state)
+from csrc.runs import (STATE, Folder, attempt, free_name, newest_run, on_rank_0, peak,
+                       read_settings, read_state, resident, restore, save_model, save_state)
 from data import bpe
 from data.loader import Data, Loader, entropies, prepare
 from infer import Engine, Sequence, Settings
@@ -215,7 +216,7 @@ class Progress:
 
 
 def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
-    """Add the gradients of a step's passes, and of all ranks; its mean loss, its gradient's norm."""
+    """Add the gradients of a step's passes, on all ranks; its mean loss and its gradient's norm."""
     model.zero_grad()
     loss = 0.0
     for i, (tokens, targets, first, weights) in enumerate(passes):
@@ -232,8 +233,6 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
     job = job or Job(model.core)
     progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
                 "best": math.inf, "data": data.identity}
-    if job.share(data.identity) != data.identity:
-        raise ChatError(f"{s.data} has other tokens here than on rank 0")
     if state:
         progress = state[0]
         if progress["data"] != data.identity:
@@ -402,13 +401,19 @@ def shared_data(s: Pretrain, job: Job) -> Data:
         if mine:
             prepare(s)
         job.sum()
-    return Data(s, job.rank, job.ranks)
+    data = Data(s, job.rank, job.ranks)
+    if job.share(data.identity) != data.identity:
+        raise ChatError(f"{s.data} has other tokens here than on rank 0")
+    return data
 
 
 def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, memory) -> None:
     """What this run is, in a few lines."""
     threads = model.core.call("device_threads", s.threads or job.cores)
     need, parts = memory
+    if job.ranks > 1 and threads * job.locals < os.cpu_count() - job.locals and not s.threads:
+        print(f"{threads * job.locals} of this machine's {os.cpu_count()} cores are used, for the "
+              f"launcher keeps each rank on its own: mpirun --bind-to none leaves them all")
     windows = s.batch_tokens // s.context
     dealt = f"{job.ranks} ranks, {windows // job.ranks}{'+' * (windows % job.ranks > 0)} of " \
             f"{windows} windows a step each; " if job.ranks > 1 else ""
@@ -443,8 +448,9 @@ def run(s: Pretrain, given: set[str], job: Job) -> None:
         Model.create(c, s.device, s.dtype, s.seed, making(s, job))
     announce(s, c, data, model, job, memory)
     model.reserve(pass_rows(s, job) * s.context)
-    if job.rank == 0:
-        folder = folder or Folder(Path(s.out))   # only now: what failed so far has left nothing
+    job.sum()
+    if job.rank == 0:                            # only now: a rank that failed has left nothing
+        folder = folder or Folder(Path(s.out))
     stopped = []
 
     def interrupt(*_):

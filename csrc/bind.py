@@ -161,8 +161,8 @@ class Library:
 
 
 class Job:
-    """The processes that train one model together: see "Ranks" in chat.h. One that was started alone
-    is rank 0 of 1. What follows is called on all ranks, in the same order."""
+    """The processes that train one model together: see "Ranks" in chat.h. One that was started
+    alone is rank 0 of 1. What follows is called on all ranks, in the same order."""
 
     def __init__(self, core: Library):
         self.core = core
@@ -333,8 +333,8 @@ class Model:
         return weights
 
     def backward(self, weights=None, reduce: bool = True) -> None:
-        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned). reduce: then sum them
-        over the ranks of the job; False for all passes of a step but the last."""
+        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned). reduce: then sum
+        them over the ranks of the job; False for all passes of a step but the last."""
         self.core.call("model_backward", self.handle, self._coefficients(weights), reduce)
 
     def zero_grad(self) -> None:

@@ -325,8 +325,8 @@ void adamw(real *weight, float *master, float *m, float *v,
 
 /* ---- Ranks ----------------------------------------------------------------------------------- */
 /* A job is one process or several, on one machine or many, that train one model: its ranks. mpirun,
-   torchrun or srun starts them; CPUs talk through MPI, GPUs through NCCL. All that follows is called
-   on all ranks; where there is one, nothing happens. */
+   torchrun or srun starts them; CPUs talk through MPI, GPUs through NCCL. All that follows is
+   called on all ranks; where there is one, nothing happens. */
 
 typedef struct {
     int rank, ranks;                 /* this process, counted from 0, of how many */

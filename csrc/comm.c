@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include "real.h"
 #include "job.h"
 
 enum { SUM = 1, SPREAD = 2 };        /* the halves */

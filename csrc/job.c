@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "real.h"
 #include "job.h"
 
 static const Job ALONE = { .ranks = 1, .locals = 1 };
@@ -141,7 +142,8 @@ static int meet(void) {
     for (int r = 0; r < job.ranks; r++) peers[r] = -1;
     if (job.rank == 0) {
         int door = open_socket(host, port, 1);
-        if (door < 0) return chat_fail("rank 0 cannot listen on port %s: %s", port, strerror(errno));
+        if (door < 0)
+            return chat_fail("rank 0 cannot listen on port %s: %s", port, strerror(errno));
         int failed = accept_all(door);
         close(door);
         return failed;

@@ -1,12 +1,9 @@
 /* job.h: how the ranks of a job find each other, for csrc/comm.c and cuda/comm.cu. A job has been
    started by mpirun, whose MPI is then used, or by torchrun or srun, which leave the ranks'
-   numbers in the environment, and the address where rank 0 listens. */
+   numbers in the environment, and the address where rank 0 listens. Comes after chat.h. */
 
 #ifndef JOB_H
 #define JOB_H
-
-#include <stddef.h>
-#include "real.h"
 
 #pragma GCC visibility push(hidden)
 

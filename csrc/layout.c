@@ -64,8 +64,8 @@ static Linear linear(Model *m, int tensor, int parts, Offset weight, Offset bias
 }
 
 /* Each parameter once, in the order of the checkpoint. Tensors multiplied together (q, k, v; gate,
-   up) lie one behind the other and are one Linear. Buckets (shard.c) end where ranks can share them.
-   A model that only generates holds what it can packed, and nothing else of it. */
+   up) lie one behind the other and are one Linear. Buckets (shard.c) end where ranks can share
+   them. A model that only generates holds what it can packed, and nothing else of it. */
 static void layout(Model *m) {
     const Config *c = &m->config;
     const int C = c->channels, F = c->hidden;
@@ -354,7 +354,7 @@ int model_tensor(const Model *m, int index, TensorInfo *info) {
     return 0;
 }
 
-/* *arena = where floats of this kind are kept, or NULL: the reals in m->weights are all there is. */
+/* *arena = where floats of this kind are kept; NULL: the reals in m->weights are all there is. */
 static int find(Model *m, int what, int index, float **arena) {
     float **arenas[] = { &m->masters, &m->grads, &m->moment1, &m->moment2 };
     if (check_index(m, index)) return -1;
@@ -451,9 +451,10 @@ int model_write(Model *m, int what, int index, const float *values) {
     if (!(m->how & TRAINS) && what == WEIGHT && !check_index(m, index))
         return write_packed(m, index, values);
     if (find(m, what, index, &arena)) return -1;
+    const size_t bytes = size_of(&m->tensors[index]) * sizeof(float);
     const Part p = part_of(m, index, m->shard);
     if (what == GRADIENT)
-        device_write(arena + m->offsets[index], values, size_of(&m->tensors[index]) * sizeof(float));
+        device_write(arena + m->offsets[index], values, bytes);
     else if (arena)
         device_write(arena + p.own, values + p.first, p.count * sizeof(float));
     return what == WEIGHT ? write_weight(m, index, values) : 0;

@@ -289,7 +289,7 @@ int model_update(Model *m, const AdamW *adam) {
         return chat_fail("AdamW's lr is %g and grad_scale %g, but must be 0 or more and finite",
                          adam->lr, adam->grad_scale);
     if (ensure(m, &m->grads) || ensure(m, &m->moment1) || ensure(m, &m->moment2)) return -1;
-    size_t before = 0;               /* elements of other tensors: the same on any number of ranks */
+    size_t before = 0;               /* elements of other tensors: whatever lies between them */
     for (int i = 0; i < m->n_tensors; i++) {
         const Part p = part_of(m, i, m->shard);
         adamw(m->weights + p.at, m->masters ? m->masters + p.own : NULL,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "real.h"
 #include "job.h"
 
 /* A parameter is its offset in the arena: the same for weights, gradients and moments. */

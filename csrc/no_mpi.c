@@ -1,5 +1,6 @@
 /* no_mpi.c: in mpi.c's place where there is no MPI. Nothing but mpi_join is ever called. */
 
+#include "real.h"
 #include "job.h"
 
 const int mpi_built = 0;

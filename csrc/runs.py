@@ -97,7 +97,7 @@ def save_model(model: Model, tokenizer, folder: Path) -> None:
 
 def on_rank_0(job: Job, model: Model, function, *args):
     """function(*args) on rank 0, its result on all. Meanwhile the others join in whatever it reads
-    of a model that is spread over the ranks; should it fail between two tensors, they learn that."""
+    of a model that is spread over the ranks; if it fails between two tensors, they learn that."""
     if job.ranks == 1:
         return function(*args)
     if job.rank:

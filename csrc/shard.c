@@ -1,11 +1,11 @@
 /* shard.c: which part of a model each rank of a job answers for.
 
-   The arena of weights and gradients is a row of buckets: the embeddings; each layer; the final norm
-   and what there is of a head. A bucket is the unit of traffic: its gradients are summed as soon as
-   they are complete. With SHARD (ZeRO-1, arXiv:1910.02054) each is cut into as many equal pieces as
-   there are ranks, and rank r keeps masters and moments of the rth pieces only, one behind the
-   other; so a rank's gradients, weights and memory of them are the same share of every tensor's
-   bucket, and updating needs one reduce-scatter and one all-gather: the traffic of an all-reduce. */
+   The arena of weights and gradients is a row of buckets: the embeddings; each layer; the final
+   norm and what there is of a head. A bucket is the unit of traffic: its gradients are summed as
+   soon as they are complete. With SHARD (ZeRO-1, arXiv:1910.02054) each is cut into as many equal
+   pieces as there are ranks, and rank r keeps masters and moments of the rth pieces only, one
+   behind the other. A step then takes a reduce-scatter of the gradients and an all-gather of the
+   weights: the traffic of the one all-reduce that it takes without. */
 
 #include "model.h"
 
