@@ -1,6 +1,7 @@
 # make            the environment (.venv) and the C library, for this machine
 # make test       everything that a machine without GPU and network can test (SANITIZE=1: under
 #                 AddressSanitizer and UndefinedBehaviorSanitizer)
+# make shim       the GPU's kernels as plain C++, which make test tests
 # make bench      our figures beside the peers' and the machine's limits
 # make clean      removes build/ (but no run, and not .venv)
 
@@ -13,9 +14,12 @@ MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
-SOURCES := $(addprefix csrc/,model.c layout.c shard.c check.c kernels.c attention.c matmul.c \
-             sample.c device.c comm.c job.c)
-HEADERS := $(addprefix csrc/,real.h model.h job.h chat.h mpi.c no_mpi.c)
+# One model for every device, and each device's kernels.
+MODEL    = $(addprefix csrc/,model.c layout.c shard.c check.c sample.c error.c job.c \
+             $(if $(MPI),mpi.c,no_mpi.c))
+SOURCES  = $(MODEL) $(addprefix csrc/,kernels.c attention.c matmul.c device.c comm.c)
+KERNELS := $(wildcard cuda/*.cu)
+HEADERS := $(wildcard csrc/*.h) Makefile
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -33,13 +37,13 @@ MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info
 MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
 COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared -pthread \
-            $(SOURCES) csrc/$(if $(MPI),mpi,no_mpi).c $(MPI) -lm
+            $(SOURCES) $(MPI) -lm
 
 all: .venv/installed libraries
 
 libraries: $(LIBS)
 
-$(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) Makefile | $(BUILD)
+$(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) | $(BUILD)
 	$(COMPILE) -o $@.new && mv $@.new $@
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
@@ -47,11 +51,29 @@ $(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) Makefile | $(BUILD)
 	  $(if $(MPI),,MPI ($(MPICC) was not found, or is of another machine: one rank))),nothing)"
 
 # pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
-$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) Makefile | $(BUILD)
+$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -Wno-pass-failed -o $@.new && mv $@.new $@
 
-$(BUILD):
+$(BUILD) $(BUILD)/shim/f32 $(BUILD)/shim/bf16:
 	@mkdir -p $@
+
+# The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
+SHIM    := $(BUILD)/shim/libchat_cuda_f32.so $(BUILD)/shim/libchat_cuda_bf16.so
+EMULATE = $(CXX) -std=c++17 $(CFLAGS) $(SAN) $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC \
+            -x c++ -include tests/cuda_on_cpu.h -c $<
+UNIQUE := $(if $(call try,-fno-gnu-unique),-fno-gnu-unique)
+
+shim: $(SHIM)
+
+$(BUILD)/shim/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $(BUILD)/shim/f32
+	$(EMULATE) -o $@
+$(BUILD)/shim/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $(BUILD)/shim/bf16
+	$(EMULATE) -DREAL_BF16 -o $@
+$(BUILD)/shim/libchat_cuda_%.so: $(MODEL) $(HEADERS)
+	$(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC \
+	  -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++ -lm -o $@.new && mv $@.new $@
+$(BUILD)/shim/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/f32/%.o)
+$(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
 
 # A Debian python3 without ensurepip still makes an environment; its own pip fills it from outside.
 .venv/installed: requirements.txt
@@ -67,7 +89,7 @@ $(BUILD):
 SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(CURDIR)/$(BUILD) ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)")
 
-test: all
+test: all shim
 	$(SANITIZED) $(PY) -m pytest -q tests $(TESTS)
 
 bench: all
@@ -76,4 +98,4 @@ bench: all
 clean:
 	rm -rf build
 
-.PHONY: all libraries test bench clean
+.PHONY: all libraries shim test bench clean

@@ -411,7 +411,7 @@ def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, memory)
     """What this run is, in a few lines."""
     threads = model.core.call("device_threads", s.threads or job.cores)
     need, parts = memory
-    if job.ranks > 1 and threads * job.locals < os.cpu_count() - job.locals and not s.threads:
+    if job.cores and threads * job.locals + job.locals <= os.cpu_count() and s.device == "cpu":
         print(f"{threads * job.locals} of this machine's {os.cpu_count()} cores are used, for the "
               f"launcher keeps each rank on its own: mpirun --bind-to none leaves them all")
     windows = s.batch_tokens // s.context

@@ -13,7 +13,7 @@
    Products of tiles take units (real.h). Which operand is laid out how follows from its role: a is
    read one number at a time, along k; b in vectors, so its k must be the slow index. */
 
-#include "real.h"
+#include "vectors.h"
 
 enum {
     QT = 64, KT = 64,                /* queries and keys in a tile */

@@ -67,9 +67,9 @@ class Config:
 class Library:
     """One build of the C library; `load` keeps one of each."""
 
-    def __init__(self, path: Path, dtype: str):
+    def __init__(self, path: Path, device: str, dtype: str):
         real, self.real_type = REAL[dtype]
-        self.dtype = dtype
+        self.device, self.dtype = device, dtype
         self.ffi = cffi.FFI()
         self.ffi.cdef(f"typedef {real} real;" + (CSRC / "chat.h").read_text())
         self.lib = self.ffi.dlopen(str(path))
@@ -91,7 +91,7 @@ class Library:
         if not path.exists():
             raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line "
                             f"says what this machine cannot build, and why)")
-        return Library(path, dtype)
+        return Library(path, device, dtype)
 
     @staticmethod
     def choose(device: str = "auto", dtype: str = "auto") -> tuple[str, str]:
@@ -99,7 +99,7 @@ class Library:
         for d in ("cuda", "cpu") if device == "auto" else (device,):
             for t in ("bf16", "f32") if dtype == "auto" else (dtype,):
                 try:
-                    Library.load(d, t)
+                    Library.load(d, t).call("device_ready")
                     return d, t
                 except (ChatError, OSError) as error:
                     reason = error
@@ -306,10 +306,6 @@ class Model:
 
     # ---- training ----
 
-    def reserve(self, N: int) -> None:
-        """Take all memory that training on N tokens at a time needs now."""
-        self.core.call("model_reserve", self.handle, N)
-
     def forward(self, tokens, targets=None, first=None, weights=None) -> np.ndarray:
         """(B,T) nll of each target in nats, or values with a scalar head. weights (B,T): dLoss/dnll
         where it is known already: the head's gradients are added here, then call backward() without
@@ -336,6 +332,10 @@ class Model:
         """Add to the gradients; weights (B,T) = dLoss/d(what forward returned). reduce: then sum
         them over the ranks of the job; False for all passes of a step but the last."""
         self.core.call("model_backward", self.handle, self._coefficients(weights), reduce)
+
+    def reserve(self, N: int) -> None:
+        """Take all the memory that training on N tokens at a time needs, now."""
+        self.core.call("model_reserve", self.handle, N)
 
     def zero_grad(self) -> None:
         self.core.call("model_zero_grad", self.handle)

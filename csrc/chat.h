@@ -11,7 +11,8 @@
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
              nothing: their arguments were checked at the border. Nothing here exits or prints.
-   Threads   one call at a time per model. Results have the same bits at any number of threads.
+   Threads   one call at a time per model. Results have the same bits at any number of threads, and
+             on a GPU each time that the same call is made.
    Ranks     calls marked "on all ranks" talk to the other ranks of a job, which must make them too,
              in the same order. */
 
@@ -145,7 +146,7 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls. */
+   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 
@@ -179,23 +180,25 @@ void embed_backward(float *dwte, float *dwpe,
                     int N, int C);
 
 /* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
-   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=. */
+   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=; work:
+   norm_work(N,C) bytes that nobody else uses. */
+size_t norm_work(int N, int C);
 void layernorm_forward(real *out, float *mean, float *rstd,
                        const real *inp, const real *weight, const real *bias,
                        int N, int C, float eps);
 void layernorm_backward(real *dinp, float *dweight, float *dbias,
                         const real *dout, const real *inp, const real *weight,
-                        const float *mean, const float *rstd,
+                        const float *mean, const float *rstd, void *work,
                         int N, int C);
 
 /* out (N,C) = inp * rstd * weight, rstd (N) = 1/sqrt(mean(inp^2) + eps). arXiv:1910.07467.
-   Backward: dinp (N,C) +=, dweight (C) +=. */
+   Backward: dinp (N,C) +=, dweight (C) +=; work: norm_work(N,C) bytes. */
 void rmsnorm_forward(real *out, float *rstd,
                      const real *inp, const real *weight,
                      int N, int C, float eps);
 void rmsnorm_backward(real *dinp, float *dweight,
                       const real *dout, const real *inp, const real *weight, const float *rstd,
-                      int N, int C);
+                      void *work, int N, int C);
 
 /* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it
    out in linear_packed_size(C,O) reals, or where that is 0 weight itself; bias (O) or NULL,
@@ -236,7 +239,7 @@ void rope_table(float *rope,
 /* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated
    by rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W),
    v is copied; rstd (N,H+K) =; positions (N).
-   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=. */
+   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=; work: norm_work(N,D) bytes. */
 void qk_norm_rope_forward(real *out, float *rstd,
                           const real *inp, const real *q_norm, const real *k_norm,
                           const float *rope, const int *positions,
@@ -244,7 +247,7 @@ void qk_norm_rope_forward(real *out, float *rstd,
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
                            const real *dout, const real *inp,
                            const real *q_norm, const real *k_norm,
-                           const float *rstd, const float *rope, const int *positions,
+                           const float *rstd, const float *rope, const int *positions, void *work,
                            int N, int H, int K, int D);
 
 /* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row,
@@ -359,11 +362,15 @@ void comm_wait(void);
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
-/* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP". */
+/* Fails where this machine has no such device. Everything else here then fails too. */
+int device_ready(void);
+/* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP" or "NVIDIA H100, sm_90,
+   bf16". */
 const char *device_name(void);
-/* Threads that kernels use from now on (0: as many as the machine has); returns how many. */
+/* Threads that kernels use from now on (0: as many as the machine has); returns how many. A GPU uses
+   all it has, whatever is asked, and returns its multiprocessors. */
 int device_threads(int threads);
-/* Bytes of memory the device has in all. */
+/* Bytes of memory the device has in all or, on a GPU, that are free. */
 size_t device_memory(void);
 /* Floating-point operations a second of the unit that linear layers use, measured now in 20 ms. */
 double device_peak(void);
@@ -378,5 +385,16 @@ void  device_zero(void *memory, size_t bytes);
 void  device_copy(void *to, const void *from, size_t bytes);     /* on the device */
 void  device_write(void *to, const void *from, size_t bytes);    /* host to device */
 int   device_read(void *to, const void *from, size_t bytes);     /* and back; latched errors */
+
+/* On a GPU, launching the kernels of one token takes longer than running them, unless they are
+   launched as one graph:
+       if (!device_record(&graph)) { kernels; device_record_end(&graph); }
+   The first time around, *graph is NULL and the kernels run as always; the second time they are
+   recorded, and run; from then on device_record runs what was recorded, with the same arguments,
+   and returns 1. device_forget makes *graph NULL again. Elsewhere nothing is recorded. */
+int  device_record(void **graph);
+void device_record_end(void **graph);
+void device_forget(void **graph);
+
 /* Sets chat_error() to a printf-style sentence; always returns -1. */
 int   chat_fail(const char *format, ...);

@@ -213,6 +213,11 @@ int job_start(int sockets) {
     return failed;
 }
 
+int job_local(void) {
+    const Launcher *by = find_launcher();
+    return by ? max_int(0, number(by->local, 0)) : 0;
+}
+
 int job_share(void *bytes, size_t n) {
     if (mpi_joined()) {
         mpi_broadcast(bytes, n, 0);

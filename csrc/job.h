@@ -12,6 +12,8 @@ extern Job job;                      /* rank 0 of 1, until job_start */
 /* Fills in `job` and joins it through MPI, or with `sockets` through TCP where MPI has not started
    this process. One rank: nothing happens. */
 int  job_start(int sockets);
+/* The rank among those on this machine, also before that. */
+int  job_local(void);
 /* bytes (n) = rank 0's; once, after job_start. */
 int  job_share(void *bytes, size_t n);
 /* Leaves in peace; all ranks come here. */

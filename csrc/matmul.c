@@ -14,7 +14,7 @@
    bfloat16 at k and k+1. Each element of C has one owner and one order of summation, whatever M, N
    and the number of threads are. */
 
-#include "real.h"
+#include "vectors.h"
 
 enum {
     MR = LANES == 16 ? 14 : LANES == 8 ? 6 : 8,  /* MR x NV sums, B and a spare fit the registers */

@@ -1,7 +1,5 @@
-/* real.h: the type `real`, its conversions, and the vectors that the CPU kernels are written in.
-
-   REAL_BF16 chooses bfloat16: the upper half of a float. Everything else is the compiler's vector
-   extension, so that one source becomes AVX-512, AVX2 or NEON. */
+/* real.h: chat.h for C, after the type `real` and its conversions. REAL_BF16 chooses bfloat16: the
+   upper half of a float. */
 
 #ifndef REAL_H
 #define REAL_H
@@ -11,22 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined __AVX512F__
-#define LANES 16
-#elif defined __AVX__
-#define LANES 8
-#else
-#define LANES 4
-#endif
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint32_t lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
 static inline uint32_t float_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 static inline float bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
 #ifdef REAL_BF16
-#include <immintrin.h>
 typedef struct { uint16_t bits; } real;
 
 static inline float to_float(real x) { return bits_float((uint32_t)x.bits << 16); }
@@ -37,92 +23,12 @@ static inline real to_real(float x) {
     uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
     return (real){ x == x ? rounded : 0x7fc0 };
 }
-
-static inline lanes load_bits(const real *x) {
-    uint16_t bits __attribute__((vector_size(2 * LANES)));
-    memcpy(&bits, x, sizeof bits);
-    return __builtin_convertvector(bits, lanes);
-}
-static inline vec load_reals(const real *x) { return (vec)(load_bits(x) << 16); }
-static inline void store_reals(real *out, vec x) {
-    __m256bh bits = _mm512_cvtneps_pbh((__m512)x);
-    memcpy(out, &bits, sizeof bits);
-}
-
-/* What a product of matrices takes of one row in one step of k: a pair of bfloat16, of which
-   AVX-512 adds both products at once. */
-enum { PAIR = 2 };
-typedef uint32_t unit;
-typedef lanes units;
-
-static inline unit pair(real even, real odd) { return even.bits | (uint32_t)odd.bits << 16; }
-static inline units pair_rows(const real *even, const real *odd) {
-    return load_bits(even) | load_bits(odd) << 16;
-}
-static inline units pair_floats(vec even, vec odd) {
-    lanes order;                     /* of 16-bit numbers: one of even, one of odd, in turn */
-    for (int i = 0; i < LANES; i++) order[i] = i | (i + LANES) << 16;
-    __m512bh both = _mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
-    return (units)_mm512_permutexvar_epi16((__m512i)order, (__m512i)both);
-}
-static inline vec multiply_add(vec sum, unit a, units b) {
-    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
-}
-static inline vec multiply_add_each(vec sum, units a, units b) {
-    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-}
 #else
 typedef float real;
 
 static inline float to_float(real x) { return x; }
 static inline real to_real(float x) { return x; }
-static inline vec load_reals(const real *x) { return *(const vec *)x; }
-static inline void store_reals(real *out, vec x) { *(vec *)out = x; }
-
-enum { PAIR = 1 };                   /* a unit is one float */
-typedef float unit;
-typedef vec units;
-
-static inline unit pair(real even, real odd) { (void)odd; return even; }
-static inline units pair_rows(const real *even, const real *odd) {
-    (void)odd;
-    return *(const units *)even;
-}
-static inline units pair_floats(vec even, vec odd) { (void)odd; return even; }
-static inline vec multiply_add(vec sum, unit a, units b) { return sum + a * b; }
-static inline vec multiply_add_each(vec sum, units a, units b) { return sum + a * b; }
 #endif
-
-/* The first (half 0) or second halves of a and b, one from each in turn. */
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lanes){ __VA_ARGS__ })
-#endif
-#define ZIP(a, b, half) SHUFFLE(a, b, ZIP_INDICES((half) * LANES / 2))
-#define ZIP_2(i) i, i + LANES, i + 1, i + 1 + LANES
-#if LANES == 16
-#define ZIP_INDICES(i) ZIP_2(i), ZIP_2(i + 2), ZIP_2(i + 4), ZIP_2(i + 6)
-#elif LANES == 8
-#define ZIP_INDICES(i) ZIP_2(i), ZIP_2(i + 2)
-#else
-#define ZIP_INDICES(i) ZIP_2(i)
-#endif
-
-/* x (LANES,LANES) becomes its transpose: zipped, half with half, until each has met each. */
-static inline void transpose(units x[LANES]) {
-    for (int step = 1; step < LANES; step *= 2) {
-        units y[LANES];
-        for (int i = 0; i < LANES / 2; i++) {
-            y[2 * i] = ZIP(x[i], x[i + LANES / 2], 0);
-            y[2 * i + 1] = ZIP(x[i], x[i + LANES / 2], 1);
-        }
-        for (int i = 0; i < LANES; i++) x[i] = y[i];
-    }
-}
-
-/* A loop over fewer elements than this is done before a second thread has woken up. */
-enum { SMALL = 1 << 15 };
 
 static inline int min_int(int a, int b) { return a < b ? a : b; }
 static inline int max_int(int a, int b) { return a > b ? a : b; }

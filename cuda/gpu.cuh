@@ -1,25 +1,19 @@
-/* gpu.cuh: the machine that the kernels of this folder are written for: the type `real`, launching,
-   sums over a warp and a block, and the few instructions that CUDA C++ has no words for.
-
-   Everything that is not plain C++ passes through here: tests/cuda_on_cpu.h defines the same names
-   in its place, and the kernels then run on a CPU, thread for thread. */
+/* gpu.cuh: what the kernels of this folder share: the type `real`, launching, sums over a warp.
+   ptx.cuh has the few instructions that CUDA C++ has no words for. */
 
 #ifndef GPU_CUH
 #define GPU_CUH
 
-#include <cublasLt.h>
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "ptx.cuh"
 
 #ifdef REAL_BF16
 typedef __nv_bfloat16 real;
 #else
 typedef float real;
 #endif
+
+#define BOTH __host__ __device__
+#include "../csrc/shared.h"
 
 extern "C" {
 #include "../csrc/chat.h"
@@ -38,9 +32,22 @@ template <> __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(f
 }
 __device__ __forceinline__ real to_real(float x) { return from_float<real>(x); }
 
+/* e^x and 1/x to 2 ulp (e^x: of x too), by the units made for them. */
+__device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
+__device__ __forceinline__ float fast_inverse(float x) { return __fdividef(1.f, x); }
+
 template <class T> __host__ __device__ __forceinline__ T ceil_div(T a, T b) {
     return (a + b - 1) / b;
 }
+
+/* Words of so many bytes, which the streaming instructions know by these types. */
+template <int> struct Word;
+template <> struct Word<2> { typedef unsigned short type; };
+template <> struct Word<4> { typedef unsigned type; };
+template <> struct Word<8> { typedef uint2 type; };
+template <> struct Word<16> { typedef uint4 type; };
+
+static BOTH __forceinline__ int min_int(int a, int b) { return a < b ? a : b; }
 
 /* N values that are read and written by one instruction where they lie on their own size. */
 template <class T, int N> struct alignas(sizeof(T) * N) Vector {
@@ -51,6 +58,31 @@ template <class T, int N> struct alignas(sizeof(T) * N) Vector {
 enum { WIDE = 16 / sizeof(real) };           /* reals in the widest load, 16 bytes */
 typedef Vector<real, WIDE> Wide;
 
+template <int N, class T> __device__ __forceinline__ Vector<T, N> load(const T *p) {
+    return *(const Vector<T, N> *)p;
+}
+template <int N, class T> __device__ __forceinline__ void store(T *p, Vector<T, N> x) {
+    *(Vector<T, N> *)p = x;
+}
+
+/* The same for what nobody reads again soon: it is the first to leave the caches. */
+template <int N, class T> __device__ __forceinline__ Vector<T, N> load_once(const T *p) {
+    typename Word<sizeof(T) * N>::type word = __ldcs((const decltype(word) *)p);
+    Vector<T, N> x;
+    memcpy(&x, &word, sizeof x);
+    return x;
+}
+template <int N, class T> __device__ __forceinline__ void store_once(T *p, Vector<T, N> x) {
+    typename Word<sizeof(T) * N>::type word;
+    memcpy(&word, &x, sizeof x);
+    __stcs((decltype(word) *)p, word);
+}
+
+/* Whether all of these lie where 16 bytes can be loaded at once (NULL does). */
+template <class... T> bool aligned(const T *...pointers) {
+    return (((uintptr_t)pointers | ... | 0) & 15) == 0;
+}
+
 /* ---- Launching ------------------------------------------------------------------------------- */
 
 enum { WARP = 32 };
@@ -60,6 +92,7 @@ extern cudaStream_t stream;
 
 /* Latches the first failure; device_read and the entry points return it. */
 void latch(cudaError_t status, const char *what);
+void latch_sentence(const char *what, const char *why);
 
 /* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. */
 template <class... Parameters, class... Arguments>
@@ -77,15 +110,23 @@ void launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 thr
     latch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
 }
 
-/* The block's dynamic shared memory. */
-__device__ __forceinline__ char *dynamic_shared() {
-    extern __shared__ __align__(128) char dynamic[];
-    return dynamic;
+/* A property of the machine: multiprocessors, shared memory. */
+inline int device_attribute(cudaDeviceAttr what) {
+    int device = 0, value = 0;
+    latch(cudaGetDevice(&device), "cudaGetDevice");
+    latch(cudaDeviceGetAttribute(&value, what, device), "cudaDeviceGetAttribute");
+    return value;
+}
+
+/* How many threads give each an equal share of `items`: whole warps, at most `most`. */
+inline int threads_for(int items, int most) {
+    int steps = ceil_div(items, most);
+    return ceil_div(ceil_div(items, steps), (int)WARP) * WARP;
 }
 
 /* ---- Sums, in one order ---------------------------------------------------------------------- */
 
-__device__ __forceinline__ float warp_sum(float x) {
+template <class T> __device__ __forceinline__ T warp_sum(T x) {
     for (int offset = WARP / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(~0u, x, offset);
     return x;
 }
@@ -97,68 +138,30 @@ __device__ __forceinline__ float warp_max(float x) {         /* NaN, if any lane
     return x;
 }
 
-/* ---- Tensor cores and shared memory ---------------------------------------------------------- */
-
-/* d (16,8) += a (16,16) b (16,8) in bfloat16. Fragments as in the PTX manual, "Matrix fragments for
-   mma.m16n8k16": of lane 4g+t, a[0] holds (g,2t..2t+1), a[1] (g+8,2t..), a[2] (g,2t+8..), a[3]
-   (g+8,2t+8..); b[0] holds (2t..2t+1,g), b[1] (2t+8..,g); d holds (g,2t), (g,2t+1), (g+8,2t),
-   (g+8,2t+1). The lower index lies in the lower half. */
-__device__ __forceinline__ void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+/* Each x[k] becomes its sum over the block, whose threads must all be there; all get the sums. */
+template <int K, class T> __device__ __forceinline__ void block_sums(T (&x)[K]) {
+    __shared__ T sums[K][WARP];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    for (int k = 0; k < K; k++) x[k] = warp_sum(x[k]);
+    __syncthreads();                             /* the sums before these have been read */
+    for (int k = 0; k < K; k++)
+        if (lane == 0) sums[k][warp] = x[k];
+    __syncthreads();
+    for (int k = 0; k < K; k++) x[k] = warp_sum(lane < warps ? sums[k][lane] : T(0));
 }
-
-/* The same with k = 8 in TF32 (the upper 19 bits of a float): a[0] (g,t), a[1] (g+8,t),
-   a[2] (g,t+4), a[3] (g+8,t+4); b[0] (t,g), b[1] (t+4,g); d as above. */
-__device__ __forceinline__ void mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2]) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+template <class T> __device__ __forceinline__ T block_sum(T x) {
+    T sums[1] = { x };
+    block_sums(sums);
+    return sums[0];
 }
-
-/* Four 8x8 matrices of 16-bit numbers from shared memory: lane 8i+r points at row r of matrix i
-   (16 bytes); afterwards r[i] of lane 4g+t holds (g,2t..2t+1) of matrix i, or with
-   load_matrices_transposed (2t..2t+1,g). */
-__device__ __forceinline__ void load_matrices(uint32_t r[4], const void *row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"((uint32_t)__cvta_generic_to_shared(row)) : "memory");
-}
-__device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], const void *row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"((uint32_t)__cvta_generic_to_shared(row)) : "memory");
-}
-
-/* Begins to copy 16 bytes from global to shared memory, or with valid 0 to write zeros there.
-   copy_commit closes a group of copies; copy_wait<N> waits until at most N groups are on their way:
-   this thread's own, so other threads need a __syncthreads() too. */
-__device__ __forceinline__ void copy_async(void *to, const void *from, int valid) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(valid ? 16 : 0)
-                 : "memory");
-}
-__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int N> __device__ __forceinline__ void copy_wait() {
-    asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory");
-}
-
-/* Two floats as two bfloat16 in one register, the first in the lower half. */
-__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
-    __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
-    uint32_t bits;
-    memcpy(&bits, &both, 4);
-    return bits;
-}
-
-/* The float nearest to x that TF32 can hold, as bits. */
-__device__ __forceinline__ uint32_t to_tf32(float x) {
-    uint32_t bits;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-    return bits;
+__device__ __forceinline__ float block_max(float x) {
+    __shared__ float most[WARP];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    x = warp_max(x);
+    __syncthreads();
+    if (lane == 0) most[warp] = x;
+    __syncthreads();
+    return warp_max(lane < warps ? most[lane] : -INFINITY);
 }
 
 #endif

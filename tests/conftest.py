@@ -12,20 +12,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 hypothesis.settings.register_profile("chat", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("chat")
 
+import csrc.bind  # noqa: E402  (the path above is needed)
+
+DEVICES = ["cpu"]
 if "CHAT_EMULATOR" in os.environ:                # the library is one for another kind of machine
-    import csrc.bind
     import emulated
     csrc.bind.Library = emulated.Emulated
+else:
+    import on_device
+    csrc.bind.Library, DEVICES = on_device.OnDevice, on_device.DEVICES
 
 
-@pytest.fixture(scope="session", params=["f32", "bf16"])
+@pytest.fixture(scope="session", params=[f"{d}-{t}" for d in DEVICES for t in ("f32", "bf16")])
 def lib(request):
-    """A test that takes `lib` runs once for each precision that this machine can build, on one
-    thread unless it asks for two: its arrays are so small that waking another takes longer."""
-    from csrc.bind import ChatError, Library
+    """A test that takes `lib` runs once for each device and precision that this machine can build,
+    on one thread unless it asks for two: its arrays are so small that waking another takes
+    longer."""
     try:
-        library = Library.load("cpu", request.param)
-    except ChatError as error:
+        library = csrc.bind.Library.load(*request.param.split("-"))
+    except csrc.bind.ChatError as error:
         pytest.skip(str(error))
     library.call("device_threads", 1)
     yield library

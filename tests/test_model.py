@@ -36,6 +36,7 @@ CONFIGS = {
     "multi-query": like(norm=LAYERNORM, activation=GELU, bias=BIAS_NONE, heads=3, kv_heads=1,
                         head_dim=10),
     "untied": like(norm=LAYERNORM, bias=BIAS_ALL, tied=0, position=LEARNED, vocab=257, channels=17),
+    "windows": like(window=5, window_period=3, layers=3, kv_heads=1),
     "scalar": like(scalar=1),
     "smallest": like(vocab=2, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=1),
 }
@@ -168,6 +169,53 @@ def test_the_fused_path_gives_the_same_bits(lib, name):
             out = learn(model, batch, fused=fused)
             results.append(gradients(model) | {"out": out})
         assert_same(*results)
+
+
+@pytest.mark.parametrize("how", [RECOMPUTE, RECOMPUTE_BLOCKS])
+@each_config
+def test_recomputation_gives_the_same_bits_in_less_memory(lib, name, how):
+    model, results = make(lib, name), []
+    other = Model(model.config, dtype=lib.dtype, how=TRAINS + how)
+    for tensor, value in model.weights().items():
+        other.write(tensor, value)
+    batch = Batch(model.config)
+    for each in model, other:
+        out = learn(each, batch, fused=True)
+        results.append(gradients(each) | {"out": out})
+    assert_same(*results)
+    memory = [lib.memory(model.config, TRAINS + x, batch.tokens.size) for x in (0, how)]
+    if model.config.layers > 1:
+        assert memory[1]["activations"] < memory[0]["activations"]
+
+
+def test_weights_without_masters_are_rounded_by_chance_and_right_on_average(lib):
+    """bfloat16 holds 1 and 1 + 1/128; steps of 1/1280 must move one weight in ten. The same step
+    again rounds the same way, another one other weights."""
+    config = like(channels=64, hidden=64)
+    drawn = []
+    for first in 1, 1, 2:
+        model = Model(config, dtype=lib.dtype, how=TRAINS + NO_MASTERS)
+        name = "model.layers.0.mlp.up_proj.weight"
+        model.write(name, np.ones((64, 64)))
+        model.write(name, np.full((64, 64), -1.0), "gradient")
+        model.update(first, lr=1 / 1280, beta1=0, beta2=0, eps=1e-8, weight_decay=0)
+        drawn.append(model.read(name))
+    memory = lib.memory(config, TRAINS + NO_MASTERS)
+    assert memory["masters"] == 0
+    if lib.dtype == "f32":
+        assert all(np.allclose(x, 1 + 1 / 1280, atol=1e-6) for x in drawn)
+        return
+    assert set(np.unique(drawn[0])) == {1.0, np.float32(1 + 1 / 128)}
+    assert drawn[0].mean() == pytest.approx(1 + 1 / 1280, abs=5 * 0.3 / 128 / 64)
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+def test_a_training_run_may_take_all_its_memory_at_once(lib):
+    model = make(lib, "qwen3")
+    model.reserve(76)
+    learn(model, Batch(model.config))
+    with pytest.raises(ChatError, match="0 tokens"):
+        model.reserve(0)
 
 
 @each_config

@@ -1,0 +1,727 @@
+/* cuda_on_cpu.h: CUDA as plain C++17, so that the kernels in cuda/ are tested where there is no GPU.
+
+   c++ -x c++ -include tests/cuda_on_cpu.h compiles a .cu file; this takes the place of cuda/ptx.cuh.
+   Blocks run one after the other, the threads of a block as fibers: each has its own stack and runs
+   until it has to wait. What real hardware would only sometimes punish always shows here:
+
+   - Between two barriers warps and lanes run in an order that is different at every launch, and so
+     are the blocks of a grid: without a needed __syncthreads() results differ from run to run.
+   - Shared memory is NaN when a block begins; the bytes around it are checked when it ends.
+   - A barrier that not all threads reach, and a warp's exchange without all lanes of its mask, fail
+     with a sentence that says who is where. (So does reading from a lane that is not in the mask.)
+   - copy_async() fills its target with NaN, and copies only when copy_wait() says that it has. */
+
+#ifndef PTX_CUH
+#define PTX_CUH
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#if defined __SANITIZE_ADDRESS__
+#define ON_CPU_ASAN 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define ON_CPU_ASAN 1
+#endif
+#endif
+#ifdef ON_CPU_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+/* Two such libraries in one process share nothing. */
+#define OWN __attribute__((visibility("hidden")))
+
+/* ---- Words and types of CUDA ----------------------------------------------------------------- */
+
+#define __host__
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __constant__ static
+#define __align__(n) __attribute__((aligned(n)))
+#define __shared__ static __attribute__((section("shared_memory")))
+
+struct uint3 { unsigned x, y, z; };
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+#define VECTOR_TYPES(T, name)                                                                      \
+    struct alignas(2 * sizeof(T)) name##2 { T x, y; };                                             \
+    struct alignas(4 * sizeof(T)) name##4 { T x, y, z, w; };                                       \
+    inline name##2 make_##name##2(T x, T y) { return { x, y }; }                                   \
+    inline name##4 make_##name##4(T x, T y, T z, T w) { return { x, y, z, w }; }
+VECTOR_TYPES(float, float)
+VECTOR_TYPES(int, int)
+VECTOR_TYPES(unsigned, uint)
+#undef VECTOR_TYPES
+
+OWN inline uint3 blockIdx;
+OWN inline dim3 blockDim, gridDim;
+
+/* ---- Numbers --------------------------------------------------------------------------------- */
+
+inline uint32_t __float_as_uint(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+inline float __uint_as_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+inline int __float_as_int(float x) { return (int)__float_as_uint(x); }
+inline float __int_as_float(int i) { return __uint_as_float((uint32_t)i); }
+
+template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+template <class T> inline T max(T a, T b) { return a < b ? b : a; }
+template <> inline float min(float a, float b) { return fminf(a, b); }
+template <> inline float max(float a, float b) { return fmaxf(a, b); }
+
+/* The C library declares some of these names too, hence macros. */
+#define __expf(x) expf(x)
+#define __exp2f(x) exp2f(x)
+#define __logf(x) logf(x)
+#define __log2f(x) log2f(x)
+#define __sinf(x) sinf(x)
+#define __cosf(x) cosf(x)
+#define __powf(x, y) powf(x, y)
+inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
+inline float __fdividef(float x, float y) { return x / y; }
+inline float __frcp_rn(float x) { return 1.f / x; }
+inline float __fsqrt_rn(float x) { return sqrtf(x); }
+inline float __frsqrt_rn(float x) { return 1.f / sqrtf(x); }
+inline float __fmaf_rn(float x, float y, float z) { return fmaf(x, y, z); }
+inline float __saturatef(float x) { return x > 0 ? x < 1 ? x : 1.f : 0.f; }
+inline int __float2int_rn(float x) { return (int)rintf(x); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
+inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
+inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
+    return (uint64_t)((unsigned __int128)a * b >> 64);
+}
+
+struct alignas(2) __nv_bfloat16 {
+    uint16_t bits;
+    __nv_bfloat16() = default;
+    __nv_bfloat16(float x) {
+        uint32_t u = __float_as_uint(x);
+        bits = x == x ? (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16) : 0x7fff;
+    }
+    operator float() const { return __uint_as_float((uint32_t)bits << 16); }
+};
+struct alignas(4) __nv_bfloat162 { __nv_bfloat16 x, y; };
+
+inline float __bfloat162float(__nv_bfloat16 x) { return x; }
+inline __nv_bfloat16 __float2bfloat16(float x) { return x; }
+inline __nv_bfloat16 __float2bfloat16_rn(float x) { return x; }
+inline __nv_bfloat162 __floats2bfloat162_rn(float low, float high) { return { low, high }; }
+inline __nv_bfloat162 __float22bfloat162_rn(float2 x) { return { x.x, x.y }; }
+inline __nv_bfloat162 __halves2bfloat162(__nv_bfloat16 x, __nv_bfloat16 y) { return { x, y }; }
+inline float2 __bfloat1622float2(__nv_bfloat162 x) { return { x.x, x.y }; }
+inline float __low2float(__nv_bfloat162 x) { return x.x; }
+inline float __high2float(__nv_bfloat162 x) { return x.y; }
+inline uint16_t __bfloat16_as_ushort(__nv_bfloat16 x) { return x.bits; }
+inline __nv_bfloat16 __ushort_as_bfloat16(uint16_t bits) {
+    __nv_bfloat16 x;
+    x.bits = bits;
+    return x;
+}
+
+template <class T> inline T __ldg(const T *x) { return *x; }
+template <class T> inline T __ldcs(const T *x) { return *x; }
+template <class T> inline T __ldcg(const T *x) { return *x; }
+template <class T> inline void __stcs(T *to, T x) { *to = x; }
+
+/* ---- Fibers ---------------------------------------------------------------------------------- */
+
+namespace on_cpu OWN {
+
+enum { LANES = 32, MOST_THREADS = 1024, MOST_SHARED = 227 << 10, STACK = 128 << 10 };
+
+struct Fiber {
+    void *sp;
+    char *stack;                     /* its lowest byte */
+    size_t size;
+    void *fake;                      /* AddressSanitizer's */
+};
+
+/* Saves the registers that a function must keep on this stack, and its end in *save; then takes up
+   what was saved in `to`. */
+extern "C" void on_cpu_switch(void **save, void *to);
+
+#if defined __x86_64__
+__asm__(".text\n.type on_cpu_switch,@function\non_cpu_switch:\n"
+        "push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
+        "mov %rsp,(%rdi)\n mov %rsi,%rsp\n"
+        "pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
+        ".size on_cpu_switch,.-on_cpu_switch\n");
+inline void *first_frame(char *top, void (*entry)()) {
+    void **sp = (void **)top - 8;    /* six registers, the entry, and what it would return to */
+    memset(sp, 0, 8 * sizeof *sp);
+    sp[6] = (void *)entry;
+    return sp;
+}
+#elif defined __aarch64__
+__asm__(".text\n.type on_cpu_switch,%function\non_cpu_switch:\n"
+        "sub sp, sp, #160\n"
+        "stp x19, x20, [sp]\n stp x21, x22, [sp, #16]\n stp x23, x24, [sp, #32]\n"
+        "stp x25, x26, [sp, #48]\n stp x27, x28, [sp, #64]\n stp x29, x30, [sp, #80]\n"
+        "stp d8, d9, [sp, #96]\n stp d10, d11, [sp, #112]\n stp d12, d13, [sp, #128]\n"
+        "stp d14, d15, [sp, #144]\n"
+        "mov x2, sp\n str x2, [x0]\n mov sp, x1\n"
+        "ldp x19, x20, [sp]\n ldp x21, x22, [sp, #16]\n ldp x23, x24, [sp, #32]\n"
+        "ldp x25, x26, [sp, #48]\n ldp x27, x28, [sp, #64]\n ldp x29, x30, [sp, #80]\n"
+        "ldp d8, d9, [sp, #96]\n ldp d10, d11, [sp, #112]\n ldp d12, d13, [sp, #128]\n"
+        "ldp d14, d15, [sp, #144]\n"
+        "add sp, sp, #160\n ret\n"
+        ".size on_cpu_switch,.-on_cpu_switch\n");
+inline void *first_frame(char *top, void (*entry)()) {
+    void **sp = (void **)top - 20;
+    memset(sp, 0, 20 * sizeof *sp);
+    sp[11] = (void *)entry;          /* x30, where `ret` goes */
+    return sp;
+}
+#else
+#error "cuda_on_cpu.h switches stacks on x86-64 and aarch64 only"
+#endif
+
+struct Warp;
+struct Copy { void *to; const void *from; int valid, group; };
+typedef void (*Exchange)(const Warp &warp, unsigned mask);
+
+struct Thread {
+    Fiber *fiber;                    /* NULL: has not begun */
+    uint3 index;
+    int lane;
+    Warp *warp;
+    Exchange exchange;               /* what it waits for in a warp, and with whom */
+    const char *name;
+    unsigned mask;
+    void *argument;                  /* of the exchange, on its own stack */
+    int line;                        /* the __syncthreads() it waits at */
+    int group;                       /* of copies, the one that is open */
+    std::vector<Copy> copies;        /* on their way */
+};
+
+struct Warp {                        /* sets of lanes are bits of an unsigned */
+    Thread *threads;
+    unsigned lanes, ready, waiting, at_barrier, finished;
+    unsigned first;                  /* the lane whose turn is first: another after each exchange */
+};
+
+/* The block that runs now. */
+struct Block {
+    std::function<void()> body;
+    std::vector<Thread> threads;
+    std::vector<Warp> warps;
+    std::vector<int> order;          /* of warps */
+    size_t turn;
+    std::vector<Fiber *> idle;
+    Fiber main;
+    Fiber *running, *previous;
+    uint64_t random;
+    char *shared;                    /* dynamic */
+};
+inline Block block;
+inline Thread *current;
+inline std::string error;            /* what the last kernel did wrong, or nothing */
+
+inline unsigned draw(unsigned n) {   /* 0 <= draw(n) < n: splitmix64 */
+    uint64_t z = block.random += 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return (unsigned)(((z ^ z >> 31) >> 32) * n >> 32);
+}
+
+inline void switch_to(Fiber *to) {
+    Fiber *from = block.running;
+    block.running = to;
+    block.previous = from;
+#ifdef ON_CPU_ASAN
+    __sanitizer_start_switch_fiber(&from->fake, to->stack, to->size);
+#endif
+    on_cpu_switch(&from->sp, to->sp);
+#ifdef ON_CPU_ASAN
+    __sanitizer_finish_switch_fiber(from->fake, NULL, NULL);
+#endif
+}
+
+/* Ends the block: nothing in it runs any further. */
+__attribute__((format(printf, 1, 2))) inline void fail(const char *format, ...) {
+    char text[512];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    error = std::string(text) + " (block " + std::to_string(blockIdx.x) + "," +
+            std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ")";
+    if (current) switch_to(&block.main);
+}
+
+/* ---- Whose turn it is ------------------------------------------------------------------------ */
+
+inline void shuffle_turns() {
+    for (size_t i = block.order.size(); i > 1; i--)
+        std::swap(block.order[i - 1], block.order[draw((unsigned)i)]);
+    for (Warp &w : block.warps) w.first = draw(LANES);
+    block.turn = 0;
+}
+
+/* Lets all threads go on that wait at a __syncthreads(), if they wait at the same one. */
+inline bool pass_barrier() {
+    int line = 0;
+    for (Warp &w : block.warps) {
+        if (w.at_barrier != w.lanes) return false;
+        for (unsigned i = 0; i < LANES; i++)
+            if (w.lanes >> i & 1) {
+                if (line && w.threads[i].line != line) return false;
+                line = w.threads[i].line;
+            }
+    }
+    for (Warp &w : block.warps) {
+        w.ready = w.lanes;
+        w.at_barrier = 0;
+    }
+    shuffle_turns();
+    return true;
+}
+
+/* The thread that runs next; NULL: none can. */
+inline Thread *next_thread() {
+    for (;;) {
+        for (; block.turn < block.order.size(); block.turn++) {
+            Warp &w = block.warps[block.order[block.turn]];
+            if (!w.ready) continue;
+            unsigned turned = w.ready >> w.first | w.ready << (-w.first & 31);
+            int lane = (__builtin_ctz(turned) + (int)w.first) & 31;
+            w.ready &= ~(1u << lane);
+            return w.threads + lane;
+        }
+        if (!pass_barrier()) return NULL;
+    }
+}
+
+inline void say_who_is_where();
+
+/* A fiber runs a thread from its beginning; when it ends, perhaps another. */
+inline void run_threads() {
+#ifdef ON_CPU_ASAN
+    __sanitizer_finish_switch_fiber(NULL, (const void **)&block.previous->stack, &block.previous->size);
+#endif
+    for (;;) {
+        block.body();
+        current->warp->finished |= 1u << current->lane;
+        Thread *next = next_thread();
+        if (next && !next->fiber) next->fiber = current->fiber;
+        else {
+            block.idle.push_back(block.running);
+            if (!next) say_who_is_where();
+            current = next;
+            switch_to(next ? next->fiber : &block.main);
+            continue;
+        }
+        current = next;
+    }
+}
+
+inline void resume(Thread *next) {
+    if (!next->fiber) {
+        next->fiber = block.idle.back();
+        block.idle.pop_back();
+    }
+    current = next;
+    switch_to(next->fiber);
+}
+
+/* The running thread waits, until another has made it ready and its turn comes. */
+inline void wait_turn() {
+    Thread *self = current, *next = next_thread();
+    if (!next) say_who_is_where();
+    else if (next != self) resume(next);
+}
+
+/* Sentences for the threads that can wait for ever; none if all have finished. */
+inline void say_who_is_where() {
+    for (Warp &w : block.warps) {
+        int number = (int)(&w - block.warps.data());
+        for (unsigned i = 0; i < LANES; i++) {
+            const Thread &t = w.threads[i];
+            if (!(w.waiting >> i & 1)) continue;
+            unsigned missing = t.mask & ~w.waiting;
+            if (missing)
+                fail("lane %u of warp %d waits in %s for lanes %08x, of which %08x have ended and "
+                     "%08x are at a __syncthreads()", i, number, t.name, missing,
+                     missing & w.finished, missing & w.at_barrier);
+            else
+                fail("lane %u of warp %d waits in %s with mask %08x, other lanes in another "
+                     "exchange or with another mask", i, number, t.name, t.mask);
+            return;
+        }
+    }
+    int line = 0;
+    for (Warp &w : block.warps)
+        for (unsigned i = 0; i < LANES; i++) {
+            const Thread &t = w.threads[i];
+            if (!(w.at_barrier >> i & 1)) continue;
+            if (line && line != t.line) {
+                fail("threads wait in __syncthreads() of line %d and of line %d", line, t.line);
+                return;
+            }
+            line = t.line;
+        }
+    for (Warp &w : block.warps)
+        if (line && w.finished) {
+            fail("threads wait in __syncthreads() of line %d, but lanes %08x of warp %d have ended",
+                 line, w.finished, (int)(&w - block.warps.data()));
+            return;
+        }
+}
+
+inline void barrier(int line) {
+    Warp &w = *current->warp;
+    current->line = line;
+    w.at_barrier |= 1u << current->lane;
+    wait_turn();
+}
+
+/* All lanes of the mask meet; the last one to come exchanges their arguments for all of them. */
+inline void meet(const char *name, Exchange exchange, void *argument, unsigned mask) {
+    Thread *t = current;
+    Warp &w = *t->warp;
+    unsigned me = 1u << t->lane;
+    if (!(mask & me)) fail("lane %d calls %s with mask %08x, without itself", t->lane, name, mask);
+    t->name = name;
+    t->exchange = exchange;
+    t->argument = argument;
+    t->mask = mask;
+    w.waiting |= me;
+    bool all = (w.waiting & mask) == mask;
+    for (unsigned rest = mask; all && rest; rest &= rest - 1) {
+        const Thread &other = w.threads[__builtin_ctz(rest)];
+        all = other.exchange == exchange && other.mask == mask;
+    }
+    if (!all) return wait_turn();
+    exchange(w, mask);
+    w.waiting &= ~mask;
+    w.ready |= mask & ~me;
+    w.first = (5 * w.first + 7) & 31;
+}
+
+/* ---- A grid ---------------------------------------------------------------------------------- */
+
+/* One piece of memory for all stacks. Their tops lie on different lines of the cache, and a page
+   below each that cannot be written catches those that grow too long. */
+inline void make_fibers() {
+    static std::vector<Fiber> fibers(MOST_THREADS);
+    if (!fibers[0].stack) {
+        const size_t page = 4096, each = STACK + page;
+        char *all = (char *)mmap(NULL, each * MOST_THREADS, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        for (size_t i = 0; i < MOST_THREADS; i++) {
+            mprotect(all + i * each, page, PROT_NONE);
+            fibers[i].stack = all + i * each + page;
+            fibers[i].size = STACK;
+        }
+    }
+    block.idle.clear();
+    for (size_t i = MOST_THREADS; i-- > 0;) {
+#ifdef ON_CPU_ASAN
+        __asan_unpoison_memory_region(fibers[i].stack, STACK);
+#endif
+        fibers[i].sp = first_frame(fibers[i].stack + STACK - i % 64 * 64, run_threads);
+        block.idle.push_back(&fibers[i]);
+    }
+}
+
+inline void make_threads(int count) {
+    block.threads.assign((size_t)(count + LANES - 1) / LANES * LANES, Thread{});
+    block.warps.assign(block.threads.size() / LANES, Warp{});
+    block.order.resize(block.warps.size());
+    for (int w = 0; w < (int)block.warps.size(); w++) {
+        block.order[w] = w;
+        block.warps[w].threads = &block.threads[(size_t)w * LANES];
+        int lanes = std::min<int>(LANES, count - w * LANES);
+        block.warps[w].lanes = lanes == LANES ? ~0u : (1u << lanes) - 1;
+    }
+    for (unsigned i = 0; i < block.threads.size(); i++) {
+        Thread &t = block.threads[i];
+        t.index = { i % blockDim.x, i / blockDim.x % blockDim.y,
+                    i / (blockDim.x * blockDim.y) };
+        t.lane = (int)i % LANES;
+        t.warp = &block.warps[i / LANES];
+    }
+}
+
+extern "C" char __start_shared_memory[] __attribute__((weak));      /* the linker's, of __shared__ */
+extern "C" char __stop_shared_memory[] __attribute__((weak));
+enum { BAND = 128, BAND_BYTE = 0xb5 };
+alignas(1024) inline char dynamic_memory[1024 + MOST_SHARED + BAND];
+
+inline void run_block(size_t shared) {
+    memset(__start_shared_memory, 0xff, (size_t)(__stop_shared_memory - __start_shared_memory));
+    memset(block.shared - BAND, BAND_BYTE, BAND);
+    memset(block.shared, 0xff, shared);
+    memset(block.shared + shared, BAND_BYTE, BAND);
+    for (Thread &t : block.threads) {
+        t.fiber = NULL;
+        t.group = 0;
+        t.copies.clear();
+    }
+    for (Warp &w : block.warps) {
+        w.ready = w.lanes;
+        w.waiting = w.at_barrier = w.finished = 0;
+    }
+    shuffle_turns();
+    block.running = &block.main;
+    resume(next_thread());
+    current = NULL;
+    for (int i = 0; i < BAND && error.empty(); i++)
+        if ((uint8_t)block.shared[-1 - i] != BAND_BYTE || (uint8_t)block.shared[shared + i] != BAND_BYTE)
+            fail("it wrote outside of its %zu bytes of dynamic shared memory", shared);
+    if (!error.empty()) make_fibers();           /* those within a thread cannot be used again */
+}
+
+inline void run_grid(dim3 grid, dim3 threads, size_t shared, std::function<void()> body) {
+    static uint64_t launches = 0;
+    if (!launches) make_fibers();
+    block.random = ++launches << 32;
+    block.body = std::move(body);
+    block.shared = dynamic_memory + 1024;
+    gridDim = grid;
+    blockDim = threads;
+    make_threads((int)(threads.x * threads.y * threads.z));
+    error.clear();
+    size_t blocks = (size_t)grid.x * grid.y * grid.z, start = draw((unsigned)blocks);
+    for (size_t n = 0; n < blocks && error.empty(); n++) {
+        size_t i = (launches & 1 ? n + start : 2 * blocks - 1 - n - start) % blocks;
+        blockIdx = { (unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y),
+                        (unsigned)(i / ((size_t)grid.x * grid.y)) };
+        run_block(shared);
+    }
+}
+
+/* Every lane's argument, with a check that it may be read. */
+template <class T> inline T &of_lane(const Warp &w, int lane, unsigned mask) {
+    if (!(mask >> lane & 1))
+        fail("an exchange with mask %08x reads from lane %d, which is not in it", mask, lane);
+    return *(T *)w.threads[lane].argument;
+}
+
+template <class F> inline void each_lane(unsigned mask, F f) {
+    for (; mask; mask &= mask - 1) f(__builtin_ctz(mask));
+}
+
+}   /* namespace on_cpu */
+
+#define threadIdx (on_cpu::current->index)
+enum { warpSize = 32 };
+
+/* ---- What threads do together ---------------------------------------------------------------- */
+
+inline char *dynamic_shared() { return on_cpu::block.shared; }
+inline void __syncthreads(int line = __builtin_LINE()) { on_cpu::barrier(line); }
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+inline void __syncwarp(unsigned mask = ~0u) {
+    on_cpu::meet("__syncwarp", [](const on_cpu::Warp &, unsigned) {}, NULL, mask);
+}
+
+namespace on_cpu OWN {
+template <class T> struct Shuffled { T value; int from; T result; };
+
+template <class T> inline T shuffle(const char *name, unsigned mask, T value, int from) {
+    Shuffled<T> x = { value, from, value };
+    meet(name, [](const Warp &w, unsigned mask) {
+        each_lane(mask, [&](int i) {
+            auto &x = of_lane<Shuffled<T>>(w, i, mask);
+            x.result = of_lane<Shuffled<T>>(w, x.from, mask).value;
+        });
+    }, &x, mask);
+    return x.result;
+}
+
+struct Vote { unsigned holds, all; };
+
+inline unsigned vote(const char *name, unsigned mask, int holds) {
+    Vote x = { holds != 0, 0 };
+    meet(name, [](const Warp &w, unsigned mask) {
+        unsigned all = 0;
+        each_lane(mask, [&](int i) { all |= of_lane<Vote>(w, i, mask).holds << i; });
+        each_lane(mask, [&](int i) { of_lane<Vote>(w, i, mask).all = all; });
+    }, &x, mask);
+    return x.all;
+}
+}   /* namespace on_cpu */
+
+/* Where the lane to read from would lie outside of this lane's group of `width`, a lane keeps its
+   own value. */
+template <class T> inline T __shfl_sync(unsigned mask, T x, int from, int width = 32) {
+    int lane = on_cpu::current->lane;
+    return on_cpu::shuffle("__shfl_sync", mask, x, (lane & -width) | (from & (width - 1)));
+}
+template <class T> inline T __shfl_xor_sync(unsigned mask, T x, int bits, int width = 32) {
+    int lane = on_cpu::current->lane, from = lane ^ bits;
+    return on_cpu::shuffle("__shfl_xor_sync", mask, x, from < (lane & -width) + width ? from : lane);
+}
+template <class T> inline T __shfl_down_sync(unsigned mask, T x, unsigned by, int width = 32) {
+    int lane = on_cpu::current->lane, from = lane + (int)by;
+    return on_cpu::shuffle("__shfl_down_sync", mask, x,
+                           from < (lane & -width) + width ? from : lane);
+}
+template <class T> inline T __shfl_up_sync(unsigned mask, T x, unsigned by, int width = 32) {
+    int lane = on_cpu::current->lane, from = lane - (int)by;
+    return on_cpu::shuffle("__shfl_up_sync", mask, x, from >= (lane & -width) ? from : lane);
+}
+inline unsigned __ballot_sync(unsigned mask, int holds) {
+    return on_cpu::vote("__ballot_sync", mask, holds);
+}
+inline int __any_sync(unsigned mask, int holds) {
+    return on_cpu::vote("__any_sync", mask, holds) != 0;
+}
+inline int __all_sync(unsigned mask, int holds) {
+    return on_cpu::vote("__all_sync", mask, holds) == mask;
+}
+
+/* One thread runs at a time, so these need nothing more. */
+template <class T> inline T atomicAdd(T *to, T x) { T old = *to; *to += x; return old; }
+template <class T> inline T atomicSub(T *to, T x) { T old = *to; *to -= x; return old; }
+template <class T> inline T atomicMax(T *to, T x) { T old = *to; *to = max(old, x); return old; }
+template <class T> inline T atomicMin(T *to, T x) { T old = *to; *to = min(old, x); return old; }
+template <class T> inline T atomicOr(T *to, T x) { T old = *to; *to |= x; return old; }
+template <class T> inline T atomicAnd(T *to, T x) { T old = *to; *to &= x; return old; }
+template <class T> inline T atomicExch(T *to, T x) { T old = *to; *to = x; return old; }
+template <class T> inline T atomicCAS(T *to, T want, T x) {
+    T old = *to;
+    if (old == want) *to = x;
+    return old;
+}
+inline unsigned atomicInc(unsigned *to, unsigned most) {
+    unsigned old = *to;
+    *to = old >= most ? 0 : old + 1;
+    return old;
+}
+
+/* ---- ptx.cuh's functions: see there ---------------------------------------------------------- */
+
+inline uint32_t pack_bf16(float low, float high) {
+    return __nv_bfloat16(low).bits | (uint32_t)__nv_bfloat16(high).bits << 16;
+}
+
+/* To the nearest of ten bits, ties away from zero. */
+inline uint32_t to_tf32(float x) {
+    uint32_t bits = __float_as_uint(x);
+    return x - x == 0 ? (bits + 0x1000) & ~0x1fffu : bits;
+}
+
+inline float fast_exp2(float x) { return exp2f(x); }
+
+namespace on_cpu OWN {
+struct Product { float *d; const uint32_t *a, *b; };
+
+inline float half_of(uint32_t pair, int high) {
+    return __uint_as_float(high ? pair & 0xffff0000 : pair << 16);
+}
+
+/* d (16,8) += a (16,K) b (K,8), both gathered from the lanes by `load`. */
+template <int K, class Load> inline void multiply(const Warp &w, unsigned mask, Load load) {
+    float a[16][K], b[K][8];
+    for (int i = 0; i < LANES; i++) load(of_lane<Product>(w, i, mask), i / 4, i % 4, a, b);
+    for (int i = 0; i < LANES; i++) {
+        float *d = of_lane<Product>(w, i, mask).d;
+        for (int j = 0; j < 4; j++) {
+            int row = i / 4 + j / 2 * 8, column = i % 4 * 2 + j % 2;
+            float sum = 0;
+            for (int k = 0; k < K; k++) sum += a[row][k] * b[k][column];
+            d[j] += sum;
+        }
+    }
+}
+
+inline void multiply_bf16(const Warp &w, unsigned mask) {
+    multiply<16>(w, mask, [](const Product &x, int g, int t, float (*a)[16], float (*b)[8]) {
+        for (int high = 0; high < 2; high++) {
+            for (int i = 0; i < 4; i++)
+                a[g + i % 2 * 8][2 * t + i / 2 * 8 + high] = half_of(x.a[i], high);
+            for (int i = 0; i < 2; i++) b[2 * t + i * 8 + high][g] = half_of(x.b[i], high);
+        }
+    });
+}
+
+inline void multiply_tf32(const Warp &w, unsigned mask) {
+    multiply<8>(w, mask, [](const Product &x, int g, int t, float (*a)[8], float (*b)[8]) {
+        for (int i = 0; i < 4; i++)
+            a[g + i % 2 * 8][t + i / 2 * 4] = __uint_as_float(x.a[i] & ~0x1fffu);
+        for (int i = 0; i < 2; i++) b[t + i * 4][g] = __uint_as_float(x.b[i] & ~0x1fffu);
+    });
+}
+
+struct Rows { uint32_t *r; const uint16_t *row; };
+
+template <bool TRANSPOSED> inline void gather(const Warp &w, unsigned mask) {
+    for (int lane = 0; lane < LANES; lane++)
+        for (int i = 0; i < 4; i++) {
+            uint16_t pair[2];
+            for (int j = 0; j < 2; j++) {
+                int row = TRANSPOSED ? lane % 4 * 2 + j : lane / 4;
+                int column = TRANSPOSED ? lane / 4 : lane % 4 * 2 + j;
+                pair[j] = of_lane<Rows>(w, 8 * i + row, mask).row[column];
+            }
+            memcpy(&of_lane<Rows>(w, lane, mask).r[i], pair, 4);
+        }
+}
+
+inline void check_aligned(const char *name, const void *memory) {
+    if ((uintptr_t)memory % 16) fail("%s of an address that 16 does not divide", name);
+}
+}   /* namespace on_cpu */
+
+inline void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+    on_cpu::Product x = { d, a, b };
+    on_cpu::meet("mma_bf16", on_cpu::multiply_bf16, &x, ~0u);
+}
+inline void mma_tf32(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+    on_cpu::Product x = { d, a, b };
+    on_cpu::meet("mma_tf32", on_cpu::multiply_tf32, &x, ~0u);
+}
+inline void load_matrices(uint32_t r[4], const void *row) {
+    on_cpu::check_aligned("load_matrices", row);
+    on_cpu::Rows x = { r, (const uint16_t *)row };
+    on_cpu::meet("load_matrices", on_cpu::gather<false>, &x, ~0u);
+}
+inline void load_matrices_transposed(uint32_t r[4], const void *row) {
+    on_cpu::check_aligned("load_matrices_transposed", row);
+    on_cpu::Rows x = { r, (const uint16_t *)row };
+    on_cpu::meet("load_matrices_transposed", on_cpu::gather<true>, &x, ~0u);
+}
+
+inline void copy_async(void *to, const void *from, int valid) {
+    on_cpu::check_aligned("copy_async", to);
+    if (valid) on_cpu::check_aligned("copy_async", from);
+    memset(to, 0xff, 16);
+    on_cpu::current->copies.push_back({ to, from, valid, on_cpu::current->group });
+}
+inline void copy_commit() { on_cpu::current->group++; }
+template <int N> inline void copy_wait() {
+    auto &copies = on_cpu::current->copies;
+    size_t done = 0;
+    for (; done < copies.size() && copies[done].group < on_cpu::current->group - N; done++)
+        if (copies[done].valid) memcpy(copies[done].to, copies[done].from, 16);
+        else memset(copies[done].to, 0, 16);
+    copies.erase(copies.begin(), copies.begin() + (ptrdiff_t)done);
+}
+
+#include "cuda_runtime_on_cpu.h"
+#include "nccl_on_cpu.h"
+#endif
