@@ -9,6 +9,7 @@ csrc/chat.h is the declaration of everything here, and its manual.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -22,7 +23,7 @@ LAYERNORM, RMSNORM = 0, 1
 LEARNED, ROPE = 0, 1
 GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
-GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS = 0, 1, 2, 4, 8
+GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD = 0, 1, 2, 4, 8, 16
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 # OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a
 # second busy process on the machine would halve our speed.
@@ -160,6 +161,47 @@ class Library:
         return out
 
 
+class Job:
+    """The processes that train one model together: see "Ranks" in chat.h. One that was started
+    alone is rank 0 of 1. What follows is called on all ranks, in the same order."""
+
+    def __init__(self, core: Library):
+        self.core = core
+        job = core.ffi.new("Job *")
+        core.call("comm_start", job)
+        self.rank, self.ranks = job.rank, job.ranks
+        self.local, self.locals, self.cores = job.local, job.locals, job.cores
+
+    def sum(self, *values: float) -> list[float]:
+        """Of each value its sum over the ranks, to the same bits on all; of none: wait for all."""
+        array = np.array(values, np.float64)
+        self.core.call("comm_sum", array, array.size)
+        return array.tolist()
+
+    def fill(self, array: np.ndarray) -> None:
+        """Make of a contiguous array what it is on rank 0."""
+        self.core.call("comm_broadcast", array.reshape(-1).view(np.uint8), array.nbytes, 0)
+
+    def share(self, value=None):
+        """Rank 0's value, as JSON keeps it."""
+        if self.ranks == 1:
+            return value
+        text = np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
+        size = np.array([text.size], np.int64)
+        self.fill(size)
+        if self.rank:
+            text = np.empty(size[0], np.uint8)
+        self.fill(text)
+        return json.loads(text.tobytes())
+
+    def abort(self, sentence: str) -> None:
+        """Print it and end all ranks at once."""
+        self.core.lib.comm_abort(sentence.encode())
+
+    def stop(self) -> None:
+        self.core.call("comm_stop")
+
+
 def ints(values, shape=None) -> np.ndarray:
     """Token ids as the library wants them; anything that is not a whole number is refused."""
     array = np.asarray(values)
@@ -186,7 +228,8 @@ class Model:
                  how: int = TRAINS):
         """All weights zero: see `create` and csrc/hf.py's `load` and `save`. how: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
-        self.config, self.device, self.dtype = config, device, dtype
+        self.config, self.device, self.dtype, self.how = config, device, dtype, how
+        self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
@@ -242,6 +285,8 @@ class Model:
 
     def read(self, name: str, what: str = "weight") -> np.ndarray:
         """A copy of a tensor as float32; what: weight (the master), gradient, moment1, moment2."""
+        if self.before_read and self.how & SHARD:
+            self.before_read(name, what)
         out = np.empty(self.tensors[self.index[name]][1], np.float32)
         self.core.call("model_read", self.handle, WHAT[what], self.index[name], out)
         return out
@@ -284,9 +329,10 @@ class Model:
                              f"got {weights.shape}")
         return weights
 
-    def backward(self, weights=None) -> None:
-        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned)."""
-        self.core.call("model_backward", self.handle, self._coefficients(weights))
+    def backward(self, weights=None, reduce: bool = True) -> None:
+        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned). reduce: then sum
+        them over the ranks of the job; False for all passes of a step but the last."""
+        self.core.call("model_backward", self.handle, self._coefficients(weights), reduce)
 
     def reserve(self, N: int) -> None:
         """Take all the memory that training on N tokens at a time needs, now."""

@@ -243,8 +243,8 @@ static void block_backward(const Model *m, int l, const Context *x, int N) {
     norm_backward(m, m->dx, m->dc, a->x, a->mean1, a->rstd1, &p->norm1, N);
 }
 
-int model_backward(Model *m, const float *weights) {
-    const int C = m->config.channels, N = m->B * m->T;
+int model_backward(Model *m, const float *weights, int reduce) {
+    const int C = m->config.channels, L = m->config.layers, N = m->B * m->T;
     if (m->T == 0) return chat_fail("model_backward needs a model_forward just before it");
     if (!weights && !m->fused) return chat_fail("neither forward nor backward was given weights");
     if (weights && m->fused) return chat_fail("model_forward was given weights already");
@@ -255,10 +255,16 @@ int model_backward(Model *m, const float *weights) {
     }
     device_zero(m->dx, sizeof(real) * N * C);
     norm_backward(m, m->dx, m->dh, m->last, m->mean, m->rstd, &m->norm, N);
+    if (reduce) reduce_bucket(m, L + 1);
     Context x = { m->B, m->T, m->has_first ? m->first : NULL, NULL };
-    for (int l = m->config.layers - 1; l >= 0; l--) block_backward(m, l, &x, N);
+    for (int l = L - 1; l >= 0; l--) {
+        block_backward(m, l, &x, N);
+        if (reduce) reduce_bucket(m, l + 1);
+    }
     embed_backward(grad(m, m->wte), grad(m, m->wpe), m->dx, m->tokens, m->positions,
                    m->by_token, m->by_position, N, C);
+    if (reduce) reduce_bucket(m, 0);             /* last: a tied head, too, has added to it */
+    comm_wait();
     m->T = 0;
     return 0;
 }
@@ -273,7 +279,9 @@ int model_zero_grad(Model *m) {
 
 int model_grad_norm(Model *m, float *norm) {
     if (ensure(m, &m->grads)) return -1;
-    *norm = (float)sqrt(sum_squares(m->grads, m->n_weights));
+    double sum;
+    if (sum_gradients(m, &sum)) return -1;
+    *norm = (float)sqrt(sum);
     return 0;
 }
 
@@ -284,12 +292,17 @@ int model_update(Model *m, const AdamW *adam) {
         return chat_fail("AdamW's lr is %g and grad_scale %g, but must be 0 or more and finite",
                          adam->lr, adam->grad_scale);
     if (ensure(m, &m->grads) || ensure(m, &m->moment1) || ensure(m, &m->moment2)) return -1;
+    size_t before = 0;               /* elements of other tensors: whatever lies between them */
     for (int i = 0; i < m->n_tensors; i++) {
-        Offset p = m->offsets[i];
-        const TensorInfo *t = &m->tensors[i];
-        adamw(m->weights + p, m->masters ? m->masters + p : NULL, m->moment1 + p, m->moment2 + p,
-              m->grads + p, adam, t->decay, p, size_of(t));
+        const Part p = part_of(m, i, m->shard);
+        adamw(m->weights + p.at, m->masters ? m->masters + p.own : NULL,
+              m->moment1 + p.own, m->moment2 + p.own, m->grads + p.at,
+              adam, m->tensors[i].decay, before + p.first, p.count);
+        before += size_of(&m->tensors[i]);
+        if (m->how & SHARD && (i + 1 == m->n_tensors || bucket_of(m, i + 1) > bucket_of(m, i)))
+            gather_bucket(m, bucket_of(m, i));
     }
+    comm_wait();
     m->stale = 1;
     return 0;
 }

@@ -571,7 +571,7 @@ def test_a_batch_must_fit_the_model(lib):
 def test_backward_needs_its_forward(lib):
     model, batch = make(lib, "qwen3"), Batch(QWEN3)
     with pytest.raises(ChatError, match="needs a model_forward"):
-        model.core.call("model_backward", model.handle, batch.weights)
+        model.core.call("model_backward", model.handle, batch.weights, 0)
     learn(model, batch)
     with pytest.raises(ChatError, match="needs a model_forward"):
         model.backward(batch.weights)
