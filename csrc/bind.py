@@ -287,6 +287,10 @@ class Model:
         """Add to the gradients; weights (B,T) = dLoss/d(what forward returned)."""
         self.core.call("model_backward", self.handle, self._coefficients(weights))
 
+    def reserve(self, N: int) -> None:
+        """Take all the memory that training on N tokens at a time needs, now."""
+        self.core.call("model_reserve", self.handle, N)
+
     def zero_grad(self) -> None:
         self.core.call("model_zero_grad", self.handle)
 

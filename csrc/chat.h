@@ -11,7 +11,8 @@
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
              nothing: their arguments were checked at the border. Nothing here exits or prints.
-   Threads   one call at a time per model. Results have the same bits at any number of threads. */
+   Threads   one call at a time per model. Results have the same bits at any number of threads, and
+             on a GPU each time that the same call is made. */
 
 typedef struct Model Model;
 typedef struct Cache Cache;
@@ -137,7 +138,7 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls. */
+   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 
@@ -171,23 +172,25 @@ void embed_backward(float *dwte, float *dwpe,
                     int N, int C);
 
 /* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
-   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=. */
+   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=; work:
+   norm_work(N,C) bytes that nobody else uses. */
+size_t norm_work(int N, int C);
 void layernorm_forward(real *out, float *mean, float *rstd,
                        const real *inp, const real *weight, const real *bias,
                        int N, int C, float eps);
 void layernorm_backward(real *dinp, float *dweight, float *dbias,
                         const real *dout, const real *inp, const real *weight,
-                        const float *mean, const float *rstd,
+                        const float *mean, const float *rstd, void *work,
                         int N, int C);
 
 /* out (N,C) = inp * rstd * weight, rstd (N) = 1/sqrt(mean(inp^2) + eps). arXiv:1910.07467.
-   Backward: dinp (N,C) +=, dweight (C) +=. */
+   Backward: dinp (N,C) +=, dweight (C) +=; work: norm_work(N,C) bytes. */
 void rmsnorm_forward(real *out, float *rstd,
                      const real *inp, const real *weight,
                      int N, int C, float eps);
 void rmsnorm_backward(real *dinp, float *dweight,
                       const real *dout, const real *inp, const real *weight, const float *rstd,
-                      int N, int C);
+                      void *work, int N, int C);
 
 /* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it
    out in linear_packed_size(C,O) reals, or where that is 0 weight itself; bias (O) or NULL,
@@ -228,7 +231,7 @@ void rope_table(float *rope,
 /* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated
    by rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W),
    v is copied; rstd (N,H+K) =; positions (N).
-   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=. */
+   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=; work: norm_work(N,D) bytes. */
 void qk_norm_rope_forward(real *out, float *rstd,
                           const real *inp, const real *q_norm, const real *k_norm,
                           const float *rope, const int *positions,
@@ -236,7 +239,7 @@ void qk_norm_rope_forward(real *out, float *rstd,
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
                            const real *dout, const real *inp,
                            const real *q_norm, const real *k_norm,
-                           const float *rstd, const float *rope, const int *positions,
+                           const float *rstd, const float *rope, const int *positions, void *work,
                            int N, int H, int K, int D);
 
 /* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row,

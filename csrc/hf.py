@@ -20,8 +20,8 @@ from typing import Iterable, NamedTuple
 
 import numpy as np
 
-from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE, TRAINS,
-                       SWIGLU, ChatError, Config, Library, Model)
+from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
+                       SWIGLU, TRAINS, ChatError, Config, Library, Model)
 from csrc.files import (NUMPY, Stored, naming, read_header, read_json, serialized, to_json,
                         write_files)
 
@@ -33,6 +33,8 @@ FAMILIES = {             # what Config says of the block: how its classes in tra
     (RMSNORM, ROPE, SWIGLU, BIAS_QKV, 0): "Qwen2",
     (RMSNORM, ROPE, SWIGLU, BIAS_NONE, 1): "Qwen3",
 }
+BLOCKS = {family: block for block, family in reversed(FAMILIES.items())}
+BLOCKS["Mistral"] = BLOCKS["Llama"]              # with a window
 
 # The fields of Config that are one number in config.json, and what they are called there.
 KEYS = {"vocab": "vocab_size", "context": "max_position_embeddings",
@@ -51,13 +53,14 @@ PLAIN = {
     "hidden_act": ["silu", "swish"], "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
     "scale_attn_weights": [True], "scale_attn_by_inverse_layer_idx": [False],
     "add_cross_attention": [False], "is_encoder_decoder": [False], "is_causal": [True],
-    "pruned_heads": [{}], "use_sliding_window": [False], "attention_chunk_size": [],
+    "pruned_heads": [{}], "attention_chunk_size": [],
     "use_mrope": [False], "partial_rotary_factor": [1.0], "original_max_position_embeddings": [],
     "attn_logit_softcapping": [], "final_logit_softcapping": [], "query_pre_attn_scalar": [],
     "quantization_config": [],
 }
 PLAIN_IN = {"GPT2": {"sliding_window": []}, "Llama": {"sliding_window": []},
-            "Qwen2": {}, "Qwen3": {"attention_bias": [False]}}
+            "Mistral": {"attention_bias": [False]}, "Qwen2": {},
+            "Qwen3": {"attention_bias": [False]}}
 PLAIN_ROPE = {"rope_type": ["default", "llama3"], "partial_rotary_factor": [1.0]}
 LLAMA3 = {"rope_factor": "factor", "rope_low": "low_freq_factor", "rope_high": "high_freq_factor",
           "rope_context": "original_max_position_embeddings"}
@@ -141,7 +144,7 @@ def architecture(family: str, scalar: int) -> str:
 
 
 ARCHITECTURES = {architecture(family, scalar): (family, scalar)
-                 for family in FAMILIES.values() for scalar in (0, 1)}
+                 for family in BLOCKS for scalar in (0, 1)}
 
 
 def read_config(raw: dict) -> tuple[str, Config]:
@@ -155,16 +158,13 @@ def read_config(raw: dict) -> tuple[str, Config]:
     gpt2 = family == "GPT2"
     keys = GPT2_KEYS if gpt2 else KEYS
     check_plain(raw, {**PLAIN, **PLAIN_IN[family]})
-    kinds = raw.get("layer_types")
-    for kind in kinds if type(kinds) is list else [kinds]:
-        check_plain({"layer_types": kind}, {"layer_types": ["full_attention"]})
-
     channels, heads = take(raw, keys["channels"], int), take(raw, keys["heads"], int)
     fields = {"kv_heads": heads, "head_dim": channels // heads,
               "hidden": 4 * channels if gpt2 else None, "norm_eps": 1e-5 if gpt2 else 1e-6}
     for field, key in keys.items():
         fields[field] = take(raw, key, float if field == "norm_eps" else int, fields.get(field))
-    fields |= zip(BLOCK, next(block for block in FAMILIES if FAMILIES[block] == family))
+    fields |= zip(BLOCK, BLOCKS[family])
+    fields |= read_window(raw, family, fields["layers"])
     if family == "Llama":
         attention, mlp = (take(raw, key, bool, False) for key in ("attention_bias", "mlp_bias"))
         if attention != mlp:
@@ -175,6 +175,35 @@ def read_config(raw: dict) -> tuple[str, Config]:
         fields |= read_rope(raw)
     tied = take(raw, "tie_word_embeddings", bool, gpt2)
     return family, Config(**fields, tied=int(tied), scalar=scalar)
+
+
+def layer_types(layers: int, window: int, period: int) -> list[str]:
+    """What each layer's attention is called in config.json."""
+    return ["sliding_attention" if window and (not period or (i + 1) % period)
+            else "full_attention" for i in range(layers)]
+
+
+def read_window(raw: dict, family: str, layers: int) -> dict:
+    """The window's fields of Config. Mistral has it in every layer; Qwen where layer_types says or,
+    in older files, from layer max_window_layers on."""
+    window = 0
+    if family == "Mistral" and raw.get("sliding_window") is not None or \
+            family.startswith("Qwen") and take(raw, "use_sliding_window", bool, False):
+        window = take(raw, "sliding_window", int, 4096)
+    types, full = raw.get("layer_types"), raw.get("max_window_layers")
+    if types is None and (not window or family == "Mistral" or full == 0):
+        return {"window": window}
+    if types is None:
+        raise ValueError(f"max_window_layers is {short(full)}; supported with a window is only 0")
+    if type(types) is not list or len(types) != layers:
+        raise ValueError(f"layer_types is {short(types)}, but must be a list of {layers}")
+    if types == layer_types(layers, 0, 0):
+        return {}
+    for period in range(layers + 1):
+        if types == layer_types(layers, window, period):
+            return {"window": window, "window_period": period}
+    raise ValueError(f"layer_types is {short(types)} with a window of {window}; supported is a "
+                     f"window in all layers but every so manieth")
 
 
 def read_rope(raw: dict) -> dict:
@@ -226,6 +255,11 @@ def family_of(config: Config) -> str:
         raise ChatError(f"transformers has no model with "
                         f"{', '.join(f'{field}={getattr(config, field)}' for field in BLOCK)}: "
                         f"this one cannot be saved")
+    if config.window:
+        family = "Mistral" if family == "Llama" and config.bias == BIAS_NONE else family
+        if not family.startswith("Qwen") and (family != "Mistral" or config.window_period):
+            raise ChatError(f"transformers' {family} has no window of {config.window} (period "
+                            f"{config.window_period}): this one cannot be saved")
     heads, kv_heads, width = config.heads, config.kv_heads, config.heads * config.head_dim
     if family == "GPT2" and (kv_heads != heads or width != config.channels):
         raise ChatError(f"GPT-2 has kv_heads = heads and heads * head_dim = channels, not "
@@ -246,6 +280,11 @@ def write_config(config: Config, family: str) -> dict:
         raw |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
     else:
         raw |= {"hidden_act": "silu", **write_rope(config)}
+    if config.window:
+        raw["sliding_window"] = config.window
+    if config.window and family != "Mistral":
+        raw |= {"use_sliding_window": True, "max_window_layers": 0, "layer_types": layer_types(
+            config.layers, config.window, config.window_period)}
     if family == "Llama":
         raw |= dict.fromkeys(("attention_bias", "mlp_bias"), config.bias == BIAS_ALL)
     if config.scalar:

@@ -2,6 +2,7 @@
    stands under its forward. Loops are plain: the compiler turns the inner ones into vectors.
    Parameter gradients are summed by columns, so that each has one owner and one order. */
 
+#include "shared.h"
 #include "vectors.h"
 
 enum { COLUMNS = 64 };               /* columns of a parameter gradient that one task owns */
@@ -43,6 +44,8 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
 
 /* ---- LayerNorm ------------------------------------------------------------------------------- */
 
+size_t norm_work(int N, int C) { return 0 * (size_t)(N + C); }
+
 void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, const real *weight,
                        const real *bias, int N, int C, float eps) {
     #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
@@ -66,7 +69,9 @@ void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, con
 
 /* With h = (x - mean) rstd and g = dout weight:  dx = rstd (g - mean(g) - h mean(g h)). */
 void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
-                        const real *weight, const float *mean, const float *rstd, int N, int C) {
+                        const real *weight, const float *mean, const float *rstd, void *work,
+                        int N, int C) {
+    (void)work;                                  /* columns have owners here */
     #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
@@ -118,7 +123,8 @@ void rmsnorm_forward(real *out, float *rstd, const real *inp, const real *weight
 
 /* With h = x rstd and g = dout weight:  dx = rstd (g - h mean(g h)). */
 void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *inp,
-                      const real *weight, const float *rstd, int N, int C) {
+                      const real *weight, const float *rstd, void *work, int N, int C) {
+    (void)work;
     #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
@@ -142,16 +148,6 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
 }
 
 /* ---- Queries and keys: norm and rotation ----------------------------------------------------- */
-
-/* Llama 3.1 stretches long wavelengths by `factor`, leaves those that turn more than `high` times
-   in old_context alone, and blends between (`low` to `high` turns). */
-static double scaled_frequency(double f, float factor, float low, float high, int old_context) {
-    if (factor == 1.f) return f;
-    double turns = old_context * f / (2 * 3.14159265358979323846);
-    double blend = (turns - low) / (high - low);
-    blend = blend < 0 ? 0 : blend > 1 ? 1 : blend;
-    return f * (blend + (1 - blend) / factor);
-}
 
 void rope_table(float *rope, int context, int D, float theta, float factor, float low, float high,
                 int old_context) {
@@ -193,8 +189,9 @@ void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q
 
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const real *dout,
                            const real *inp, const real *q_norm, const real *k_norm,
-                           const float *rstd, const float *rope, const int *positions,
+                           const float *rstd, const float *rope, const int *positions, void *work,
                            int N, int H, int K, int D) {
+    (void)work;
     size_t W = (size_t)(H + 2 * K) * D;
     if (dinp != dout) memcpy(dinp, dout, sizeof(real) * N * W);
     if (rope) {
@@ -346,19 +343,6 @@ double sum_squares(const float *x, size_t n) {
     }
     for (int p = 0; p < PARTS; p++) sum += part[p];
     return sum;
-}
-
-/* 0 to 65535, as good as by chance, from (step, index): two rounds of a multiplicative hash. */
-static inline uint32_t noise(uint32_t step, size_t index) {
-    uint32_t x = (uint32_t)index ^ (uint32_t)(index >> 32) * 0x85ebca77u ^ step * 0x9e3779b1u;
-    x = (x ^ (x >> 16)) * 0x7feb352du;
-    x = (x ^ (x >> 15)) * 0x846ca68bu;
-    return (x ^ (x >> 16)) >> 16;
-}
-
-/* Up with the probability of the part that bfloat16 cannot hold, else down; as float. */
-static inline float round_by_chance(float x, uint32_t chance) {
-    return x - x == 0 ? bits_float((float_bits(x) + chance) & 0xffff0000u) : x;
 }
 
 /* m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;

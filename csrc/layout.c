@@ -104,6 +104,8 @@ static void layout(Model *m) {
 
 /* ---- The plan of activations ----------------------------------------------------------------- */
 
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
 /* The next piece of the arena, or with base NULL only its size; pieces begin on cache lines. */
 static void *take(char *base, size_t *used, size_t bytes) {
     void *piece = base ? base + *used : NULL;
@@ -120,8 +122,9 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     const int transformed = c->qk_norm || c->position == ROPE;
     const int blocks = training && !(m->how & RECOMPUTE_BLOCKS);     /* keep what is in them, */
     const int all = blocks && !(m->how & RECOMPUTE);                 /* all of it */
-    const size_t extend = training ? 0 : extend_work(N, c->context, c->heads, c->head_dim);
-    size_t used = 0, work = training ? attention_work(1, N, c->heads, c->head_dim) : extend;
+    size_t used = 0, work = extend_work(N, c->context, c->heads, c->head_dim);
+    if (training) work = max_size(work, attention_work(1, N, c->heads, c->head_dim));
+    if (training) work = max_size(work, norm_work(N, max_int(c->channels, c->head_dim)));
     #define TAKE(count, size) take(base, &used, (count) * (size))
     #define KEEP(kept, piece, count, size) \
         (a->piece = l > 0 && !(kept) ? m->acts[0].piece : TAKE(count, size))
@@ -151,14 +154,12 @@ static size_t place(Model *m, char *base, size_t N, int training) {
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
         m->dx = TAKE(N * C, R);     m->dc = TAKE(N * C, R);
         m->dw = TAKE(N * m->W, R);  m->du = TAKE(N * m->U, R);
-        m->da = TAKE(N * (HD > (size_t)c->hidden ? HD : (size_t)c->hidden), R);
+        m->da = TAKE(N * max_size(HD, c->hidden), R);
     }
     const Linear *each[] = { &m->layers[0].qkv, &m->layers[0].proj, &m->layers[0].up,
                              &m->layers[0].down, &m->head };
-    for (int i = 0; i < 5; i++) {
-        size_t need = linear_work(i == 4 ? chunk : N, each[i]->in, each[i]->out);
-        work = need > work ? need : work;
-    }
+    for (int i = 0; i < 5; i++)
+        work = max_size(work, linear_work(i == 4 ? chunk : N, each[i]->in, each[i]->out));
     m->work = TAKE(work, 1);
     #undef TAKE
     return used;

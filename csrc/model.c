@@ -188,9 +188,10 @@ static void norm_backward(const Model *m, real *dinp, const real *dout, const re
     const int C = m->config.channels;
     if (m->config.norm == LAYERNORM)
         layernorm_backward(dinp, grad(m, p->weight), grad(m, p->bias), dout, inp,
-                           weight(m, p->weight), mean, rstd, N, C);
+                           weight(m, p->weight), mean, rstd, m->work, N, C);
     else
-        rmsnorm_backward(dinp, grad(m, p->weight), dout, inp, weight(m, p->weight), rstd, N, C);
+        rmsnorm_backward(dinp, grad(m, p->weight), dout, inp, weight(m, p->weight), rstd,
+                         m->work, N, C);
 }
 
 static void backward(const Model *m, real *dinp, const real *dout, const real *inp, const Linear *p,
@@ -235,7 +236,7 @@ static void block_backward(const Model *m, int l, const Context *x, int N) {
     if (a->rotated != a->qkv)
         qk_norm_rope_backward(m->dw, grad(m, p->q_norm), grad(m, p->k_norm), m->dw, a->qkv,
                               weight(m, p->q_norm), weight(m, p->k_norm), a->qk_rstd,
-                              m->rope, m->positions, N, H, K, D);
+                              m->rope, m->positions, m->work, N, H, K, D);
     backward(m, m->dc, m->dw, a->h1, &p->qkv, NULL, N);
     norm_backward(m, m->dx, m->dc, a->x, a->mean1, a->rstd1, &p->norm1, N);
 }

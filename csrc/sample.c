@@ -3,18 +3,7 @@
 
 #include <stdlib.h>
 #include "real.h"
-
-/* A number in [0,1) that depends on (seed, position) only: SplitMix64's mixer, twice. */
-static uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-static double uniform(uint64_t seed, uint64_t position) {
-    uint64_t x = mix(mix(seed + 0x9e3779b97f4a7c15u) + (position + 1) * 0x9e3779b97f4a7c15u);
-    return (double)(x >> 11) * 0x1p-53;
-}
+#include "shared.h"
 
 /* ---- A heap of tokens, the most likely first, the smaller id first among equals -------------- */
 

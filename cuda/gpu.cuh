@@ -12,6 +12,9 @@ typedef __nv_bfloat16 real;
 typedef float real;
 #endif
 
+#define BOTH __host__ __device__
+#include "../csrc/shared.h"
+
 extern "C" {
 #include "../csrc/chat.h"
 }
@@ -29,9 +32,22 @@ template <> __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(f
 }
 __device__ __forceinline__ real to_real(float x) { return from_float<real>(x); }
 
+/* e^x and 1/x to 2 ulp (e^x: of x too), by the units made for them. */
+__device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
+__device__ __forceinline__ float fast_inverse(float x) { return __fdividef(1.f, x); }
+
 template <class T> __host__ __device__ __forceinline__ T ceil_div(T a, T b) {
     return (a + b - 1) / b;
 }
+
+/* Words of so many bytes, which the streaming instructions know by these types. */
+template <int> struct Word;
+template <> struct Word<2> { typedef unsigned short type; };
+template <> struct Word<4> { typedef unsigned type; };
+template <> struct Word<8> { typedef uint2 type; };
+template <> struct Word<16> { typedef uint4 type; };
+
+static BOTH __forceinline__ int min_int(int a, int b) { return a < b ? a : b; }
 
 /* N values that are read and written by one instruction where they lie on their own size. */
 template <class T, int N> struct alignas(sizeof(T) * N) Vector {
@@ -41,6 +57,31 @@ template <class T, int N> struct alignas(sizeof(T) * N) Vector {
 };
 enum { WIDE = 16 / sizeof(real) };           /* reals in the widest load, 16 bytes */
 typedef Vector<real, WIDE> Wide;
+
+template <int N, class T> __device__ __forceinline__ Vector<T, N> load(const T *p) {
+    return *(const Vector<T, N> *)p;
+}
+template <int N, class T> __device__ __forceinline__ void store(T *p, Vector<T, N> x) {
+    *(Vector<T, N> *)p = x;
+}
+
+/* The same for what nobody reads again soon: it is the first to leave the caches. */
+template <int N, class T> __device__ __forceinline__ Vector<T, N> load_once(const T *p) {
+    typename Word<sizeof(T) * N>::type word = __ldcs((const decltype(word) *)p);
+    Vector<T, N> x;
+    memcpy(&x, &word, sizeof x);
+    return x;
+}
+template <int N, class T> __device__ __forceinline__ void store_once(T *p, Vector<T, N> x) {
+    typename Word<sizeof(T) * N>::type word;
+    memcpy(&word, &x, sizeof x);
+    __stcs((decltype(word) *)p, word);
+}
+
+/* Whether all of these lie where 16 bytes can be loaded at once (NULL does). */
+template <class... T> bool aligned(const T *...pointers) {
+    return (((uintptr_t)pointers | ... | 0) & 15) == 0;
+}
 
 /* ---- Launching ------------------------------------------------------------------------------- */
 
@@ -68,9 +109,23 @@ void launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 thr
     latch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
 }
 
+/* A property of the machine: multiprocessors, shared memory. */
+inline int device_attribute(cudaDeviceAttr what) {
+    int device = 0, value = 0;
+    latch(cudaGetDevice(&device), "cudaGetDevice");
+    latch(cudaDeviceGetAttribute(&value, what, device), "cudaDeviceGetAttribute");
+    return value;
+}
+
+/* How many threads give each an equal share of `items`: whole warps, at most `most`. */
+inline int threads_for(int items, int most) {
+    int steps = ceil_div(items, most);
+    return ceil_div(ceil_div(items, steps), (int)WARP) * WARP;
+}
+
 /* ---- Sums, in one order ---------------------------------------------------------------------- */
 
-__device__ __forceinline__ float warp_sum(float x) {
+template <class T> __device__ __forceinline__ T warp_sum(T x) {
     for (int offset = WARP / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(~0u, x, offset);
     return x;
 }
@@ -80,6 +135,32 @@ __device__ __forceinline__ float warp_max(float x) {         /* NaN, if any lane
         x = x > y || x != x ? x : y;
     }
     return x;
+}
+
+/* Each x[k] becomes its sum over the block, whose threads must all be there; all get the sums. */
+template <int K, class T> __device__ __forceinline__ void block_sums(T (&x)[K]) {
+    __shared__ T sums[K][WARP];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    for (int k = 0; k < K; k++) x[k] = warp_sum(x[k]);
+    __syncthreads();                             /* the sums before these have been read */
+    for (int k = 0; k < K; k++)
+        if (lane == 0) sums[k][warp] = x[k];
+    __syncthreads();
+    for (int k = 0; k < K; k++) x[k] = warp_sum(lane < warps ? sums[k][lane] : T(0));
+}
+template <class T> __device__ __forceinline__ T block_sum(T x) {
+    T sums[1] = { x };
+    block_sums(sums);
+    return sums[0];
+}
+__device__ __forceinline__ float block_max(float x) {
+    __shared__ float most[WARP];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    x = warp_max(x);
+    __syncthreads();
+    if (lane == 0) most[warp] = x;
+    __syncthreads();
+    return warp_max(lane < warps ? most[lane] : -INFINITY);
 }
 
 #endif

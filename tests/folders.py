@@ -20,6 +20,8 @@ CONFIGS = {
     "LlamaForCausalLM": Config(**SIZES, qk_norm=0, tied=0, **LLAMA3),
     "LlamaForCausalLM with biases": Config(**SIZES, qk_norm=0, bias=BIAS_ALL),
     "LlamaForSequenceClassification": Config(**SIZES, qk_norm=0, scalar=1),
+    "MistralForCausalLM": Config(**SIZES, qk_norm=0, tied=0, window=7),
+    "Qwen3ForCausalLM with windows": Config(**{**SIZES, "layers": 3}, window=5, window_period=2),
     "Qwen2ForCausalLM": Config(**SIZES, qk_norm=0, bias=BIAS_QKV, rope_theta=1e6),
     "Qwen2ForSequenceClassification": Config(**SIZES, qk_norm=0, bias=BIAS_QKV, scalar=1),
     "Qwen3ForCausalLM": Config(**SIZES, rope_theta=1e6),

@@ -16,6 +16,7 @@ Arrays here are float64 where the kernel takes `real`, float32 where it takes `f
 """
 
 import os
+from zlib import crc32
 
 import numpy as np
 from hypothesis import settings
@@ -72,6 +73,10 @@ def single(*shape):
     return np.full(shape, np.nan, np.float32)
 
 
+def norm_work(lib, N, C):
+    return np.zeros(lib.call("norm_work", N, C), np.uint8)
+
+
 class Guarded:
     """A copy of an array in memory where writing past either end is noticed."""
 
@@ -89,8 +94,8 @@ class Guarded:
 def guard_for(lib, arrays):
     """A GPU's kernels are different ones where 16 bytes can be read at a time: half of all sizes get
     memory that allows it."""
-    sizes = sum(x.size for x in arrays if isinstance(x, np.ndarray))
-    return GUARD[0 if lib.device == "cpu" else sizes % 2]
+    sizes = [x.size for x in arrays if isinstance(x, np.ndarray)]
+    return GUARD[0 if lib.device == "cpu" else crc32(str(sizes).encode()) % 2]
 
 
 def contents(arrays):

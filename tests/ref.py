@@ -252,6 +252,12 @@ def shapes(config):
     return table
 
 
+def window_of(config, layer, T):
+    """How many keys a query of a layer sees, of T."""
+    full = config.window_period and (layer + 1) % config.window_period == 0
+    return T if full or not config.window else config.window
+
+
 def network(tape, config, w, tokens, first):
     """Logits (B,T,V), or values (B,T) with a scalar head, of tokens (B,T)."""
     c, (B, T) = config, tokens.shape
@@ -283,7 +289,8 @@ def network(tape, config, w, tokens, first):
         at = f"model.layers.{layer}."
         y = norm(x, at + "input_layernorm")
         q, k = (rotated_heads(y, f"{at}self_attn.{name}") for name in "qk")
-        y = tape(attention, q, k, heads(y, at + "self_attn.v"), first)
+        y = tape(attention, q, k, heads(y, at + "self_attn.v"), np.maximum(
+            first, np.arange(T) - window_of(c, layer, T) + 1))
         x = tape(add, x, dense(tape(reshape, y, (B, T, -1)), at + "self_attn.o_proj"))
         y = norm(x, at + "post_attention_layernorm")
         if c.activation == SWIGLU:

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ref
-from kernel_calls import (EPS, FLOAT, Draw, assert_within, examples, few, real, run, scales, seeds,
-                          single, unit)
+from kernel_calls import (EPS, FLOAT, Draw, assert_within, examples, few, norm_work, real, run,
+                          scales, seeds, single, unit)
 
 times = st.sampled_from([1, 2, 3, 17, 63, 64, 65, 127, 128, 130])
 groups = st.sampled_from([(1, 1), (2, 2), (2, 1), (3, 1), (6, 2)])      # (H, K)
@@ -49,7 +49,7 @@ class Rotation:
         self.weights = (draw(D), draw(D)) if normed else (None, None)
         self.positions = draw.ints(0, context, N)
         self.angles = self.positions[None, :, None] * ref.rope_frequencies(D, 1000.0) * rotated
-        self.rope, self.rstd = None, single(N, H + K)
+        self.rope, self.rstd, self.work = None, single(N, H + K), norm_work(lib, N, D)
         if rotated:
             table, = run(lib, "rope_table", [single(context, D)],
                          context, D, 1000.0, 1.0, 1.0, 4.0, 0)
@@ -89,12 +89,15 @@ def test_qk_norm_rope_forward(lib, N, heads, D, kind, scale, seed):
 
 
 @rotations
+@example(N=70, heads=(6, 2), D=64, kind=(True, True), scale=1.0, seed=0)   # several rows a block
+@example(N=70, heads=(6, 2), D=256, kind=(True, True), scale=1.0, seed=0)  # and heads a thread
 @examples(60)
 def test_qk_norm_rope_backward(lib, N, heads, D, kind, scale, seed):
     (H, K), (normed, rotated) = heads, kind
     case = Rotation(lib, seed, N, H, K, D, normed, rotated, scale)
     dout, start = case.draw(*case.inp.shape), [case.draw(D).astype(np.float32) for _ in range(2)]
-    inputs = dout, case.inp, *case.weights, case.rstd, case.rope, case.positions, N, H, K, D
+    inputs = (dout, case.inp, *case.weights, case.rstd, case.rope, case.positions, case.work,
+              N, H, K, D)
     got = run(lib, "qk_norm_rope_backward",
               [real(*case.inp.shape), *(start if normed else (None, None))], *inputs)
     dinp, douts = case.heads(got[0]), case.heads(dout)
@@ -122,7 +125,8 @@ def test_qk_norm_rope_backward_may_work_in_place(lib, N, heads, D, kind, scale, 
     case = Rotation(lib, seed, N, *heads, D, *kind, scale)
     dout, rest = lib.real(case.draw(*case.inp.shape)), [
         lib.real(x) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
-        for x in (case.inp, *case.weights, case.rstd, case.rope, case.positions, N, *heads, D)]
+        for x in (case.inp, *case.weights, case.rstd, case.rope, case.positions, case.work,
+                  N, *heads, D)]
     sums = [np.zeros(D, np.float32) for _ in range(4)]
     apart = np.empty_like(dout)
     lib.call("qk_norm_rope_backward", apart, *sums[:2], dout, *rest)

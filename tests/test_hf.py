@@ -205,7 +205,7 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
 # ---- config.json ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(architectures=["MistralForCausalLM"]), "MistralForCausalLM"),
+    (dict(architectures=["PhiForCausalLM"]), "PhiForCausalLM"),
     (dict(architectures=...), "architectures"), (dict(architectures=[[]]), "architectures"),
     (dict(architectures={}), "architectures"), (dict(architectures=[1, 2]), "architectures"),
     (dict(vocab_size="61"), "vocab_size is '61'"), (dict(vocab_size=2**31), "vocab_size"),
@@ -227,8 +227,15 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
     (dict(tie_word_embeddings=False), "lm_head.weight"),
     (dict(hidden_act="gelu"), "hidden_act is 'gelu'"), (dict(hidden_act=["silu"]), "hidden_act"),
     (dict(attention_bias=True), "attention_bias"),
-    (dict(use_sliding_window=True), "use_sliding_window"),
+    (dict(use_sliding_window=1), "use_sliding_window"),
+    (dict(use_sliding_window=True, sliding_window=0), "sliding_window is 0"),
+    (dict(use_sliding_window=True, sliding_window=4, max_window_layers=1), "max_window_layers is 1"),
     (dict(layer_types=["full_attention", "sliding_attention"]), "layer_types"),
+    (dict(layer_types=["full_attention", "sliding_attention"], use_sliding_window=True,
+          sliding_window=4), "layer_types"),
+    (dict(layer_types=["sliding_attention", "full_attention"], use_sliding_window=True,
+          sliding_window=4), None),
+    (dict(use_sliding_window=True, sliding_window=4, max_window_layers=0), None),
     (dict(layer_types=7), "layer_types"),
     (dict(attn_logit_softcapping=50.0), "attn_logit_softcapping is 50"),
     (dict(final_logit_softcapping=30.0), "final_logit_softcapping"),

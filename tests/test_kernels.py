@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ref
-from kernel_calls import (EPS, FLOAT, TINY, Draw, Guarded, assert_within, examples, few, real, run,
-                          scales, seeds, single, unit)
+from kernel_calls import (EPS, FLOAT, TINY, Draw, Guarded, assert_within, examples, few, norm_work,
+                          real, run, scales, seeds, single, unit)
 
 sizes = st.sampled_from([1, 2, 3, 5, 13, 14, 15, 16, 17, 31, 33, 63, 64, 65, 127, 191, 192, 193])
 
@@ -73,6 +73,8 @@ def orders(*ids):
 
 
 @given(N=sizes, C=sizes, learned=st.booleans(), scale=scales, seed=seeds)
+@example(N=900, C=272, learned=True, scale=1.0, seed=0)      # a token has 80 rows, a position 130
+@example(N=900, C=270, learned=True, scale=1.0, seed=1)
 @examples(40)
 def test_embed(lib, N, C, learned, scale, seed):
     draw, V, context = Draw(lib, seed), 11, 7
@@ -96,6 +98,9 @@ def test_embed(lib, N, C, learned, scale, seed):
 # ---- Norms ---------------------------------------------------------------------------------------
 
 @given(N=few, C=sizes, bias=st.booleans(), scale=scales, seed=seeds)
+@example(N=3, C=4616, bias=True, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=3, C=2057, bias=True, scale=1.0, seed=0)
+@example(N=151, C=16, bias=True, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
 @examples(60)
 def test_layernorm_forward(lib, N, C, bias, scale, seed):
     draw = Draw(lib, seed)
@@ -113,6 +118,9 @@ def test_layernorm_forward(lib, N, C, bias, scale, seed):
 
 
 @given(N=few, C=sizes, bias=st.booleans(), scale=scales, seed=seeds)
+@example(N=3, C=4616, bias=True, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=3, C=2057, bias=True, scale=1.0, seed=0)
+@example(N=151, C=16, bias=True, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
 @examples(60)
 def test_layernorm_backward(lib, N, C, bias, scale, seed):
     draw = Draw(lib, seed)
@@ -121,7 +129,7 @@ def test_layernorm_backward(lib, N, C, bias, scale, seed):
     start = draw(N, C), draw(C).astype(np.float32), draw(C).astype(np.float32)
     mean, rstd = (x[:, 0].astype(np.float32) for x in (ref.mean(inp), s))
     got = run(lib, "layernorm_backward", [*start[:2], start[2] if bias else None],
-              dout, inp, weight, mean, rstd, N, C)
+              dout, inp, weight, mean, rstd, norm_work(lib, N, C), N, C)
     want = ref.layernorm_backward(dout, inp, weight, None, EPS)
     g, size = np.abs(dout * weight), np.abs(h) + 1
     # h is off by a rounded mean
@@ -138,6 +146,9 @@ def test_layernorm_backward(lib, N, C, bias, scale, seed):
 
 @given(N=few, C=sizes, scale=scales, seed=seeds)
 @example(N=1, C=64, scale=0.0, seed=0)
+@example(N=3, C=4616, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=3, C=2057, scale=1.0, seed=0)
+@example(N=151, C=16, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
 @examples(60)
 def test_rmsnorm_forward(lib, N, C, scale, seed):
     draw = Draw(lib, seed)
@@ -150,13 +161,17 @@ def test_rmsnorm_forward(lib, N, C, scale, seed):
 
 @given(N=few, C=sizes, scale=scales, seed=seeds)
 @example(N=1, C=64, scale=0.0, seed=0)
+@example(N=3, C=4616, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=3, C=2057, scale=1.0, seed=0)
+@example(N=151, C=16, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
 @examples(60)
 def test_rmsnorm_backward(lib, N, C, scale, seed):
     draw = Draw(lib, seed)
     inp, weight, dout = draw(N, C, scale=scale), draw(C), draw(N, C)
     s = 1 / np.sqrt(ref.mean(inp**2) + EPS)
     start = draw(N, C), draw(C).astype(np.float32)
-    got = run(lib, "rmsnorm_backward", start, dout, inp, weight, s[:, 0].astype(np.float32), N, C)
+    got = run(lib, "rmsnorm_backward", start, dout, inp, weight, s[:, 0].astype(np.float32),
+              norm_work(lib, N, C), N, C)
     want = ref.rmsnorm_backward(dout, inp, weight, EPS)
     g, h = np.abs(dout * weight), np.abs(inp * s)
     bounds = [(C + 8) * FLOAT * s * (g + h * ref.mean(g * h))
@@ -172,10 +187,16 @@ def test_rmsnorm_backward(lib, N, C, scale, seed):
 linear_sizes = st.sampled_from([1, 2, 3, 13, 14, 15, 31, 32, 33, 64, 97, 111, 113, 193, 257, 385])
 
 
+def linear_pack(lib, weight):
+    """What linear_forward reads: the weight itself, on a GPU."""
+    O, C = weight.shape
+    size = lib.call("linear_packed_size", C, O)
+    return run(lib, "linear_pack", [real(size)], weight, 0, O, C, O)[0] if size else weight
+
+
 def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_forward"):
     (N, C), O = inp.shape, weight.shape[0]
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, O))],
-                  weight, 0, O, C, O)
+    packed = linear_pack(lib, weight)
     work = np.zeros(lib.call("linear_work", N, C, O), np.uint8)
     if kernel == "linear_forward":
         return run(lib, kernel, [real(N, O), None], inp, packed, bias, residual, work, N, C, O)[0]
@@ -234,8 +255,7 @@ def test_linear_backward(lib, N, C, O, dinp, bias, scale, seed):
 def test_linear_with_gelu_is_both_kernels_one_after_the_other(lib, N, C, O, bias, seed):
     draw = Draw(lib, seed)
     inp, weight, b, up = draw(N, C), draw(O, C), draw(O) if bias else None, draw(O, O)
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, O))],
-                  weight, 0, O, C, O)
+    packed = linear_pack(lib, weight)
     work = np.zeros(max(lib.call("linear_work", N, C, O), lib.call("linear_work", N, O, O)),
                     np.uint8)
     out, pre = run(lib, "linear_forward", [real(N, O), real(N, O)], inp, packed, b, None, work,
@@ -272,11 +292,12 @@ def test_the_fast_matmul_agrees_with_the_naive_one(lib, M, N, K, scale, seed):
 @given(C=linear_sizes, O=linear_sizes, seed=seeds)
 @examples(20)
 def test_a_row_of_linear_has_the_same_bits_in_any_batch(lib, C, O, seed):
-    draw = Draw(lib, seed)
-    inp, weight, bias, residual = draw(200, C), draw(O, C), draw(O), draw(200, O)
+    """On a GPU, in any that generation makes: cuBLASLt is not asked about a few rows."""
+    draw, N = Draw(lib, seed), 200 if lib.device == "cpu" else 8
+    inp, weight, bias, residual = draw(N, C), draw(O, C), draw(O), draw(N, O)
     whole = linear_forward(lib, inp, weight, bias, residual)
     wide = linear_forward(lib, inp, weight, kernel="linear_forward_float")
-    for rows in slice(0, 1), slice(199, 200), slice(3, 5), slice(7, 12), slice(100, 114):
+    for rows in slice(0, 1), slice(N - 1, N), slice(3, 5), slice(5, 8), slice(N // 2, N // 2 + 14):
         few = linear_forward(lib, inp[rows], weight, bias, residual[rows])
         assert np.array_equal(few, whole[rows])
         few = linear_forward(lib, inp[rows], weight, kernel="linear_forward_float")
@@ -286,6 +307,7 @@ def test_a_row_of_linear_has_the_same_bits_in_any_batch(lib, C, O, seed):
 # ---- Activations ---------------------------------------------------------------------------------
 
 @given(n=sizes, scale=scales, seed=seeds)
+@example(n=20011, scale=1.0, seed=0)
 @examples(60)
 def test_gelu(lib, n, scale, seed):
     draw = Draw(lib, seed)
@@ -303,6 +325,7 @@ def test_gelu(lib, n, scale, seed):
 
 
 @given(N=few, F=sizes, scale=scales, seed=seeds)
+@example(N=3, F=4104, scale=1.0, seed=0)
 @examples(60)
 def test_swiglu(lib, N, F, scale, seed):
     draw = Draw(lib, seed)
@@ -323,6 +346,8 @@ def test_swiglu(lib, N, F, scale, seed):
 
 @given(N=few, V=sizes, padding=st.sampled_from([0, 1, 5, 128]), scale=scales,
        shift=st.sampled_from([0.0, 3e4, -3e4]), seed=seeds)
+@example(N=5, V=50257, padding=47, scale=1.0, shift=0.0, seed=0)    # as in GPT-2
+@example(N=5, V=50257, padding=46, scale=1.0, shift=0.0, seed=0)
 @examples(80)
 def test_nll(lib, N, V, padding, scale, shift, seed):
     """Also with padded columns that hold 1e30 and NaN, and with every kind of target."""
@@ -339,7 +364,7 @@ def test_nll(lib, N, V, padding, scale, shift, seed):
 
     again, dlogits = run(lib, "nll_forward", [single(N), real(N, P)], logits, targets,
                          weights.astype(np.float32), N, V, P)
-    assert np.array_equal(again, got)
+    assert_within(again, got, 2 * ((V + 8) * FLOAT + 8 * FLOAT * most))
     assert (dlogits[:, V:] == 0).all() and (dlogits[targets < 0] == 0).all()
     want, = ref.nll_backward(weights, x, targets)
     size = ref.softmax(x) + (np.arange(V) == targets[:, None])
@@ -453,11 +478,11 @@ def test_a_nan_is_never_hidden(lib):
               bad, weight, None, N, C, EPS)
         check("layernorm_backward", [rows, vector, vector],
               ref.layernorm_backward(bad, good, weight, None, EPS),
-              bad, good, weight, ones, ones, N, C)
+              bad, good, weight, ones, ones, norm_work(lib, N, C), N, C)
         check("rmsnorm_forward", [rows, column], [ref.rmsnorm(bad, weight, EPS)],
               bad, weight, N, C, EPS)
         check("rmsnorm_backward", [rows, vector], ref.rmsnorm_backward(bad, good, weight, EPS),
-              bad, good, weight, ones, N, C)
+              bad, good, weight, ones, norm_work(lib, N, C), N, C)
         check("linear_backward", [rows, matrix, vector], ref.linear_backward(bad, good, square),
               bad, good, square, None, work, N, C, C)
         check("gelu_forward", [rows], [ref.gelu(bad)], bad, N * C)
@@ -482,8 +507,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
     rows, column = (np.float32(draw(N)) for _ in range(2))
     vectors, square = np.float32(draw(2, C)), np.float32(draw(C, C))
     tokens, positions, slots = draw.ints(0, V, N), draw.ints(0, 150, N), draw.ints(0, 3, N)
-    packed, = run(lib, "linear_pack", [real(lib.call("linear_packed_size", C, C))],
-                  matrix, 0, C, C, C)
+    packed = linear_pack(lib, matrix)
     work = np.zeros(lib.call("linear_work", N, C, C), np.uint8)
     qkv, heads, norms = draw(N, W), draw(N, H * D), (draw(D), draw(D))
     first, rope = draw.first(1, N), np.float32(draw(150, D))
@@ -494,16 +518,18 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
         ("embed_backward", [np.float32(draw(V, C)), np.float32(draw(150, C))],
          x, tokens, positions, *orders(tokens, positions), N, C),
         ("layernorm_forward", [real(N, C), single(N), single(N)], x, weight, bias, N, C, EPS),
-        ("layernorm_backward", [y, *vectors], x, y, weight, rows, column, N, C),
+        ("layernorm_backward", [y, *vectors], x, y, weight, rows, column, norm_work(lib, N, C),
+         N, C),
         ("rmsnorm_forward", [real(N, C), single(N)], x, weight, N, C, EPS),
-        ("rmsnorm_backward", [y, vectors[0]], x, y, weight, rows, N, C),
+        ("rmsnorm_backward", [y, vectors[0]], x, y, weight, rows, norm_work(lib, N, C), N, C),
         ("linear_forward", [real(N, C), real(N, C)], x, packed, bias, y, work, N, C, C),
         ("linear_forward_float", [single(N, C)], x, packed, bias, work, N, C, C),
         ("linear_backward", [real(N, C), square, vectors[0]], x, y, matrix, y, work, N, C, C),
         ("qk_norm_rope_forward", [real(N, W), single(N, H + K)],
          qkv, *norms, rope, positions, N, H, K, D, EPS),
         ("qk_norm_rope_backward", [real(N, W), np.float32(draw(D)), np.float32(draw(D))],
-         draw(N, W), qkv, *norms, np.float32(draw(N, H + K)), rope, positions, N, H, K, D),
+         draw(N, W), qkv, *norms, np.float32(draw(N, H + K)), rope, positions,
+         norm_work(lib, N, D), N, H, K, D),
         ("attention_forward", [real(N, H * D), single(N, H)], qkv, first, 1, N, H, K, D, 0),
         ("attention_backward", [real(N, W)], heads, heads, lse, qkv, first,
          np.zeros(lib.call("attention_work", 1, N, H, D), np.uint8), 1, N, H, K, D, 0),
@@ -525,9 +551,11 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
 # ---- The device ----------------------------------------------------------------------------------
 
 def test_the_library_describes_its_device(lib):
-    assert lib.ffi.string(lib.call("device_name")).decode().startswith(f"cpu {lib.dtype}, ")
+    name = lib.ffi.string(lib.call("device_name")).decode()
+    assert name.startswith(f"cpu {lib.dtype}, ") if lib.device == "cpu" else name.endswith(lib.dtype)
+    assert lib.call("device_ready") == 0
     assert lib.call("device_memory") > 2**28
-    assert lib.call("device_threads", 1) == 1
+    assert lib.call("device_threads", 1) == 1 or lib.device == "cuda"
     assert lib.call("device_peak") > 1e8
     assert lib.call("device_bandwidth", 0) > 1e8 and lib.call("device_bandwidth", 1) > 1e8
 

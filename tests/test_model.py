@@ -36,6 +36,7 @@ CONFIGS = {
     "multi-query": like(norm=LAYERNORM, activation=GELU, bias=BIAS_NONE, heads=3, kv_heads=1,
                         head_dim=10),
     "untied": like(norm=LAYERNORM, bias=BIAS_ALL, tied=0, position=LEARNED, vocab=257, channels=17),
+    "windows": like(window=5, window_period=3, layers=3, kv_heads=1),
     "scalar": like(scalar=1),
     "smallest": like(vocab=2, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=1),
 }
@@ -49,7 +50,7 @@ seeds = st.integers(0, 2**32 - 1)
 def make(lib, name, **changes):
     """A model whose weights are large enough for every part to matter, and `real` can hold."""
     config = dataclasses.replace(CONFIGS[name], **changes)
-    model, rng = Model(config, dtype=lib.dtype), np.random.default_rng(1)
+    model, rng = Model(config, lib.device, lib.dtype), np.random.default_rng(1)
     for tensor, shape, _ in model.tensors:
         values = rng.standard_normal(shape) / np.sqrt(shape[-1])
         if len(shape) == 1:
@@ -114,7 +115,7 @@ def assert_same(got, want):
 
 @each_config
 def test_the_tensors_are_those_of_hugging_face(lib, name):
-    model = Model(CONFIGS[name], dtype=lib.dtype)
+    model = Model(CONFIGS[name], lib.device, lib.dtype)
     assert {tensor: shape for tensor, shape, _ in model.tensors} == ref.shapes(model.config)
     assert all(decay == (len(shape) == 2) for _, shape, decay in model.tensors)
     assert not any(x.any() for x in model.weights().values())
@@ -168,6 +169,53 @@ def test_the_fused_path_gives_the_same_bits(lib, name):
             out = learn(model, batch, fused=fused)
             results.append(gradients(model) | {"out": out})
         assert_same(*results)
+
+
+@pytest.mark.parametrize("how", [RECOMPUTE, RECOMPUTE_BLOCKS])
+@each_config
+def test_recomputation_gives_the_same_bits_in_less_memory(lib, name, how):
+    model, results = make(lib, name), []
+    other = Model(model.config, lib.device, lib.dtype, how=TRAINS + how)
+    for tensor, value in model.weights().items():
+        other.write(tensor, value)
+    batch = Batch(model.config)
+    for each in model, other:
+        out = learn(each, batch, fused=True)
+        results.append(gradients(each) | {"out": out})
+    assert_same(*results)
+    memory = [lib.memory(model.config, TRAINS + x, batch.tokens.size) for x in (0, how)]
+    if model.config.layers > 1:
+        assert memory[1]["activations"] < memory[0]["activations"]
+
+
+def test_weights_without_masters_are_rounded_by_chance_and_right_on_average(lib):
+    """bfloat16 holds 1 and 1 + 1/128; steps of 1/1280 must move one weight in ten. The same step
+    again rounds the same way, another one other weights."""
+    config = like(channels=64, hidden=64)
+    drawn = []
+    for first in 1, 1, 2:
+        model = Model(config, lib.device, lib.dtype, how=TRAINS + NO_MASTERS)
+        name = "model.layers.0.mlp.up_proj.weight"
+        model.write(name, np.ones((64, 64)))
+        model.write(name, np.full((64, 64), -1.0), "gradient")
+        model.update(first, lr=1 / 1280, beta1=0, beta2=0, eps=1e-8, weight_decay=0)
+        drawn.append(model.read(name))
+    memory = lib.memory(config, TRAINS + NO_MASTERS)
+    assert memory["masters"] == 0
+    if lib.dtype == "f32":
+        assert all(np.allclose(x, 1 + 1 / 1280, atol=1e-6) for x in drawn)
+        return
+    assert set(np.unique(drawn[0])) == {1.0, np.float32(1 + 1 / 128)}
+    assert drawn[0].mean() == pytest.approx(1 + 1 / 1280, abs=5 * 0.3 / 128 / 64)
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+def test_a_training_run_may_take_all_its_memory_at_once(lib):
+    model = make(lib, "qwen3")
+    model.reserve(76)
+    learn(model, Batch(model.config))
+    with pytest.raises(ChatError, match="0 tokens"):
+        model.reserve(0)
 
 
 @each_config
@@ -295,7 +343,7 @@ def test_targets_of_minus_one_have_no_loss_and_no_gradient(lib):
 
 @each_config
 def test_the_same_seed_creates_the_same_model(lib, name):
-    one, two, other = (Model.create(CONFIGS[name], dtype=lib.dtype, seed=s).weights()
+    one, two, other = (Model.create(CONFIGS[name], lib.device, lib.dtype, seed=s).weights()
                        for s in (5, 5, 6))
     assert_same(one, two)
     assert all(np.isfinite(x).all() for x in one.values())
@@ -322,7 +370,7 @@ def test_new_weights_are_used_at_once(lib):
     model.update(1, lr=0.1)
     after = model.logits(batch.tokens)
     assert not np.array_equal(before, after)
-    copy = Model(model.config, dtype=lib.dtype)
+    copy = Model(model.config, lib.device, lib.dtype)
     copy.logits(batch.tokens)
     for tensor, values in model.weights().items():
         copy.write(tensor, values)
@@ -395,7 +443,7 @@ def test_a_fork_continues_like_the_original(lib, name):
 @each_config
 def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
     model = make(lib, name)
-    copy = Model(model.config, dtype=lib.dtype, how=GENERATES)
+    copy = Model(model.config, lib.device, lib.dtype, how=GENERATES)
     for tensor, value in model.weights().items():
         copy.write(tensor, value)
     batch = Batch(model.config, 2, 9)
@@ -450,7 +498,7 @@ def test_training_between_two_tokens_leaves_the_cache_alone(lib):
 ])
 def test_an_absurd_config_is_refused_by_name(lib, changes, words):
     with pytest.raises(ChatError, match=words):
-        Model.create(like(**changes), dtype=lib.dtype)
+        Model.create(like(**changes), lib.device, lib.dtype)
 
 
 def test_a_token_outside_the_vocabulary_is_named_with_its_place(lib):
