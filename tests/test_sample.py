@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from csrc.bind import ChatError
+
 SAMPLING = np.dtype([("temperature", "f4"), ("top_k", "i4"), ("top_p", "f4"), ("min_p", "f4"),
                      ("repetition_penalty", "f4"), ("seed", "u8")], align=True)
 OFF = dict(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0)
@@ -31,10 +33,11 @@ def one(lib, logits, how, position):
     """What sample() draws, or -1 where it refuses to."""
     token = np.zeros(1, np.int32)
     setting = lib.ffi.new("Sampling *", {name: how[name].item() for name in SAMPLING.names})
-    failed = lib.lib.sample(lib.pointer(token, lib.ffi.typeof("int *")),
-                            lib.ffi.cast("float *", logits.ctypes.data), setting,
-                            lib.ffi.NULL, 0, lib.ffi.NULL, 0, int(position), logits.size)
-    return -1 if failed else int(token[0])
+    try:
+        lib.call("sample", token, logits, setting, None, 0, None, 0, int(position), logits.size)
+    except ChatError:
+        return -1
+    return int(token[0])
 
 
 @pytest.mark.parametrize("V", [1, 2, 33, 700, 3001, 50257])
