@@ -92,6 +92,7 @@ extern cudaStream_t stream;
 
 /* Latches the first failure; device_read and the entry points return it. */
 void latch(cudaError_t status, const char *what);
+void latch_sentence(const char *what, const char *why);
 
 /* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. */
 template <class... Parameters, class... Arguments>

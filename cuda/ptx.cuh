@@ -84,4 +84,10 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
     return bits;
 }
 
+/* 2^x, off by two units in the last place at most; 0 where that is no normal float. */
+__device__ __forceinline__ float fast_exp2(float x) {
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(x) : "f"(x));
+    return x;
+}
+
 #endif

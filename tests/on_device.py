@@ -15,7 +15,8 @@ import numpy as np
 from csrc.bind import CSRC, Library
 
 DEVICES = [os.environ["CHAT_DEVICE"]] if "CHAT_DEVICE" in os.environ else ["cpu", "cuda"]
-HOST = "device_", "model_", "cache_create", "cache_free", "cache_fork", "check_", "chat_"
+HOST = ("device_", "model_", "cache_create", "cache_free", "cache_fork", "check_", "chat_",
+        "comm_")
 
 
 class OnDevice(Library):
