@@ -455,18 +455,21 @@ qk_backward_rows(real *dinp, float *partial, const real *dout, const real *inp, 
         for (int i = 0; i < Part::SIZE; i++) dweight.x[i] = 0;
         for (int n = blockIdx.x; n < N; n += gridDim.x) {
             const size_t at = ((size_t)n * heads + h) * D;
+            const float *angles = rope && turns ? rope + (size_t)positions[n] * D : nullptr;
             d.get(moves ? dout + at : nullptr, D, lanes);
             x.get(weight ? inp + at : nullptr, D, lanes);
-            other.get(rope && turns ? rope + (size_t)positions[n] * D : nullptr, D, lanes);
-            if (rope && turns) d.rotate(other, -1);
-            other.get(weight, D, lanes);
-            const float s = weight ? rstd[(size_t)n * (H + K) + h] : 1.f;
+            other.get(angles, D, lanes);
+            if (angles) d.rotate(other, -1);
             float gh = 0;
-            for (int i = 0; i < Part::SIZE; i++) {
-                x.x[i] *= s;
-                dweight.x[i] += d.x[i] * x.x[i];
-                if (weight) d.x[i] *= s * other.x[i];
-                gh += d.x[i] * x.x[i];
+            if (weight) {
+                const float s = rstd[(size_t)n * (H + K) + h];
+                other.get(weight, D, lanes);
+                for (int i = 0; i < Part::SIZE; i++) {
+                    x.x[i] *= s;
+                    dweight.x[i] += d.x[i] * x.x[i];
+                    d.x[i] *= s * other.x[i];
+                    gh += d.x[i] * x.x[i];
+                }
             }
             gh = head_sum(gh, lanes) / D;
             for (int i = 0; i < Part::SIZE && weight; i++) d.x[i] -= x.x[i] * gh;
