@@ -17,8 +17,9 @@ BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
 # One model for every device, and each device's kernels.
-MODEL   := $(addprefix csrc/,model.c layout.c check.c sample.c error.c)
-SOURCES := $(MODEL) $(addprefix csrc/,kernels.c attention.c matmul.c device.c)
+MODEL    = $(addprefix csrc/,model.c layout.c shard.c check.c sample.c error.c job.c \
+             $(if $(MPI),mpi.c,no_mpi.c))
+SOURCES  = $(MODEL) $(addprefix csrc/,kernels.c attention.c matmul.c device.c comm.c)
 KERNELS := $(wildcard cuda/*.cu)
 HEADERS := $(wildcard csrc/*.h) Makefile
 PY      := .venv/bin/python
@@ -30,8 +31,15 @@ OPENMP := $(if $(call try,-fopenmp),-fopenmp,-Wno-unknown-pragmas \
             $(if $(call try,-fopenmp-simd),-fopenmp-simd))
 BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null \
             | grep -q __AVX512BF16__ && echo yes)
+# Open MPI's mpicc says --showme:compile and --showme:link, MPICH's -compile-info and -link-info.
+MPICC  ?= mpicc
+MPI_AS  = $(shell $(MPICC) $(1) 2>/dev/null || $(MPICC) $(2) 2>/dev/null | cut -d' ' -f2-)
+MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info) \
+            $(call MPI_AS,--showme:link,-link-info))
+MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
-COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared $(SOURCES) -lm
+COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared -pthread \
+            $(SOURCES) $(MPI) -lm
 
 all: .venv/installed libraries
 
@@ -41,7 +49,8 @@ $(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) | $(BUILD)
 	$(COMPILE) -o $@.new && mv $@.new $@
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
-	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread))),nothing)"
+	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread)) \
+	  $(if $(MPI),,MPI ($(MPICC) was not found, or is of another machine: one rank))),nothing)"
 
 # pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
 $(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) | $(BUILD)
@@ -64,7 +73,7 @@ $(BUILD)/shim/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | 
 	$(EMULATE) -DREAL_BF16 -o $@
 $(BUILD)/shim/libchat_cuda_%.so: $(MODEL) $(HEADERS)
 	$(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC \
-	  -shared $(MODEL) $(filter %.o,$^) -lstdc++ -lm -o $@.new && mv $@.new $@
+	  -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++ -lm -o $@.new && mv $@.new $@
 $(BUILD)/shim/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/f32/%.o)
 $(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
 

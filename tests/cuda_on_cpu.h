@@ -723,4 +723,5 @@ template <int N> inline void copy_wait() {
 }
 
 #include "cuda_runtime_on_cpu.h"
+#include "nccl_on_cpu.h"
 #endif
