@@ -59,7 +59,7 @@ $(BUILD) $(BUILD)/shim/f32 $(BUILD)/shim/bf16:
 
 # The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
 SHIM    := $(BUILD)/shim/libchat_cuda_f32.so $(BUILD)/shim/libchat_cuda_bf16.so
-EMULATE = $(CXX) -std=c++17 $(CFLAGS) $(SAN) $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC \
+EMULATE = $(CXX) -std=c++17 $(CFLAGS) -O2 $(SAN) $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC \
             -x c++ -include tests/cuda_on_cpu.h -c $<
 UNIQUE := $(if $(call try,-fno-gnu-unique),-fno-gnu-unique)
 

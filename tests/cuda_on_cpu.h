@@ -634,23 +634,23 @@ inline float half_of(uint32_t pair, int high) {
     return __uint_as_float(high ? pair & 0xffff0000 : pair << 16);
 }
 
+typedef float Row __attribute__((vector_size(32)));          /* of b and d */
+
 /* d (16,8) += a (16,K) b (K,8), both gathered from the lanes by `load`. */
-template <int K, class Load> inline void multiply(const Warp &w, unsigned mask, Load load) {
-    float a[16][K], b[K][8];
-    for (int i = 0; i < LANES; i++) load(of_lane<Product>(w, i, mask), i / 4, i % 4, a, b);
+template <int K, class Load> inline void multiply(const Warp &w, Load load) {
+    float a[16][K];
+    Row b[K], d[16] = {};
+    for (int i = 0; i < LANES; i++) load(*(Product *)w.threads[i].argument, i / 4, i % 4, a, b);
+    for (int row = 0; row < 16; row++)
+        for (int k = 0; k < K; k++) d[row] += a[row][k] * b[k];
     for (int i = 0; i < LANES; i++) {
-        float *d = of_lane<Product>(w, i, mask).d;
-        for (int j = 0; j < 4; j++) {
-            int row = i / 4 + j / 2 * 8, column = i % 4 * 2 + j % 2;
-            float sum = 0;
-            for (int k = 0; k < K; k++) sum += a[row][k] * b[k][column];
-            d[j] += sum;
-        }
+        float *to = ((Product *)w.threads[i].argument)->d;
+        for (int j = 0; j < 4; j++) to[j] += d[i / 4 + j / 2 * 8][i % 4 * 2 + j % 2];
     }
 }
 
-inline void multiply_bf16(const Warp &w, unsigned mask) {
-    multiply<16>(w, mask, [](const Product &x, int g, int t, float (*a)[16], float (*b)[8]) {
+inline void multiply_bf16(const Warp &w, unsigned) {
+    multiply<16>(w, [](const Product &x, int g, int t, float (*a)[16], Row *b) {
         for (int high = 0; high < 2; high++) {
             for (int i = 0; i < 4; i++)
                 a[g + i % 2 * 8][2 * t + i / 2 * 8 + high] = half_of(x.a[i], high);
@@ -659,8 +659,8 @@ inline void multiply_bf16(const Warp &w, unsigned mask) {
     });
 }
 
-inline void multiply_tf32(const Warp &w, unsigned mask) {
-    multiply<8>(w, mask, [](const Product &x, int g, int t, float (*a)[8], float (*b)[8]) {
+inline void multiply_tf32(const Warp &w, unsigned) {
+    multiply<8>(w, [](const Product &x, int g, int t, float (*a)[8], Row *b) {
         for (int i = 0; i < 4; i++)
             a[g + i % 2 * 8][t + i / 2 * 4] = __uint_as_float(x.a[i] & ~0x1fffu);
         for (int i = 0; i < 2; i++) b[t + i * 4][g] = __uint_as_float(x.b[i] & ~0x1fffu);

@@ -50,7 +50,7 @@ seeds = st.integers(0, 2**32 - 1)
 def make(lib, name, **changes):
     """A model whose weights are large enough for every part to matter, and `real` can hold."""
     config = dataclasses.replace(CONFIGS[name], **changes)
-    model, rng = Model(config, dtype=lib.dtype), np.random.default_rng(1)
+    model, rng = Model(config, lib.device, lib.dtype), np.random.default_rng(1)
     for tensor, shape, _ in model.tensors:
         values = rng.standard_normal(shape) / np.sqrt(shape[-1])
         if len(shape) == 1:
@@ -115,7 +115,7 @@ def assert_same(got, want):
 
 @each_config
 def test_the_tensors_are_those_of_hugging_face(lib, name):
-    model = Model(CONFIGS[name], dtype=lib.dtype)
+    model = Model(CONFIGS[name], lib.device, lib.dtype)
     assert {tensor: shape for tensor, shape, _ in model.tensors} == ref.shapes(model.config)
     assert all(decay == (len(shape) == 2) for _, shape, decay in model.tensors)
     assert not any(x.any() for x in model.weights().values())
@@ -175,7 +175,7 @@ def test_the_fused_path_gives_the_same_bits(lib, name):
 @each_config
 def test_recomputation_gives_the_same_bits_in_less_memory(lib, name, how):
     model, results = make(lib, name), []
-    other = Model(model.config, dtype=lib.dtype, how=TRAINS + how)
+    other = Model(model.config, lib.device, lib.dtype, how=TRAINS + how)
     for tensor, value in model.weights().items():
         other.write(tensor, value)
     batch = Batch(model.config)
@@ -194,7 +194,7 @@ def test_weights_without_masters_are_rounded_by_chance_and_right_on_average(lib)
     config = like(channels=64, hidden=64)
     drawn = []
     for first in 1, 1, 2:
-        model = Model(config, dtype=lib.dtype, how=TRAINS + NO_MASTERS)
+        model = Model(config, lib.device, lib.dtype, how=TRAINS + NO_MASTERS)
         name = "model.layers.0.mlp.up_proj.weight"
         model.write(name, np.ones((64, 64)))
         model.write(name, np.full((64, 64), -1.0), "gradient")
@@ -343,7 +343,7 @@ def test_targets_of_minus_one_have_no_loss_and_no_gradient(lib):
 
 @each_config
 def test_the_same_seed_creates_the_same_model(lib, name):
-    one, two, other = (Model.create(CONFIGS[name], dtype=lib.dtype, seed=s).weights()
+    one, two, other = (Model.create(CONFIGS[name], lib.device, lib.dtype, seed=s).weights()
                        for s in (5, 5, 6))
     assert_same(one, two)
     assert all(np.isfinite(x).all() for x in one.values())
@@ -370,7 +370,7 @@ def test_new_weights_are_used_at_once(lib):
     model.update(1, lr=0.1)
     after = model.logits(batch.tokens)
     assert not np.array_equal(before, after)
-    copy = Model(model.config, dtype=lib.dtype)
+    copy = Model(model.config, lib.device, lib.dtype)
     copy.logits(batch.tokens)
     for tensor, values in model.weights().items():
         copy.write(tensor, values)
@@ -443,7 +443,7 @@ def test_a_fork_continues_like_the_original(lib, name):
 @each_config
 def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
     model = make(lib, name)
-    copy = Model(model.config, dtype=lib.dtype, how=GENERATES)
+    copy = Model(model.config, lib.device, lib.dtype, how=GENERATES)
     for tensor, value in model.weights().items():
         copy.write(tensor, value)
     batch = Batch(model.config, 2, 9)
@@ -498,7 +498,7 @@ def test_training_between_two_tokens_leaves_the_cache_alone(lib):
 ])
 def test_an_absurd_config_is_refused_by_name(lib, changes, words):
     with pytest.raises(ChatError, match=words):
-        Model.create(like(**changes), dtype=lib.dtype)
+        Model.create(like(**changes), lib.device, lib.dtype)
 
 
 def test_a_token_outside_the_vocabulary_is_named_with_its_place(lib):
