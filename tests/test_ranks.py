@@ -276,26 +276,35 @@ def test_two_machines_learn_what_one_does(book, whole, two_machines):  # noqa: F
 @pytest.fixture(scope="module")
 def rendezvous(tmp_path_factory):
     program = tmp_path_factory.mktemp("rendezvous") / "rendezvous"
-    sources = [ROOT / "csrc" / name for name in ("job.c", "no_mpi.c", "device.c")]
-    subprocess.run(["cc", "-fopenmp", "-pthread", HERE / "rendezvous.c", *sources, "-o", program,
-                    "-lm"], check=True)
+    sources = [ROOT / "csrc" / name for name in ("job.c", "no_mpi.c", "error.c")]
+    subprocess.run(["cc", "-pthread", HERE / "rendezvous.c", *sources, "-o", program, "-lm"],
+                   check=True)
     return program
 
 
-def join(program, ranks, **environment):
+LAUNCHERS = {                                    # what is the same for all ranks, and what differs
+    "torchrun": ({"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"},
+                 ["RANK", "LOCAL_RANK"]),
+    "srun": ({"SLURM_STEP_NODELIST": "127.0.0.[1-2],far", "SLURM_STEP_NUM_TASKS": "3",
+              "SLURM_NTASKS_PER_NODE": "3"}, ["SLURM_PROCID", "SLURM_LOCALID"]),
+}
+
+
+def join(program, launcher="torchrun"):
+    """Three ranks, begun as a launcher would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks),
-              "LOCAL_WORLD_SIZE": str(ranks)}
+        port = {"MASTER_PORT": str(free.getsockname()[1])}
+    common, names = LAUNCHERS[launcher]
     return [subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True,
-                             env=os.environ | common | {"RANK": str(r), "LOCAL_RANK": str(r)})
-            for r in range(ranks)]
+                             env=os.environ | port | common | dict.fromkeys(names, str(r)))
+            for r in range(3)]
 
 
-def test_ranks_without_mpi_meet_at_the_address_of_rank_0(rendezvous):
-    processes = join(rendezvous, 3)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_ranks_without_mpi_meet_at_the_address_of_rank_0(rendezvous, launcher):
+    processes = join(rendezvous, launcher)
     for r, process in enumerate(processes):
         assert process.stdout.readline() == \
             f"rank {r} of 3, local {r} of 3: the id of a communicator\n"
@@ -309,7 +318,7 @@ def test_ranks_without_mpi_meet_at_the_address_of_rank_0(rendezvous):
 
 @pytest.mark.parametrize("dead", [0, 2])
 def test_without_mpi_too_a_killed_rank_ends_all_by_name(rendezvous, dead):
-    processes = join(rendezvous, 3)
+    processes = join(rendezvous)
     for process in processes:
         process.stdout.readline()
     processes[dead].kill()
