@@ -1,4 +1,4 @@
-"""The parts of tests/bench.py that a GPU has: `make bench DEVICE=cuda`, ten minutes on one of 80 GB.
+"""The parts of tests/bench.py that a GPU has: python tests/bench.py --device cuda.
 
 MFU is (6 N + 12 L C T) FLOP a token, N all parameters, over the dense bf16 peak of the data sheet
 (arXiv:2204.02311); a GPU that is not listed is measured against its own matrix products.
@@ -32,6 +32,21 @@ def peak():
     """FLOP/s of the data sheet, or measured."""
     known = [flop for name, flop in PEAKS.items() if name in device_name()]
     return known[0] if known else library().call("device_peak")
+
+
+class Copy(Probe):
+    """What a copy reads and writes a second. --quick does without: where a CPU plays the GPU, it
+    would take minutes."""
+
+    def __init__(self, bench):
+        super().__init__(library(), "device_bandwidth", 0)
+        self.quick = bench.quick
+
+    def __call__(self):
+        self.quick or super().__call__()
+
+    def median(self):
+        return None if self.quick else super().median()
 
 
 def small(bench, config):
@@ -78,7 +93,12 @@ def empty(size):
     return Buffer(max(1, size))
 
 
-def kernel(name, *args, times=20):
+def times(bench):
+    """How many launches are timed together: waiting for the last takes as long as some kernels."""
+    return 1 if bench.quick else 20
+
+
+def kernel(times, name, *args):
     """A function that launches a kernel `times` times and waits for the last."""
     core, word, host = library(), Buffer(4), np.zeros(1, np.float32)
     args = [x.memory if isinstance(x, Buffer) else core.ffi.NULL if x is None else x for x in args]
@@ -122,7 +142,7 @@ HEADS = [(16, 1024, 12, 64), (16, 1024, 25, 64), (4, 4096, 16, 128)]        # B,
 
 def attention(bench, dtype):
     """our flash attention beside PyTorch's"""
-    core = library()
+    core, many = library(), times(bench)
     bench.part(f"Attention {DTYPE}", f"{peers.name('torch')}, SDPA", "the dense peak")
     for B, T, H, D in [(1, 128, 2, 64)] if bench.quick else HEADS:
         N, W = B * T, 3 * H * D
@@ -130,15 +150,15 @@ def attention(bench, dtype):
         out, dqkv = empty(2 * N * H * D), empty(2 * N * W)
         work = empty(core.call("attention_work", B, T, H, D))
         flop = 2.0 * B * H * T * T * D           # two products of half a square
-        forward = kernel("attention_forward", out, lse, qkv, None, B, T, H, H, D, 0)
+        forward = kernel(many, "attention_forward", out, lse, qkv, None, B, T, H, H, D, 0)
         forward()
-        backward = kernel("attention_backward", dqkv, dout, out, lse, qkv, None, work,
+        backward = kernel(many, "attention_backward", dqkv, dout, out, lse, qkv, None, work,
                           B, T, H, H, D, 0)
-        theirs = peers.attention(B, T, H, D)
-        times = bench.alternate(forward, backward, *theirs)
-        for what, ours, peer, work_flop in zip(("forward", "backward"), times, times[2:],
+        theirs = peers.attention(B, T, H, D, many)
+        seconds = bench.alternate(forward, backward, *theirs)
+        for what, ours, peer, work_flop in zip(("forward", "backward"), seconds, seconds[2:],
                                                (flop, 2.5 * flop)):
-            rate = 20 * work_flop / 1e12
+            rate = many * work_flop / 1e12
             bench.row(f"{what} B={B} T={T} H={H} D={D}", rate / ours, "TFLOP/s",
                       peer and rate / peer, peak() / 1e12, x=0.8)
 
@@ -148,7 +168,7 @@ def attention(bench, dtype):
 
 def bandwidth_kernels(bench, dtype):
     """norms, classifier, SwiGLU and AdamW against a copy"""
-    core, N, C, F, V = library(), 65536, 768, 2048, 50257
+    core, many, N, C, F, V = library(), times(bench), 65536, 768, 2048, 50257
     if bench.quick:
         N, C, F, V = 128, 64, 128, 300
     P, rows = (V + 127) // 128 * 128, min(N, core.call("nll_rows"))
@@ -157,33 +177,32 @@ def bandwidth_kernels(bench, dtype):
     mean, rstd, dw = floats(N), floats(N), floats(2 * C)
     row, logits, dlogits = 2 * N * C, floats(rows, P), empty(2 * rows * P)
     inp, act, dinp = reals(N, 2 * F), reals(N, F), empty(4 * N * F)
-    n = 1_000_000 if bench.quick else 124_475_904
+    n = 10_000 if bench.quick else 124_475_904
     adam = core.ffi.new("AdamW *", dict(step=9, lr=1e-4, beta1=0.9, beta2=0.95, eps=1e-8,
                                         weight_decay=0.1, grad_scale=1.0))
     arrays = [empty(size * n) for size in (2, 4, 4, 4, 4)]
-    cases = [                                    # what, bytes moved, function
-        ("LayerNorm forward", 2 * row, kernel(
-            "layernorm_forward", out, mean, rstd, x, weight, weight, N, C, 1e-5)),
-        ("RMSNorm forward", 2 * row, kernel("rmsnorm_forward", out, rstd, x, weight, N, C, 1e-5)),
-        ("classifier", 6 * rows * P, kernel(
-            "nll_forward", mean, dlogits, logits, ints(0, V, rows), floats(rows), rows, V, P)),
-        ("SwiGLU forward", 6 * N * F, kernel("swiglu_forward", act, inp, N, F)),
-        ("SwiGLU backward", 10 * N * F, kernel("swiglu_backward", dinp, act, inp, N, F)),
-        ("AdamW", 30 * n, kernel("adamw", *arrays[:4], arrays[4], adam, 1, 0, n)),
-        *norm_backwards(core, y, dw, x, out, weight, mean, rstd, N, C, row)]
-    copy = Probe(core, "device_bandwidth", 0)
-    times = bench.alternate(copy, *(function for _, _, function in cases))[1:]
-    for (what, moved, _), seconds in zip(cases, times):
-        bench.row(what, 20 * moved / seconds / 1e9, "GB/s", limit=copy.median(), of=0.85)
+    work, half = empty(core.call("norm_work", N, C)), core.ffi.cast("float *", dw.memory) + C
 
+    def case(what, moved, *call):
+        return what, many * moved, kernel(many, *call)
 
-def norm_backwards(core, dinp, dw, x, dout, weight, mean, rstd, N, C, row):
-    """dinp is read and written, dout and x read."""
-    half = core.ffi.cast("float *", dw.memory) + C
-    return [("LayerNorm backward", 4 * row, kernel(
-                "layernorm_backward", dinp, dw, half, dout, x, weight, mean, rstd, N, C)),
-            ("RMSNorm backward", 4 * row, kernel(
-                "rmsnorm_backward", dinp, dw, dout, x, weight, rstd, N, C))]
+    cases = [                                    # what, bytes moved, the kernel and its arguments
+        case("LayerNorm forward", 2 * row, "layernorm_forward", out, mean, rstd, x, weight, weight,
+             N, C, 1e-5),
+        case("LayerNorm backward", 4 * row, "layernorm_backward", y, dw, half, out, x, weight, mean,
+             rstd, work, N, C),
+        case("RMSNorm forward", 2 * row, "rmsnorm_forward", out, rstd, x, weight, N, C, 1e-5),
+        case("RMSNorm backward", 4 * row, "rmsnorm_backward", y, dw, out, x, weight, rstd, work,
+             N, C),
+        case("classifier", 6 * rows * P, "nll_forward", mean, dlogits, logits, ints(0, V, rows),
+             floats(rows), rows, V, P),
+        case("SwiGLU forward", 6 * N * F, "swiglu_forward", act, inp, N, F),
+        case("SwiGLU backward", 10 * N * F, "swiglu_backward", dinp, act, inp, N, F),
+        case("AdamW", 30 * n, "adamw", *arrays, adam, 1, 0, n)]
+    copy = Copy(bench)
+    taken = bench.alternate(copy, *(function for _, _, function in cases))[1:]
+    for (what, moved, _), seconds in zip(cases, taken):
+        bench.row(what, moved / seconds / 1e9, "GB/s", limit=copy.median(), of=0.85)
 
 
 # ---- Generation --------------------------------------------------------------------------------
@@ -212,7 +231,7 @@ def decoding(bench, dtype):
         model = Model.create(config, DEVICE, DTYPE, how=GENERATES)
         size = 2 * sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
                        if matrix and name != "model.positions.weight")
-        copy = Probe(model.core, "device_bandwidth", 0)
+        copy = Copy(bench)
         one, more, _ = bench.alternate(generator(model, 1, 5 + steps, steps),
                                        generator(model, 64, 5 + steps, steps), copy)
         bench.row(f"{name}, one sequence", steps * size / one / 1e9, "GB/s", limit=copy.median(),
@@ -256,9 +275,10 @@ def agreement(bench, dtype):
           f"{'equal' if end == same else 'DIFFER'}, bit by bit", flush=True)
     truth, _ = losses("cpu", "f32", config, steps, B, T)
     off = np.abs(ours / truth - 1)
-    print(f"losses here {ours[0]:.4f} to {ours[-1]:.4f}, CPU f32 {truth[0]:.4f} to {truth[-1]:.4f}; "
-          f"the largest difference is {100 * off.max():.2f} %, of the last 20 steps "
-          f"{100 * off[-20:].max():.2f} %", flush=True)
+    print(f"losses here {ours[0]:.4f} to {ours[-1]:.4f}, "
+          f"CPU f32 {truth[0]:.4f} to {truth[-1]:.4f}; the largest difference is "
+          f"{100 * off.max():.2f} %, of the last 20 steps {100 * off[-20:].max():.2f} %",
+          flush=True)
 
 
 PARTS = {name: (part, (DTYPE,)) for name, part in (
