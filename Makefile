@@ -1,6 +1,8 @@
 # make            the environment (.venv) and the C library, for this machine
 # make test       everything that a machine without GPU and network can test (SANITIZE=1: under
 #                 AddressSanitizer and UndefinedBehaviorSanitizer)
+# make cuda       the library for NVIDIA GPUs (ARCHS="80 90a 100": for which; default: the one that
+#                 is here, else these); cuda-resources: what its kernels use of a multiprocessor
 # make shim       the GPU's kernels as plain C++, which make test tests
 # make bench      our figures beside the peers' and the machine's limits
 # make clean      removes build/ (but no run, and not .venv)
@@ -54,7 +56,7 @@ $(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) | $(BUILD)
 $(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -Wno-pass-failed -o $@.new && mv $@.new $@
 
-$(BUILD) $(BUILD)/shim/f32 $(BUILD)/shim/bf16:
+$(BUILD) $(addprefix $(BUILD)/,shim/f32 shim/bf16 cuda/f32 cuda/bf16):
 	@mkdir -p $@
 
 # The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
@@ -74,6 +76,52 @@ $(BUILD)/shim/libchat_cuda_%.so: $(MODEL) $(HEADERS)
 	  -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++ -lm -o $@.new && mv $@.new $@
 $(BUILD)/shim/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/f32/%.o)
 $(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
+
+# ---- The GPU's library ----
+
+CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /opt/cuda) /usr)
+NVCC    ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),$(shell command -v nvcc))
+# cuBLASLt and NCCL come with the toolkit, the system, or `pip install nvidia-cublas nvidia-nccl-cu13`.
+PLACES  ?= $(CUDA_HOME) /usr $(wildcard .venv/lib/python3*/site-packages/nvidia/*)
+NEEDED  := cublasLt $(if $(wildcard cuda/comm.cu),nccl)
+ARCHS   ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,80 90a 100)
+header   = $(firstword $(wildcard $(PLACES:%=%/include/$(1).h)))
+library  = $(firstword $(wildcard $(foreach p,$(PLACES), \
+             $(p)/lib64/lib$(1).so* $(p)/lib/lib$(1).so* $(p)/lib/*-linux-gnu/lib$(1).so*)))
+LIBRARIES = $(foreach n,$(NEEDED),$(call library,$(n)))
+MISSING  = $(if $(NVCC),,nvcc) $(foreach n,$(NEEDED), \
+             $(if $(and $(call header,$(n)),$(call library,$(n))),,$(n)))
+TARGETS  = $(if $(filter native,$(ARCHS)),-arch=native,$(foreach a,$(ARCHS), \
+             -gencode=arch=compute_$(a),code=sm_$(a)) $(foreach a,$(lastword $(ARCHS)), \
+             -gencode=arch=compute_$(a),code=compute_$(a)))
+COMPILE_CUDA = $(NVCC) -std=c++17 -O3 $(TARGETS) --threads 0 -Werror all-warnings -Xptxas -v \
+             -Xcompiler -fPIC,-Wall $(foreach n,$(NEEDED),$(addprefix -isystem , \
+             $(filter-out /usr/include,$(patsubst %/,%,$(dir $(call header,$(n))))))) -c $<
+
+cuda: cuda-can-be-built $(BUILD)/libchat_cuda_f32.so $(BUILD)/libchat_cuda_bf16.so
+	@echo "built: f32 and bf16 for GPUs ($(ARCHS))"
+
+cuda-can-be-built:
+	@test -z "$(strip $(MISSING))" || { echo "make cuda lacks $(strip $(MISSING)). nvcc is part of" \
+	  "CUDA's toolkit, looked for in CUDA_HOME=$(CUDA_HOME); the others are also packages:" \
+	  "$(PY) -m pip install nvidia-cublas nvidia-nccl-cu13"; exit 1; }
+
+# What ptxas says is kept beside each object, for cuda-resources.
+$(BUILD)/cuda/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/f32
+	$(COMPILE_CUDA) -o $@ 2>$@.log || { cat $@.log; exit 1; }
+$(BUILD)/cuda/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/bf16
+	$(COMPILE_CUDA) -DREAL_BF16 -o $@ 2>$@.log || { cat $@.log; exit 1; }
+$(BUILD)/libchat_cuda_%.so: $(MODEL) $(HEADERS)
+	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC -shared \
+	  $(MODEL) $(filter %.o,$^) $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a) $(LIBRARIES) \
+	  $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) \
+	  -lstdc++ -lpthread -ldl -lrt -lm -o $@.new && mv $@.new $@
+$(BUILD)/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/f32/%.o)
+$(BUILD)/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/bf16/%.o)
+comma   := ,
+
+cuda-resources: cuda
+	@$(PYTHON) tests/cuda_resources.py $(BUILD)/cuda/*/*.log
 
 # A Debian python3 without ensurepip still makes an environment; its own pip fills it from outside.
 .venv/installed: requirements.txt
@@ -98,4 +146,4 @@ bench: all
 clean:
 	rm -rf build
 
-.PHONY: all libraries shim test bench clean
+.PHONY: all libraries cuda cuda-can-be-built cuda-resources shim test bench clean

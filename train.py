@@ -54,6 +54,7 @@ class Pretrain:
     model: str | None = flag(None, "start from this model folder, not from random weights")
     resume: bool = flag(False, "go on with --out, or with the newest run, where it stopped")
     depth: int = flag(4, "layers; width and heads, rates and horizon follow from it")
+    channels: int | None = flag(None, "width, 64 for each head; default 64 a layer")
     arch: str = flag("modern", "modern (RMSNorm, RoPE, QK-norm, SwiGLU) or gpt2")
     vocab_size: int | None = flag(None, "of the tokenizer learnt from the text; "
                                         "default by its size")
@@ -101,8 +102,8 @@ def positive(settings, *names):
 
 
 def check(s: Pretrain) -> None:
-    positive(s, "depth", "vocab_size", "context", "batch", "batch_tokens", "steps", "lr", "clip",
-             "eval_every", "eval_tokens", "checkpoint_every")
+    positive(s, "depth", "channels", "vocab_size", "context", "batch", "batch_tokens", "steps",
+             "lr", "clip", "eval_every", "eval_tokens", "checkpoint_every")
     for name, known in (("arch", ("modern", "gpt2")), ("schedule", ("cosine", "wsd")),
                         ("device", ("auto", "cpu", "cuda")), ("dtype", ("auto", "f32", "bf16")),
                         ("zero", ("on", "off")), ("masters", ("on", "off")),
@@ -110,6 +111,8 @@ def check(s: Pretrain) -> None:
         if getattr(s, name) not in known:
             raise ChatError(f"--{name} is {getattr(s, name)!r}, but must be one of "
                             f"{', '.join(known)}")
+    if s.channels and s.channels % 64:
+        raise ChatError(f"--channels is {s.channels}, but must be a multiple of 64")
     for name in ("warmup", "decay", "final_lr", "beta1", "beta2"):
         if not 0 <= getattr(s, name) < 1:
             raise ChatError(f"--{name.replace('_', '-')} is {getattr(s, name)}, "
@@ -117,10 +120,10 @@ def check(s: Pretrain) -> None:
 
 
 def architecture(s: Pretrain, vocab: int) -> Config:
-    """The model that --depth and --arch mean: 64 channels and one head of 64 a layer."""
-    channels = 64 * s.depth
+    """The model that --depth, --channels and --arch mean."""
+    channels = s.channels or 64 * s.depth
     common = dict(vocab=vocab, context=s.context, layers=s.depth, channels=channels,
-                  heads=s.depth, kv_heads=s.depth, head_dim=64)
+                  heads=channels // 64, kv_heads=channels // 64, head_dim=64)
     if s.arch == "gpt2":
         return Config(**common, hidden=4 * channels, norm=bind.LAYERNORM, position=bind.LEARNED,
                       activation=bind.GELU, bias=bind.BIAS_ALL, qk_norm=0, norm_eps=1e-5)

@@ -74,7 +74,8 @@ class Library:
         self.ffi.cdef(f"typedef {real} real;" + (CSRC / "chat.h").read_text())
         self.lib = self.ffi.dlopen(str(path))
         self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
-                      "void": np.uint8, "real": self.real_type, "uint16_t": np.uint16}
+                      "void": np.uint8, "real": self.real_type, "uint16_t": np.uint16,
+                      "unsigned long long": np.uint64}
 
     @staticmethod
     def load(device: str = "cpu", dtype: str = "f32") -> "Library":
@@ -365,18 +366,32 @@ class Model:
     def cache(self, slots: int, length: int) -> "Cache":
         return Cache(self, slots, length)
 
-    def extend(self, cache: "Cache", slots, tokens, every: bool = False) -> np.ndarray:
+    def extend(self, cache: "Cache", slots, tokens, every: bool = False,
+               read: bool = True) -> np.ndarray | None:
         """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each,
-        or (all tokens,V) after every one."""
+        or (all tokens,V) after every one. Without `read` they stay on the device, for `draw`."""
         if len(slots) != len(tokens):
             raise ValueError(f"{len(slots)} slots, but tokens for {len(tokens)}")
         counts = ints([len(t) for t in tokens])
         flat = ints([x for t in tokens for x in t])
-        rows = len(flat) if every else len(slots)
-        out = np.empty((rows, 1 if self.config.scalar else self.config.vocab), np.float32)
+        self.rows = len(flat) if every else len(slots)
+        size = self.rows, 1 if self.config.scalar else self.config.vocab
+        out = np.empty(size, np.float32) if read else None
         self.core.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
                        len(slots), every)
         return out
+
+    def draw(self, settings, positions, banned=()) -> list[int]:
+        """One token from each row of logits that `extend` left on the device; settings: a dict of
+        each, of `sample`'s arguments from temperature to seed, but for repetition_penalty."""
+        if not len(settings) == len(positions) == self.rows:
+            raise ValueError(f"{len(settings)} settings and {len(positions)} positions, but "
+                             f"{self.rows} rows of logits")
+        settings = self.core.ffi.new("Sampling[]", [sampling(**each) for each in settings])
+        positions, banned = np.asarray(positions, np.uint64), ints(np.asarray(banned, np.int64))
+        out = np.empty(self.rows, np.int32)
+        self.core.call("model_sample", self.handle, out, settings, positions, banned, len(banned))
+        return out.tolist()
 
 
 class Cache:
@@ -398,6 +413,13 @@ class Cache:
             self.model.core.lib.cache_free(self.handle)
 
 
+def sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+             seed=0) -> dict:
+    """The Sampling of chat.h."""
+    return dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                repetition_penalty=repetition_penalty, seed=seed)
+
+
 def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,
            position=0, history=(), banned=()) -> tuple[int, np.ndarray]:
     """(token, probabilities (V)) drawn from logits (V); same (seed, position), same draw."""
@@ -406,9 +428,8 @@ def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_pe
     if probabilities.ndim != 1:
         raise ValueError(f"logits must be (V,), got shape {probabilities.shape}")
     token = np.empty(1, np.int32)
-    settings = library.ffi.new("Sampling *", dict(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-        repetition_penalty=repetition_penalty, seed=seed))
+    settings = library.ffi.new("Sampling *", sampling(
+        temperature, top_k, top_p, min_p, repetition_penalty, seed))
     history, banned = (np.unique(ints(np.asarray(x, np.int64))) for x in (history, banned))
     library.call("sample", token, probabilities, settings, history, len(history),
                  banned, len(banned), position, probabilities.size)

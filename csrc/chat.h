@@ -146,7 +146,8 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. */
+   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. With
+   logits NULL they stay on the device, for model_sample. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 
@@ -158,6 +159,14 @@ typedef struct {
     float repetition_penalty;        /* arXiv:1909.05858; 1: none */
     unsigned long long seed;         /* of this sequence; a draw depends on (seed, position) only */
 } Sampling;
+
+/* Fails, naming field and value, unless these settings make sense. */
+int check_sampling(const Sampling *settings);
+
+/* tokens = one drawn from each row of the logits that model_extend just left on the device, by
+   settings[i] at positions[i], as sample() does, but without a repetition_penalty. */
+int model_sample(Model *model, int *tokens, const Sampling *settings,
+                 const unsigned long long *positions, const int *banned, int n_banned);
 
 /* *token = drawn from logits (V), which become the probabilities it was drawn from (=).
    history (n_history): tokens that repetition_penalty holds down. banned (n_banned): never drawn.
@@ -302,6 +311,14 @@ int  nll_rows(void);
 void nll_forward(float *nll, real *dlogits,
                  const float *logits, const int *targets, const float *weights,
                  int N, int V, int P);
+
+/* tokens (n) = one draw from each row of logits (n,P), of which the first V count, as sample() draws
+   with settings[i] at positions[i], but without a repetition_penalty: it must be 1. tokens[i] = -1
+   where no token is left or a logit is not a number. banned (n_banned): never drawn. logits are
+   changed. The same on a GPU as here, but where the rounding of sums decides. */
+void sample_rows(int *tokens, float *logits,
+                 const Sampling *settings, const unsigned long long *positions, const int *banned,
+                 int n_banned, int n, int V, int P);
 
 /* out (n,C) = the given rows of inp. */
 void gather_rows(real *out,

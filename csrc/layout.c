@@ -173,6 +173,8 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
     m->out = TAKE(N, S);        m->coef = TAKE(N, S);
     m->logits = TAKE(chunk * m->head.out, S);
+    m->settings = TAKE(chunk, sizeof(Sampling));    m->at = TAKE(chunk, sizeof *m->at);
+    m->drawn = TAKE(chunk, I);                      m->banned = TAKE(c->vocab, I);
     if (training) {
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
         m->dx = TAKE(N * C, R);     m->dc = TAKE(N * C, R);
@@ -190,7 +192,8 @@ static size_t place(Model *m, char *base, size_t N, int training) {
 
 int plan(Model *m, int N, int training) {
     if (N <= m->rows && training <= m->training) return 0;
-    m->T = m->rows = 0;
+    m->T = m->undrawn = m->rows = 0;
+    m->plans++;
     device_free(m->arena);
     m->arena = NULL;
     size_t bytes = place(m, NULL, N, training);
@@ -326,16 +329,30 @@ int cache_create(Cache **out, Model *m, int slots, int length) {
     Cache *x = calloc(1, sizeof(Cache));
     if (!x) return chat_fail("no memory for a cache");
     *x = (Cache){ m, slots, length, calloc(slots, sizeof(int)),
-                  device_alloc((size_t)bytes / 2), device_alloc((size_t)bytes / 2) };
-    if (!x->used || !x->keys || !x->values) { cache_free(x); return -1; }
+                  device_alloc((size_t)bytes / 2), device_alloc((size_t)bytes / 2),
+                  calloc(slots, sizeof(void *)), m->plans };
+    if (!x->used || !x->graphs) chat_fail("no memory for a cache of %d slots", slots);
+    if (!x->used || !x->graphs || !x->keys || !x->values) { cache_free(x); return -1; }
     *out = x;
     return 0;
 }
 
+static void forget_graphs(Cache *x) {
+    for (int n = 0; x->graphs && n < x->slots; n++) device_forget(&x->graphs[n]);
+    x->plans = x->model->plans;
+}
+
+void **graph_of(Cache *x, int n) {
+    if (x->plans != x->model->plans) forget_graphs(x);
+    return &x->graphs[n - 1];
+}
+
 void cache_free(Cache *x) {
     if (!x) return;
+    forget_graphs(x);
     device_free(x->keys);
     device_free(x->values);
+    free(x->graphs);
     free(x->used);
     free(x);
 }

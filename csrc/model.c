@@ -159,12 +159,13 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     return device_read(out, m->out, sizeof(float) * N);
 }
 
-/* logits (N,V) on the host = the head on h (N,C), without the padding. */
+/* logits (N,V) on the host = the head on h (N,C), without the padding. The first nll_rows() of them
+   are in m->logits already. */
 static int read_logits(Model *m, float *logits, const real *h, int N) {
     const int V = m->config.scalar ? 1 : m->config.vocab;
     for (int n = 0; n < N; n++) {
         int row = n % nll_rows(), rows = min_int(nll_rows(), N - n);
-        if (row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
+        if (n && row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
         if (device_read(logits + (size_t)n * V, m->logits + (size_t)row * m->head.out,
                         sizeof(float) * V))
             return -1;
@@ -178,6 +179,7 @@ int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
     m->T = 0;
     Context x = { B, T, NULL, NULL };
     blocks_forward(m, &x, B * T);
+    head_forward(m, m->logits, m->h, min_int(nll_rows(), B * T));
     return read_logits(m, logits, m->h, B * T);
 }
 
@@ -351,6 +353,10 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
                  const int *counts, int n, int every) {
     int N;
     if (check_extend(m, x, slots, tokens, counts, n, &N) || plan(m, N, 0)) return -1;
+    const int rows = every ? N : n, first = min_int(rows, nll_rows());
+    if (!logits && (rows > first || m->config.scalar))
+        return chat_fail("%d rows of logits cannot stay on the device: at most %d can, and those of"
+                         " a scalar head are not drawn from", rows, first);
     int *row_slots = malloc(sizeof(int) * 3 * N), *positions = row_slots + N, *ends = positions + N;
     if (!row_slots) return chat_fail("no memory for %d positions", N);
     for (int i = 0, row = 0; i < n; i++)
@@ -367,9 +373,40 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
 
     m->T = 0;
     Context context = { 0, 0, NULL, x };
-    blocks_forward(m, &context, N);
-    if (!every) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
-    if (read_logits(m, logits, every ? m->h : m->last, every ? N : n)) return -1;
+    const real *h = rows < N ? m->last : m->h;
+    void **graph = N == n && rows == first ? graph_of(x, n) : NULL;
+    if (!graph || !device_record(graph)) {
+        blocks_forward(m, &context, N);
+        if (rows < N) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
+        head_forward(m, m->logits, h, first);
+        if (graph) device_record_end(graph);
+    }
+    m->undrawn = logits ? 0 : rows;
+    if (logits && read_logits(m, logits, h, rows)) return -1;
     for (int i = 0; i < n; i++) x->used[slots[i]] += counts[i];
+    return 0;
+}
+
+int model_sample(Model *m, int *tokens, const Sampling *settings,
+                 const unsigned long long *positions, const int *banned, int n_banned) {
+    const int n = m->undrawn, V = m->config.vocab;
+    if (n == 0) return chat_fail("model_sample needs a model_extend without logits just before it");
+    if (n_banned > V) return chat_fail("%d tokens are banned, of %d", n_banned, V);
+    if (check_ids("banned token", banned, 0, V, n_banned, n_banned)) return -1;
+    for (int i = 0; i < n; i++) {
+        if (check_sampling(&settings[i])) return -1;
+        if (settings[i].repetition_penalty != 1)
+            return chat_fail("repetition_penalty is %g, but must be 1 where the device draws",
+                             settings[i].repetition_penalty);
+    }
+    device_write(m->settings, settings, n * sizeof *settings);
+    device_write(m->at, positions, n * sizeof *positions);
+    device_write(m->banned, banned, n_banned * sizeof *banned);
+    sample_rows(m->drawn, m->logits, m->settings, m->at, m->banned, n_banned, n, V, m->P);
+    m->undrawn = 0;
+    if (device_read(tokens, m->drawn, n * sizeof *tokens)) return -1;
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0)
+            return chat_fail("row %d has no token left to draw, or a logit that is not a number", i);
     return 0;
 }

@@ -82,10 +82,15 @@ struct Model {
     float *out, *coef;               /* (N): nll or values, and dLoss/dout */
     float *logits;                   /* (nll_rows,P) */
     real *dlogits;
+    Sampling *settings;              /* (nll_rows): of model_sample */
+    unsigned long long *at;
+    int *drawn, *banned;             /* (nll_rows), (V) */
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
     void *work;
 
     int B, T, has_first, fused;      /* the batch of the last model_forward; T = 0: none */
+    int undrawn;                     /* rows of logits that model_extend left for model_sample */
+    int plans;                       /* how often the arena was made anew */
 };
 
 struct Cache {
@@ -93,6 +98,8 @@ struct Cache {
     int slots, length;
     int *used;                       /* (slots) tokens in each */
     real *keys, *values;             /* (L,slots,length,K*D) */
+    void **graphs;                   /* (slots): of a step of 1, 2, ... slots by one token each */
+    int plans;                       /* the model's, when they were recorded */
 };
 
 /* How many keys a query of layer l sees; 0: all. */
@@ -132,6 +139,10 @@ int sum_gradients(const Model *m, double *sum);
 
 /* Makes room for N rows, with the activations of all layers (training) or of one (generation). */
 int plan(Model *m, int N, int training);
+
+/* Where device_record keeps the step in which n slots grow by a token each; NULL in it at first and
+   whenever what it points to has moved. */
+void **graph_of(Cache *x, int n);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

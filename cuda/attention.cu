@@ -17,7 +17,7 @@
 
 #include "attention_tiles.cuh"
 
-static const float LOG2E = 1.44269504f;
+constexpr float LOG2E = 1.44269504f;
 
 template <int D> struct Size { enum { value = D }; };
 
@@ -30,6 +30,8 @@ template <class F> static void for_head_size(int D, F f) {
     else if (D <= 192) f(Size<192>());
     else f(Size<256>());
 }
+
+constexpr int THREADS = 128;         /* where no tile says how many */
 
 static bool aligned(const void *x) { return (uintptr_t)x % 16 == 0; }
 
@@ -44,23 +46,19 @@ static Heads heads_of(int B, int T, int H, int K, int D, int window, bool wide) 
     return { B, T, H, K, window, { D, wide && D % WIDE == 0 }, LOG2E / sqrtf((float)D) };
 }
 
-__device__ __forceinline__ size_t row_size(const Heads &x) {
-    return (size_t)(x.H + 2 * x.K) * x.columns.count;
+__device__ __forceinline__ int row_size(const Heads &x) {
+    return (x.H + 2 * x.K) * x.columns.count;
 }
 
 /* ---- Forward --------------------------------------------------------------------------------- */
 
 template <int D> struct Forward {
-    enum {
-        BYTES = D * sizeof(real),
-        BLOCKS = BYTES <= 256 ? 2 : 1,           /* of 16 rows a warp */
-        WARPS = 4,
-        THREADS = WARPS * WARP,
-        ROWS = EDGE * BLOCKS * WARPS,            /* queries in a tile */
-        KEYS = BYTES <= 384 ? 64 : BYTES <= 512 ? 32 : 16,
-        BYTES_SHARED = sizeof(real) * reals<D>(ROWS + 2 * KEYS)
-    };
-    static_assert(int(BYTES_SHARED) <= SHARED, "tiles too large");
+    static constexpr int BYTES = D * sizeof(real), THREADS = 4 * WARP;
+    static constexpr int BLOCKS = BYTES <= 256 ? 2 : 1;              /* of 16 rows a warp */
+    static constexpr int ROWS = EDGE * BLOCKS * 4;                   /* queries in a tile */
+    static constexpr int KEYS = BYTES <= 384 ? 64 : BYTES <= 512 ? 32 : 16;
+    static constexpr int TILES = sizeof(real) * reals<D>(ROWS + 2 * KEYS);
+    static_assert(TILES <= SHARED, "tiles too large");
 };
 
 /* Rows appended to a cache, or none: slots is NULL. */
@@ -80,12 +78,11 @@ __device__ __forceinline__ bool is_run(const Appended &a, int n, int rows) {
     return warp_max(broken) == 0;
 }
 
-/* What a block of the forward pass does: nq queries, of which the first is token q0. */
+/* What a block of the forward pass does: queries q0 to below end of one head. */
 struct Task {
     Rows q, k, v;
     Sight sight;
-    size_t row;                      /* the first query's, in q, out and lse */
-    int q0, nq, h;
+    int row, h, q0, end;             /* row: of the batch */
 };
 
 /* The longest first. */
@@ -93,23 +90,22 @@ template <int ROWS>
 __device__ __forceinline__ Task batch_task(const Heads &x, const real *qkv, const int *first) {
     const int tiles = ceil_div(x.T, ROWS), D = x.columns.count;
     const int q0 = (tiles - 1 - blockIdx.x / (x.B * x.H)) * ROWS, at = blockIdx.x % (x.B * x.H);
-    const int b = at / x.H, h = at % x.H, kv = h / (x.H / x.K);
-    const size_t W = row_size(x);
+    const int b = at / x.H, h = at % x.H, kv = h / (x.H / x.K), end = min(q0 + ROWS, x.T);
+    const int W = row_size(x);
     const real *row = qkv + (size_t)b * x.T * W;
-    return { { row + q0 * W + h * D, W }, { row + (x.H + kv) * D, W },
+    return { { row + (size_t)q0 * W + h * D, W }, { row + (x.H + kv) * D, W },
              { row + (x.H + x.K + kv) * D, W },
-             { first ? first + (size_t)b * x.T : NULL, x.T, x.window },
-             (size_t)b * x.T + q0, q0, min(ROWS, x.T - q0), h };
+             { first ? first + (size_t)b * x.T : NULL, end, x.window }, b * x.T + q0, h, q0, end };
 }
 
 template <int ROWS>
 __device__ __forceinline__ Task cache_task(const Heads &x, const real *qkv, const Appended &a) {
     const int n = blockIdx.x / x.H * ROWS, h = blockIdx.x % x.H, D = x.columns.count;
-    const size_t W = row_size(x), C = (size_t)x.K * D;
-    const size_t at = a.slots[n] * a.length * C + h / (x.H / x.K) * D;
-    const int q0 = a.positions[n], nq = min(ROWS, a.N - n);
-    return { { qkv + n * W + h * D, W }, { a.keys + at, C }, { a.values + at, C },
-             { NULL, q0 + nq, x.window }, (size_t)n, q0, nq, h };
+    const int W = row_size(x), C = x.K * D;
+    const size_t at = (size_t)a.slots[n] * a.length * C + h / (x.H / x.K) * D;
+    const int q0 = a.positions[n], end = q0 + min(ROWS, a.N - n);
+    return { { qkv + (size_t)n * W + h * D, W }, { a.keys + at, C }, { a.values + at, C },
+             { NULL, end, x.window }, n, h, q0, end };
 }
 
 template <int D>
@@ -119,7 +115,7 @@ attend(real *out, float *lse, const real *qkv, const int *first, Heads x, Append
     const int M = F::BLOCKS, N = F::KEYS / EDGE, ROWS = F::ROWS, KEYS = F::KEYS;
     if (a.slots && !is_run(a, blockIdx.x / x.H * ROWS, ROWS)) return;
     const Task task = a.slots ? cache_task<ROWS>(x, qkv, a) : batch_task<ROWS>(x, qkv, first);
-    const int end = task.q0 + task.nq, row = warp() * EDGE * M;      /* this warp's first */
+    const int end = task.end, row = warp() * EDGE * M;      /* this warp's first */
     real *q = (real *)dynamic_shared(), *k = q + reals<D>(ROWS), *v = k + reals<D>(KEYS);
     Sums sums[M][D / EDGE];
     Softmax<M> softmax;
@@ -127,7 +123,7 @@ attend(real *out, float *lse, const real *qkv, const int *first, Heads x, Append
     begin(softmax);
 
     int k0 = first_key(task.sight, task.q0) / KEYS * KEYS;
-    load_tile<D, ROWS, F::THREADS>(q, task.q, 0, task.nq, x.columns, threadIdx.x);
+    load_tile<D, ROWS, F::THREADS>(q, task.q, 0, end - task.q0, x.columns, threadIdx.x);
     load_tile<D, KEYS, F::THREADS>(k, task.k, k0, end, x.columns, threadIdx.x);
     copy_commit();
     for (; k0 < end; k0 += KEYS) {
@@ -150,25 +146,25 @@ attend(real *out, float *lse, const real *qkv, const int *first, Heads x, Append
 
     #pragma unroll
     for (int i = 0; i < 2 * M; i++) {
-        float &sum = softmax.sum[i / 2][i % 2];
-        int at = row + EDGE * (i / 2) + row_of(i % 2 * 2);
+        float &sum = softmax.sum[i];
+        const int at = row + row_of(i);
         sum = row_sum(sum);
-        if (lse && lane() % 4 == 0 && at < task.nq)
-            lse[(task.row + at) * x.H + task.h] =
-                softmax.most[i / 2][i % 2] * x.scale / LOG2E + logf(sum);
+        if (lse && lane() % 4 == 0 && task.q0 + at < end)
+            lse[(size_t)(task.row + at) * x.H + task.h] =
+                softmax.most[i] * x.scale / LOG2E + logf(sum);
     }
     const size_t stride = (size_t)x.H * x.columns.count;
-    store_rows(out + task.row * stride + task.h * x.columns.count, stride, sums, row, task.nq,
-               x.columns.count, [&](int m, int r) { return 1.f / softmax.sum[m][r]; });
+    store_rows(out + (size_t)task.row * stride + task.h * x.columns.count, stride, sums, row,
+               end - task.q0, x.columns.count, [&](int i) { return 1.f / softmax.sum[i]; });
 }
 
 static void launch_attend(real *out, float *lse, const real *qkv, const int *first,
                           const Heads &x, const Appended &a) {
     for_head_size(x.columns.count, [&](auto size) {
         typedef Forward<decltype(size)::value> F;
-        const unsigned tiles = a.slots ? ceil_div<int>(a.N, F::ROWS)
-                                       : ceil_div<int>(x.T, F::ROWS) * x.B;
-        launch("attention", attend<decltype(size)::value>, tiles * x.H, F::THREADS, F::BYTES_SHARED,
+        const unsigned tiles = a.slots ? ceil_div(a.N, F::ROWS)
+                                       : ceil_div(x.T, F::ROWS) * x.B;
+        launch("attention", attend<decltype(size)::value>, tiles * x.H, F::THREADS, F::TILES,
                out, lse, qkv, first, x, a);
     });
 }
@@ -184,20 +180,17 @@ extern "C" void attention_forward(real *out, float *lse, const real *qkv, const 
 /* With p = exp(s - lse), s = q k / sqrt(D):  dv = p^T dout,  dp = dout v^T,
    ds = p (dp - delta) where delta = sum(dout out) of the query,  dq = ds k,  dk = ds^T q. */
 
-/* Of each query and head: log2(e) lse, and delta. */
-typedef Vector<float, 2> Stats;
-
 extern "C" size_t attention_work(int B, int T, int H, int D) {
     (void)D;
-    return sizeof(Stats) * B * T * H;
+    return sizeof(float) * 2 * B * T * H;
 }
 
-enum { LANES = 8, PREPARE = 256 };               /* lanes that share a row of out */
+constexpr int LANES = 8;                         /* lanes that share a row of out */
 
-/* stats (B,H,T) from lse (B,T,H) and from dout, out (B,T,H,D). */
-static __global__ void prepare(Stats *stats, const real *dout, const real *out, const float *lse,
+/* stats (B,H,T,2) = log2(e) lse (B,T,H), and delta of dout and out (B,T,H,D). */
+static __global__ void prepare(float *stats, const real *dout, const real *out, const float *lse,
                                Heads x) {
-    const size_t row = ((size_t)blockIdx.x * PREPARE + threadIdx.x) / LANES;
+    const size_t row = ((size_t)blockIdx.x * THREADS + threadIdx.x) / LANES;
     const size_t rows = (size_t)x.B * x.T * x.H, at = min(row, rows - 1) * x.columns.count;
     const int start = threadIdx.x % LANES;
     float sum = 0;
@@ -213,7 +206,9 @@ static __global__ void prepare(Stats *stats, const real *dout, const real *out, 
         sum += __shfl_xor_sync(~0u, sum, offset);
     if (start == 0 && row < rows) {
         const size_t token = row / x.H, h = row % x.H, b = token / x.T, t = token % x.T;
-        stats[(b * x.H + h) * x.T + t] = { lse[row] * LOG2E, sum };
+        float *pair = stats + 2 * ((b * x.H + h) * x.T + t);
+        pair[0] = lse[row] * LOG2E;
+        pair[1] = sum;
     }
 }
 
@@ -221,38 +216,32 @@ enum { DQ = 1, DK = 2, DV = 4 };
 
 /* Tiles of the side that has its gradients taken, which stay, and of the other side, which pass. */
 template <int D, int WANT> struct Backward {
-    enum {
-        OF_KEYS = WANT != DQ,
-        BYTES = D * sizeof(real),
-        BLOCKS = BYTES * (WANT == (DK | DV) ? 2 : 1) <= 256 ? 2 : 1,
-        WARPS = BYTES <= 512 ? 4 : BYTES <= 768 ? 2 : 1,
-        THREADS = WARPS * WARP,
-        ROWS = EDGE * BLOCKS * WARPS,
-        PASSING = BLOCKS == 2 ? 32 : BYTES <= 256 ? 64 : BYTES <= 384 ? 32 : 16,
-        BYTES_SHARED = sizeof(real) * reals<D>(2 * ROWS + 3 * PASSING)
-    };
-    static_assert(int(BYTES_SHARED) <= SHARED && ROWS % PASSING == 0, "tiles too large");
+    static constexpr bool OF_KEYS = WANT != DQ;
+    static constexpr int BYTES = D * sizeof(real);
+    static constexpr int BLOCKS = BYTES * (WANT == (DK | DV) ? 2 : 1) <= 256 ? 2 : 1;
+    static constexpr int WARPS = BYTES <= 512 ? 4 : BYTES <= 768 ? 2 : 1, THREADS = WARPS * WARP;
+    static constexpr int ROWS = EDGE * BLOCKS * WARPS;
+    static constexpr int PASSING = BLOCKS == 2 ? 32 : BYTES <= 256 ? 64 : BYTES <= 384 ? 32 : 16;
+    static constexpr int TILES = sizeof(real) * reals<D>(2 * ROWS + 3 * PASSING);
+    static_assert(TILES <= SHARED && ROWS % PASSING == 0, "tiles too large");
 };
 
-/* Scores become p, and dp becomes ds. stats(query row or column) of one that does not exist has an
-   infinite lse: p is 0. */
+/* Scores become p, and dp becomes ds. A query that does not exist has an infinite lse: p is 0. */
 template <bool QUERY_ROWS, int M, int N>
 __device__ __forceinline__ void differentiate(Sums (&p)[M][N], Sums (&dp)[M][N],
-                                              const Stats *stats, int queries, int row0,
-                                              int column0, float scale) {
+                                              const float *stats, int q0, int queries,
+                                              float scale) {
     #pragma unroll
-    for (int line = 0; line < (QUERY_ROWS ? 2 * M : 4 * N); line++) {
-        const int query = QUERY_ROWS ? row0 + line / 2 * EDGE + row_of(line % 2 * 2)
-                                     : column0 + line / 4 * EDGE + column_of(line / 2 % 2, line % 2);
-        Stats s = { INFINITY, 0 };
-        if (query < queries) s = stats[query];
+    for (int i = 0; i < (QUERY_ROWS ? 2 * M : 4 * N); i++) {
+        const int query = q0 + (QUERY_ROWS ? row_of(i) : column_of(i));
+        const float lse = query < queries ? stats[2 * query] : INFINITY;
+        const float delta = query < queries ? stats[2 * query + 1] : 0;
         #pragma unroll
-        for (int other = 0; other < (QUERY_ROWS ? 4 * N : 2 * M); other++) {
-            const int row = QUERY_ROWS ? line : other, column = QUERY_ROWS ? other : line;
-            const int m = row / 2, n = column / 4, j = column / 2 % 2, e = row % 2 * 2 + column % 2;
-            float x = fast_exp2(fmaf(p[m][n][j][e], scale, -s[0]));
-            p[m][n][j][e] = x;
-            dp[m][n][j][e] = x * (dp[m][n][j][e] - s[1]);
+        for (int j = 0; j < (QUERY_ROWS ? 4 * N : 2 * M); j++) {
+            float &x = QUERY_ROWS ? element(p, i, j) : element(p, j, i);
+            float &dx = QUERY_ROWS ? element(dp, i, j) : element(dp, j, i);
+            x = fast_exp2(fmaf(x, scale, -lse));
+            dx = x * (dx - delta);
         }
     }
 }
@@ -261,42 +250,43 @@ __device__ __forceinline__ void differentiate(Sums (&p)[M][N], Sums (&dp)[M][N],
 template <int STEP>
 __device__ __forceinline__ int last_query(const Sight &x, int from, int end) {
     int count = 1;
-    for (int i = lane(); from + i * STEP < x.T; i += WARP) {
+    for (int i = lane(); from + i * STEP < x.end; i += WARP) {
         if (first_key(x, from + i * STEP) >= end) break;
         count = i + 1;
     }
     for (int offset = WARP / 2; offset > 0; offset /= 2)
         count = max(count, __shfl_xor_sync(~0u, count, offset));
-    return min(from + count * STEP, x.T);
+    return min(from + count * STEP, x.end);
 }
 
 /* Where a block of the backward pass works, and where each query head's matrices are. */
 struct Place {
     const real *q, *k, *v, *dout;    /* rows of the sequence */
-    const Stats *stats;
+    const float *stats;
     Sight sight;
-    size_t W, C;                     /* strides of q, k, v and of dout */
+    int W, C;                        /* strides of q, k, v and of dout */
     int kv, row0;
 };
 
 template <int ROWS, bool OF_KEYS>
 __device__ __forceinline__ Place place(const Heads &x, const real *qkv, const real *dout,
-                                       const Stats *stats, const int *first) {
+                                       const float *stats, const int *first) {
     const int heads = OF_KEYS ? x.K : x.H, D = x.columns.count, G = x.H / x.K;
     const int tiles = ceil_div(x.T, ROWS), at = blockIdx.x % (x.B * heads);
     const int turn = blockIdx.x / (x.B * heads), b = at / heads;
     const int h = at % heads * (OF_KEYS ? G : 1), kv = h / G;        /* h: the first of these */
-    const size_t W = row_size(x), C = (size_t)x.H * D, token = (size_t)b * x.T;
+    const int W = row_size(x), C = x.H * D;
+    const size_t token = (size_t)b * x.T;
     const real *row = qkv + token * W;
     return { row + h * D, row + (x.H + kv) * D, row + (x.H + x.K + kv) * D,
-             dout + token * C + h * D, stats + ((size_t)b * x.H + h) * x.T,
+             dout + token * C + h * D, stats + 2 * ((size_t)b * x.H + h) * x.T,
              { first ? first + token : NULL, x.T, x.window }, W, C, kv,
              (OF_KEYS ? turn : tiles - 1 - turn) * ROWS };           /* the longest first */
 }
 
 template <int D, int WANT>
 static __global__ void __launch_bounds__(Backward<D, WANT>::THREADS)
-attend_backward(real *dqkv, const real *dout, const Stats *stats, const real *qkv,
+attend_backward(real *dqkv, const real *dout, const float *stats, const real *qkv,
                 const int *first, Heads x) {
     typedef Backward<D, WANT> S;
     const bool OF_KEYS = S::OF_KEYS;
@@ -307,7 +297,8 @@ attend_backward(real *dqkv, const real *dout, const Stats *stats, const real *qk
     real *b = a2 + reals<D>(ROWS), *next = b + reals<D>(STEP), *b2 = next + reals<D>(STEP);
     const Rows k = { at.k, at.W }, v = { at.v, at.W };
     const int from = OF_KEYS ? at.row0 : first_key(at.sight, at.row0) / STEP * STEP;
-    const int end = OF_KEYS ? last_query<STEP>(at.sight, from, from + ROWS) : min(at.row0 + ROWS, T);
+    const int end = OF_KEYS ? last_query<STEP>(at.sight, from, from + ROWS)
+                            : min(at.row0 + ROWS, T);
 
     /* Passing tile t of head g: queries and dout, or keys and values. */
     auto load = [&](real *to, int g, int t) {
@@ -343,7 +334,8 @@ attend_backward(real *dqkv, const real *dout, const Stats *stats, const real *qk
         product<D>(p, a + reals<D>(row), b);
         if (WANT != DV) product<D>(ds, a2 + reals<D>(row), b2);
         hide<!OF_KEYS>(p, at.sight, at.row0 + row, t);
-        differentiate<!OF_KEYS>(p, ds, at.stats + (size_t)g * T, T, at.row0 + row, t, x.scale);
+        differentiate<!OF_KEYS>(p, ds, at.stats + 2 * (size_t)g * T,
+                                OF_KEYS ? t : at.row0 + row, T, x.scale);
         if (WANT & DV) product_rounded(sums2, p, b2);
         __syncthreads();                         /* nobody needs b2 */
         if (more) load2(g1, t1);
@@ -358,18 +350,18 @@ attend_backward(real *dqkv, const real *dout, const Stats *stats, const real *qk
     real *drow = dqkv + (at.k - qkv);            /* this kv head's keys in the sequence */
     if (WANT == DQ) drow = dqkv + (at.q - qkv);
     if (WANT != DV) store_rows(drow, at.W, sums, at.row0 + row, T, columns,
-                               [=](int, int) { return scale; });
+                               [=](int) { return scale; });
     if (WANT & DV) store_rows(drow + x.K * columns, at.W, sums2, at.row0 + row, T, columns,
-                              [](int, int) { return 1.f; });
+                              [](int) { return 1.f; });
 }
 
 template <int D, int WANT>
-static void launch_backward(real *dqkv, const real *dout, const Stats *stats, const real *qkv,
+static void launch_backward(real *dqkv, const real *dout, const float *stats, const real *qkv,
                             const int *first, const Heads &x) {
     typedef Backward<D, WANT> S;
-    const unsigned tiles = ceil_div<int>(x.T, S::ROWS);
+    const unsigned tiles = ceil_div(x.T, S::ROWS);
     launch("attention_backward", attend_backward<D, WANT>, tiles * x.B * (S::OF_KEYS ? x.K : x.H),
-           S::THREADS, S::BYTES_SHARED, dqkv, dout, stats, qkv, first, x);
+           S::THREADS, S::TILES, dqkv, dout, stats, qkv, first, x);
 }
 
 extern "C" void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
@@ -377,8 +369,8 @@ extern "C" void attention_backward(real *dqkv, const real *dout, const real *out
                                    int B, int T, int H, int K, int D, int window) {
     const Heads x = heads_of(B, T, H, K, D, window, aligned(qkv) && aligned(dout) && aligned(out));
     const size_t threads = (size_t)B * T * H * LANES;
-    Stats *stats = (Stats *)work;
-    launch("attention_backward", prepare, (unsigned)ceil_div<size_t>(threads, PREPARE), PREPARE, 0,
+    float *stats = (float *)work;
+    launch("attention_backward", prepare, (unsigned)ceil_div<size_t>(threads, THREADS), THREADS, 0,
            stats, dout, out, lse, x);
     for_head_size(D, [&](auto size) {
         const int P = decltype(size)::value;
@@ -389,5 +381,189 @@ extern "C" void attention_backward(real *dqkv, const real *dout, const real *out
             launch_backward<P, DK>(dqkv, dout, stats, qkv, first, x);
             launch_backward<P, DV>(dqkv, dout, stats, qkv, first, x);
         }
+    });
+}
+
+/* ---- With a cache ---------------------------------------------------------------------------- */
+
+/* Blocks that share out the keys of few rows: two for each of a large GPU's multiprocessors. */
+constexpr int SPREAD = 256;
+
+/* C reals of k and C of v lie side by side in a row of qkv. Copied as T, 4 or 16 bytes. */
+template <class T>
+static __global__ void write_rows(real *keys, real *values, const real *qkv, const int *slots,
+                                  const int *positions, int N, int length, int W, int C) {
+    const int step = sizeof(T) / sizeof(real), steps = 2 * C / step;
+    const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i >= (size_t)N * steps) return;
+    const int n = (int)(i / steps), c = (int)(i % steps) * step;
+    const size_t at = ((size_t)slots[n] * length + positions[n]) * C;
+    *(T *)(c < C ? keys + at + c : values + at + c - C) =
+        *(const T *)(qkv + (size_t)n * W + W - 2 * C + c);
+}
+
+extern "C" void cache_write(real *keys, real *values, const real *qkv, const int *slots,
+                            const int *positions, int N, int length, int H, int K, int D) {
+    const bool wide = aligned(keys) && aligned(values) && aligned(qkv) && D % WIDE == 0;
+    const size_t copies = (size_t)N * 2 * K * D / (wide ? WIDE : PAIR);
+    launch("cache_write", wide ? write_rows<Wide> : write_rows<Pair>,
+           (unsigned)ceil_div<size_t>(copies, THREADS), THREADS, 0,
+           keys, values, qkv, slots, positions, N, length, (H + 2 * K) * D, K * D);
+}
+
+/* A warp has all query heads of a row that read one key/value head, up to 16, and 16 keys of each
+   tile. */
+template <int D> struct Row {
+    static constexpr int BYTES = D * sizeof(real);
+    static constexpr int WARPS = BYTES <= 256 ? 4 : BYTES <= 512 ? 2 : 1, THREADS = WARPS * WARP;
+    static constexpr int KEYS = EDGE * WARPS;
+    static constexpr int TILES = sizeof(real) * reals<D>(EDGE + 4 * KEYS);
+    static_assert(TILES <= SHARED, "tiles too large");
+};
+
+/* What one head has found in some of the keys: D sums, the largest score, the sum of probabilities.
+   Of `count` such parts, `stride` apart, the d-th sum in all, and the other two. */
+struct Found { float value, most, sum; };
+
+__device__ __forceinline__ Found merge(const float *parts, int count, int stride, int D, int d,
+                                       float scale) {
+    Found all = { 0, -INFINITY, 0 };
+    for (int i = 0; i < count; i++) all.most = fmaxf(all.most, parts[i * stride + D]);
+    for (int i = 0; i < count; i++) {
+        const float *part = parts + i * stride;
+        const float share = fast_exp2((part[D] - all.most) * scale);
+        all.value += share * part[d];
+        all.sum += share * part[D + 1];
+    }
+    return all;
+}
+
+/* Which keys a row sees, in tiles, and where the row is. */
+struct Seen { int first, position, tile0, tiles; };
+
+__device__ __forceinline__ Seen seen(const Heads &x, const Appended &a, int n, int keys) {
+    const int position = a.positions[n], first = x.window ? max(0, position - x.window + 1) : 0;
+    return { first, position, first / keys, position / keys - first / keys + 1 };
+}
+
+/* Row n's heads h..h+heads-1 over every splits-th tile of keys: to out, or where others have the
+   rest of the keys, to parts (N,H,splits,D+2). */
+template <int D>
+static __global__ void __launch_bounds__(Row<D>::THREADS)
+attend_row(real *out, float *parts, const real *qkv, Heads x, Appended a, int splits, int run) {
+    typedef Row<D> R;
+    const int KEYS = R::KEYS, G = x.H / x.K, groups = ceil_div(G, EDGE);
+    const int split = blockIdx.x % splits, group = blockIdx.x / splits % (x.K * groups);
+    const int n = blockIdx.x / splits / (x.K * groups), columns = x.columns.count;
+    const int C = x.K * columns, within = group % groups * EDGE, heads = min(EDGE, G - within);
+    const int h = group / groups * G + within;
+    const Seen s = seen(x, a, n, KEYS);
+    if (split >= s.tiles || is_run(a, n / run * run, run)) return;
+
+    const size_t at = (size_t)a.slots[n] * a.length * C + group / groups * columns;
+    const Rows keys = { a.keys + at, C }, values = { a.values + at, C };
+    real *q = (real *)dynamic_shared(), *k = q + reals<D>(EDGE * (1 + 4 * warp()));
+    real *v = k + reals<D>(EDGE), *next = v + reals<D>(EDGE);
+    auto load = [&](real *to, int tile) {        /* this warp's 16 keys, then their values */
+        const int from = tile * KEYS + EDGE * warp();
+        load_tile<D, EDGE, WARP>(to, keys, from, s.position + 1, x.columns, lane());
+        load_tile<D, EDGE, WARP>(to + reals<D>(EDGE), values, from, s.position + 1, x.columns,
+                                 lane());
+    };
+    load_tile<D, EDGE, R::THREADS>(q, { qkv + (size_t)n * row_size(x) + h * columns, columns },
+                                        0, heads, x.columns, threadIdx.x);
+    load(k, s.tile0 + split);
+    copy_commit();
+
+    Sums sums[1][D / EDGE];
+    Softmax<1> softmax;
+    clear(sums);
+    begin(softmax);
+    for (int i = split; i < s.tiles; i += splits) {
+        Sums score[1][1];
+        clear(score);
+        copy_wait<0>();
+        __syncthreads();                         /* k and v are here, and nobody needs next */
+        if (i + splits < s.tiles) load(next, s.tile0 + i + splits);
+        copy_commit();
+        product<D>(score, q, k);
+        for (int j = 0; j < 4; j++) {
+            const int key = (s.tile0 + i) * KEYS + EDGE * warp() + column_of(j);
+            if (key >= s.first && key <= s.position) continue;
+            element(score, 0, j) = element(score, 1, j) = -INFINITY;
+        }
+        online_softmax(score, softmax, sums, x.scale);
+        product_rounded(sums, score, v);
+        real *old = k;
+        k = next;
+        v = next + reals<D>(EDGE);
+        next = old;
+    }
+
+    const int stride = D + 2;
+    float *found = (float *)dynamic_shared();    /* of each warp and head */
+    __syncthreads();
+    #pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float *mine = found + (EDGE * warp() + row_of(i)) * stride;
+        #pragma unroll
+        for (int j = 0; j < 4 * D / EDGE; j++) mine[column_of(j)] = element(sums, i, j);
+        const float sum = row_sum(softmax.sum[i]);
+        if (lane() % 4 == 0) {
+            mine[D] = softmax.most[i];
+            mine[D + 1] = sum;
+        }
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < heads * columns; i += R::THREADS) {
+        const int head = i / columns, d = i % columns;
+        const size_t row = (size_t)n * x.H + h + head;
+        const Found all = merge(found + head * stride, R::WARPS, EDGE * stride, D, d, x.scale);
+        float *part = parts + (row * splits + split) * (columns + 2);
+        if (splits == 1) {
+            out[row * columns + d] = to_real(all.value / all.sum);
+        } else {
+            part[d] = all.value;
+            if (d < 2) part[columns + d] = d == 0 ? all.most : all.sum;
+        }
+    }
+}
+
+/* Row n's head h from its parts. */
+static __global__ void merge_rows(real *out, const float *parts, Heads x, Appended a, int splits,
+                                  int keys, int run) {
+    const int n = blockIdx.x / x.H, columns = x.columns.count;
+    if (is_run(a, n / run * run, run)) return;
+    const int count = min(splits, seen(x, a, n, keys).tiles);
+    const float *mine = parts + (size_t)blockIdx.x * splits * (columns + 2);
+    for (int d = threadIdx.x; d < columns; d += THREADS) {
+        const Found all = merge(mine, count, columns + 2, columns, d, x.scale);
+        out[(size_t)blockIdx.x * columns + d] = to_real(all.value / all.sum);
+    }
+}
+
+extern "C" size_t extend_work(int N, int length, int H, int D) {
+    const size_t parts = (size_t)N * ceil_div(length, EDGE);
+    return sizeof(float) * (parts < SPREAD ? parts : SPREAD) * H * (D + 2);
+}
+
+extern "C" void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
+                                 const int *slots, const int *positions, void *work,
+                                 int N, int length, int H, int K, int D, int window) {
+    const bool wide = aligned(qkv) && aligned(keys) && aligned(values);
+    const Heads x = heads_of(0, 0, H, K, D, window, wide);
+    const Appended a = { keys, values, slots, positions, N, length };
+    if (N >= EDGE) launch_attend(out, NULL, qkv, NULL, x, a);
+    for_head_size(D, [&](auto size) {
+        const int S = decltype(size)::value, P = S <= 64 ? 64 : S <= 128 ? 128 : 256;
+        typedef Row<P> R;
+        const int run = Forward<S>::ROWS, groups = K * ceil_div(H / K, EDGE);
+        const int most = ceil_div(length, R::KEYS), spread = SPREAD / groups / N;
+        const int splits = spread < 1 ? 1 : spread < most ? spread : most;
+        launch("attention_extend", attend_row<P>, (unsigned)N * groups * splits, R::THREADS,
+               R::TILES, out, (float *)work, qkv, x, a, splits, run);
+        if (splits > 1)
+            launch("attention_extend", merge_rows, (unsigned)N * H, THREADS, 0,
+                   out, (const float *)work, x, a, splits, R::KEYS, run);
     });
 }

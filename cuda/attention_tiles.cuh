@@ -1,8 +1,8 @@
 /* attention_tiles.cuh: what attention.cu is built from: 16x16 blocks of a matrix on the tensor
    cores, tiles of rows in shared memory, products of tiles, the mask and the softmax.
 
-   All products are rows times rows, c = a b^T: then one kind of block serves as either operand, may
-   be read from a tile as it lies or transposed, and the sums of one product, rounded, are an operand
+   All products are rows times rows, c = a b^T. So one kind of block serves as either operand, is
+   read from a tile as it lies or transposed, and the sums of one product, rounded, are an operand
    of the next without leaving their registers. */
 
 #ifndef ATTENTION_TILES_CUH
@@ -10,22 +10,24 @@
 
 #include "gpu.cuh"
 
-enum {
-    EDGE = 16,                       /* of a block */
-    PAD = 8,                         /* reals between rows of a tile: 8 rows are in 8 banks */
-    SHARED = 99 << 10                /* bytes of shared memory that every GPU since 2020 has */
-};
+constexpr int EDGE = 16;             /* of a block */
+constexpr int PAD = 8;               /* reals between rows of a tile: eight rows use all banks */
+constexpr int SHARED = 99 << 10;     /* bytes of shared memory that every GPU since 2020 has */
 
 __device__ __forceinline__ int lane() { return threadIdx.x % WARP; }
 __device__ __forceinline__ int warp() { return threadIdx.x / WARP; }
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */
 
-/* 16x16 sums: of lane 4g+t, [j][2r+i] is (8r+g, 8j+2t+i). */
+/* 16x16 sums, two results of an mma side by side: of lane 4g+t, [j][2r+i] is (8r+g, 8j+2t+i). */
 typedef float Sums[2][4];
-__device__ __forceinline__ int row_of(int element) { return element / 2 * 8 + lane() / 4; }
-__device__ __forceinline__ int column_of(int half, int element) {
-    return half * 8 + lane() % 4 * 2 + element % 2;
+
+/* In (16M,16N) sums every lane has 2M rows and 4N columns: which ones, and an element by these. */
+__device__ __forceinline__ int row_of(int i) { return 8 * i + lane() / 4; }
+__device__ __forceinline__ int column_of(int i) { return i / 2 * 8 + lane() % 4 * 2 + i % 2; }
+template <int M, int N>
+__device__ __forceinline__ float &element(Sums (&c)[M][N], int row, int column) {
+    return c[row / 2][column / 4][column / 2 % 2][row % 2 * 2 + column % 2];
 }
 
 #ifdef REAL_BF16
@@ -40,7 +42,8 @@ __device__ __forceinline__ Block load_block(const real *at, int stride) {
 }
 __device__ __forceinline__ Block load_transposed(const real *at, int stride) {
     Block b;
-    load_matrices_transposed(b.x, at + (lane() % 8 + lane() / 16 * 8) * stride + lane() / 8 % 2 * 8);
+    const int row = lane() % 8 + lane() / 16 * 8, column = lane() / 8 % 2 * 8;
+    load_matrices_transposed(b.x, at + row * stride + column);
     return b;
 }
 __device__ __forceinline__ Block round_block(const Sums c) {
@@ -62,13 +65,13 @@ struct Block { float x[4][2]; };
 __device__ __forceinline__ Block load_block(const real *at, int stride) {
     Block b;
     for (int i = 0; i < 8; i++)
-        b.x[i / 2][i % 2] = at[row_of(i / 2 % 2 * 2) * stride + column_of(i / 4, i)];
+        b.x[i / 2][i % 2] = at[row_of(i / 2 % 2) * stride + column_of(i / 4 * 2 + i % 2)];
     return b;
 }
 __device__ __forceinline__ Block load_transposed(const real *at, int stride) {
     Block b;
     for (int i = 0; i < 8; i++)
-        b.x[i / 2][i % 2] = at[column_of(i / 4, i) * stride + row_of(i / 2 % 2 * 2)];
+        b.x[i / 2][i % 2] = at[column_of(i / 4 * 2 + i % 2) * stride + row_of(i / 2 % 2)];
     return b;
 }
 __device__ __forceinline__ Block round_block(const Sums c) {
@@ -77,8 +80,8 @@ __device__ __forceinline__ Block round_block(const Sums c) {
     return b;
 }
 
-/* x = high + low, and a product is low high + high low + high high: 22 bits of it. The tensor core's
-   k-th and (k+4)-th column are here 2k and 2k+1: any order will do that both operands share. */
+/* x = high + low, and a product is low high + high low + high high: 22 bits of it. Columns k and
+   k+4 of the tensor core are 2k and 2k+1 here: any order will do that both operands share. */
 __device__ __forceinline__ void split(uint32_t *high, uint32_t *low, float x) {
     *high = to_tf32(x);
     float rounded;
@@ -106,7 +109,7 @@ __device__ __forceinline__ void multiply(Sums c, const Block &a, const Block &b)
 /* One head's rows of a matrix. */
 struct Rows {
     const real *at;
-    size_t stride;
+    int stride;
 };
 
 /* How many columns a head has, and whether all rows can be copied 16 bytes at a time. */
@@ -114,36 +117,47 @@ struct Columns {
     int count, wide;
 };
 
+/* 4 bytes: on these everything lies, since D is even. */
+constexpr int PAIR = 4 / sizeof(real);
+typedef Vector<real, PAIR> Pair;
+
 /* n rows of a tile in shared memory: of D columns, those beyond a head's are zero. */
 template <int D> __host__ __device__ constexpr int reals(int n) { return n * (D + PAD); }
 
-/* Begins to copy N rows of x, zeros from row `end` on, to a tile, by THREADS threads. */
+/* Begins to copy N rows of x, zeros from row `end` on, to a tile, by THREADS threads. 4 or 8
+   threads share a row. */
 template <int D, int N, int THREADS>
 __device__ __forceinline__ void load_tile(real *tile, const Rows &x, int from, int end,
                                           const Columns &columns, int thread) {
-    const int chunks = D / WIDE, steps = ceil_div(N * chunks, THREADS);
+    const int ACROSS = D % (8 * WIDE) ? 4 : 8, DOWN = THREADS / ACROSS;
     if (columns.wide) {
+        const int row0 = thread / ACROSS, column0 = thread % ACROSS * WIDE;
         #pragma unroll
-        for (int i = 0; i < steps; i++) {
-            int at = i * THREADS + thread, row = at / chunks, column = at % chunks * WIDE;
-            if (N * chunks % THREADS && at >= N * chunks) break;
-            int exists = from + row < end && column < columns.count;
-            const real *source = exists ? x.at + (from + row) * x.stride + column : x.at;
-            copy_async(tile + reals<D>(row) + column, source, exists);
+        for (int i = 0; i < N; i += DOWN) {
+            const int row = i + row0;
+            if (N % DOWN && row >= N) break;
+            const real *source = x.at + (size_t)(from + row) * x.stride + column0;
+            #pragma unroll
+            for (int column = 0; column < D; column += ACROSS * WIDE) {
+                copy_async(tile + reals<D>(row) + column0 + column, source + column,
+                           from + row < end && column0 + column < columns.count);
+            }
         }
     } else {
         #pragma unroll 1
         for (int i = thread; i < N * D; i += THREADS) {
             int row = i / D, column = i % D, exists = from + row < end && column < columns.count;
             tile[reals<D>(row) + column] =
-                exists ? x.at[(from + row) * x.stride + column] : to_real(0);
+                exists ? x.at[(size_t)(from + row) * x.stride + column] : to_real(0);
         }
     }
 }
 
 template <int M, int N> __device__ __forceinline__ void clear(Sums (&c)[M][N]) {
     #pragma unroll
-    for (int i = 0; i < M * N * 8; i++) c[i / (8 * N)][i / 8 % N][i / 4 % 2][i % 4] = 0;
+    for (int i = 0; i < 2 * M; i++)
+        #pragma unroll
+        for (int j = 0; j < 4 * N; j++) element(c, i, j) = 0;
 }
 
 /* c (16M,16N) += a (16M,D) b (16N,D)^T, of two tiles. */
@@ -182,21 +196,20 @@ __device__ __forceinline__ void product_rounded(Sums (&c)[M][C], const Sums (&a)
     }
 }
 
-/* Rows `from` to below `end` of x = scale(m, r) * sums, of rows 8r+g of block m. */
+/* Rows `from` to below `end` of x = scale(i) * sums, where i is the lane's i-th row. */
 template <int M, int C, class Scale>
-__device__ __forceinline__ void store_rows(real *x, size_t stride, const Sums (&sums)[M][C],
+__device__ __forceinline__ void store_rows(real *x, size_t stride, Sums (&sums)[M][C],
                                            int from, int end, int columns, Scale scale) {
     #pragma unroll
     for (int i = 0; i < 2 * M; i++) {
-        const int m = i / 2, r = i % 2, row = from + EDGE * m + row_of(2 * r);
+        const int row = from + row_of(i);
         if (row >= end) continue;
-        const float factor = scale(m, r);
+        const float factor = scale(i);
         #pragma unroll
-        for (int j = 0; j < 2 * C; j++) {
-            const float *pair = &sums[m][j / 2][j % 2][2 * r];
-            int column = j / 2 * EDGE + column_of(j % 2, 0);
-            Vector<real, 2> both = { { to_real(pair[0] * factor), to_real(pair[1] * factor) } };
-            if (column < columns) *(Vector<real, 2> *)(x + row * stride + column) = both;
+        for (int j = 0; j < 4 * C; j += PAIR) {
+            Pair pair;
+            for (int e = 0; e < PAIR; e++) pair[e] = to_real(element(sums, i, j + e) * factor);
+            if (column_of(j) < columns) *(Pair *)(x + row * stride + column_of(j)) = pair;
         }
     }
 }
@@ -204,13 +217,13 @@ __device__ __forceinline__ void store_rows(real *x, size_t stride, const Sums (&
 /* ---- Which keys a query sees ----------------------------------------------------------------- */
 
 struct Sight {
-    const int *first;                /* (T), or NULL */
-    int T, window;                   /* 0: all keys */
+    const int *first;                /* of queries below end, or NULL */
+    int end, window;                 /* 0: all keys */
 };
 
-/* Never falls along a row. */
+/* Never falls along a row; of a query that does not exist, any. */
 __device__ __forceinline__ int first_key(const Sight &x, int query) {
-    int start = x.first ? x.first[min(query, x.T - 1)] : 0;
+    int start = x.first && query < x.end ? x.first[query] : 0;
     return x.window ? max(start, query - x.window + 1) : start;
 }
 
@@ -220,26 +233,34 @@ template <bool QUERY_ROWS, int M, int N>
 __device__ __forceinline__ void hide(Sums (&score)[M][N], const Sight &x, int row0, int column0) {
     const int q0 = QUERY_ROWS ? row0 : column0, last = q0 + EDGE * (QUERY_ROWS ? M : N) - 1;
     const int k0 = QUERY_ROWS ? column0 : row0, end = k0 + EDGE * (QUERY_ROWS ? N : M);
-    if (end <= q0 + 1 && first_key(x, last) <= k0) return;
+    if (end <= q0 + 1 && first_key(x, min(last, x.end - 1)) <= k0) return;
     #pragma unroll
-    for (int i = 0; i < M * N * 8; i++) {
-        int m = i / (8 * N), n = i / 8 % N, j = i / 4 % 2, e = i % 4;
-        int row = row0 + EDGE * m + row_of(e), column = column0 + EDGE * n + column_of(j, e);
-        int query = QUERY_ROWS ? row : column, key = QUERY_ROWS ? column : row;
-        if (key > query || key < first_key(x, query)) score[m][n][j][e] = -INFINITY;
+    for (int i = 0; i < (QUERY_ROWS ? 2 * M : 4 * N); i++) {
+        const int query = q0 + (QUERY_ROWS ? row_of(i) : column_of(i));
+        const int key0 = k0 + (QUERY_ROWS ? column_of(0) : row_of(0));
+        const int newest = query - key0, oldest = first_key(x, query) - key0;
+        #pragma unroll
+        for (int j = 0; j < (QUERY_ROWS ? 4 * N : 2 * M); j++) {
+            const int key = QUERY_ROWS ? column_of(j) - column_of(0) : row_of(j) - row_of(0);
+            float &s = QUERY_ROWS ? element(score, i, j) : element(score, j, i);
+            s = (key > newest) | (key < oldest) ? -INFINITY : s;     /* key: a constant */
+        }
     }
 }
 
 /* ---- Softmax --------------------------------------------------------------------------------- */
 
-/* Of rows g and g+8 of each block: the largest score, and this lane's share of the sum. */
+/* Of each of a lane's rows: the largest score, and this lane's share of the sum. */
 template <int M> struct Softmax {
-    float most[M][2], sum[M][2];
+    float most[2 * M], sum[2 * M];
 };
 
 template <int M> __device__ __forceinline__ void begin(Softmax<M> &s) {
     #pragma unroll
-    for (int i = 0; i < 2 * M; i++) { s.most[i / 2][i % 2] = -INFINITY; s.sum[i / 2][i % 2] = 0; }
+    for (int i = 0; i < 2 * M; i++) {
+        s.most[i] = -INFINITY;
+        s.sum[i] = 0;
+    }
 }
 
 /* Over the four lanes that share a row. */
@@ -263,27 +284,24 @@ template <int M, int N, int C>
 __device__ __forceinline__ void online_softmax(Sums (&score)[M][N], Softmax<M> &s,
                                                Sums (&out)[M][C], float scale) {
     #pragma unroll
-    for (int m = 0; m < M; m++)
+    for (int i = 0; i < 2 * M; i++) {
+        float most = s.most[i], sum = 0;
         #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float most = s.most[m][r];
-            #pragma unroll
-            for (int i = 0; i < 4 * N; i++)
-                most = fmaxf(most, score[m][i / 4][i / 2 % 2][2 * r + i % 2]);
-            most = row_max(most);
-            float origin = most == -INFINITY ? 0.f : most;
-            float shrink = fast_exp2((s.most[m][r] - origin) * scale), sum = 0;
-            #pragma unroll
-            for (int i = 0; i < 4 * N; i++) {
-                float &x = score[m][i / 4][i / 2 % 2][2 * r + i % 2];
-                x = power(x, origin, scale);
-                sum += x;
-            }
-            s.most[m][r] = most;
-            s.sum[m][r] = s.sum[m][r] * shrink + sum;
-            #pragma unroll
-            for (int i = 0; i < 4 * C; i++) out[m][i / 4][i / 2 % 2][2 * r + i % 2] *= shrink;
+        for (int j = 0; j < 4 * N; j++) most = fmaxf(most, element(score, i, j));
+        most = row_max(most);
+        const float origin = most == -INFINITY ? 0.f : most;
+        const float shrink = fast_exp2((s.most[i] - origin) * scale);
+        #pragma unroll
+        for (int j = 0; j < 4 * N; j++) {
+            float &x = element(score, i, j);
+            x = power(x, origin, scale);
+            sum += x;
         }
+        s.most[i] = most;
+        s.sum[i] = s.sum[i] * shrink + sum;
+        #pragma unroll
+        for (int j = 0; j < 4 * C; j++) element(out, i, j) *= shrink;
+    }
 }
 
 #endif
