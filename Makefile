@@ -113,7 +113,7 @@ $(BUILD)/cuda/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/c
 	$(COMPILE_CUDA) -DREAL_BF16 -o $@ 2>$@.log || { cat $@.log; exit 1; }
 $(BUILD)/libchat_cuda_%.so: $(MODEL) $(HEADERS)
 	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC -shared \
-	  $(MODEL) $(filter %.o,$^) $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a) $(LIBRARIES) \
+	  $(MODEL) $(filter %.o,$^) $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a) $(LIBRARIES) $(MPI) \
 	  $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) \
 	  -lstdc++ -lpthread -ldl -lrt -lm -o $@.new && mv $@.new $@
 $(BUILD)/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/f32/%.o)

@@ -419,22 +419,23 @@ def shared_data(s: Pretrain, job: Job) -> Data:
     return data
 
 
-def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, memory) -> None:
+def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, threads: int,
+             need: float, parts: dict[str, float]) -> None:
     """What this run is, in a few lines."""
-    threads = model.core.call("device_threads", s.threads or job.cores)
-    need, parts = memory
-    if job.cores and threads * job.locals + job.locals <= os.cpu_count() and s.device == "cpu":
-        print(f"{threads * job.locals} of this machine's {os.cpu_count()} cores are used, for the "
-              f"launcher keeps each rank on its own: mpirun --bind-to none leaves them all")
+    used, cores = threads * job.locals, os.cpu_count()
+    if s.device == "cpu" and job.cores and not s.threads and used + job.locals <= cores:
+        print(f"{used} of this machine's {cores} cores are used, for the launcher keeps each rank "
+              f"on its own: mpirun --bind-to none leaves them all")
     windows = s.batch_tokens // s.context
-    dealt = f"{job.ranks} ranks, {windows // job.ranks}{'+' * (windows % job.ranks > 0)} of " \
-            f"{windows} windows a step each; " if job.ranks > 1 else ""
+    shares = sorted({windows // job.ranks, -(-windows // job.ranks)})
+    dealt = f"{job.ranks} ranks, {' or '.join(map(str, shares))} of {windows} windows a step " \
+            f"each; " if job.ranks > 1 else ""
     print(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
           f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
           f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
-          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} threads; "
+          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} thread{'s' * (threads > 1)}; "
           f"{dealt}{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
           + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
 
@@ -442,6 +443,7 @@ def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, memory)
 def run(s: Pretrain, given: set[str], job: Job) -> None:
     """One rank of a run, from its settings to its end."""
     s, folder, state = open_run(s, given, job)
+    threads = job.core.call("device_threads", s.threads or job.cores)
     data = shared_data(s, job)
     if s.resume and data.vocab != s.vocab_size:
         raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, "
@@ -458,7 +460,7 @@ def run(s: Pretrain, given: set[str], job: Job) -> None:
     memory = expect_memory(s, c, job)
     model = Model.load(s.model, s.device, s.dtype, making(s, job), **changes) if s.model else \
         Model.create(c, s.device, s.dtype, s.seed, making(s, job))
-    announce(s, c, data, model, job, memory)
+    announce(s, c, data, model, job, threads, *memory)
     model.reserve(pass_rows(s, job) * s.context)
     job.sum()
     if job.rank == 0:                            # only now: a rank that failed has left nothing
