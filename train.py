@@ -430,13 +430,14 @@ def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, threads
     shares = sorted({windows // job.ranks, -(-windows // job.ranks)})
     dealt = f"{job.ranks} ranks, {' or '.join(map(str, shares))} of {windows} windows a step " \
             f"each; " if job.ranks > 1 else ""
+    device = model.core.ffi.string(model.core.lib.device_name()).decode()
     print(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
           f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
           f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
-          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} thread{'s' * (threads > 1)}; "
-          f"{dealt}{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
+          f"{device}, {threads} thread{'s' * (threads > 1)}; {dealt}"
+          f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
           + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
 
 

@@ -62,7 +62,8 @@ def results(request):
     if not shutil.which("mpirun") or not (build / f"libchat_{device}_{dtype}.so").exists():
         pytest.skip(f"this machine lacks mpirun or {build}/libchat_{device}_{dtype}.so")
     program = list(map(str, [sys.executable, HERE / "rank_program.py", device, dtype, steps]))
-    commands = {1: program} | {n: mpirun(n, *program) for n in ((2, 4) if device == "cpu" else (3,))}
+    several = (2, 4) if device == "cpu" else (3,)
+    commands = {1: program} | {n: mpirun(n, *program) for n in several}
     return dtype, {n: json.loads(finished(words, CHAT_BUILD=str(build)))
                    for n, words in commands.items()}
 
