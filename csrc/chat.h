@@ -146,7 +146,7 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. With
+   split over calls (on a GPU, which shares out work by the batch, they do, within rounding). With
    logits NULL they stay on the device, for model_sample. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);

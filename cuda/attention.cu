@@ -33,8 +33,6 @@ template <class F> static void for_head_size(int D, F f) {
 
 constexpr int THREADS = 128;         /* where no tile says how many */
 
-static bool aligned(const void *x) { return (uintptr_t)x % 16 == 0; }
-
 /* What all kernels are told. */
 struct Heads {
     int B, T, H, K, window;
