@@ -61,6 +61,8 @@ $(BUILD) $(addprefix $(BUILD)/,shim/f32 shim/bf16 cuda/f32 cuda/bf16):
 
 # The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
 SHIM    := $(BUILD)/shim/libchat_cuda_f32.so $(BUILD)/shim/libchat_cuda_bf16.so
+LINK    = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) \
+            -fPIC -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++
 EMULATE = $(CXX) -std=c++17 $(CFLAGS) -O2 $(SAN) $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC \
             -x c++ -include tests/cuda_on_cpu.h -c $<
 UNIQUE := $(if $(call try,-fno-gnu-unique),-fno-gnu-unique)
@@ -72,13 +74,13 @@ $(BUILD)/shim/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $
 $(BUILD)/shim/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $(BUILD)/shim/bf16
 	$(EMULATE) -DREAL_BF16 -o $@
 $(BUILD)/shim/libchat_cuda_%.so: $(MODEL) $(HEADERS)
-	$(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC \
-	  -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++ -lm -o $@.new && mv $@.new $@
+	$(LINK) -lm -o $@.new && mv $@.new $@
 $(BUILD)/shim/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/f32/%.o)
 $(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
 
 # ---- The GPU's library ----
 
+comma   := ,
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /opt/cuda) /usr)
 NVCC    ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),$(shell command -v nvcc))
 # cuBLASLt and NCCL come with the toolkit, the system, or `pip install nvidia-cublas nvidia-nccl-cu13`.
@@ -112,13 +114,11 @@ $(BUILD)/cuda/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cu
 $(BUILD)/cuda/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/bf16
 	$(COMPILE_CUDA) -DREAL_BF16 -o $@ 2>$@.log || { cat $@.log; exit 1; }
 $(BUILD)/libchat_cuda_%.so: $(MODEL) $(HEADERS)
-	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC -shared \
-	  $(MODEL) $(filter %.o,$^) $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a) $(LIBRARIES) $(MPI) \
-	  $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) \
-	  -lstdc++ -lpthread -ldl -lrt -lm -o $@.new && mv $@.new $@
+	$(LINK) $(firstword $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a)) $(LIBRARIES) \
+	  $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) -ldl -lrt -lm \
+	  -o $@.new && mv $@.new $@
 $(BUILD)/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/f32/%.o)
 $(BUILD)/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/bf16/%.o)
-comma   := ,
 
 cuda-resources: cuda
 	@$(PYTHON) tests/cuda_resources.py $(BUILD)/cuda/*/*.log

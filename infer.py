@@ -277,8 +277,8 @@ class Engine:
                 start, before = perf_counter(), self.tokens["decode"]
                 rows = self.model.extend(cache, list(running), new, every=True, read=not draws)
                 if draws:
-                    rows = self.draw_rows([*running.values()], [len(held[slot]) for slot in running],
-                                          new)
+                    counts = [len(held[slot]) for slot in running]
+                    rows = self.draw_rows([*running.values()], counts, new)
                 seconds, count, rows = perf_counter() - start, len(rows), iter(rows)
             for (slot, s), tokens in zip([*running.items()], new):
                 right = yield from self.check(s, len(held[slot]), tokens, rows)

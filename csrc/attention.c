@@ -239,7 +239,8 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
 
 void attention_forward(real *out, float *lse, const real *qkv, const int *first,
                        int B, int T, int H, int K, int D, int window) {
-    #pragma omp parallel for collapse(3) schedule(dynamic) if ((double)B * H * T * T * D > 4.0 * SMALL)
+    #pragma omp parallel for collapse(3) schedule(dynamic) \
+            if ((double)B * H * T * T * D > 4.0 * SMALL)
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int q0 = 0; q0 < T; q0 += QT) {
@@ -334,7 +335,8 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
                         int B, int T, int H, int K, int D, int window) {
     const int G = H / K;                         /* query heads that share a key/value head */
     const size_t W = (size_t)(H + 2 * K) * D;
-    #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)B * H * T * T * D > 4.0 * SMALL)
+    #pragma omp parallel for collapse(2) schedule(dynamic) \
+            if ((double)B * H * T * T * D > 4.0 * SMALL)
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++) {
             Head x = head(qkv, first, b, g * G, T, H, K, D, window);
@@ -407,8 +409,8 @@ static void weighted_sum(float *out, float shrink, const float *share, const rea
         for (int e = d; e < D; e++) out[e] += share[j] * to_float(values[j * stride + e]);
 }
 
-/* One query against keys first..last, KT at a time, as in online_softmax, but with the lanes over D,
-   since there is one query only. */
+/* One query against keys first..last, KT at a time, as in online_softmax, but with the lanes over
+   D, since there is one query only. */
 static void attend_row(real *out, const real *query, const real *keys, const real *values,
                        size_t stride, int first, int last, int D) {
     float o[DMAX] = { 0 }, most = -INFINITY, sum = 0, scale = 1.f / sqrtf(D);

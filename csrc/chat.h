@@ -146,7 +146,7 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. With
+   split over calls (on a GPU, which shares out work by the batch, they do, within rounding). With
    logits NULL they stay on the device, for model_sample. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
@@ -229,8 +229,8 @@ void linear_forward_float(float *out,
                           void *work, int N, int C, int O);
 
 /* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of
-   dout's rows, or NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the gelu,
-   dinp is the gradient of pre. */
+   dout's rows, or NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the
+   gelu, dinp is the gradient of pre. */
 void linear_backward(real *dinp, float *dweight, float *dbias,
                      const real *dout, const real *inp, const real *weight, const real *pre,
                      void *work, int N, int C, int O);
@@ -313,9 +313,9 @@ void nll_forward(float *nll, real *dlogits,
                  const float *logits, const int *targets, const float *weights,
                  int N, int V, int P);
 
-/* tokens (n) = one draw from each row of logits (n,P), of which the first V count, as sample() draws
-   with settings[i] at positions[i], but without a repetition_penalty: it must be 1. tokens[i] = -1
-   where no token is left or a logit is not a number. banned (n_banned): never drawn. logits are
+/* tokens (n) = one draw from each row of logits (n,P), of which the first V count, as sample()
+   draws with settings[i] at positions[i], but without a repetition_penalty: it must be 1.
+   tokens[i] = -1 where no token is left or a logit is not a number. banned (n_banned): never drawn. logits are
    changed. The same on a GPU as here, but where the rounding of sums decides. */
 void sample_rows(int *tokens, float *logits,
                  const Sampling *settings, const unsigned long long *positions, const int *banned,
@@ -385,8 +385,8 @@ int device_ready(void);
 /* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP" or "NVIDIA H100, sm_90,
    bf16". */
 const char *device_name(void);
-/* Threads that kernels use from now on (0: as many as the machine has); returns how many. A GPU uses
-   all it has, whatever is asked, and returns its multiprocessors. */
+/* Threads that kernels use from now on (0: as many as the machine has); returns how many. A GPU
+   uses all it has, whatever is asked, and returns its multiprocessors. */
 int device_threads(int threads);
 /* Bytes of memory the device has in all or, on a GPU, that are free. */
 size_t device_memory(void);

@@ -282,7 +282,7 @@ static int make(Model *m, const Config *c, int how) {
 
 int model_create(Model **out, const Config *config, int how) {
     *out = NULL;
-    if (check_config(config)) return -1;
+    if (check_config(config) || device_ready()) return -1;
     Model *m = calloc(1, sizeof(Model));
     if (!m) return chat_fail("no memory for a model");
     if (make(m, config, how)) { model_free(m); return -1; }

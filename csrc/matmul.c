@@ -244,15 +244,15 @@ static void multiply(const Result to, const unit *a, const unit *b, int M, int N
 
 size_t linear_packed_size(int C, int O) { return packed_units(O, C, NR) * PAIR; }
 
-/* Rows of K numbers that are packed and multiplied before the next are: whole blocks of them, and not
+/* Rows of K numbers that are packed and multiplied before the next are: whole blocks of them, not
    few, for all of B is read again. */
 static int rows_at_once(int K) {
     const int block = MR * MB, few = 5;
     return max_int(few, CACHED / (int)sizeof(real) / K / block) * block;
 }
 
-/* The same for a gradient of weights, which sums over the rows. It is read and written for each part of
-   them: where that costs more than packed rows which leave the cache, they are one part. */
+/* The same for a gradient of weights, which sums over the rows. It is read and written for each
+   part of them: where that costs more than packed rows which leave the cache, they are one part. */
 static int rows_to_sum(int N, int C, int O) {
     int some = CACHED / (int)sizeof(real) / (O + C) / 64 * 64;
     return (double)some * (O + C) > (double)O * C ? min_int(N, some) : N;

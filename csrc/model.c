@@ -407,6 +407,6 @@ int model_sample(Model *m, int *tokens, const Sampling *settings,
     if (device_read(tokens, m->drawn, n * sizeof *tokens)) return -1;
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0)
-            return chat_fail("row %d has no token left to draw, or a logit that is not a number", i);
+            return chat_fail("row %d has no token left to draw, or a logit that is no number", i);
     return 0;
 }

@@ -23,7 +23,8 @@ RESULT = np.dtype([("word", "i8"), ("real", "f8"), ("text", "S512")])
 
 class Emulated(Library):
     def __init__(self, path, device, dtype):
-        super().__init__(CSRC.parent / "build" / path.name, device, dtype)  # this machine's, for the types
+        # This machine's, for the types.
+        super().__init__(CSRC.parent / "build" / path.name, device, dtype)
         self.own, self.lib = self.lib, SimpleNamespace(
             **{name: partial(self.call, name) for name in dir(self.lib)})
         self.process = subprocess.Popen([*shlex.split(os.environ["CHAT_EMULATOR"]), path],

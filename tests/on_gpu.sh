@@ -24,12 +24,14 @@ step() {
 
 sanitize() {
   CHAT_EXAMPLES=2 step "$1" compute-sanitizer --tool "$1" --error-exitcode 9 \
-    "$python" -m pytest -q -x tests/test_kernels.py tests/test_attention.py -k "cuda-bf16 and not 50257"
+    "$python" -m pytest -q -x tests/test_kernels.py tests/test_attention.py tests/test_sample.py \
+    -k "cuda-bf16 and not 50257"
 }
 
 : >"$out/summary.txt"
 step build make cuda
-step tests "$python" -m pytest -q tests/test_kernels.py tests/test_attention.py tests/test_model.py
+step tests "$python" -m pytest -q tests/test_kernels.py tests/test_attention.py \
+  tests/test_sample.py tests/test_model.py
 for tool in memcheck racecheck initcheck synccheck; do sanitize $tool & done
 wait
 step bench "$python" tests/bench.py --device cuda

@@ -229,7 +229,7 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
     (dict(attention_bias=True), "attention_bias"),
     (dict(use_sliding_window=1), "use_sliding_window"),
     (dict(use_sliding_window=True, sliding_window=0), "sliding_window is 0"),
-    (dict(use_sliding_window=True, sliding_window=4, max_window_layers=1), "max_window_layers is 1"),
+    (dict(use_sliding_window=True, sliding_window=4, max_window_layers=1), "max_window_layers is"),
     (dict(layer_types=["full_attention", "sliding_attention"]), "layer_types"),
     (dict(layer_types=["full_attention", "sliding_attention"], use_sliding_window=True,
           sliding_window=4), "layer_types"),

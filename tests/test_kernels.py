@@ -583,7 +583,8 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
 
 def test_the_library_describes_its_device(lib):
     name = lib.ffi.string(lib.call("device_name")).decode()
-    assert name.startswith(f"cpu {lib.dtype}, ") if lib.device == "cpu" else name.endswith(lib.dtype)
+    assert (name.startswith(f"cpu {lib.dtype}, ") if lib.device == "cpu"
+            else name.endswith(lib.dtype))
     assert lib.call("device_ready") == 0
     assert lib.call("device_memory") > 2**28
     assert lib.call("device_threads", 1) == 1 or lib.device == "cuda"

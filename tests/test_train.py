@@ -198,7 +198,8 @@ def test_bfloat16_learns_as_well_as_float32(book, tmp_path):
     last = {}
     for dtype in "f32", "bf16":
         Library.load("cpu", dtype).call("device_threads", 1)
-        train.train(*make(book, dtype, dtype=dtype, steps=200, eval_every=200, checkpoint_every=200))
+        train.train(*make(book, dtype, dtype=dtype, steps=200, eval_every=200,
+                          checkpoint_every=200))
         last[dtype] = np.mean(losses(dtype)[-20:])
     assert last["f32"] < 3 and abs(last["bf16"] / last["f32"] - 1) < 0.01
 
