@@ -138,7 +138,7 @@ SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(CURDIR)/$(BUILD) ASAN_OPTIONS=detect_l
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)")
 
 test: all shim
-	$(SANITIZED) $(PY) -m pytest -q tests $(TESTS)
+	$(SANITIZED) $(PY) -m pytest -q -n auto --dist loadfile tests $(TESTS)
 
 bench: all
 	$(PY) tests/bench.py
