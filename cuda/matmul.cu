@@ -1,7 +1,7 @@
 /* matmul.cu: linear layers on the GPU.
 
-   Three ways to multiply: cuBLASLt; for a few rows, as in generation, a kernel that reads the weight
-   once and as fast as memory gives it; and for what cuBLASLt refuses, a plain tiled kernel. */
+   Three ways to multiply: cuBLASLt; for a few rows, as in generation, a kernel that reads the
+   weight once and as fast as memory gives it; for what cuBLASLt refuses, a plain tiled kernel. */
 
 #include "gpu.cuh"
 
@@ -92,8 +92,8 @@ static void choose(Choice *choice, Descriptors *d, size_t work_size) {
     for (int i = 0; i < 4; i++)
         cublasLtMatmulPreferenceSetAttribute(&wish, align[i], &choice->kind.align[i],
                                              sizeof(uint32_t));
-    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(cublas(), &d->product, &d->b, &d->a,
-                                                           &d->out, &d->out, &wish, 1, &best, &found);
+    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        cublas(), &d->product, &d->b, &d->a, &d->out, &d->out, &wish, 1, &best, &found);
     choice->known = 1;
     choice->possible = status == CUBLAS_STATUS_SUCCESS && found > 0;
     choice->algorithm = best.algo;
@@ -196,8 +196,8 @@ template <int COUNT> __device__ __forceinline__ float spread_sums(float *x, int 
         const bool upper = threadIdx.x & offset;
         #pragma unroll
         for (int i = 0; i < COUNT / 2; i++) {
-            const float mine = upper ? x[i + COUNT / 2] : x[i], other = upper ? x[i] : x[i + COUNT / 2];
-            x[i] = mine + __shfl_xor_sync(~0u, other, offset);
+            const float low = x[i], high = x[i + COUNT / 2];
+            x[i] = (upper ? high : low) + __shfl_xor_sync(~0u, upper ? low : high, offset);
         }
         return spread_sums<COUNT / 2>(x, offset / 2);
     } else {
@@ -218,8 +218,8 @@ template <bool ALIGNED> __device__ __forceinline__ Wide piece(const real *row, i
     }
 }
 
-/* A block gives OUTPUTS columns of all rows; its threads share C. Each weight is loaded once, and the
-   bits of a row do not depend on the others: rows from N on repeat the last. */
+/* A block gives OUTPUTS columns of all rows; its threads share C. Each weight is loaded once, and
+   the bits of a row do not depend on the others: rows from N on repeat the last. */
 template <class Out, int ROWS, bool ALIGNED>
 __global__ void __launch_bounds__(FEW_THREADS)
 few_rows(Out *out, const real *inp, const real *weight, const real *bias, const real *residual,
@@ -345,7 +345,8 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
     p.a = dout, p.a_columns = true, p.b = inp;
     multiply(p, work, work_size);
     if (dbias)
-        launch("sum_rows", sum_rows, ceil_div(O, (int)WARP), dim3(WARP, WARP), 0, dbias, dout, N, O);
+        launch("sum_rows", sum_rows, ceil_div(O, (int)WARP), dim3(WARP, WARP), 0,
+               dbias, dout, N, O);
 }
 
 /* ---- Three loops ----------------------------------------------------------------------------- */
