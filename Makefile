@@ -83,7 +83,7 @@ $(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
 comma   := ,
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /opt/cuda) /usr)
 NVCC    ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),$(shell command -v nvcc))
-# cuBLASLt and NCCL come with the toolkit, the system, or `pip install nvidia-cublas nvidia-nccl-cu13`.
+# cuBLASLt and NCCL come with the toolkit, the system or packages (nvidia-cublas, nvidia-nccl-cu13).
 PLACES  ?= $(CUDA_HOME) /usr $(wildcard .venv/lib/python3*/site-packages/nvidia/*)
 NEEDED  := cublasLt $(if $(wildcard cuda/comm.cu),nccl)
 ARCHS   ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,80 90a 100)

@@ -1,5 +1,5 @@
-/* device.cu: the GPU as a device: its memory, its stream, its errors. Nothing needs a GPU until
-   device_ready() is called, by itself or through what needs one. */
+/* device.cu: the GPU as a device: its memory, its stream, its errors. Nothing here needs a GPU
+   until device_ready() is called, by itself or through what needs one. */
 
 #include "gpu.cuh"
 
@@ -196,7 +196,7 @@ int device_read(void *to, const void *from, size_t bytes) {
 
 /* ---- Graphs ---------------------------------------------------------------------------------- */
 
-/* *graph points at what cudaGraphLaunch takes, or at NULL before it is recorded. The kernels run
+/* *graph points at what cudaGraphLaunch takes, or at NULL before it is recorded. For kernels run
    once unrecorded: what is loaded or chosen at a first launch cannot be while recording. */
 
 int device_record(void **graph) {

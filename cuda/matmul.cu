@@ -1,7 +1,7 @@
 /* matmul.cu: linear layers on the GPU.
 
-   Three ways to multiply: cuBLASLt; for a few rows, as in generation, a kernel that reads weights
-   once and as fast as memory gives it; and for what cuBLASLt refuses, a plain tiled kernel. */
+   Three ways to multiply: cuBLASLt; for a few rows, as in generation, a kernel that reads the
+   weight once and as fast as memory gives it; for what cuBLASLt refuses, a plain tiled kernel. */
 
 #include "gpu.cuh"
 
@@ -197,8 +197,7 @@ template <int COUNT> __device__ __forceinline__ float spread_sums(float *x, int 
         #pragma unroll
         for (int i = 0; i < COUNT / 2; i++) {
             const float low = x[i], high = x[i + COUNT / 2];
-            const float mine = upper ? high : low, other = upper ? low : high;
-            x[i] = mine + __shfl_xor_sync(~0u, other, offset);
+            x[i] = (upper ? high : low) + __shfl_xor_sync(~0u, upper ? low : high, offset);
         }
         return spread_sums<COUNT / 2>(x, offset / 2);
     } else {
@@ -219,8 +218,8 @@ template <bool ALIGNED> __device__ __forceinline__ Wide piece(const real *row, i
     }
 }
 
-/* A block gives OUTPUTS columns of all rows; its threads share C. Each weight is loaded once, the
-   bits of a row do not depend on the others: rows from N on repeat the last. */
+/* A block gives OUTPUTS columns of all rows; its threads share C. Each weight is loaded once, and
+   the bits of a row do not depend on the others: rows from N on repeat the last. */
 template <class Out, int ROWS, bool ALIGNED>
 __global__ void __launch_bounds__(FEW_THREADS)
 few_rows(Out *out, const real *inp, const real *weight, const real *bias, const real *residual,

@@ -1,6 +1,6 @@
-/* cuda_on_cpu.h: CUDA as plain C++17, so that the kernels in cuda/ are tested where there is no GPU.
+/* cuda_on_cpu.h: CUDA as plain C++17, so that the kernels in cuda/ are tested without a GPU.
 
-   c++ -x c++ -include tests/cuda_on_cpu.h compiles a .cu file; this takes the place of cuda/ptx.cuh.
+   c++ -x c++ -include tests/cuda_on_cpu.h compiles a .cu file; this is in place of cuda/ptx.cuh.
    Blocks run one after the other, the threads of a block as fibers: each has its own stack and runs
    until it has to wait. What real hardware would only sometimes punish always shows here:
 
@@ -367,7 +367,7 @@ inline void make_threads(int count) {
     }
 }
 
-extern "C" char __start_shared_memory[] __attribute__((weak));      /* the linker's, of __shared__ */
+extern "C" char __start_shared_memory[] __attribute__((weak));  /* the linker's, of __shared__ */
 extern "C" char __stop_shared_memory[] __attribute__((weak));
 enum { BAND = 128, BAND_BYTE = 0xb5 };
 alignas(1024) inline char dynamic_memory[1024 + MOST_SHARED + BAND];
@@ -391,7 +391,8 @@ inline void run_block(size_t shared) {
     resume(next_thread());
     current = NULL;
     for (int i = 0; i < BAND && error.empty(); i++)
-        if ((uint8_t)block.shared[-1 - i] != BAND_BYTE || (uint8_t)block.shared[shared + i] != BAND_BYTE)
+        if ((uint8_t)block.shared[-1 - i] != BAND_BYTE ||
+            (uint8_t)block.shared[shared + i] != BAND_BYTE)
             fail("it wrote outside of its %zu bytes of dynamic shared memory", shared);
     if (!error.empty()) make_fibers();           /* those within a thread cannot be used again */
 }
@@ -476,7 +477,8 @@ template <class T> inline T __shfl_sync(unsigned mask, T x, int from, int width 
 }
 template <class T> inline T __shfl_xor_sync(unsigned mask, T x, int bits, int width = 32) {
     int lane = on_cpu::current->lane, from = lane ^ bits;
-    return on_cpu::shuffle("__shfl_xor_sync", mask, x, from < (lane & -width) + width ? from : lane);
+    return on_cpu::shuffle("__shfl_xor_sync", mask, x,
+                           from < (lane & -width) + width ? from : lane);
 }
 template <class T> inline T __shfl_down_sync(unsigned mask, T x, unsigned by, int width = 32) {
     int lane = on_cpu::current->lane, from = lane + (int)by;

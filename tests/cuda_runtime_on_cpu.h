@@ -1,5 +1,5 @@
-/* cuda_runtime_on_cpu.h: the host's side of cuda_on_cpu.h: what cuda/ calls of CUDA's runtime and of
-   cuBLASLt. Device memory is the host's; a stream's work is done at once, or kept for its graph. */
+/* cuda_runtime_on_cpu.h: the host's side of cuda_on_cpu.h: what cuda/ calls of CUDA's runtime and
+   of cuBLASLt. Device memory is the host's; a stream's work is done at once or kept for a graph. */
 
 #ifndef CUDA_RUNTIME_ON_CPU_H
 #define CUDA_RUNTIME_ON_CPU_H
@@ -78,7 +78,9 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
     *event = new on_cpu::Event;
     return cudaSuccess;
 }
-inline cudaError_t cudaEventCreate(cudaEvent_t *event) { return cudaEventCreateWithFlags(event, 0); }
+inline cudaError_t cudaEventCreate(cudaEvent_t *event) {
+    return cudaEventCreateWithFlags(event, 0);
+}
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) { delete event; return cudaSuccess; }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t = NULL) {
     event->time = std::chrono::steady_clock::now();
@@ -118,7 +120,7 @@ enum cudaDeviceAttr {
 };
 inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr what, int) {
     *value = what == cudaDevAttrMultiProcessorCount ? 2
-           : what == cudaDevAttrComputeCapabilityMajor ? 8 : 99 << 10;       /* the least there is */
+           : what == cudaDevAttrComputeCapabilityMajor ? 8 : 99 << 10;   /* the least there is */
     return cudaSuccess;
 }
 template <class T> inline cudaError_t cudaGetSymbolAddress(void **address, T &symbol) {
@@ -167,7 +169,7 @@ struct cudaLaunchConfig_t {
 };
 
 namespace on_cpu OWN {
-inline std::map<const void *, int> most_shared;  /* of a kernel: what cudaFuncSetAttribute allowed */
+inline std::map<const void *, int> most_shared;  /* of each kernel, by cudaFuncSetAttribute */
 }
 
 inline cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute, int bytes) {
@@ -291,9 +293,10 @@ inline void set_element(cudaDataType_t type, void *x, size_t at, float value) {
     else ((__nv_bfloat16 *)x)[at] = value;
 }
 
-inline float gelu(float x) { return .5f * x * (1 + tanhf(.7978845608f * (x + .044715f * x * x * x))); }
+inline float gelu_tanh(float x) { return tanhf(.7978845608f * (x + .044715f * x * x * x)); }
+inline float gelu(float x) { return .5f * x * (1 + gelu_tanh(x)); }
 inline float gelu_slope(float x) {
-    float t = tanhf(.7978845608f * (x + .044715f * x * x * x));
+    float t = gelu_tanh(x);
     return .5f * (1 + t) + .5f * x * (1 - t * t) * .7978845608f * (1 + 3 * .044715f * x * x);
 }
 

@@ -9,6 +9,13 @@
 #include <sys/mman.h>
 #include <vector>
 
+#if !defined __x86_64__ && !defined __aarch64__
+#define FIBERS_ANYWHERE              /* correct on every machine, but it asks the kernel */
+#endif
+#ifdef FIBERS_ANYWHERE
+#include <ucontext.h>
+#endif
+
 #if defined __SANITIZE_ADDRESS__
 #define FIBERS_ASAN 1
 #elif defined __has_feature
@@ -37,7 +44,21 @@ inline Fiber *running, *previous;    /* now, and before the last switch */
 
 /* turn_to saves the registers that a function must keep on this stack, and its end in *save; then
    takes up what was saved in `to`. first_frame makes a stack look as if `entry` had been saved. */
-#if defined __x86_64__
+#ifdef FIBERS_ANYWHERE
+inline void turn_to(void **save, void *to) {
+    ucontext_t here;
+    *save = &here;
+    swapcontext(&here, (ucontext_t *)to);
+}
+inline void *first_frame(Fiber *fiber, char *top, void (*entry)()) {
+    ucontext_t *first = (ucontext_t *)((size_t)(top - sizeof *first) & ~(size_t)63);
+    getcontext(first);
+    first->uc_stack.ss_sp = fiber->stack;
+    first->uc_stack.ss_size = (size_t)((char *)first - fiber->stack);
+    makecontext(first, entry, 0);
+    return first;
+}
+#elif defined __x86_64__
 extern "C" void turn_to(void **save, void *to);
 __asm__(".text\n.type turn_to,@function\nturn_to:\n"
         "push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
@@ -50,7 +71,7 @@ inline void *first_frame(Fiber *, char *top, void (*entry)()) {
     sp[6] = (void *)entry;
     return sp;
 }
-#elif defined __aarch64__
+#else                                /* __aarch64__ */
 extern "C" void turn_to(void **save, void *to);
 __asm__(".text\n.type turn_to,%function\nturn_to:\n"
         "sub sp, sp, #160\n"
@@ -70,21 +91,6 @@ inline void *first_frame(Fiber *, char *top, void (*entry)()) {
     memset(sp, 0, 20 * sizeof *sp);
     sp[11] = (void *)entry;          /* x30, where `ret` goes */
     return sp;
-}
-#else                                /* correct everywhere, but it asks the kernel */
-#include <ucontext.h>
-inline void turn_to(void **save, void *to) {
-    ucontext_t here;
-    *save = &here;
-    swapcontext(&here, (ucontext_t *)to);
-}
-inline void *first_frame(Fiber *fiber, char *top, void (*entry)()) {
-    ucontext_t *first = (ucontext_t *)((size_t)(top - sizeof *first) & ~(size_t)63);
-    getcontext(first);
-    first->uc_stack.ss_sp = fiber->stack;
-    first->uc_stack.ss_size = (size_t)((char *)first - fiber->stack);
-    makecontext(first, entry, 0);
-    return first;
 }
 #endif
 
@@ -108,9 +114,9 @@ inline void arrive() {
 #endif
 }
 
-/* Fibers that all begin, when first switched to, in `entry`, which must not return. Those made by an
-   earlier call end, wherever they are: their stacks are used again. One piece of memory holds all;
-   tops lie on different lines of the cache, and a page that cannot be written below each stack
+/* Fibers that all begin, when first switched to, in `entry`, which must not return. Those made by
+   an earlier call end, wherever they are: their stacks are used again. One piece of memory holds
+   all; tops lie on different lines of the cache, and a page that cannot be written below each stack
    catches one that grows too long. */
 template <size_t COUNT, size_t STACK> std::vector<Fiber *> make(void (*entry)()) {
     static std::vector<Fiber> all(COUNT);
