@@ -5,6 +5,7 @@
 #                 is here, else these); cuda-resources: what its kernels use of a multiprocessor
 # make shim       the GPU's kernels as plain C++, which make test tests
 # make bench      our figures beside the peers' and the machine's limits
+#                 test and bench with DEVICE=cuda: on the GPU that is here
 # make clean      removes build/ (but no run, and not .venv)
 
 PYTHON  ?= python3
@@ -137,11 +138,13 @@ cuda-resources: cuda
 SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(CURDIR)/$(BUILD) ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)")
 
-test: all shim
-	$(SANITIZED) $(PY) -m pytest -q -n auto --dist loadfile tests $(TESTS)
+# With a GPU, one process at a time has its memory.
+test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
+	$(if $(DEVICE),CHAT_DEVICE=$(DEVICE)) $(SANITIZED) $(PY) -m pytest -q -n $(if $(filter cuda,$(DEVICE)),0,auto) --dist loadfile \
+	  tests $(TESTS)
 
-bench: all
-	$(PY) tests/bench.py
+bench: all $(DEVICE:cpu=libraries)
+	$(PY) tests/bench.py $(if $(DEVICE),--device $(DEVICE))
 
 clean:
 	rm -rf build

@@ -314,9 +314,9 @@ void nll_forward(float *nll, real *dlogits,
                  int N, int V, int P);
 
 /* tokens (n) = one draw from each row of logits (n,P), of which the first V count, as sample()
-   draws with settings[i] at positions[i], but without a repetition_penalty: it must be 1.
-   tokens[i] = -1 where no token is left or a logit is not a number. banned (n_banned): never drawn. logits are
-   changed. The same on a GPU as here, but where the rounding of sums decides. */
+   draws with settings[i] at positions[i], but without a repetition_penalty: it must be 1. -1 where
+   no token is left or a logit is not a number. banned (n_banned): never drawn. logits are changed.
+   The same on a GPU as here, but where the rounding of sums decides. */
 void sample_rows(int *tokens, float *logits,
                  const Sampling *settings, const unsigned long long *positions, const int *banned,
                  int n_banned, int n, int V, int P);

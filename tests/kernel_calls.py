@@ -92,8 +92,8 @@ class Guarded:
 
 
 def guard_for(lib, arrays):
-    """A GPU's kernels are different ones where 16 bytes can be read at a time: half of all sizes get
-    memory that allows it."""
+    """A GPU's kernels are different ones where 16 bytes can be read at a time: half of all sizes
+    get memory that allows it."""
     sizes = [x.size for x in arrays if isinstance(x, np.ndarray)]
     return GUARD[0 if lib.device == "cpu" else crc32(str(sizes).encode()) % 2]
 
