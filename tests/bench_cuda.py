@@ -34,12 +34,12 @@ def peak():
     return known[0] if known else library().call("device_peak")
 
 
-class Copy(Probe):
-    """What a copy reads and writes a second. --quick does without: where a CPU plays the GPU, it
-    would take minutes."""
+class Bandwidth(Probe):
+    """What memory gives to x += z, y += z, which reads and writes nearly as much as a copy does.
+    --quick does without: where a CPU plays the GPU, it would take minutes."""
 
     def __init__(self, bench):
-        super().__init__(library(), "device_bandwidth", 0)
+        super().__init__(library(), "device_bandwidth", 1)
         self.quick = bench.quick
 
     def __call__(self):
@@ -167,12 +167,12 @@ def attention(bench, dtype):
 
 
 def bandwidth_kernels(bench, dtype):
-    """norms, classifier, SwiGLU and AdamW against a copy"""
+    """norms, classifier, SwiGLU and AdamW"""
     core, many, N, C, F, V = library(), times(bench), 65536, 768, 2048, 50257
     if bench.quick:
         N, C, F, V = 128, 64, 128, 300
     P, rows = (V + 127) // 128 * 128, min(N, core.call("nll_rows"))
-    bench.part(f"Kernels that wait for memory, {DTYPE}", limit="a copy, bytes read and written")
+    bench.part(f"Kernels that wait for memory, {DTYPE}", limit="memory, read and written")
     x, y, out, weight = reals(N, C), reals(N, C), empty(2 * N * C), reals(C)
     mean, rstd, dw = floats(N), floats(N), floats(2 * C)
     row, logits, dlogits = 2 * N * C, floats(rows, P), empty(2 * rows * P)
@@ -199,10 +199,10 @@ def bandwidth_kernels(bench, dtype):
         case("SwiGLU forward", 6 * N * F, "swiglu_forward", act, inp, N, F),
         case("SwiGLU backward", 10 * N * F, "swiglu_backward", dinp, act, inp, N, F),
         case("AdamW", 30 * n, "adamw", *arrays, adam, 1, 0, n)]
-    copy = Copy(bench)
-    taken = bench.alternate(copy, *(function for _, _, function in cases))[1:]
+    bandwidth = Bandwidth(bench)
+    taken = bench.alternate(bandwidth, *(function for _, _, function in cases))[1:]
     for (what, moved, _), seconds in zip(cases, taken):
-        bench.row(what, moved / seconds / 1e9, "GB/s", limit=copy.median(), of=0.85)
+        bench.row(what, moved / seconds / 1e9, "GB/s", limit=bandwidth.median(), of=0.85)
 
 
 # ---- Generation --------------------------------------------------------------------------------
@@ -225,17 +225,17 @@ def generator(model, slots, length, steps):
 
 def decoding(bench, dtype):
     """one sequence and 64, tokens drawn on the device"""
-    bench.part(f"Decoding {DTYPE}", limit="a copy: weights read a second")
+    bench.part(f"Decoding {DTYPE}", limit="memory, read and written")
     for name, config, many in ("GPT-2 124M", GPT2, None), ("GPT-2 1.5B", XL, 30):
         config, steps = small(bench, config), 8 if bench.quick else 64
         model = Model.create(config, DEVICE, DTYPE, how=GENERATES)
         size = 2 * sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
                        if matrix and name != "model.positions.weight")
-        copy = Copy(bench)
+        bandwidth = Bandwidth(bench)
         one, more, _ = bench.alternate(generator(model, 1, 5 + steps, steps),
-                                       generator(model, 64, 5 + steps, steps), copy)
-        bench.row(f"{name}, one sequence", steps * size / one / 1e9, "GB/s", limit=copy.median(),
-                  of=0.6, name=f"{steps / one:,.0f} tok/s")
+                                       generator(model, 64, 5 + steps, steps), bandwidth)
+        bench.row(f"{name}, one sequence", steps * size / one / 1e9, "GB/s",
+                  limit=bandwidth.median(), of=0.6, name=f"{steps / one:,.0f} tok/s")
         bench.row(f"{name}, 64 sequences", 64 * steps / more, "tok/s", steps / one, x=many,
                   name="one sequence")
         model.free()
