@@ -574,7 +574,8 @@ def test_cli_two_runs_with_one_seed_print_the_same(run_folder):
     flags = "--prompt", "the cat", "--max-tokens", "8", "--dtype", "f32"
     code, first, about = infer(run_folder, *flags)
     seed = about.split()[-1]
-    assert code == 0 and "8 tokens" in about and "tokens/s" in about and "length" in about
+    assert code == 0 and "tokens/s" in about     # a random seed: it may end by itself
+    assert "8 tokens" in about and "length" in about or "stop" in about
     assert infer(run_folder, *flags, "--seed", seed)[1] == first
     code, slower, about = infer(run_folder, *flags, "--seed", seed, "--no-guess")
     assert slower == first and "guesses" not in about
