@@ -1,6 +1,8 @@
 # make            the environment (.venv) and the C library, for this machine
 # make test       everything that a machine without GPU and network can test (SANITIZE=1: under
 #                 AddressSanitizer and UndefinedBehaviorSanitizer)
+# make cuda       the library for NVIDIA GPUs (ARCHS="80 90a 100": for which; default: the one that
+#                 is here, else these); cuda-resources: what its kernels use of a multiprocessor
 # make shim       the GPU's kernels as plain C++, which make test tests
 # make bench      our figures beside the peers' and the machine's limits
 # make clean      removes build/ (but no run, and not .venv)
@@ -15,8 +17,9 @@ BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
 # One model for every device, and each device's kernels.
-MODEL   := $(addprefix csrc/,model.c layout.c check.c sample.c error.c)
-SOURCES := $(MODEL) $(addprefix csrc/,kernels.c attention.c matmul.c device.c)
+MODEL    = $(addprefix csrc/,model.c layout.c shard.c check.c sample.c error.c job.c \
+             $(if $(MPI),mpi.c,no_mpi.c))
+SOURCES  = $(MODEL) $(addprefix csrc/,kernels.c attention.c matmul.c device.c comm.c)
 KERNELS := $(wildcard cuda/*.cu)
 HEADERS := $(wildcard csrc/*.h) Makefile
 PY      := .venv/bin/python
@@ -28,8 +31,15 @@ OPENMP := $(if $(call try,-fopenmp),-fopenmp,-Wno-unknown-pragmas \
             $(if $(call try,-fopenmp-simd),-fopenmp-simd))
 BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null \
             | grep -q __AVX512BF16__ && echo yes)
+# Open MPI's mpicc says --showme:compile and --showme:link, MPICH's -compile-info and -link-info.
+MPICC  ?= mpicc
+MPI_AS  = $(shell $(MPICC) $(1) 2>/dev/null || $(MPICC) $(2) 2>/dev/null | cut -d' ' -f2-)
+MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info) \
+            $(call MPI_AS,--showme:link,-link-info))
+MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
 LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
-COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared $(SOURCES) -lm
+COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared -pthread \
+            $(SOURCES) $(MPI) -lm
 
 all: .venv/installed libraries
 
@@ -39,17 +49,20 @@ $(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) | $(BUILD)
 	$(COMPILE) -o $@.new && mv $@.new $@
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
-	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread))),nothing)"
+	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread)) \
+	  $(if $(MPI),,MPI ($(MPICC) was not found, or is of another machine: one rank))),nothing)"
 
 # pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
 $(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) | $(BUILD)
 	$(COMPILE) -DREAL_BF16 -Wno-pass-failed -o $@.new && mv $@.new $@
 
-$(BUILD) $(BUILD)/shim/f32 $(BUILD)/shim/bf16:
+$(BUILD) $(addprefix $(BUILD)/,shim/f32 shim/bf16 cuda/f32 cuda/bf16):
 	@mkdir -p $@
 
 # The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
 SHIM    := $(BUILD)/shim/libchat_cuda_f32.so $(BUILD)/shim/libchat_cuda_bf16.so
+LINK    = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) \
+            -fPIC -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++
 EMULATE = $(CXX) -std=c++17 $(CFLAGS) -O2 $(SAN) $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC \
             -x c++ -include tests/cuda_on_cpu.h -c $<
 UNIQUE := $(if $(call try,-fno-gnu-unique),-fno-gnu-unique)
@@ -61,10 +74,54 @@ $(BUILD)/shim/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $
 $(BUILD)/shim/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $(BUILD)/shim/bf16
 	$(EMULATE) -DREAL_BF16 -o $@
 $(BUILD)/shim/libchat_cuda_%.so: $(MODEL) $(HEADERS)
-	$(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) -fPIC \
-	  -shared $(MODEL) $(filter %.o,$^) -lstdc++ -lm -o $@.new && mv $@.new $@
+	$(LINK) -lm -o $@.new && mv $@.new $@
 $(BUILD)/shim/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/f32/%.o)
 $(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
+
+# ---- The GPU's library ----
+
+comma   := ,
+CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /opt/cuda) /usr)
+NVCC    ?= $(or $(wildcard $(CUDA_HOME)/bin/nvcc),$(shell command -v nvcc))
+# cuBLASLt and NCCL come with the toolkit, the system, or `pip install nvidia-cublas nvidia-nccl-cu13`.
+PLACES  ?= $(CUDA_HOME) /usr $(wildcard .venv/lib/python3*/site-packages/nvidia/*)
+NEEDED  := cublasLt $(if $(wildcard cuda/comm.cu),nccl)
+ARCHS   ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,80 90a 100)
+header   = $(firstword $(wildcard $(PLACES:%=%/include/$(1).h)))
+library  = $(firstword $(wildcard $(foreach p,$(PLACES), \
+             $(p)/lib64/lib$(1).so* $(p)/lib/lib$(1).so* $(p)/lib/*-linux-gnu/lib$(1).so*)))
+LIBRARIES = $(foreach n,$(NEEDED),$(call library,$(n)))
+MISSING  = $(if $(NVCC),,nvcc) $(foreach n,$(NEEDED), \
+             $(if $(and $(call header,$(n)),$(call library,$(n))),,$(n)))
+TARGETS  = $(if $(filter native,$(ARCHS)),-arch=native,$(foreach a,$(ARCHS), \
+             -gencode=arch=compute_$(a),code=sm_$(a)) $(foreach a,$(lastword $(ARCHS)), \
+             -gencode=arch=compute_$(a),code=compute_$(a)))
+COMPILE_CUDA = $(NVCC) -std=c++17 -O3 $(TARGETS) --threads 0 -Werror all-warnings -Xptxas -v \
+             -Xcompiler -fPIC,-Wall $(foreach n,$(NEEDED),$(addprefix -isystem , \
+             $(filter-out /usr/include,$(patsubst %/,%,$(dir $(call header,$(n))))))) -c $<
+
+cuda: cuda-can-be-built $(BUILD)/libchat_cuda_f32.so $(BUILD)/libchat_cuda_bf16.so
+	@echo "built: f32 and bf16 for GPUs ($(ARCHS))"
+
+cuda-can-be-built:
+	@test -z "$(strip $(MISSING))" || { echo "make cuda lacks $(strip $(MISSING)). nvcc is part of" \
+	  "CUDA's toolkit, looked for in CUDA_HOME=$(CUDA_HOME); the others are also packages:" \
+	  "$(PY) -m pip install nvidia-cublas nvidia-nccl-cu13"; exit 1; }
+
+# What ptxas says is kept beside each object, for cuda-resources.
+$(BUILD)/cuda/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/f32
+	$(COMPILE_CUDA) -o $@ 2>$@.log || { cat $@.log; exit 1; }
+$(BUILD)/cuda/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/bf16
+	$(COMPILE_CUDA) -DREAL_BF16 -o $@ 2>$@.log || { cat $@.log; exit 1; }
+$(BUILD)/libchat_cuda_%.so: $(MODEL) $(HEADERS)
+	$(LINK) $(firstword $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a)) $(LIBRARIES) \
+	  $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) -ldl -lrt -lm \
+	  -o $@.new && mv $@.new $@
+$(BUILD)/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/f32/%.o)
+$(BUILD)/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/bf16/%.o)
+
+cuda-resources: cuda
+	@$(PYTHON) tests/cuda_resources.py $(BUILD)/cuda/*/*.log
 
 # A Debian python3 without ensurepip still makes an environment; its own pip fills it from outside.
 .venv/installed: requirements.txt
@@ -89,4 +146,4 @@ bench: all
 clean:
 	rm -rf build
 
-.PHONY: all libraries shim test bench clean
+.PHONY: all libraries cuda cuda-can-be-built cuda-resources shim test bench clean

@@ -243,12 +243,16 @@ class Engine:
         begin = self.tokenizer.begin
         return ([] if begin is None else [begin]) + self.tokenizer.encode(text)
 
-    def generate(self, sequences):
+    def generate(self, sequences, probabilities=False):
         """Continue `sequences`, SLOTS of them at a time, until each has its `finish`.
 
-        Yields (sequence, token, probabilities (V), text) for each token: what it was drawn from,
-        and what it adds to the sequence's text. ValueError if a prompt does not fit the context.
+        Yields (sequence, token, probabilities, text) for each token: what it was drawn from, (V) or
+        None if not asked for, and what it adds to the sequence's text. ValueError if a prompt does
+        not fit the context.
         """
+        sequences = list(sequences)
+        # Where only tokens are wanted, the device draws them, and keeps its logits.
+        draws = not probabilities and all(s.settings.repetition_penalty == 1 for s in sequences)
         waiting, running, lookups = deque(sequences), {}, {}  # the latter two: by busy slot
         context = self.model.config.context
         for s in waiting:
@@ -271,8 +275,11 @@ class Engine:
                 new = [s.tokens[len(held[slot]):] + guesses.get(slot, [])
                        for slot, s in running.items()]
                 start, before = perf_counter(), self.tokens["decode"]
-                logits = self.model.extend(cache, list(running), new, every=True)
-                seconds, rows = perf_counter() - start, iter(logits)
+                rows = self.model.extend(cache, list(running), new, every=True, read=not draws)
+                if draws:
+                    rows = self.draw_rows([*running.values()], [len(held[slot]) for slot in running],
+                                          new)
+                seconds, count, rows = perf_counter() - start, len(rows), iter(rows)
             for (slot, s), tokens in zip([*running.items()], new):
                 right = yield from self.check(s, len(held[slot]), tokens, rows)
                 self.guesses["right"] += max(0, right - len(tokens) + len(guesses.get(slot, [])))
@@ -283,13 +290,23 @@ class Engine:
                     del running[slot]
             made = sum(map(len, guesses.values()))
             self.guesses["made"] += made
-            self.costs.learn(len(logits) - made, len(logits), seconds,
-                             self.tokens["decode"] - before)
+            self.costs.learn(count - made, count, seconds, self.tokens["decode"] - before)
+
+    def draw_rows(self, running, counts, new):
+        """Return the token that follows each of `new`, lists of tokens that come after the first
+        counts[i] of each sequence."""
+        settings, positions = [], []
+        for s, count, tokens in zip(running, counts, new):
+            how = dict(temperature=s.settings.temperature, top_k=s.settings.top_k,
+                       top_p=s.settings.top_p, min_p=s.settings.min_p, seed=s.seed)
+            settings += [how] * len(tokens)
+            positions += range(count + 1, count + 1 + len(tokens))
+        return self.model.draw(settings, positions, self.banned)
 
     def check(self, s, count, tokens, rows):
-        """Draw from `rows`, the logits after each of `tokens`, which are those of s from its
-        count-th on, then guesses. After a wrong one they mean nothing. Return how many are right.
-        """
+        """Take from `rows`, the logits after each of `tokens` or what was drawn from them; tokens
+        are those of s from its count-th on, then guesses. After a wrong one they mean nothing.
+        Return how many are right."""
         right = 0
         for i, row in zip(range(1, len(tokens) + 1), rows):
             if s.tokens[count:] == tokens[:i] and not s.finish:
@@ -323,13 +340,15 @@ class Engine:
                 self.model.extend(cache, [slot], [tokens[i:i + PIECE]])
         held[slot] = tokens
 
-    def draw(self, s, logits):
-        """Draw the next token of sequence s from logits (V); return what `generate` yields."""
-        how, context = s.settings, self.model.config.context
-        seen = {*s.tokens} - self.ends if how.repetition_penalty != 1 else ()
-        token, probabilities = sample(
-            logits, how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty,
-            seed=s.seed, position=len(s.tokens), history=list(seen), banned=self.banned)
+    def draw(self, s, row):
+        """Append the next token to sequence s, given it or the logits (V) that it is drawn from;
+        return what `generate` yields."""
+        how, context, token, probabilities = s.settings, self.model.config.context, row, None
+        if isinstance(row, np.ndarray):
+            seen = {*s.tokens} - self.ends if how.repetition_penalty != 1 else ()
+            token, probabilities = sample(
+                row, how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty,
+                seed=s.seed, position=len(s.tokens), history=list(seen), banned=self.banned)
         s.tokens.append(token)
         full = len(s.tokens) == s.prompt + how.max_tokens or len(s.tokens) > context
         s.finish = "stop" if token in self.ends else "length" if full else s.finish
@@ -397,7 +416,7 @@ def show(engine, prompt, args):
     sequences = [Sequence(tokens, settings, i) for i in range(settings.n)]
     unseen = [f"---- {i + 1} of {settings.n} ----\n" * (settings.n > 1) for i in range(settings.n)]
     try:
-        for s, token, probabilities, text in engine.generate(sequences):
+        for s, token, probabilities, text in engine.generate(sequences, args.probs):
             unseen[s.index] += describe(engine, token, probabilities) if args.probs else text
             if s.finish:
                 unseen[s.index] += f"\n{s.text}\n" if args.probs else "\n"

@@ -9,6 +9,7 @@ csrc/chat.h is the declaration of everything here, and its manual.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -22,7 +23,7 @@ LAYERNORM, RMSNORM = 0, 1
 LEARNED, ROPE = 0, 1
 GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
-GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS = 0, 1, 2, 4, 8
+GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD = 0, 1, 2, 4, 8, 16
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 # OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a
 # second busy process on the machine would halve our speed.
@@ -73,7 +74,8 @@ class Library:
         self.ffi.cdef(f"typedef {real} real;" + (CSRC / "chat.h").read_text())
         self.lib = self.ffi.dlopen(str(path))
         self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
-                      "void": np.uint8, "real": self.real_type, "uint16_t": np.uint16}
+                      "void": np.uint8, "real": self.real_type, "uint16_t": np.uint16,
+                      "unsigned long long": np.uint64}
 
     @staticmethod
     def load(device: str = "cpu", dtype: str = "f32") -> "Library":
@@ -159,6 +161,47 @@ class Library:
         return out
 
 
+class Job:
+    """The processes that train one model together: see "Ranks" in chat.h. One that was started
+    alone is rank 0 of 1. What follows is called on all ranks, in the same order."""
+
+    def __init__(self, core: Library):
+        self.core = core
+        job = core.ffi.new("Job *")
+        core.call("comm_start", job)
+        self.rank, self.ranks = job.rank, job.ranks
+        self.local, self.locals, self.cores = job.local, job.locals, job.cores
+
+    def sum(self, *values: float) -> list[float]:
+        """Of each value its sum over the ranks, to the same bits on all; of none: wait for all."""
+        array = np.array(values, np.float64)
+        self.core.call("comm_sum", array, array.size)
+        return array.tolist()
+
+    def fill(self, array: np.ndarray) -> None:
+        """Make of a contiguous array what it is on rank 0."""
+        self.core.call("comm_broadcast", array.reshape(-1).view(np.uint8), array.nbytes, 0)
+
+    def share(self, value=None):
+        """Rank 0's value, as JSON keeps it."""
+        if self.ranks == 1:
+            return value
+        text = np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
+        size = np.array([text.size], np.int64)
+        self.fill(size)
+        if self.rank:
+            text = np.empty(size[0], np.uint8)
+        self.fill(text)
+        return json.loads(text.tobytes())
+
+    def abort(self, sentence: str) -> None:
+        """Print it and end all ranks at once."""
+        self.core.lib.comm_abort(sentence.encode())
+
+    def stop(self) -> None:
+        self.core.call("comm_stop")
+
+
 def ints(values, shape=None) -> np.ndarray:
     """Token ids as the library wants them; anything that is not a whole number is refused."""
     array = np.asarray(values)
@@ -185,7 +228,8 @@ class Model:
                  how: int = TRAINS):
         """All weights zero: see `create` and csrc/hf.py's `load` and `save`. how: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
-        self.config, self.device, self.dtype = config, device, dtype
+        self.config, self.device, self.dtype, self.how = config, device, dtype, how
+        self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
@@ -241,6 +285,8 @@ class Model:
 
     def read(self, name: str, what: str = "weight") -> np.ndarray:
         """A copy of a tensor as float32; what: weight (the master), gradient, moment1, moment2."""
+        if self.before_read and self.how & SHARD:
+            self.before_read(name, what)
         out = np.empty(self.tensors[self.index[name]][1], np.float32)
         self.core.call("model_read", self.handle, WHAT[what], self.index[name], out)
         return out
@@ -283,9 +329,10 @@ class Model:
                              f"got {weights.shape}")
         return weights
 
-    def backward(self, weights=None) -> None:
-        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned)."""
-        self.core.call("model_backward", self.handle, self._coefficients(weights))
+    def backward(self, weights=None, reduce: bool = True) -> None:
+        """Add to the gradients; weights (B,T) = dLoss/d(what forward returned). reduce: then sum
+        them over the ranks of the job; False for all passes of a step but the last."""
+        self.core.call("model_backward", self.handle, self._coefficients(weights), reduce)
 
     def reserve(self, N: int) -> None:
         """Take all the memory that training on N tokens at a time needs, now."""
@@ -319,18 +366,32 @@ class Model:
     def cache(self, slots: int, length: int) -> "Cache":
         return Cache(self, slots, length)
 
-    def extend(self, cache: "Cache", slots, tokens, every: bool = False) -> np.ndarray:
+    def extend(self, cache: "Cache", slots, tokens, every: bool = False,
+               read: bool = True) -> np.ndarray | None:
         """Append tokens[i], a list, to slot slots[i]; (len(slots),V) logits after the last of each,
-        or (all tokens,V) after every one."""
+        or (all tokens,V) after every one. Without `read` they stay on the device, for `draw`."""
         if len(slots) != len(tokens):
             raise ValueError(f"{len(slots)} slots, but tokens for {len(tokens)}")
         counts = ints([len(t) for t in tokens])
         flat = ints([x for t in tokens for x in t])
-        rows = len(flat) if every else len(slots)
-        out = np.empty((rows, 1 if self.config.scalar else self.config.vocab), np.float32)
+        self.rows = len(flat) if every else len(slots)
+        size = self.rows, 1 if self.config.scalar else self.config.vocab
+        out = np.empty(size, np.float32) if read else None
         self.core.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
                        len(slots), every)
         return out
+
+    def draw(self, settings, positions, banned=()) -> list[int]:
+        """One token from each row of logits that `extend` left on the device; settings: a dict of
+        each, of `sample`'s arguments from temperature to seed, but for repetition_penalty."""
+        if not len(settings) == len(positions) == self.rows:
+            raise ValueError(f"{len(settings)} settings and {len(positions)} positions, but "
+                             f"{self.rows} rows of logits")
+        settings = self.core.ffi.new("Sampling[]", [sampling(**each) for each in settings])
+        positions, banned = np.asarray(positions, np.uint64), ints(np.asarray(banned, np.int64))
+        out = np.empty(self.rows, np.int32)
+        self.core.call("model_sample", self.handle, out, settings, positions, banned, len(banned))
+        return out.tolist()
 
 
 class Cache:
@@ -352,6 +413,13 @@ class Cache:
             self.model.core.lib.cache_free(self.handle)
 
 
+def sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+             seed=0) -> dict:
+    """The Sampling of chat.h."""
+    return dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                repetition_penalty=repetition_penalty, seed=seed)
+
+
 def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,
            position=0, history=(), banned=()) -> tuple[int, np.ndarray]:
     """(token, probabilities (V)) drawn from logits (V); same (seed, position), same draw."""
@@ -360,9 +428,8 @@ def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_pe
     if probabilities.ndim != 1:
         raise ValueError(f"logits must be (V,), got shape {probabilities.shape}")
     token = np.empty(1, np.int32)
-    settings = library.ffi.new("Sampling *", dict(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-        repetition_penalty=repetition_penalty, seed=seed))
+    settings = library.ffi.new("Sampling *", sampling(
+        temperature, top_k, top_p, min_p, repetition_penalty, seed))
     history, banned = (np.unique(ints(np.asarray(x, np.int64))) for x in (history, banned))
     library.call("sample", token, probabilities, settings, history, len(history),
                  banned, len(banned), position, probabilities.size)

@@ -12,7 +12,9 @@
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
              nothing: their arguments were checked at the border. Nothing here exits or prints.
    Threads   one call at a time per model. Results have the same bits at any number of threads, and
-             on a GPU each time that the same call is made. */
+             on a GPU each time that the same call is made.
+   Ranks     calls marked "on all ranks" talk to the other ranks of a job, which must make them too,
+             in the same order. */
 
 typedef struct Model Model;
 typedef struct Cache Cache;
@@ -61,7 +63,8 @@ enum {                               /* how a model is made: a sum of these; 0: 
     TRAINS = 1,
     NO_MASTERS = 2,                  /* bfloat16 weights are all there is, and rounded by chance */
     RECOMPUTE = 4,                   /* the backward pass computes norms and activations again */
-    RECOMPUTE_BLOCKS = 8             /* or all of a block: its input alone is kept */
+    RECOMPUTE_BLOCKS = 8,            /* or all of a block: its input alone is kept */
+    SHARD = 16                       /* masters and moments: of n ranks, each keeps an nth */
 };
 
 typedef struct {                     /* bytes */
@@ -96,7 +99,9 @@ int model_tensors(const Model *model);
 int model_tensor(const Model *model, int index, TensorInfo *info);
 
 /* Copies one tensor out (=) or in, as float, whatever the model computes in. Weights are the
-   float32 masters. GRADIENT, MOMENT1 and MOMENT2 exist (as zeros) from their first use on. */
+   float32 masters. GRADIENT, MOMENT1 and MOMENT2 exist (as zeros) from their first use on. With
+   SHARD each rank gives model_read its part, so it is called on all ranks (model_write is given the
+   same values on all of them). */
 int model_read(Model *model, int what, int index, float *out);
 int model_write(Model *model, int what, int index, const float *values);
 
@@ -109,15 +114,18 @@ int model_forward(Model *model, float *out, const int *tokens, const int *target
                   const int *first, const float *weights, int B, int T);
 
 /* Adds to every gradient, for the last model_forward. weights (B,T): dLoss/d(out) of each token;
-   NULL if model_forward was given them. */
-int model_backward(Model *model, const float *weights);
+   NULL if model_forward was given them. With `reduce`, on all ranks, gradients then become their
+   sum over the ranks, layer by layer while the layers below are computed: for the last of the
+   passes that are accumulated. With SHARD each rank gets the sum of its part only. */
+int model_backward(Model *model, const float *weights, int reduce);
 
 int model_zero_grad(Model *model);
 
-/* *norm = the Euclidean norm of all gradients together. */
+/* *norm = the Euclidean norm of all gradients together. With SHARD on all ranks. */
 int model_grad_norm(Model *model, float *norm);
 
-/* One step of AdamW (arXiv:1711.05101). Leaves the gradients as they are. */
+/* One step of AdamW (arXiv:1711.05101). Leaves the gradients as they are. With SHARD each rank
+   updates its part of the weights (ZeRO-1, arXiv:1910.02054) and gets the others', on all ranks. */
 int model_update(Model *model, const AdamW *adam);
 
 /* logits (B,T,V) =; tokens (B,T). A scalar head gives values (B,T). */
@@ -138,7 +146,8 @@ int cache_fork(Cache *cache, int to, int from, int count);
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
    check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
-   split over calls; on a GPU only while no call has more than 8 tokens, else within rounding. */
+   split over calls (on a GPU, which shares out work by the batch, they do, within rounding). With
+   logits NULL they stay on the device, for model_sample. */
 int model_extend(Model *model, Cache *cache, float *logits, const int *slots, const int *tokens,
                  const int *counts, int n, int every);
 
@@ -150,6 +159,14 @@ typedef struct {
     float repetition_penalty;        /* arXiv:1909.05858; 1: none */
     unsigned long long seed;         /* of this sequence; a draw depends on (seed, position) only */
 } Sampling;
+
+/* Fails, naming field and value, unless these settings make sense. */
+int check_sampling(const Sampling *settings);
+
+/* tokens = one drawn from each row of the logits that model_extend just left on the device, by
+   settings[i] at positions[i], as sample() does, but without a repetition_penalty. */
+int model_sample(Model *model, int *tokens, const Sampling *settings,
+                 const unsigned long long *positions, const int *banned, int n_banned);
 
 /* *token = drawn from logits (V), which become the probabilities it was drawn from (=).
    history (n_history): tokens that repetition_penalty holds down. banned (n_banned): never drawn.
@@ -296,6 +313,14 @@ void nll_forward(float *nll, real *dlogits,
                  const float *logits, const int *targets, const float *weights,
                  int N, int V, int P);
 
+/* tokens (n) = one draw from each row of logits (n,P), of which the first V count, as sample() draws
+   with settings[i] at positions[i], but without a repetition_penalty: it must be 1. tokens[i] = -1
+   where no token is left or a logit is not a number. banned (n_banned): never drawn. logits are
+   changed. The same on a GPU as here, but where the rounding of sums decides. */
+void sample_rows(int *tokens, float *logits,
+                 const Sampling *settings, const unsigned long long *positions, const int *banned,
+                 int n_banned, int n, int V, int P);
+
 /* out (n,C) = the given rows of inp. */
 void gather_rows(real *out,
                  const real *inp, const int *rows,
@@ -318,6 +343,40 @@ double sum_squares(const float *x, size_t n);
 void adamw(real *weight, float *master, float *m, float *v,
            const float *grad, const AdamW *adam, int decay, size_t at,
            size_t n);
+
+/* ---- Ranks ----------------------------------------------------------------------------------- */
+/* A job is one process or several, on one machine or many, that train one model: its ranks. mpirun,
+   torchrun or srun starts them; CPUs talk through MPI, GPUs through NCCL. All that follows is
+   called on all ranks; where there is one, nothing happens. */
+
+typedef struct {
+    int rank, ranks;                 /* this process, counted from 0, of how many */
+    int local, locals;               /* the same among those on this machine */
+    int cores;                       /* threads to use, so that all of these have theirs; 0: all */
+} Job;
+
+/* Joins the job that this process was started for, before anything else is asked of the device. A
+   process that was started alone does not touch MPI or NCCL. */
+int  comm_start(Job *job);
+void comm_stop(void);
+
+/* Prints the sentence to stderr and ends all ranks, whatever they do, with status 1. The other way
+   to end them is to die: within seconds all end, and a sentence says who died. */
+void comm_abort(const char *sentence);
+
+/* x (n), on the host, = the sum of all ranks' x: the same bits on each. n 0: they only meet. */
+int comm_sum(double *x, int n);
+
+/* bytes (n), on the host, = those of rank `root`. */
+int comm_broadcast(void *bytes, size_t n, int root);
+
+/* These three go on while kernels run, one after the other; comm_wait ends them, for the kernels
+   that follow. n must be a multiple of 4 * ranks, piece r is the rth of `ranks` equal parts.
+   comm_reduce: x (n) += all other ranks' x; with `share` rank r has that in piece r only, and
+   nothing of use in the others. comm_gather: piece r of x (n) = rank r's. */
+void comm_reduce(float *x, size_t n, int share);
+void comm_gather(real *x, size_t n);
+void comm_wait(void);
 
 /* ---- The device ------------------------------------------------------------------------------ */
 

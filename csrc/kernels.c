@@ -2,7 +2,6 @@
    stands under its forward. Loops are plain: the compiler turns the inner ones into vectors.
    Parameter gradients are summed by columns, so that each has one owner and one order. */
 
-#include "shared.h"
 #include "vectors.h"
 
 enum { COLUMNS = 64 };               /* columns of a parameter gradient that one task owns */
@@ -310,6 +309,15 @@ void nll_forward(float *nll, real *dlogits, const float *logits, const int *targ
         if (target >= 0)                         /* from the unrounded probability */
             d[target] = to_real((fast_exp(x[target] - lse) - 1.f) * w);
     }
+}
+
+void sample_rows(int *tokens, float *logits, const Sampling *settings,
+                 const unsigned long long *positions, const int *banned, int n_banned,
+                 int n, int V, int P) {
+    for (int i = 0; i < n; i++)
+        if (sample(&tokens[i], logits + (size_t)i * P, &settings[i], NULL, 0, banned, n_banned,
+                   positions[i], V))
+            tokens[i] = -1;
 }
 
 /* ---- Moving and converting ------------------------------------------------------------------- */

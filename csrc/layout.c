@@ -5,8 +5,11 @@
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
-/* The list of all parameters is made by calling `add` for each, twice: to count, and to place. */
-static Offset add(Model *m, int layer, const char *name, int rows, int cols, int held) {
+static void align(Model *m, size_t to) { m->n_weights = (m->n_weights + to - 1) / to * to; }
+
+/* The list of all parameters is made by calling `add` for each, twice: to count, and to place. A
+   tensor begins where any load is aligned, or with `join` right behind the one before it. */
+static Offset join(Model *m, int layer, const char *name, int rows, int cols, int held) {
     Offset offset = m->n_weights;
     if (m->tensors) {
         TensorInfo *info = &m->tensors[m->n_tensors];
@@ -23,12 +26,26 @@ static Offset add(Model *m, int layer, const char *name, int rows, int cols, int
     return offset;
 }
 
+static Offset add(Model *m, int layer, const char *name, int rows, int cols, int held) {
+    align(m, 64);
+    return join(m, layer, name, rows, cols, held);
+}
+
 static Offset add_if(int wanted, Model *m, int layer, const char *name, int rows, int cols) {
     return wanted ? add(m, layer, name, rows, cols, rows) : NONE;
 }
 
+static Offset join_if(int wanted, Model *m, int layer, const char *name, int rows, int cols) {
+    return wanted ? join(m, layer, name, rows, cols, rows) : NONE;
+}
+
+/* Weights that are multiplied. */
 static Offset add_part(int held, Model *m, int layer, const char *name, int rows, int cols) {
     return add(m, layer, name, rows, cols, held ? rows : 0);
+}
+
+static Offset join_part(int held, Model *m, int layer, const char *name, int rows, int cols) {
+    return join(m, layer, name, rows, cols, held ? rows : 0);
 }
 
 static Norm add_norm(Model *m, int layer, const char *weight, const char *bias) {
@@ -47,8 +64,8 @@ static Linear linear(Model *m, int tensor, int parts, Offset weight, Offset bias
 }
 
 /* Each parameter once, in the order of the checkpoint. Tensors multiplied together (q, k, v; gate,
-   up) lie one behind the other and are one Linear. A model that only generates holds what it can
-   packed, and nothing else of it. */
+   up) lie one behind the other and are one Linear. Buckets (shard.c) end where ranks can share
+   them. A model that only generates holds what it can packed, and nothing else of it. */
 static void layout(Model *m) {
     const Config *c = &m->config;
     const int C = c->channels, F = c->hidden;
@@ -56,11 +73,14 @@ static void layout(Model *m) {
     const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE;
     const int gated = c->activation == SWIGLU;
     const int held = m->how & TRAINS || linear_packed_size(C, C) == 0;
+    const int bucket = 64 * (m->how & TRAINS ? job.ranks : 1);
     m->n_tensors = 0;
     m->n_weights = m->n_packed = 0;
 
     m->wte = add(m, -1, "model.embed_tokens.weight", c->vocab, C, m->P);
     m->wpe = add_if(c->position == LEARNED, m, -1, "model.positions.weight", c->context, C);
+    align(m, bucket);
+    m->embedding = m->n_weights;
     for (int l = 0; l < c->layers; l++) {
         Layer *x = &m->layers[l];
         Offset w, b;
@@ -68,11 +88,11 @@ static void layout(Model *m) {
         x->norm1 = add_norm(m, l, "input_layernorm.weight", "input_layernorm.bias");
         first = m->n_tensors;
         w = add_part(held, m, l, "self_attn.q_proj.weight", Q, C);
-            add_part(held, m, l, "self_attn.k_proj.weight", KV, C);
-            add_part(held, m, l, "self_attn.v_proj.weight", KV, C);
+            join_part(held, m, l, "self_attn.k_proj.weight", KV, C);
+            join_part(held, m, l, "self_attn.v_proj.weight", KV, C);
         b = add_if(qkv_bias, m, l, "self_attn.q_proj.bias", Q, 0);
-            add_if(qkv_bias, m, l, "self_attn.k_proj.bias", KV, 0);
-            add_if(qkv_bias, m, l, "self_attn.v_proj.bias", KV, 0);
+            join_if(qkv_bias, m, l, "self_attn.k_proj.bias", KV, 0);
+            join_if(qkv_bias, m, l, "self_attn.v_proj.bias", KV, 0);
         x->qkv = linear(m, first, 3, w, b, C, Q + 2 * KV);
         x->q_norm = add_if(c->qk_norm, m, l, "self_attn.q_norm.weight", c->head_dim, 0);
         x->k_norm = add_if(c->qk_norm, m, l, "self_attn.k_norm.weight", c->head_dim, 0);
@@ -84,15 +104,17 @@ static void layout(Model *m) {
                             "post_attention_layernorm.bias");
         first = m->n_tensors;
         if (gated) w = add_part(held, m, l, "mlp.gate_proj.weight", F, C);
-        Offset up = add_part(held, m, l, "mlp.up_proj.weight", F, C);
+        Offset up = (gated ? join_part : add_part)(held, m, l, "mlp.up_proj.weight", F, C);
         b = add_if(gated && bias, m, l, "mlp.gate_proj.bias", F, 0);
-        Offset up_bias = add_if(bias, m, l, "mlp.up_proj.bias", F, 0);
+        Offset up_bias = (gated ? join_if : add_if)(bias, m, l, "mlp.up_proj.bias", F, 0);
         x->up = gated ? linear(m, first, 2, w, b, C, 2 * F)
                       : linear(m, first, 1, up, up_bias, C, F);
         first = m->n_tensors;
         w = add_part(held, m, l, "mlp.down_proj.weight", C, F);
         b = add_if(bias, m, l, "mlp.down_proj.bias", C, 0);
         x->down = linear(m, first, 1, w, b, F, C);
+        align(m, bucket);
+        if (l == 0) m->layer = m->n_weights - m->embedding;
     }
     m->norm = add_norm(m, -1, "model.norm.weight", "model.norm.bias");
     Offset head = m->wte;
@@ -100,6 +122,7 @@ static void layout(Model *m) {
     if (c->scalar) head = add_part(held, m, -1, "score.weight", 1, C);
     else if (!c->tied) head = add(m, -1, "lm_head.weight", c->vocab, C, held ? m->P : 0);
     m->head = linear(m, first, 1, head, NONE, C, c->scalar ? 1 : m->P);
+    align(m, bucket);
 }
 
 /* ---- The plan of activations ----------------------------------------------------------------- */
@@ -150,6 +173,8 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
     m->out = TAKE(N, S);        m->coef = TAKE(N, S);
     m->logits = TAKE(chunk * m->head.out, S);
+    m->settings = TAKE(chunk, sizeof(Sampling));    m->at = TAKE(chunk, sizeof *m->at);
+    m->drawn = TAKE(chunk, I);                      m->banned = TAKE(c->vocab, I);
     if (training) {
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
         m->dx = TAKE(N * C, R);     m->dc = TAKE(N * C, R);
@@ -167,7 +192,8 @@ static size_t place(Model *m, char *base, size_t N, int training) {
 
 int plan(Model *m, int N, int training) {
     if (N <= m->rows && training <= m->training) return 0;
-    m->T = m->rows = 0;
+    m->T = m->undrawn = m->rows = 0;
+    m->plans++;
     device_free(m->arena);
     m->arena = NULL;
     size_t bytes = place(m, NULL, N, training);
@@ -192,6 +218,8 @@ static int outline(Model *m, const Config *config, int how) {
     m->U = config->hidden * (config->activation == SWIGLU ? 2 : 1);
     m->P = (config->vocab + 127) / 128 * 128;
     m->stale = how & TRAINS;
+    m->shards = how & SHARD ? job.ranks : 1;
+    m->shard = how & SHARD ? job.rank : 0;
     m->layers = calloc(config->layers, sizeof(Layer));
     m->acts = calloc(config->layers, sizeof(Activations));
     if (!m->layers || !m->acts) return chat_fail("no memory for %d layers", config->layers);
@@ -211,7 +239,7 @@ static double weight_bytes(const Model *m) {
 
 static double master_bytes(const Model *m) {
     const int held = m->how & TRAINS && !(m->how & NO_MASTERS) && sizeof(real) < sizeof(float);
-    return held ? sizeof(float) * (double)m->n_weights : 0;
+    return held ? sizeof(float) * (double)shard_size(m) : 0;
 }
 
 static double cache_bytes(const Config *c, int slots, int length) {
@@ -224,7 +252,7 @@ int model_memory(Memory *memory, const Config *config, int how, int N, int slots
     if (!failed) {
         const double gradients = how & TRAINS ? sizeof(float) * (double)m.n_weights : 0;
         *memory = (Memory){ .weights = weight_bytes(&m), .masters = master_bytes(&m),
-                            .gradients = gradients, .moments = 2 * gradients,
+                            .gradients = gradients, .moments = 2 * gradients / m.shards,
                             .activations = N ? place(&m, NULL, N, how & TRAINS) : 0,
                             .cache = cache_bytes(config, slots, length) };
     }
@@ -254,7 +282,7 @@ static int make(Model *m, const Config *c, int how) {
 
 int model_create(Model **out, const Config *config, int how) {
     *out = NULL;
-    if (check_config(config)) return -1;
+    if (check_config(config) || device_ready()) return -1;
     Model *m = calloc(1, sizeof(Model));
     if (!m) return chat_fail("no memory for a model");
     if (make(m, config, how)) { model_free(m); return -1; }
@@ -272,9 +300,10 @@ void model_free(Model *m) {
 }
 
 int ensure(const Model *m, float **arena) {
+    const size_t size = arena == &m->grads ? m->n_weights : shard_size(m);
     if (!(m->how & TRAINS))
         return chat_fail("the model was made only to generate: it has no gradients");
-    if (!*arena) *arena = device_alloc(m->n_weights * sizeof(float));
+    if (!*arena) *arena = device_alloc(size * sizeof(float));
     return *arena ? 0 : -1;
 }
 
@@ -300,16 +329,30 @@ int cache_create(Cache **out, Model *m, int slots, int length) {
     Cache *x = calloc(1, sizeof(Cache));
     if (!x) return chat_fail("no memory for a cache");
     *x = (Cache){ m, slots, length, calloc(slots, sizeof(int)),
-                  device_alloc((size_t)bytes / 2), device_alloc((size_t)bytes / 2) };
-    if (!x->used || !x->keys || !x->values) { cache_free(x); return -1; }
+                  device_alloc((size_t)bytes / 2), device_alloc((size_t)bytes / 2),
+                  calloc(slots, sizeof(void *)), m->plans };
+    if (!x->used || !x->graphs) chat_fail("no memory for a cache of %d slots", slots);
+    if (!x->used || !x->graphs || !x->keys || !x->values) { cache_free(x); return -1; }
     *out = x;
     return 0;
 }
 
+static void forget_graphs(Cache *x) {
+    for (int n = 0; x->graphs && n < x->slots; n++) device_forget(&x->graphs[n]);
+    x->plans = x->model->plans;
+}
+
+void **graph_of(Cache *x, int n) {
+    if (x->plans != x->model->plans) forget_graphs(x);
+    return &x->graphs[n - 1];
+}
+
 void cache_free(Cache *x) {
     if (!x) return;
+    forget_graphs(x);
     device_free(x->keys);
     device_free(x->values);
+    free(x->graphs);
     free(x->used);
     free(x);
 }
@@ -329,31 +372,42 @@ int model_tensor(const Model *m, int index, TensorInfo *info) {
     return 0;
 }
 
-/* *floats = where a tensor's floats are, or NULL: its reals in m->weights are all there is. */
-static int find(Model *m, int what, int index, float **floats) {
+/* *arena = where floats of this kind are kept; NULL: the reals in m->weights are all there is. */
+static int find(Model *m, int what, int index, float **arena) {
     float **arenas[] = { &m->masters, &m->grads, &m->moment1, &m->moment2 };
     if (check_index(m, index)) return -1;
     if (what < WEIGHT || what > MOMENT2) return chat_fail("%d is no kind of tensor", what);
     if (!(m->how & TRAINS))
         return chat_fail("a model made only to generate cannot give its tensors back");
     if (what != WEIGHT && ensure(m, arenas[what])) return -1;
-    float *arena = *arenas[what];
-    if (!arena && sizeof(real) == sizeof(float)) arena = (float *)m->weights;
-    *floats = arena ? arena + m->offsets[index] : NULL;
+    *arena = *arenas[what];
     return 0;
 }
 
-int model_read(Model *m, int what, int index, float *out) {
-    float *from = NULL;
-    if (find(m, what, index, &from)) return -1;
-    const size_t count = size_of(&m->tensors[index]);
-    if (from) return device_read(out, from, count * sizeof(float));
-    float *wide = device_alloc(count * sizeof(float));
+/* out (count) = a tensor's reals, in float. */
+static int read_weight(const Model *m, int index, float *out) {
+    const size_t count = size_of(&m->tensors[index]), bytes = count * sizeof(float);
+    const real *from = m->weights + m->offsets[index];
+    if (sizeof(real) == sizeof(float)) return device_read(out, from, bytes);
+    float *wide = device_alloc(bytes);
     if (!wide) return -1;
-    widen(wide, m->weights + m->offsets[index], count);
-    int failed = device_read(out, wide, count * sizeof(float));
+    widen(wide, from, count);
+    int failed = device_read(out, wide, bytes);
     device_free(wide);
     return failed;
+}
+
+int model_read(Model *m, int what, int index, float *out) {
+    float *arena = NULL;
+    if (find(m, what, index, &arena)) return -1;
+    if (!arena) return read_weight(m, index, out);
+    for (int r = 0; r < m->shards; r++) {
+        const Part p = part_of(m, index, r);
+        const float *from = arena + (what == GRADIENT ? p.at : p.own);
+        if (r == m->shard && device_read(out + p.first, from, p.count * sizeof(float))) return -1;
+        if (m->shards > 1 && comm_broadcast(out + p.first, p.count * sizeof(float), r)) return -1;
+    }
+    return 0;
 }
 
 /* The i-th Linear of the model; NULL behind the last, the head. */
@@ -393,20 +447,35 @@ static int write_packed(Model *m, int index, const float *values) {
     return wide && rows ? 0 : -1;
 }
 
+/* The reals of a tensor = values (count), rounded to the nearest. */
+static int write_weight(Model *m, int index, const float *values) {
+    const size_t count = size_of(&m->tensors[index]), bytes = count * sizeof(float);
+    real *to = m->weights + m->offsets[index];
+    m->stale = 1;
+    if (sizeof(real) == sizeof(float)) {
+        device_write(to, values, bytes);
+        return 0;
+    }
+    float *wide = device_alloc(bytes);
+    if (!wide) return -1;
+    device_write(wide, values, bytes);
+    narrow(to, wide, count);
+    device_free(wide);
+    return 0;
+}
+
 int model_write(Model *m, int what, int index, const float *values) {
-    float *to = NULL;
+    float *arena = NULL;
     if (!(m->how & TRAINS) && what == WEIGHT && !check_index(m, index))
         return write_packed(m, index, values);
-    if (find(m, what, index, &to)) return -1;
-    const size_t count = size_of(&m->tensors[index]);
-    float *wide = to ? to : device_alloc(count * sizeof(float));
-    if (!wide) return -1;
-    device_write(wide, values, count * sizeof(float));
-    if (what == WEIGHT && sizeof(real) < sizeof(float))
-        narrow(m->weights + m->offsets[index], wide, count);
-    if (!to) device_free(wide);
-    m->stale |= what == WEIGHT;
-    return 0;
+    if (find(m, what, index, &arena)) return -1;
+    const size_t bytes = size_of(&m->tensors[index]) * sizeof(float);
+    const Part p = part_of(m, index, m->shard);
+    if (what == GRADIENT)
+        device_write(arena + m->offsets[index], values, bytes);
+    else if (arena)
+        device_write(arena + p.own, values + p.first, p.count * sizeof(float));
+    return what == WEIGHT ? write_weight(m, index, values) : 0;
 }
 
 /* ---- Packed weights -------------------------------------------------------------------------- */

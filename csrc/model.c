@@ -159,12 +159,13 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     return device_read(out, m->out, sizeof(float) * N);
 }
 
-/* logits (N,V) on the host = the head on h (N,C), without the padding. */
+/* logits (N,V) on the host = the head on h (N,C), without the padding. The first nll_rows() of them
+   are in m->logits already. */
 static int read_logits(Model *m, float *logits, const real *h, int N) {
     const int V = m->config.scalar ? 1 : m->config.vocab;
     for (int n = 0; n < N; n++) {
         int row = n % nll_rows(), rows = min_int(nll_rows(), N - n);
-        if (row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
+        if (n && row == 0) head_forward(m, m->logits, h + (size_t)n * m->config.channels, rows);
         if (device_read(logits + (size_t)n * V, m->logits + (size_t)row * m->head.out,
                         sizeof(float) * V))
             return -1;
@@ -178,6 +179,7 @@ int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
     m->T = 0;
     Context x = { B, T, NULL, NULL };
     blocks_forward(m, &x, B * T);
+    head_forward(m, m->logits, m->h, min_int(nll_rows(), B * T));
     return read_logits(m, logits, m->h, B * T);
 }
 
@@ -241,8 +243,8 @@ static void block_backward(const Model *m, int l, const Context *x, int N) {
     norm_backward(m, m->dx, m->dc, a->x, a->mean1, a->rstd1, &p->norm1, N);
 }
 
-int model_backward(Model *m, const float *weights) {
-    const int C = m->config.channels, N = m->B * m->T;
+int model_backward(Model *m, const float *weights, int reduce) {
+    const int C = m->config.channels, L = m->config.layers, N = m->B * m->T;
     if (m->T == 0) return chat_fail("model_backward needs a model_forward just before it");
     if (!weights && !m->fused) return chat_fail("neither forward nor backward was given weights");
     if (weights && m->fused) return chat_fail("model_forward was given weights already");
@@ -253,10 +255,16 @@ int model_backward(Model *m, const float *weights) {
     }
     device_zero(m->dx, sizeof(real) * N * C);
     norm_backward(m, m->dx, m->dh, m->last, m->mean, m->rstd, &m->norm, N);
+    if (reduce) reduce_bucket(m, L + 1);
     Context x = { m->B, m->T, m->has_first ? m->first : NULL, NULL };
-    for (int l = m->config.layers - 1; l >= 0; l--) block_backward(m, l, &x, N);
+    for (int l = L - 1; l >= 0; l--) {
+        block_backward(m, l, &x, N);
+        if (reduce) reduce_bucket(m, l + 1);
+    }
     embed_backward(grad(m, m->wte), grad(m, m->wpe), m->dx, m->tokens, m->positions,
                    m->by_token, m->by_position, N, C);
+    if (reduce) reduce_bucket(m, 0);             /* last: a tied head, too, has added to it */
+    comm_wait();
     m->T = 0;
     return 0;
 }
@@ -271,7 +279,9 @@ int model_zero_grad(Model *m) {
 
 int model_grad_norm(Model *m, float *norm) {
     if (ensure(m, &m->grads)) return -1;
-    *norm = (float)sqrt(sum_squares(m->grads, m->n_weights));
+    double sum;
+    if (sum_gradients(m, &sum)) return -1;
+    *norm = (float)sqrt(sum);
     return 0;
 }
 
@@ -282,12 +292,17 @@ int model_update(Model *m, const AdamW *adam) {
         return chat_fail("AdamW's lr is %g and grad_scale %g, but must be 0 or more and finite",
                          adam->lr, adam->grad_scale);
     if (ensure(m, &m->grads) || ensure(m, &m->moment1) || ensure(m, &m->moment2)) return -1;
+    size_t before = 0;               /* elements of other tensors: whatever lies between them */
     for (int i = 0; i < m->n_tensors; i++) {
-        Offset p = m->offsets[i];
-        const TensorInfo *t = &m->tensors[i];
-        adamw(m->weights + p, m->masters ? m->masters + p : NULL, m->moment1 + p, m->moment2 + p,
-              m->grads + p, adam, t->decay, p, size_of(t));
+        const Part p = part_of(m, i, m->shard);
+        adamw(m->weights + p.at, m->masters ? m->masters + p.own : NULL,
+              m->moment1 + p.own, m->moment2 + p.own, m->grads + p.at,
+              adam, m->tensors[i].decay, before + p.first, p.count);
+        before += size_of(&m->tensors[i]);
+        if (m->how & SHARD && (i + 1 == m->n_tensors || bucket_of(m, i + 1) > bucket_of(m, i)))
+            gather_bucket(m, bucket_of(m, i));
     }
+    comm_wait();
     m->stale = 1;
     return 0;
 }
@@ -338,6 +353,10 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
                  const int *counts, int n, int every) {
     int N;
     if (check_extend(m, x, slots, tokens, counts, n, &N) || plan(m, N, 0)) return -1;
+    const int rows = every ? N : n, first = min_int(rows, nll_rows());
+    if (!logits && (rows > first || m->config.scalar))
+        return chat_fail("%d rows of logits cannot stay on the device: at most %d can, and those of"
+                         " a scalar head are not drawn from", rows, first);
     int *row_slots = malloc(sizeof(int) * 3 * N), *positions = row_slots + N, *ends = positions + N;
     if (!row_slots) return chat_fail("no memory for %d positions", N);
     for (int i = 0, row = 0; i < n; i++)
@@ -354,9 +373,40 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
 
     m->T = 0;
     Context context = { 0, 0, NULL, x };
-    blocks_forward(m, &context, N);
-    if (!every) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
-    if (read_logits(m, logits, every ? m->h : m->last, every ? N : n)) return -1;
+    const real *h = rows < N ? m->last : m->h;
+    void **graph = N == n && rows == first ? graph_of(x, n) : NULL;
+    if (!graph || !device_record(graph)) {
+        blocks_forward(m, &context, N);
+        if (rows < N) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
+        head_forward(m, m->logits, h, first);
+        if (graph) device_record_end(graph);
+    }
+    m->undrawn = logits ? 0 : rows;
+    if (logits && read_logits(m, logits, h, rows)) return -1;
     for (int i = 0; i < n; i++) x->used[slots[i]] += counts[i];
+    return 0;
+}
+
+int model_sample(Model *m, int *tokens, const Sampling *settings,
+                 const unsigned long long *positions, const int *banned, int n_banned) {
+    const int n = m->undrawn, V = m->config.vocab;
+    if (n == 0) return chat_fail("model_sample needs a model_extend without logits just before it");
+    if (n_banned > V) return chat_fail("%d tokens are banned, of %d", n_banned, V);
+    if (check_ids("banned token", banned, 0, V, n_banned, n_banned)) return -1;
+    for (int i = 0; i < n; i++) {
+        if (check_sampling(&settings[i])) return -1;
+        if (settings[i].repetition_penalty != 1)
+            return chat_fail("repetition_penalty is %g, but must be 1 where the device draws",
+                             settings[i].repetition_penalty);
+    }
+    device_write(m->settings, settings, n * sizeof *settings);
+    device_write(m->at, positions, n * sizeof *positions);
+    device_write(m->banned, banned, n_banned * sizeof *banned);
+    sample_rows(m->drawn, m->logits, m->settings, m->at, m->banned, n_banned, n, V, m->P);
+    m->undrawn = 0;
+    if (device_read(tokens, m->drawn, n * sizeof *tokens)) return -1;
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0)
+            return chat_fail("row %d has no token left to draw, or a logit that is not a number", i);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "real.h"
+#include "job.h"
 
 /* A parameter is its offset in the arena: the same for weights, gradients and moments. */
 typedef size_t Offset;
@@ -63,9 +64,11 @@ struct Model {
     Linear head;                     /* (P,C): the embedding, lm_head or the scalar head */
 
     size_t n_weights, n_packed;
+    size_t embedding, layer;         /* sizes of the first bucket and of a layer's: see shard.c */
+    int shards, shard;               /* masters and moments are this one's; without SHARD 0 of 1 */
     real *weights, *packed;
     float *masters;                  /* NULL where real is float, and with NO_MASTERS */
-    float *grads, *moment1, *moment2;    /* NULL before their first use */
+    float *grads, *moment1, *moment2;    /* NULL before their first use; the last two a shard's */
     int stale;                       /* weights changed since they were packed */
     float *rope;                     /* (context,D) */
 
@@ -79,10 +82,15 @@ struct Model {
     float *out, *coef;               /* (N): nll or values, and dLoss/dout */
     float *logits;                   /* (nll_rows,P) */
     real *dlogits;
+    Sampling *settings;              /* (nll_rows): of model_sample */
+    unsigned long long *at;
+    int *drawn, *banned;             /* (nll_rows), (V) */
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
     void *work;
 
     int B, T, has_first, fused;      /* the batch of the last model_forward; T = 0: none */
+    int undrawn;                     /* rows of logits that model_extend left for model_sample */
+    int plans;                       /* how often the arena was made anew */
 };
 
 struct Cache {
@@ -90,6 +98,8 @@ struct Cache {
     int slots, length;
     int *used;                       /* (slots) tokens in each */
     real *keys, *values;             /* (L,slots,length,K*D) */
+    void **graphs;                   /* (slots): of a step of 1, 2, ... slots by one token each */
+    int plans;                       /* the model's, when they were recorded */
 };
 
 /* How many keys a query of layer l sees; 0: all. */
@@ -111,8 +121,28 @@ static inline float *grad(const Model *m, Offset p) {
 /* An arena of gradients or moments comes to be, as zeros, where it is first needed. */
 int ensure(const Model *m, float **arena);
 
+/* The part of a tensor that a shard keeps: `count` elements from `first` on; they lie in the arena
+   from `at` on, and in the shard's own arenas from `own` on. */
+typedef struct { size_t first, count, at, own; } Part;
+Part part_of(const Model *m, int index, int shard);
+size_t shard_size(const Model *m);   /* floats in an own arena */
+
+/* Which of the layers + 2 buckets a tensor lies in. */
+int bucket_of(const Model *m, int index);
+
+/* Begin to sum a bucket's gradients over the ranks; to give all ranks its weights. */
+void reduce_bucket(const Model *m, int bucket);
+void gather_bucket(const Model *m, int bucket);
+
+/* *sum = that of the squares of all gradients. */
+int sum_gradients(const Model *m, double *sum);
+
 /* Makes room for N rows, with the activations of all layers (training) or of one (generation). */
 int plan(Model *m, int N, int training);
+
+/* Where device_record keeps the step in which n slots grow by a token each; NULL in it at first and
+   whenever what it points to has moved. */
+void **graph_of(Cache *x, int n);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include "real.h"
-#include "shared.h"
 
 /* ---- A heap of tokens, the most likely first, the smaller id first among equals -------------- */
 
@@ -48,9 +47,7 @@ static int keep_top(float *p, const Sampling *s, int V) {
     return 0;
 }
 
-static int check(const Sampling *s, const int *history, int n_history,
-                 const int *banned, int n_banned, int V) {
-    if (V < 1) return chat_fail("%d logits to sample from", V);
+int check_sampling(const Sampling *s) {
     if (!(s->temperature >= 0 && s->temperature < INFINITY))
         return chat_fail("temperature is %g, but must be 0 or more", s->temperature);
     if (s->top_k < 0) return chat_fail("top_k is %d, but must be 0 (off) or more", s->top_k);
@@ -61,6 +58,13 @@ static int check(const Sampling *s, const int *history, int n_history,
     if (!(s->repetition_penalty > 0 && s->repetition_penalty < INFINITY))
         return chat_fail("repetition_penalty is %g, but must be over 0; 1 is off",
                          s->repetition_penalty);
+    return 0;
+}
+
+static int check(const Sampling *s, const int *history, int n_history,
+                 const int *banned, int n_banned, int V) {
+    if (V < 1) return chat_fail("%d logits to sample from", V);
+    if (check_sampling(s)) return -1;
     for (int i = 0; i < n_history + n_banned; i++) {
         int token = i < n_history ? history[i] : banned[i - n_history];
         if (token < 0 || token >= V)

@@ -11,6 +11,31 @@
 #define BOTH
 #endif
 
+/* ---- Numbers --------------------------------------------------------------------------------- */
+
+static BOTH inline uint32_t float_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+static BOTH inline float bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+
+/* e^x to 2 ulp without a branch, so that loops over it become vectors: 2^n e^r with |r| <= ln2/2.
+   0 below the normal numbers, infinity above the finite ones, NaN for NaN. */
+static BOTH inline float fast_exp(float x) {
+    const float low = -87.3f, high = 88.72f;
+    const float round = 12582912.f;              /* 1.5 * 2^23: no fraction is left */
+    float y = x < low ? low : x > high ? high : x;
+    float rounded = y * 1.44269504f + round, n = rounded - round;
+    float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.98756915e-4f;                                 /* Cephes' polynomial for expf */
+    p = p * r + 1.39819995e-3f;
+    p = p * r + 8.33345205e-3f;
+    p = p * r + 4.16657968e-2f;
+    p = p * r + 1.66666657e-1f;
+    p = p * r + 0.5f;
+    p = p * (r * r) + r + 1.f;
+    float e = bits_float(float_bits(p) + (float_bits(rounded) << 23));   /* n to the exponent */
+    e = x < low ? 0.f : x > high ? INFINITY : e;
+    return x == x ? e : x;
+}
+
 /* ---- Chance ---------------------------------------------------------------------------------- */
 
 /* SplitMix64's mixer. */
@@ -36,12 +61,7 @@ static BOTH inline uint32_t noise(uint32_t step, uint64_t index) {
 
 /* To a bfloat16, up with the probability of the part that it cannot hold, else down; as float. */
 static BOTH inline float round_by_chance(float x, uint32_t chance) {
-    uint32_t bits;
-    float rounded;
-    memcpy(&bits, &x, 4);
-    bits = (bits + chance) & 0xffff0000u;
-    memcpy(&rounded, &bits, 4);
-    return x - x == 0 ? rounded : x;
+    return x - x == 0 ? bits_float((float_bits(x) + chance) & 0xffff0000u) : x;
 }
 
 /* ---- Rotary frequencies ---------------------------------------------------------------------- */

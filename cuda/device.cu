@@ -3,15 +3,22 @@
 
 #include "gpu.cuh"
 
+extern "C" {
+#include "../csrc/job.h"
+}
+
 cudaStream_t stream;
 
 static char latched[512];                        /* a sentence, until device_read returns it */
 static cudaDeviceProp gpu;
 static bool is_ready;
 
+void latch_sentence(const char *what, const char *why) {
+    if (!latched[0]) snprintf(latched, sizeof latched, "%s: %s", what, why);
+}
+
 void latch(cudaError_t status, const char *what) {
-    if (status != cudaSuccess && !latched[0])
-        snprintf(latched, sizeof latched, "%s: %s", what, cudaGetErrorString(status));
+    if (status != cudaSuccess) latch_sentence(what, cudaGetErrorString(status));
 }
 
 /* Fails with the latched sentence, if there is one. */
@@ -29,8 +36,8 @@ int device_ready(void) {
     if (status != cudaSuccess || count == 0)
         return chat_fail("there is no GPU that CUDA can use here (%s)",
                          status != cudaSuccess ? cudaGetErrorString(status) : "it counts none");
-    int device = 0;
-    latch(cudaGetDevice(&device), "choosing the GPU");
+    const int device = job_local() % count;          /* each rank on a machine has its own */
+    latch(cudaSetDevice(device), "choosing the GPU");
     latch(cudaGetDeviceProperties(&gpu, device), "asking for the GPU's properties");
     latch(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
     if (failed()) return -1;

@@ -33,8 +33,8 @@ template <> __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(f
 __device__ __forceinline__ real to_real(float x) { return from_float<real>(x); }
 
 /* e^x and 1/x to 2 ulp (e^x: of x too), by the units made for them. */
-__device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
-__device__ __forceinline__ float fast_inverse(float x) { return __fdividef(1.f, x); }
+__device__ __forceinline__ float unit_exp(float x) { return __expf(x); }
+__device__ __forceinline__ float unit_inverse(float x) { return __fdividef(1.f, x); }
 
 template <class T> __host__ __device__ __forceinline__ T ceil_div(T a, T b) {
     return (a + b - 1) / b;
@@ -92,6 +92,7 @@ extern cudaStream_t stream;
 
 /* Latches the first failure; device_read and the entry points return it. */
 void latch(cudaError_t status, const char *what);
+void latch_sentence(const char *what, const char *why);
 
 /* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. */
 template <class... Parameters, class... Arguments>
@@ -129,9 +130,9 @@ template <class T> __device__ __forceinline__ T warp_sum(T x) {
     for (int offset = WARP / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(~0u, x, offset);
     return x;
 }
-__device__ __forceinline__ float warp_max(float x) {         /* NaN, if any lane has one */
+template <class T> __device__ __forceinline__ T warp_max(T x) {  /* NaN, if any lane has one */
     for (int offset = WARP / 2; offset > 0; offset /= 2) {
-        float y = __shfl_xor_sync(~0u, x, offset);
+        const T y = __shfl_xor_sync(~0u, x, offset);
         x = x > y || x != x ? x : y;
     }
     return x;
@@ -153,14 +154,14 @@ template <class T> __device__ __forceinline__ T block_sum(T x) {
     block_sums(sums);
     return sums[0];
 }
-__device__ __forceinline__ float block_max(float x) {
-    __shared__ float most[WARP];
+template <class T> __device__ __forceinline__ T block_max(T x) {
+    __shared__ T most[WARP];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
     x = warp_max(x);
     __syncthreads();
     if (lane == 0) most[warp] = x;
     __syncthreads();
-    return warp_max(lane < warps ? most[lane] : -INFINITY);
+    return warp_max(lane < warps ? most[lane] : most[0]);
 }
 
 #endif

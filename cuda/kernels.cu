@@ -119,25 +119,23 @@ void embed_forward(real *out, const int *tokens, const int *positions, const rea
            ceil_div(N, THREADS / WARP), THREADS, 0, out, tokens, positions, wte, wpe, N, C);
 }
 
-/* Of the rows order[at], order[at + 1], ...: how many of the next 32 belong to `id`. *row = this
-   lane's. */
-__device__ __forceinline__ int run_length(int *row, const int *ids, const int *order, int id,
-                                          int at, int N) {
+/* Place at + lane of `order`: *row = the row that stands there, and its id, or -1 past the end. */
+__device__ __forceinline__ int look_up(int *row, const int *ids, const int *order, int at, int N) {
     const int i = at + threadIdx.x % WARP;
     *row = i < N ? order[i] : 0;
-    return __popc(__ballot_sync(~0u, i < N && ids[*row] == id));
+    return i < N ? ids[*row] : -1;
 }
 
-/* sum += columns from c on of `count` rows, that of lane 0 first. AHEAD are on their way at a time,
-   the last one perhaps more than once: a branch at each would cost more. */
+/* sum += columns from c on of `count` rows, those of lanes from `first` on, in order. AHEAD are on
+   their way at a time, the last one perhaps more than once: a branch at each would cost more. */
 template <int W> __device__ __forceinline__ void
-sum_rows(float (&sum)[W], const real *inp, int row, int count, int c, int C) {
+sum_rows(float (&sum)[W], const real *inp, int row, int first, int count, int c, int C) {
     enum { AHEAD = 8 };
     for (int i = 0; i < count; i += AHEAD) {
         Vector<real, W> x[AHEAD];
         #pragma unroll
         for (int k = 0; k < AHEAD; k++) {
-            const int from = __shfl_sync(~0u, row, min_int(i + k, count - 1));
+            const int from = __shfl_sync(~0u, row, first + min_int(i + k, count - 1));
             x[k] = load<W>(inp + (size_t)from * C + min_int(c, C - W));
         }
         #pragma unroll
@@ -146,50 +144,69 @@ sum_rows(float (&sum)[W], const real *inp, int row, int count, int c, int C) {
     }
 }
 
-/* table[id] += the sum of id's rows. Each warp looks at one place in `order`; where a run of equal
-   ids begins, it sums the run, or if that has 32 rows or more the block's warps do together. */
+/* table[id] += the sum of its rows from place `from` of `order` on, by all warps of the block: each
+   takes every eighth 32 places, and then their sums are added in order. */
+template <int W> __device__ void sum_long_run(float *table, const real *dout, const int *ids,
+                                              const int *order, int id, int from, int N, int C) {
+    enum { WARPS = THREADS / WARP };
+    __shared__ __align__(16) float parts[WARPS][WARP * W];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, strip = blockIdx.y * WARP * W;
+    float sum[W] = { 0 };
+    for (int at = from + warp * WARP, count = WARP; count == WARP; at += WARPS * WARP) {
+        int row;
+        count = __popc(__ballot_sync(~0u, look_up(&row, ids, order, at, N) == id));
+        sum_rows(sum, dout, row, 0, count, strip + lane * W, C);
+    }
+    write<W>(&parts[warp][lane * W], sum);
+    __syncthreads();
+    for (int i = threadIdx.x; i < WARP * W && strip + i < C; i += THREADS) {
+        float total = 0;
+        for (int k = 0; k < WARPS; k++) total += parts[k][i];
+        table[(size_t)id * C + strip + i] += total;
+    }
+    __syncthreads();
+}
+
+/* table[id] += the sum of id's rows, which stand side by side in `order`. Each warp looks at 32
+   places: it sums the rows of every id whose first row is there, unless these also fill the next 32
+   places. Then the block does that together. */
 template <int W> __global__ void SMALL_BLOCK
 embed_sums(float *table, const real *dout, const int *ids, const int *order, int N, int C) {
     enum { WARPS = THREADS / WARP };
-    __shared__ int long_run[WARPS];
-    __shared__ __align__(16) float parts[WARPS][WARP * W];
+    __shared__ int long_id[WARPS], long_from[WARPS];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    const int strip = blockIdx.y * WARP * W, c = strip + lane * W, n = blockIdx.x * WARPS + warp;
-    const int id = n < N ? ids[order[n]] : -1;
-    const int begins = n < N && (n == 0 || ids[order[n - 1]] != id);
-    int row = 0, count = begins ? run_length(&row, ids, order, id, n, N) : 0;
-    if (lane == 0) long_run[warp] = count == WARP;
-    if (count > 0 && count < WARP) {
-        float sum[W] = { 0 };
-        sum_rows(sum, dout, row, count, c, C);
-        if (c < C) add_to<W>(table + (size_t)id * C + c, sum);
+    const int c = blockIdx.y * WARP * W + lane * W, at = (blockIdx.x * WARPS + warp) * WARP;
+    int row, next_row;
+    const int id = look_up(&row, ids, order, at, N);
+    const int next_id = look_up(&next_row, ids, order, at + WARP, N);
+    int before = __shfl_up_sync(~0u, id, 1);
+    if (lane == 0) before = at > 0 && at < N ? ids[order[at - 1]] : -1;
+    if (lane == 0) long_id[warp] = -1;
+    for (unsigned left = __ballot_sync(~0u, id != before && id >= 0); left; left &= left - 1) {
+        const int first = __ffs(left) - 1, own = __shfl_sync(~0u, id, first);
+        const int here = __popc(__ballot_sync(~0u, id == own));
+        const int there = __popc(__ballot_sync(~0u, next_id == own));
+        if (there < WARP) {
+            float sum[W] = { 0 };
+            sum_rows(sum, dout, row, first, here, c, C);
+            sum_rows(sum, dout, next_row, 0, there, c, C);
+            if (c < C) add_to<W>(table + (size_t)own * C + c, sum);
+        } else if (lane == 0) {
+            long_id[warp] = own;
+            long_from[warp] = at + first;
+        }
     }
     __syncthreads();
-    for (int w = 0; w < WARPS; w++) {
-        if (!long_run[w]) continue;
-        const int from = blockIdx.x * WARPS + w, run = ids[order[from]];
-        float sum[W] = { 0 };
-        for (int at = from + warp * WARP, more = 1; more; at += WARPS * WARP) {
-            count = run_length(&row, ids, order, run, at, N);
-            sum_rows(sum, dout, row, count, c, C);
-            more = count == WARP;
-        }
-        write<W>(&parts[warp][lane * W], sum);
-        __syncthreads();
-        for (int i = threadIdx.x; i < WARP * W && strip + i < C; i += THREADS) {
-            float total = 0;
-            for (int k = 0; k < WARPS; k++) total += parts[k][i];
-            table[(size_t)run * C + strip + i] += total;
-        }
-        __syncthreads();
-    }
+    for (int w = 0; w < WARPS; w++)
+        if (long_id[w] >= 0)
+            sum_long_run<W>(table, dout, ids, order, long_id[w], long_from[w], N, C);
 }
 
 void embed_backward(float *dwte, float *dwpe, const real *dout, const int *tokens,
                     const int *positions, const int *by_token, const int *by_position,
                     int N, int C) {
     const int wide = C % WIDE == 0 && aligned(dwte, dwpe, dout);
-    const dim3 grid(ceil_div(N, THREADS / WARP), ceil_div(C, WARP * (wide ? WIDE : 1)));
+    const dim3 grid(ceil_div(N, (int)THREADS), ceil_div(C, WARP * (wide ? WIDE : 1)));
     const auto kernel = wide ? embed_sums<WIDE> : embed_sums<1>;
     launch("embed_backward", kernel, grid, THREADS, 0, dwte, dout, tokens, by_token, N, C);
     if (dwpe)
@@ -438,18 +455,21 @@ qk_backward_rows(real *dinp, float *partial, const real *dout, const real *inp, 
         for (int i = 0; i < Part::SIZE; i++) dweight.x[i] = 0;
         for (int n = blockIdx.x; n < N; n += gridDim.x) {
             const size_t at = ((size_t)n * heads + h) * D;
+            const float *angles = rope && turns ? rope + (size_t)positions[n] * D : nullptr;
             d.get(moves ? dout + at : nullptr, D, lanes);
             x.get(weight ? inp + at : nullptr, D, lanes);
-            other.get(rope && turns ? rope + (size_t)positions[n] * D : nullptr, D, lanes);
-            if (rope && turns) d.rotate(other, -1);
-            other.get(weight, D, lanes);
-            const float s = weight ? rstd[(size_t)n * (H + K) + h] : 1.f;
+            other.get(angles, D, lanes);
+            if (angles) d.rotate(other, -1);
             float gh = 0;
-            for (int i = 0; i < Part::SIZE; i++) {
-                x.x[i] *= s;
-                dweight.x[i] += d.x[i] * x.x[i];
-                if (weight) d.x[i] *= s * other.x[i];
-                gh += d.x[i] * x.x[i];
+            if (weight) {
+                const float s = rstd[(size_t)n * (H + K) + h];
+                other.get(weight, D, lanes);
+                for (int i = 0; i < Part::SIZE; i++) {
+                    x.x[i] *= s;
+                    dweight.x[i] += d.x[i] * x.x[i];
+                    d.x[i] *= s * other.x[i];
+                    gh += d.x[i] * x.x[i];
+                }
             }
             gh = head_sum(gh, lanes) / D;
             for (int i = 0; i < Part::SIZE && weight; i++) d.x[i] -= x.x[i] * gh;
@@ -539,10 +559,10 @@ static void map_all(const char *name, Out *out, const In *a, const In *b, size_t
            THREADS, 0, out, a, b, n);
 }
 
-__device__ __forceinline__ float fast_sigmoid(float x) { return fast_inverse(1.f + fast_exp(-x)); }
+__device__ __forceinline__ float unit_sigmoid(float x) { return unit_inverse(1.f + unit_exp(-x)); }
 __device__ __forceinline__ float gelu_tanh(float x) {            /* sqrt(2/pi) and a cubic term */
     const float u = 0.7978845608f * (x + 0.044715f * x * x * x);
-    return 1.f - 2.f * fast_inverse(1.f + fast_exp(2.f * u));
+    return 1.f - 2.f * unit_inverse(1.f + unit_exp(2.f * u));
 }
 
 struct Gelu {
@@ -574,7 +594,7 @@ swiglu_rows(real *out, const real *inp, int F) {
         Vector<real, W> up = load_once<W>(inp + 2 * row + F + f);
         for (int j = 0; j < W; j++) {
             const float g = to_float(gate[j]);
-            up[j] = to_real(g * fast_sigmoid(g) * to_float(up[j]));
+            up[j] = to_real(g * unit_sigmoid(g) * to_float(up[j]));
         }
         store(out + row + f, up);
     }
@@ -588,7 +608,7 @@ swiglu_backward_rows(real *dinp, const real *dout, const real *inp, int F) {
         Vector<real, W> up = load_once<W>(inp + 2 * row + F + f);
         const Vector<real, W> d = load_once<W>(dout + row + f);
         for (int j = 0; j < W; j++) {
-            const float g = to_float(gate[j]), s = fast_sigmoid(g), dy = to_float(d[j]);
+            const float g = to_float(gate[j]), s = unit_sigmoid(g), dy = to_float(d[j]);
             gate[j] = to_real(dy * to_float(up[j]) * s * (1.f + g * (1.f - s)));
             up[j] = to_real(dy * g * s);
         }

@@ -26,14 +26,14 @@ struct Softmax {
     template <int W> __device__ __forceinline__ void add(const Vector<float, W> &x) {
         float larger = most;
         for (int j = 0; j < W; j++) larger = x[j] > larger ? x[j] : larger;
-        if (larger > most) sum *= fast_exp(most - larger);
+        if (larger > most) sum *= unit_exp(most - larger);
         most = larger;
-        for (int j = 0; j < W; j++) sum += fast_exp(x[j] - base(most));
+        for (int j = 0; j < W; j++) sum += unit_exp(x[j] - base(most));
     }
     /* The log of the whole block's sum. */
     __device__ __forceinline__ float log_sum() const {
         const float top = base(block_max(most));
-        return top + logf(block_sum(most == -INFINITY ? sum : sum * fast_exp(most - top)));
+        return top + logf(block_sum(most == -INFINITY ? sum : sum * unit_exp(most - top)));
     }
 };
 
@@ -69,7 +69,7 @@ template <int W> __device__ __forceinline__ void
 write_gradient(real *d, Vector<float, W> x, int c, float lse, float weight, int V) {
     Vector<real, W> out;
     for (int j = 0; j < W; j++)
-        out[j] = to_real(c + j < V ? fast_exp(x[j] - lse) * weight : 0.f);
+        out[j] = to_real(c + j < V ? unit_exp(x[j] - lse) * weight : 0.f);
     store_once(d + c, out);
 }
 
@@ -85,6 +85,9 @@ nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *ta
     }
     for (int n = blockIdx.x; n < N; n += blocks) {
         const float *x = logits + (size_t)n * P;
+        const int target = targets[n];           /* early: these come from far */
+        const float aimed = target < 0 ? 0.f : x[target];
+        const float weight = dlogits && target >= 0 ? weights[n] : 0.f;
         Softmax all = { -INFINITY, 0 };
         #pragma unroll
         for (int q = 0; q < QUARTERS; q++) {
@@ -101,10 +104,8 @@ nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *ta
         for (int c = held + row.place(0); c < V; c += row.place(1) - row.place(0))
             row.add(&all, load<W>(x + c), c);
         const float lse = all.log_sum();
-        const int target = targets[n];
-        const float weight = dlogits && target >= 0 ? weights[n] : 0.f;
         real *d = dlogits ? dlogits + (size_t)n * P : nullptr;
-        if (threadIdx.x == 0) nll[n] = target < 0 ? 0.f : lse - x[target];
+        if (threadIdx.x == 0) nll[n] = target < 0 ? 0.f : lse - aimed;
 
         for (int q = 0; q < QUARTERS; q++) {
             for (int k = row.begin(q); k < row.begin(q + 1); k++) {
@@ -120,7 +121,7 @@ nll_rows_of_logits(float *nll, real *dlogits, const float *logits, const int *ta
             write_gradient<W>(d, load<W>(x + c), c, lse, weight, V);
         /* From the unrounded probability, by the thread that wrote there before. */
         if (target >= 0 && target / W % (int)blockDim.x == (int)threadIdx.x)
-            d[target] = to_real((fast_exp(x[target] - lse) - 1.f) * weight);
+            d[target] = to_real((unit_exp(aimed - lse) - 1.f) * weight);
     }
 }
 

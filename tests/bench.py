@@ -125,9 +125,9 @@ class LeftOut(Exception):
     """Why this machine cannot do a row."""
 
 
-def memory(config, dtype, how, *sizes):
+def memory(config, dtype, how, *sizes, device="cpu"):
     """Bytes that such a model takes in all."""
-    return sum(Library.load("cpu", dtype).memory(config, how, *sizes).values())
+    return sum(Library.load(device, dtype).memory(config, how, *sizes).values())
 
 
 def need(size):
@@ -452,12 +452,19 @@ def main():
         epilog="parts:\n" + "\n".join(f"  {name:9} {part.__doc__}"
                                       for name, (part, _) in PARTS.items()))
     parser.add_argument("--quick", action="store_true", help="few rounds of small shapes")
-    parser.add_argument("--only", choices=PARTS, metavar="PART", help="one part of the table")
+    parser.add_argument("--only", metavar="PART", help="one part of the table")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu",
+                        help="cuda: the parts of tests/bench_cuda.py instead")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of everybody; 0: all")
     args = parser.parse_args()
-    bench = Bench(args.quick, args.threads)
+    bench, parts = Bench(args.quick, args.threads), PARTS
+    if args.device == "cuda":
+        import bench_cuda                        # it needs this file
+        parts = bench_cuda.PARTS
+    if args.only not in (None, *parts):
+        parser.error(f"--only {args.only} is not one of {', '.join(parts)}")
     machine = describe(bench)
-    for name, (part, dtypes) in PARTS.items():
+    for name, (part, dtypes) in parts.items():
         for dtype in dtypes if args.only in (None, name) else ():
             bench.dtype = Library.choose("cpu")[1] if dtype == "best" else dtype
             try:
@@ -476,4 +483,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    import bench                                 # once more, by the name that its parts import
+    bench.main()

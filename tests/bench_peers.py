@@ -114,24 +114,27 @@ def gpt(c, T):
     return GPT()
 
 
-def steps(config, dtype, tokens, targets, threads):
+def steps(config, dtype, tokens, targets, threads, device="cpu"):
     """{"eager": function, "compiled": function}: whole training steps, what can be had of them."""
     torch = peer("torch")
     if not torch:
         return {}
     torch.set_num_threads(threads)
     torch._dynamo.reset()
-    model = gpt(config, tokens.shape[1])
+    with torch.device(device):
+        model = gpt(config, tokens.shape[1])
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, (0.9, 0.95), fused=True)
-    tokens, targets = tensor(tokens), tensor(targets)
+    tokens, targets = tensor(tokens).to(device), tensor(targets).to(device)
 
     def step(forward):
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bf16"):
             loss = forward(tokens, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     compiled = partial(step, torch.compile(model))
     try:
@@ -140,6 +143,31 @@ def steps(config, dtype, tokens, targets, threads):
         ABSENT["torch.compile"] = f"{type(error).__name__}: {error}".splitlines()[0]
         return {"eager": partial(step, model)}
     return {"eager": partial(step, model), "compiled": compiled}
+
+
+def attention(B, T, H, D, times=20):
+    """Functions for SDPA, causal, in bf16 on the GPU, forward and backward, `times` in a row."""
+    torch = peer("torch")
+    if not (torch and torch.cuda.is_available()):
+        return [None] * 2
+    q, k, v = (torch.randn(B, H, T, D, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+               for _ in range(3))
+    sdpa = partial(torch.nn.functional.scaled_dot_product_attention, q, k, v, is_causal=True)
+    out = sdpa()
+    dout = torch.randn_like(out)
+
+    def forward():
+        with torch.no_grad():
+            for _ in range(times):
+                sdpa()
+        torch.cuda.synchronize()
+
+    def backward():
+        for _ in range(times):
+            torch.autograd.grad(out, (q, k, v), dout, retain_graph=True)
+        torch.cuda.synchronize()
+
+    return [forward, backward]
 
 
 # ---- llama.cpp ---------------------------------------------------------------------------------

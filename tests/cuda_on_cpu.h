@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -30,20 +29,7 @@
 #include <string>
 #include <vector>
 
-#if defined __SANITIZE_ADDRESS__
-#define ON_CPU_ASAN 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-#define ON_CPU_ASAN 1
-#endif
-#endif
-#ifdef ON_CPU_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-/* Two such libraries in one process share nothing. */
-#define OWN __attribute__((visibility("hidden")))
+#include "fibers.h"
 
 /* ---- Words and types of CUDA ----------------------------------------------------------------- */
 
@@ -144,58 +130,13 @@ template <class T> inline T __ldcs(const T *x) { return *x; }
 template <class T> inline T __ldcg(const T *x) { return *x; }
 template <class T> inline void __stcs(T *to, T x) { *to = x; }
 
-/* ---- Fibers ---------------------------------------------------------------------------------- */
+/* ---- A block --------------------------------------------------------------------------------- */
 
 namespace on_cpu OWN {
+using fibers::Fiber;
+using fibers::switch_to;
 
 enum { LANES = 32, MOST_THREADS = 1024, MOST_SHARED = 227 << 10, STACK = 128 << 10 };
-
-struct Fiber {
-    void *sp;
-    char *stack;                     /* its lowest byte */
-    size_t size;
-    void *fake;                      /* AddressSanitizer's */
-};
-
-/* Saves the registers that a function must keep on this stack, and its end in *save; then takes up
-   what was saved in `to`. */
-extern "C" void on_cpu_switch(void **save, void *to);
-
-#if defined __x86_64__
-__asm__(".text\n.type on_cpu_switch,@function\non_cpu_switch:\n"
-        "push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
-        "mov %rsp,(%rdi)\n mov %rsi,%rsp\n"
-        "pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
-        ".size on_cpu_switch,.-on_cpu_switch\n");
-inline void *first_frame(char *top, void (*entry)()) {
-    void **sp = (void **)top - 8;    /* six registers, the entry, and what it would return to */
-    memset(sp, 0, 8 * sizeof *sp);
-    sp[6] = (void *)entry;
-    return sp;
-}
-#elif defined __aarch64__
-__asm__(".text\n.type on_cpu_switch,%function\non_cpu_switch:\n"
-        "sub sp, sp, #160\n"
-        "stp x19, x20, [sp]\n stp x21, x22, [sp, #16]\n stp x23, x24, [sp, #32]\n"
-        "stp x25, x26, [sp, #48]\n stp x27, x28, [sp, #64]\n stp x29, x30, [sp, #80]\n"
-        "stp d8, d9, [sp, #96]\n stp d10, d11, [sp, #112]\n stp d12, d13, [sp, #128]\n"
-        "stp d14, d15, [sp, #144]\n"
-        "mov x2, sp\n str x2, [x0]\n mov sp, x1\n"
-        "ldp x19, x20, [sp]\n ldp x21, x22, [sp, #16]\n ldp x23, x24, [sp, #32]\n"
-        "ldp x25, x26, [sp, #48]\n ldp x27, x28, [sp, #64]\n ldp x29, x30, [sp, #80]\n"
-        "ldp d8, d9, [sp, #96]\n ldp d10, d11, [sp, #112]\n ldp d12, d13, [sp, #128]\n"
-        "ldp d14, d15, [sp, #144]\n"
-        "add sp, sp, #160\n ret\n"
-        ".size on_cpu_switch,.-on_cpu_switch\n");
-inline void *first_frame(char *top, void (*entry)()) {
-    void **sp = (void **)top - 20;
-    memset(sp, 0, 20 * sizeof *sp);
-    sp[11] = (void *)entry;          /* x30, where `ret` goes */
-    return sp;
-}
-#else
-#error "cuda_on_cpu.h switches stacks on x86-64 and aarch64 only"
-#endif
 
 struct Warp;
 struct Copy { void *to; const void *from; int valid, group; };
@@ -230,7 +171,6 @@ struct Block {
     size_t turn;
     std::vector<Fiber *> idle;
     Fiber main;
-    Fiber *running, *previous;
     uint64_t random;
     char *shared;                    /* dynamic */
 };
@@ -243,19 +183,6 @@ inline unsigned draw(unsigned n) {   /* 0 <= draw(n) < n: splitmix64 */
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return (unsigned)(((z ^ z >> 31) >> 32) * n >> 32);
-}
-
-inline void switch_to(Fiber *to) {
-    Fiber *from = block.running;
-    block.running = to;
-    block.previous = from;
-#ifdef ON_CPU_ASAN
-    __sanitizer_start_switch_fiber(&from->fake, to->stack, to->size);
-#endif
-    on_cpu_switch(&from->sp, to->sp);
-#ifdef ON_CPU_ASAN
-    __sanitizer_finish_switch_fiber(from->fake, NULL, NULL);
-#endif
 }
 
 /* Ends the block: nothing in it runs any further. */
@@ -317,16 +244,14 @@ inline void say_who_is_where();
 
 /* A fiber runs a thread from its beginning; when it ends, perhaps another. */
 inline void run_threads() {
-#ifdef ON_CPU_ASAN
-    __sanitizer_finish_switch_fiber(NULL, (const void **)&block.previous->stack, &block.previous->size);
-#endif
+    fibers::arrive();
     for (;;) {
         block.body();
         current->warp->finished |= 1u << current->lane;
         Thread *next = next_thread();
         if (next && !next->fiber) next->fiber = current->fiber;
         else {
-            block.idle.push_back(block.running);
+            block.idle.push_back(fibers::running);
             if (!next) say_who_is_where();
             current = next;
             switch_to(next ? next->fiber : &block.main);
@@ -421,29 +346,7 @@ inline void meet(const char *name, Exchange exchange, void *argument, unsigned m
 
 /* ---- A grid ---------------------------------------------------------------------------------- */
 
-/* One piece of memory for all stacks. Their tops lie on different lines of the cache, and a page
-   below each that cannot be written catches those that grow too long. */
-inline void make_fibers() {
-    static std::vector<Fiber> fibers(MOST_THREADS);
-    if (!fibers[0].stack) {
-        const size_t page = 4096, each = STACK + page;
-        char *all = (char *)mmap(NULL, each * MOST_THREADS, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        for (size_t i = 0; i < MOST_THREADS; i++) {
-            mprotect(all + i * each, page, PROT_NONE);
-            fibers[i].stack = all + i * each + page;
-            fibers[i].size = STACK;
-        }
-    }
-    block.idle.clear();
-    for (size_t i = MOST_THREADS; i-- > 0;) {
-#ifdef ON_CPU_ASAN
-        __asan_unpoison_memory_region(fibers[i].stack, STACK);
-#endif
-        fibers[i].sp = first_frame(fibers[i].stack + STACK - i % 64 * 64, run_threads);
-        block.idle.push_back(&fibers[i]);
-    }
-}
+inline void make_fibers() { block.idle = fibers::make<MOST_THREADS, STACK>(run_threads); }
 
 inline void make_threads(int count) {
     block.threads.assign((size_t)(count + LANES - 1) / LANES * LANES, Thread{});
@@ -484,7 +387,7 @@ inline void run_block(size_t shared) {
         w.waiting = w.at_barrier = w.finished = 0;
     }
     shuffle_turns();
-    block.running = &block.main;
+    fibers::running = &block.main;
     resume(next_thread());
     current = NULL;
     for (int i = 0; i < BAND && error.empty(); i++)
@@ -723,4 +626,5 @@ template <int N> inline void copy_wait() {
 }
 
 #include "cuda_runtime_on_cpu.h"
+#include "nccl_on_cpu.h"
 #endif

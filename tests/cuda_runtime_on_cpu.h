@@ -134,7 +134,7 @@ inline cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
 inline cudaError_t cudaMalloc(void **out, size_t bytes) {
     *out = bytes > (size_t)4 << 30 ? NULL : aligned_alloc(256, (bytes + 256) / 256 * 256);
     if (!*out) return cudaErrorMemoryAllocation;
-#ifdef ON_CPU_ASAN
+#ifdef FIBERS_ASAN
     __asan_poison_memory_region((char *)*out + bytes, (bytes + 256) / 256 * 256 - bytes);
 #endif
     memset(*out, 0xff, min(bytes, (size_t)1 << 20));

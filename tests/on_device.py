@@ -15,7 +15,8 @@ import numpy as np
 from csrc.bind import CSRC, Library
 
 DEVICES = [os.environ["CHAT_DEVICE"]] if "CHAT_DEVICE" in os.environ else ["cpu", "cuda"]
-HOST = "device_", "model_", "cache_create", "cache_free", "cache_fork", "check_", "chat_", "sample"
+HOST = ("device_", "model_", "cache_create", "cache_free", "cache_fork", "check_", "chat_",
+        "comm_")
 
 
 class OnDevice(Library):
@@ -33,7 +34,7 @@ class OnDevice(Library):
         return Library.choose(DEVICES[0] if device == "auto" else device, dtype)
 
     def call(self, name, *args):
-        if self.device == "cpu" or name.startswith(HOST):
+        if self.device == "cpu" or name.startswith(HOST) or name == "sample":
             return super().call(name, *args)
         kinds = self.ffi.typeof(getattr(self.lib, name)).args
         held, passed = {}, []

@@ -93,14 +93,18 @@ class Script:
     def fork(self, to, from_, count):
         self.used[to] = count
 
-    def extend(self, cache, slots, tokens, every=False):
+    def extend(self, cache, slots, tokens, every=False, read=True):
         rows = []
         for slot, new in zip(slots, tokens):
             used, self.used[slot] = self.used[slot], self.used[slot] + len(new)
             rows += range(used, used + len(new))[0 if every else -1:]    # the prompt is one token
         logits = np.full((len(rows), self.config.vocab), -np.inf, np.float32)
-        logits[range(len(rows)), [self.tokens[min(i, len(self.tokens) - 1)] for i in rows]] = 0
+        self.drawn = [self.tokens[min(i, len(self.tokens) - 1)] for i in rows]
+        logits[range(len(rows)), self.drawn] = 0
         return logits
+
+    def draw(self, settings, positions, banned):
+        return self.drawn
 
 
 def write(tokenizer, text, **settings):
@@ -129,12 +133,25 @@ def test_a_draw_is_the_one_of_sample_at_its_position_and_comes_with_its_probabil
     settings = Settings(max_tokens=5, top_p=1, min_p=1e-4, repetition_penalty=1.5, seed=3)
     s = Sequence(engine.encode("the"), settings)
     tokens = list(s.tokens)
-    for _, token, probabilities, _ in engine.generate([s]):
+    for _, token, probabilities, _ in engine.generate([s], probabilities=True):
         history = [t for t in tokens if t not in engine.ends]
         logits = engine.model.logits([tokens])[0, -1]
         expected = sample(logits, 0.8, 0, 1, 1e-4, 1.5, s.seed, len(tokens), history, engine.banned)
         assert token == expected[0] and np.allclose(probabilities, expected[1], atol=1e-6)
         tokens.append(token)
+
+
+@pytest.mark.parametrize("how", [GREEDY, dict(seed=1), dict(seed=2, top_k=3, temperature=2.0),
+                                 dict(seed=3, top_p=0.5), dict(seed=4, min_p=0.2)])
+def test_tokens_drawn_on_the_device_are_those_drawn_from_the_logits(engine, how):
+    def tokens(probabilities):
+        each = [Sequence(engine.encode(text), Settings(max_tokens=20, **how), i)
+                for i, text in enumerate(["the cat", "", "on the mat"])]
+        for _, _, p, _ in engine.generate(each, probabilities):
+            assert (p is not None) == probabilities
+        return [s.tokens for s in each]
+
+    assert tokens(False) == tokens(True)
 
 
 @pytest.mark.parametrize("n", [1, 3, 8, 40])
@@ -212,7 +229,7 @@ def test_special_tokens_but_those_that_end_are_never_drawn(engine):
     assert engine.ends == ends
     drawn, settings = set(), Settings(temperature=100, top_p=1, seed=0)
     sequences = [Sequence(engine.encode(""), settings, i) for i in range(64)]
-    for _, token, probabilities, _ in engine.generate(sequences):
+    for _, token, probabilities, _ in engine.generate(sequences, probabilities=True):
         assert probabilities[engine.banned].max() == 0
         drawn.add(token)
     known = engine.tokenizer.vocab_size
@@ -373,7 +390,7 @@ def rightly(sequences):
 def trace(engine, sequences):
     """All that `generate` gives of each sequence, to the bit, and how it ended."""
     got = [[] for _ in sequences]
-    for s, token, probabilities, text in engine.generate(sequences):
+    for s, token, probabilities, text in engine.generate(sequences, probabilities=True):
         got[sequences.index(s)].append((token, probabilities.tobytes(), text))
     return got, [s.finish for s in sequences]
 

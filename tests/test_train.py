@@ -1,4 +1,4 @@
-"""train.py: the loader, the schedule, the guard, checkpoints, resuming, and everything a user can
+"""train.py: the schedule, the guard, checkpoints, resuming, and everything a user can
 get wrong. Runs here are tiny: one layer, windows of 16 tokens."""
 
 import json
@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import train
-from csrc.bind import ChatError, Library, Model
+from csrc import runs
+from csrc.bind import ChatError, Job, Library, Model
 from data import bpe, shards
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,79 +69,6 @@ def same_weights(a, b):
     return train.read_state(Path(a))[2].keys() == train.read_state(Path(b))[2].keys() and all(
         np.array_equal(x, train.read_state(Path(b))[2][name])
         for name, x in train.read_state(Path(a))[2].items())
-
-
-# ---- The loader --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def numbered(tmp_path):
-    """Two shards of 1000 and 500 tokens, each token its own place."""
-    for i, (start, count) in enumerate(((0, 1000), (1000, 500))):
-        with shards.Writer(tmp_path, f"train{i}", 2000) as writer:
-            writer.write(np.arange(start, start + count))
-    return sorted(tmp_path.glob("train*.bin"))
-
-
-def test_an_epoch_deals_every_window_once_and_two_epochs_differ(numbered):
-    loader = train.Loader(numbered, 10, 2000, seed=1)
-    n = len(loader.order)
-    first, second = loader.next(n)[:, 0], loader.next(n)[:, 0]
-    assert n == (1000 - 1) // 10 - 1 + (500 - 1) // 10 - 1      # one less a shard, for the offset
-    assert len(set(first)) == len(set(second)) == n
-    assert list(first) != list(second)
-    assert loader.epoch == 1 and loader.index == n
-
-
-def test_windows_never_cross_shards_and_targets_follow_tokens(numbered):
-    rows = train.Loader(numbered, 10, 2000).next(300)
-    assert (np.diff(rows, axis=1) == 1).all()
-    assert not ((rows[:, 0] < 1000) & (rows[:, -1] >= 1000)).any()
-
-
-def test_the_loader_continues_exactly_from_its_position(numbered):
-    loader = train.Loader(numbered, 10, 2000, seed=3)
-    loader.next(170)
-    again = train.Loader(numbered, 10, 2000, seed=3)
-    again.seek(loader.epoch, loader.index)
-    assert np.array_equal(loader.next(50), again.next(50))
-
-
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_share_an_epoch_without_overlap(numbered, ranks):
-    parts = [train.Loader(numbered, 10, 2000, 0, rank, ranks) for rank in range(ranks)]
-    starts = [set(part.next(len(part.order))[:, 0]) for part in parts]
-    assert len(set.union(*starts)) == sum(map(len, starts))
-    assert len({len(part.order) for part in parts}) == 1
-
-
-def test_a_token_outside_the_vocabulary_is_named_with_shard_and_place(numbered):
-    loader = train.Loader(numbered, 10, 1400)
-    with pytest.raises(ChatError, match=r"train1-00000.bin: token (1\d+) at (\d+) is outside the "
-                                        r"vocabulary of 1400") as error:
-        loader.next(200)
-    token, at = map(int, re.search(r"token (\d+) at (\d+)", str(error.value)).groups())
-    assert token >= 1400 and at == token - 1000
-
-
-def test_a_shard_that_shrinks_while_mapped_is_an_error_not_a_crash(numbered):
-    loader = train.Loader(numbered, 10, 2000)
-    os.truncate(numbered[0], 1500)
-    os.truncate(numbered[1], 1100)
-    with pytest.raises(ChatError, match="changed its size"):
-        loader.next(50)
-
-
-def test_a_last_shard_shorter_than_a_window_is_held_out_whole(numbered, tmp_path):
-    with shards.Writer(tmp_path, "train2", 2000) as writer:
-        writer.write(np.arange(1500, 1505))
-    loader = train.Loader(sorted(tmp_path.glob("train*.bin")), 10, 2000, held_out=1)
-    assert loader.next(2 * len(loader.order)).max() < 1500
-
-
-def test_less_text_than_a_window_is_an_error(numbered):
-    with pytest.raises(ChatError, match="1500 tokens are less than a window of 2001"):
-        train.Loader(numbered, 2000, 2000)
 
 
 # ---- Schedule and guard ------------------------------------------------------------------------
@@ -272,19 +200,10 @@ def test_the_memory_that_a_run_announces_is_what_it_takes(book, size):
 def test_bits_per_byte_count_the_raw_bytes(book):
     s, folder, data, model = make(book, "run")
     rows = data.val_rows(s.context, 500)
-    figures = train.evaluate(model, data, 4, 500)
+    figures = train.evaluate(model, data, 4, 500, Job(model.core))
     text = b"".join(data.tokenizer.decode_bytes(row[1:]) for row in rows)
     nats = figures["val_loss"] * rows[:, 1:].size
     assert figures["val_bpb"] == pytest.approx(nats / np.log(2) / len(text), rel=1e-6)
-
-
-def test_entropies_are_those_of_the_definition():
-    tokens = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0])
-    floors = train.entropies(tokens, 4)
-    assert floors["uniform (ln V)"] == pytest.approx(np.log(4))
-    assert floors["unigram entropy"] == pytest.approx(
-        -(5 / 9 * np.log(5 / 9) + 4 / 9 * np.log(4 / 9)))
-    assert floors["bigram entropy"] == pytest.approx(0, abs=0.01)
 
 
 # ---- Killed, full, damaged ---------------------------------------------------------------------
@@ -363,7 +282,7 @@ def test_a_flipped_bit_in_the_newest_state_falls_back_to_the_one_before(book, ca
     assert "does not match its checksum" in capsys.readouterr().err
     (folder.path / train.STATE).write_bytes(state[:500])
     assert train.read_state(folder.path)[0]["step"] == 8
-    (folder.path / train.PREVIOUS).unlink()
+    (folder.path / runs.PREVIOUS).unlink()
     with pytest.raises(ChatError, match="nothing to resume"):
         train.read_state(folder.path)
 

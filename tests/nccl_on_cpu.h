@@ -1,0 +1,75 @@
+/* nccl_on_cpu.h: what cuda/comm.cu calls of NCCL, for cuda_on_cpu.h: through MPI, at once. A sum
+   adds the ranks in their order, so that all get the same bits. */
+
+#ifndef NCCL_H_
+#define NCCL_H_
+
+#pragma GCC visibility push(hidden)
+extern "C" {                         /* csrc/job.h */
+int  mpi_joined(void);
+void mpi_broadcast(void *bytes, size_t n, int root);
+}
+#pragma GCC visibility pop
+
+enum ncclResult_t { ncclSuccess, ncclSystemError = 2, ncclInvalidUsage = 5 };
+enum ncclDataType_t { ncclUint8 = 1, ncclFloat = 7, ncclDouble = 8, ncclBfloat16 = 9 };
+enum ncclRedOp_t { ncclSum };
+struct ncclUniqueId { char internal[128]; };
+namespace on_cpu { struct Ranks { int rank, ranks; }; }
+typedef on_cpu::Ranks *ncclComm_t;
+
+inline const char *ncclGetErrorString(ncclResult_t) { return "invalid usage"; }
+inline const char *ncclGetLastError(ncclComm_t) { return "the ranks need MPI here"; }
+inline ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
+    strcpy(id->internal, "emulated");
+    return ncclSuccess;
+}
+inline ncclResult_t ncclCommInitRank(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank) {
+    if (!mpi_joined() || strcmp(id.internal, "emulated")) return ncclInvalidUsage;
+    *comm = new on_cpu::Ranks{ rank, ranks };
+    return ncclSuccess;
+}
+inline ncclResult_t ncclCommDestroy(ncclComm_t comm) { delete comm; return ncclSuccess; }
+
+/* out (n) = the sum of elements from..from+n of all ranks' in (count). */
+template <class T> inline void on_cpu_sum(T *out, const T *in, size_t count, size_t from, size_t n,
+                                          ncclComm_t comm) {
+    std::vector<T> part(count), sum(n);
+    for (int r = 0; r < comm->ranks; r++) {
+        if (r == comm->rank) part.assign(in, in + count);
+        mpi_broadcast(part.data(), count * sizeof(T), r);
+        for (size_t i = 0; i < n; i++) sum[i] += part[from + i];
+    }
+    memcpy(out, sum.data(), n * sizeof(T));
+}
+
+inline ncclResult_t ncclAllReduce(const void *in, void *out, size_t n, ncclDataType_t type,
+                                  ncclRedOp_t, ncclComm_t comm, cudaStream_t) {
+    if (type == ncclFloat) on_cpu_sum((float *)out, (const float *)in, n, 0, n, comm);
+    else if (type == ncclDouble) on_cpu_sum((double *)out, (const double *)in, n, 0, n, comm);
+    else return ncclInvalidUsage;
+    return ncclSuccess;
+}
+inline ncclResult_t ncclReduceScatter(const void *in, void *out, size_t n, ncclDataType_t type,
+                                      ncclRedOp_t, ncclComm_t comm, cudaStream_t) {
+    if (type != ncclFloat) return ncclInvalidUsage;
+    on_cpu_sum((float *)out, (const float *)in, n * comm->ranks, n * comm->rank, n, comm);
+    return ncclSuccess;
+}
+inline ncclResult_t ncclAllGather(const void *in, void *out, size_t n, ncclDataType_t type,
+                                  ncclComm_t comm, cudaStream_t) {
+    const size_t bytes = n * (type == ncclBfloat16 ? 2 : 4);
+    for (int r = 0; r < comm->ranks; r++) {
+        if (r == comm->rank) memmove((char *)out + r * bytes, in, bytes);
+        mpi_broadcast((char *)out + r * bytes, bytes, r);
+    }
+    return ncclSuccess;
+}
+inline ncclResult_t ncclBroadcast(const void *, void *bytes, size_t n, ncclDataType_t type, int root,
+                                  ncclComm_t comm, cudaStream_t) {
+    if (type != ncclUint8 || !comm) return ncclInvalidUsage;
+    mpi_broadcast(bytes, n, root);
+    return ncclSuccess;
+}
+
+#endif
