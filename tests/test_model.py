@@ -304,7 +304,7 @@ def test_one_and_two_threads_give_the_same_bits(lib, name):
 
 @each_config
 def test_packed_documents_equal_separate_ones(lib, name):
-    model, bound = make(lib, name), 1e-5 if lib.dtype == "f32" else 0.02
+    model, bound = make(lib, name), 1e-5 if lib.dtype == "f32" else 0.03
     batch = Batch(model.config, 2, 31)
     packed, want = learn(model, batch), gradients(model)
     model.zero_grad()
