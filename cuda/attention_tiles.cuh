@@ -163,7 +163,7 @@ template <int M, int N> __device__ __forceinline__ void clear(Sums (&c)[M][N]) {
 /* c (16M,16N) += a (16M,D) b (16N,D)^T, of two tiles. */
 template <int D, int M, int N>
 __device__ __forceinline__ void product(Sums (&c)[M][N], const real *a, const real *b) {
-    #pragma unroll
+    #pragma unroll(D % 64 ? 2 : D / EDGE)    /* all of 96 take too many registers */
     for (int k = 0; k < D; k += EDGE) {
         Block left[M];
         #pragma unroll
