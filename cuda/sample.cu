@@ -94,7 +94,8 @@ template <class Weight> __device__ void Choice::keep(Weight weight, Mass target)
         __syncthreads();
         for (int v = threadIdx.x; v < V; v += BINS) {
             const uint32_t x = float_bits(p[v]);
-            if (x >> shift >> DIGIT == bits) atomicAdd(&bins[x >> shift & (BINS - 1)], weight(p[v]));
+            if (x >> shift >> DIGIT == bits)
+                atomicAdd(&bins[x >> shift & (BINS - 1)], weight(p[v]));
         }
         __syncthreads();
         const Mass mine = bins[BINS - 1 - threadIdx.x], so_far = above;      /* the largest first */

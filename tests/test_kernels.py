@@ -98,10 +98,10 @@ def test_embed(lib, N, C, learned, scale, seed):
 # ---- Norms ---------------------------------------------------------------------------------------
 
 @given(N=few, C=sizes, bias=st.booleans(), scale=scales, seed=seeds)
-@example(N=2, C=4616, bias=True, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=2, C=4616, bias=True, scale=1.0, seed=0)  # longer than a block holds
 @example(N=3, C=4616, bias=True, scale=1.0, seed=0)
 @example(N=3, C=2057, bias=True, scale=1.0, seed=0)
-@example(N=151, C=16, bias=True, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
+@example(N=151, C=16, bias=True, scale=1.0, seed=0)  # more rows than blocks at a time
 @examples(60)
 def test_layernorm_forward(lib, N, C, bias, scale, seed):
     draw = Draw(lib, seed)
@@ -119,10 +119,10 @@ def test_layernorm_forward(lib, N, C, bias, scale, seed):
 
 
 @given(N=few, C=sizes, bias=st.booleans(), scale=scales, seed=seeds)
-@example(N=2, C=4616, bias=True, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=2, C=4616, bias=True, scale=1.0, seed=0)  # longer than a block holds
 @example(N=3, C=4616, bias=True, scale=1.0, seed=0)
 @example(N=3, C=2057, bias=True, scale=1.0, seed=0)
-@example(N=151, C=16, bias=True, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
+@example(N=151, C=16, bias=True, scale=1.0, seed=0)  # more rows than blocks at a time
 @examples(60)
 def test_layernorm_backward(lib, N, C, bias, scale, seed):
     draw = Draw(lib, seed)
@@ -148,10 +148,10 @@ def test_layernorm_backward(lib, N, C, bias, scale, seed):
 
 @given(N=few, C=sizes, scale=scales, seed=seeds)
 @example(N=1, C=64, scale=0.0, seed=0)
-@example(N=2, C=4616, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=2, C=4616, scale=1.0, seed=0)  # longer than a block holds
 @example(N=3, C=4616, scale=1.0, seed=0)
 @example(N=3, C=2057, scale=1.0, seed=0)
-@example(N=151, C=16, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
+@example(N=151, C=16, scale=1.0, seed=0)  # more rows than blocks at a time
 @examples(60)
 def test_rmsnorm_forward(lib, N, C, scale, seed):
     draw = Draw(lib, seed)
@@ -164,10 +164,10 @@ def test_rmsnorm_forward(lib, N, C, scale, seed):
 
 @given(N=few, C=sizes, scale=scales, seed=seeds)
 @example(N=1, C=64, scale=0.0, seed=0)
-@example(N=2, C=4616, scale=1.0, seed=0)    # longer than what threads hold in registers
+@example(N=2, C=4616, scale=1.0, seed=0)  # longer than a block holds
 @example(N=3, C=4616, scale=1.0, seed=0)
 @example(N=3, C=2057, scale=1.0, seed=0)
-@example(N=151, C=16, scale=1.0, seed=0)    # more rows than a small GPU has blocks at a time
+@example(N=151, C=16, scale=1.0, seed=0)  # more rows than blocks at a time
 @examples(60)
 def test_rmsnorm_backward(lib, N, C, scale, seed):
     draw = Draw(lib, seed)
