@@ -276,6 +276,7 @@ void attention_backward(real *dqkv,
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
    keys, values (slots,length,K*D)[slots[n], positions[n]]; then row n attends to positions
    0..positions[n] of its slot, or the last `window` of them. qkv (N,W), out (N,H*D) =;
+   A row's result has the same bits whatever other rows there are; on a GPU only if N is 8 at most.
    work: extend_work(N,length,H,D) bytes. */
 size_t extend_work(int N, int length, int H, int D);
 void cache_write(real *keys, real *values,

@@ -365,7 +365,7 @@ static void launch_backward(real *dqkv, const real *dout, const float *stats, co
 extern "C" void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
                                    const real *qkv, const int *first, void *work,
                                    int B, int T, int H, int K, int D, int window) {
-    const Heads x = heads_of(B, T, H, K, D, window, aligned(qkv) && aligned(dout) && aligned(out));
+    const Heads x = heads_of(B, T, H, K, D, window, aligned(qkv, dout, out));
     const size_t threads = (size_t)B * T * H * LANES;
     float *stats = (float *)work;
     launch("attention_backward", prepare, (unsigned)ceil_div<size_t>(threads, THREADS), THREADS, 0,
@@ -384,8 +384,17 @@ extern "C" void attention_backward(real *dqkv, const real *dout, const real *out
 
 /* ---- With a cache ---------------------------------------------------------------------------- */
 
-/* Blocks that share out the keys of few rows: two for each of a large GPU's multiprocessors. */
-constexpr int SPREAD = 256;
+constexpr int SPREAD = 256;          /* blocks: two for each of a large GPU's multiprocessors */
+constexpr int MOST_SPLITS = 64;
+constexpr int FEW = 8;               /* rows whose bits do not depend on how many they are */
+
+/* How many blocks share out the keys of a row, in tiles of so many. Not even the host of a captured
+   launch knows how many keys there are; a block without any leaves at once. */
+static int splits_of(int N, int groups, int length, int keys) {
+    const int most = min_int(MOST_SPLITS, ceil_div(length, keys));
+    const int spread = SPREAD / (groups * (N <= FEW ? 1 : N));
+    return spread < 1 ? 1 : min_int(spread, most);
+}
 
 /* C reals of k and C of v lie side by side in a row of qkv. Copied as T, 4 or 16 bytes. */
 template <class T>
@@ -402,7 +411,7 @@ static __global__ void write_rows(real *keys, real *values, const real *qkv, con
 
 extern "C" void cache_write(real *keys, real *values, const real *qkv, const int *slots,
                             const int *positions, int N, int length, int H, int K, int D) {
-    const bool wide = aligned(keys) && aligned(values) && aligned(qkv) && D % WIDE == 0;
+    const bool wide = aligned(keys, values, qkv) && D % WIDE == 0;
     const size_t copies = (size_t)N * 2 * K * D / (wide ? WIDE : PAIR);
     launch("cache_write", wide ? write_rows<Wide> : write_rows<Pair>,
            (unsigned)ceil_div<size_t>(copies, THREADS), THREADS, 0,
@@ -541,14 +550,14 @@ static __global__ void merge_rows(real *out, const float *parts, Heads x, Append
 }
 
 extern "C" size_t extend_work(int N, int length, int H, int D) {
-    const size_t parts = (size_t)N * ceil_div(length, EDGE);
-    return sizeof(float) * (parts < SPREAD ? parts : SPREAD) * H * (D + 2);
+    const size_t parts = (size_t)N * ceil_div(length, EDGE), most = FEW * MOST_SPLITS;
+    return sizeof(float) * (parts < most ? parts : most) * H * (D + 2);
 }
 
 extern "C" void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
                                  const int *slots, const int *positions, void *work,
                                  int N, int length, int H, int K, int D, int window) {
-    const bool wide = aligned(qkv) && aligned(keys) && aligned(values);
+    const bool wide = aligned(qkv, keys, values);
     const Heads x = heads_of(0, 0, H, K, D, window, wide);
     const Appended a = { keys, values, slots, positions, N, length };
     if (N >= EDGE) launch_attend(out, NULL, qkv, NULL, x, a);
@@ -556,12 +565,11 @@ extern "C" void attention_extend(real *out, const real *qkv, const real *keys, c
         const int S = decltype(size)::value, P = S <= 64 ? 64 : S <= 128 ? 128 : 256;
         typedef Row<P> R;
         const int run = Forward<S>::ROWS, groups = K * ceil_div(H / K, EDGE);
-        const int most = ceil_div(length, R::KEYS), spread = SPREAD / groups / N;
-        const int splits = spread < 1 ? 1 : spread < most ? spread : most;
+        const int splits = splits_of(N, groups, length, R::KEYS);
         launch("attention_extend", attend_row<P>, (unsigned)N * groups * splits, R::THREADS,
                R::TILES, out, (float *)work, qkv, x, a, splits, run);
         if (splits > 1)
             launch("attention_extend", merge_rows, (unsigned)N * H, THREADS, 0,
-                   out, (const float *)work, x, a, splits, R::KEYS, run);
+                   out, (const float *)work, x, a, splits, int(R::KEYS), run);
     });
 }
