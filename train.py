@@ -228,21 +228,36 @@ def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     return job.sum(loss)[0], model.grad_norm()
 
 
+def where_it_stands(s: Pretrain, data: Data, model: Model, state, job: Job) -> dict:
+    """The progress of a run, new or resumed: then the model and the loader are put there."""
+    if not state:
+        return {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
+                "best": math.inf, "data": data.identity}
+    progress, _, tensors = state
+    if progress["data"] != data.identity:
+        raise ChatError(f"{s.data} is not what the run was trained on: it has other tokens now")
+    restore(job, model, tensors)
+    data.loader.seek(progress["epoch"], progress["index"])
+    return progress
+
+
+def checkpoint(s: Pretrain, folder: Folder, data: Data, model: Model, progress: dict,
+               floors: dict[str, float]) -> int | None:
+    """Write all that the folder is to hold; the step, if it can be resumed from there."""
+    progress.update(epoch=data.loader.epoch, index=data.loader.index)
+    attempt("loss.png", folder.plot, floors)
+    whole = attempt("model", save_model, model, data.tokenizer, folder.path) and \
+        attempt("checkpoint", save_state, model, folder.path, progress, dataclasses.asdict(s))
+    return progress["step"] if whole else None
+
+
 def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=None,
           stop=lambda step: False, job: Job | None = None):
     """The loop of all stages, on all ranks; returns the last evaluation's figures, None if it was
     stopped. s is from `complete`; rank 0 alone has the folder, and the tensors of a state from
     read_state. stop(step), asked before each step, leaves with a checkpoint if true on any rank."""
     job = job or Job(model.core)
-    progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
-                "best": math.inf, "data": data.identity}
-    if state:
-        progress = state[0]
-        if progress["data"] != data.identity:
-            raise ChatError(f"{s.data} is not what the run was trained on: it has other tokens now")
-        restore(job, model, state[2])
-        data.loader.seek(progress["epoch"], progress["index"])
-    floors = {}
+    progress, floors = where_it_stands(s, data, model, state, job), {}
     if job.rank == 0:
         folder.rewind_log(progress["step"])
         floors = entropies(data.loader.shards[0], data.vocab)
@@ -254,16 +269,6 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
     engine = Engine(model, data.tokenizer) \
         if data.tokenizer and s.sample_every and job.rank == 0 else None
     recent, figures, skipped, saved = progress["recent"], {}, 0, None
-
-    def checkpoint() -> int | None:
-        progress.update(epoch=data.loader.epoch, index=data.loader.index, time=report.elapsed())
-        attempt("loss.png", folder.plot, floors)
-        whole = attempt("model", save_model, model, data.tokenizer, folder.path) and \
-            attempt("checkpoint", save_state, model, folder.path, progress, dataclasses.asdict(s))
-        return progress["step"] if whole else None
-
-    def keep_best() -> bool:
-        return attempt("best model", save_model, model, data.tokenizer, folder.path / "best")
 
     while progress["step"] < s.steps and not job.sum(stop(progress["step"]))[0]:
         began, lr = time.time(), learning_rate(s, progress["step"])
@@ -278,6 +283,7 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
                          min(1.0, s.clip / (norm + 1e-6)))
         report.took(time.time() - began)
         progress["step"] = step = progress["step"] + 1
+        progress["time"] = report.elapsed()
         if reason and job.rank == 0:
             print(f"step {step} skipped: {reason} (data: epoch {data.loader.epoch}, "
                   f"window {data.loader.index})", file=sys.stderr)
@@ -287,14 +293,15 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
         last = step == s.steps
         entry = {"step": step, "loss": loss if math.isfinite(loss) else None, "lr": lr,
                  "grad_norm": norm if math.isfinite(norm) else None,
-                 "tok_per_s": round(report.rate), "time": round(report.elapsed(), 2)}
+                 "tok_per_s": round(report.rate), "time": round(progress["time"], 2)}
         if step % s.eval_every == 0 or last:
             figures = evaluate(model, data, rows, s.eval_tokens * (32 if last else 1), job)
             entry.update(figures)
             print(f"step {step}/{s.steps}  validation: {describe(figures)}")
             if figures["val_loss"] < progress["best"]:
                 progress["best"] = figures["val_loss"]
-                on_rank_0(job, model, keep_best)
+                on_rank_0(job, model, lambda: attempt("best model", save_model, model,
+                                                      data.tokenizer, folder.path / "best"))
         if job.rank == 0:
             attempt("log", folder.write_log, entry)
         if step % max(1, s.steps // 100) == 0 or step == 1 or last:
@@ -303,8 +310,10 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
         if engine and step % s.sample_every == 0:
             print(f"--- {sample_text(engine, s.seed)}\n", flush=True)
         if step % s.checkpoint_every == 0 or last:
-            saved = on_rank_0(job, model, checkpoint)
-    if saved != progress["step"] and on_rank_0(job, model, checkpoint) is None:
+            saved = on_rank_0(job, model, checkpoint, s, folder, data, model, progress, floors)
+    if saved != progress["step"]:
+        saved = on_rank_0(job, model, checkpoint, s, folder, data, model, progress, floors)
+    if saved is None:
         raise ChatError(f"step {progress['step']} is not saved: make room in {s.out} "
                         f"and --resume")
     return figures if progress["step"] == s.steps else None
@@ -410,29 +419,32 @@ def shared_data(s: Pretrain, job: Job) -> Data:
     return data
 
 
-def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, memory) -> None:
+def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, threads: int,
+             need: float, parts: dict[str, float]) -> None:
     """What this run is, in a few lines."""
-    threads = model.core.call("device_threads", s.threads or job.cores)
-    need, parts = memory
-    if job.cores and threads * job.locals + job.locals <= os.cpu_count() and s.device == "cpu":
-        print(f"{threads * job.locals} of this machine's {os.cpu_count()} cores are used, for the "
-              f"launcher keeps each rank on its own: mpirun --bind-to none leaves them all")
+    used, cores = threads * job.locals, os.cpu_count()
+    if s.device == "cpu" and job.cores and not s.threads and used + job.locals <= cores:
+        print(f"{used} of this machine's {cores} cores are used, for the launcher keeps each rank "
+              f"on its own: mpirun --bind-to none leaves them all")
     windows = s.batch_tokens // s.context
-    dealt = f"{job.ranks} ranks, {windows // job.ranks}{'+' * (windows % job.ranks > 0)} of " \
-            f"{windows} windows a step each; " if job.ranks > 1 else ""
+    shares = sorted({windows // job.ranks, -(-windows // job.ranks)})
+    dealt = f"{job.ranks} ranks, {' or '.join(map(str, shares))} of {windows} windows a step " \
+            f"each; " if job.ranks > 1 else ""
+    device = model.core.ffi.string(model.core.lib.device_name()).decode()
     print(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
           f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
           f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
           f"{s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
-          f"{model.core.ffi.string(model.core.lib.device_name()).decode()}, {threads} threads; "
-          f"{dealt}{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
+          f"{device}, {threads} thread{'s' * (threads > 1)}; {dealt}"
+          f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
           + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
 
 
 def run(s: Pretrain, given: set[str], job: Job) -> None:
     """One rank of a run, from its settings to its end."""
     s, folder, state = open_run(s, given, job)
+    threads = job.core.call("device_threads", s.threads or job.cores)
     data = shared_data(s, job)
     if s.resume and data.vocab != s.vocab_size:
         raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, "
@@ -449,7 +461,7 @@ def run(s: Pretrain, given: set[str], job: Job) -> None:
     memory = expect_memory(s, c, job)
     model = Model.load(s.model, s.device, s.dtype, making(s, job), **changes) if s.model else \
         Model.create(c, s.device, s.dtype, s.seed, making(s, job))
-    announce(s, c, data, model, job, memory)
+    announce(s, c, data, model, job, threads, *memory)
     model.reserve(pass_rows(s, job) * s.context)
     job.sum()
     if job.rank == 0:                            # only now: a rank that failed has left nothing

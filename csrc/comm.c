@@ -94,6 +94,7 @@ int comm_start(Job *out) {
     if (job_start(0)) return -1;
     *out = job;
     if (job.ranks == 1 || comm.received) return 0;
+    comm.leave = 0;
     comm.received = malloc(CHUNK * sizeof(float));
     if (!comm.received || pthread_create(&comm.thread, NULL, work, NULL))
         return chat_fail("no memory for a thread that talks to the other ranks");

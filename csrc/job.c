@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -75,7 +76,7 @@ static double now(void) {
 
 static int send_all(int peer, const void *bytes, size_t n) {
     for (size_t at = 0; at < n;) {
-        ssize_t sent = send(peer, (const char *)bytes + at, n - at, MSG_NOSIGNAL);
+        ssize_t sent = send(peer, (const char *)bytes + at, n - at, 0);
         if (sent <= 0) return -1;
         at += sent;
     }
@@ -94,7 +95,7 @@ static int open_socket(const char *host, const char *port, int listens) {
     int peer = -1;
     if (getaddrinfo(listens ? NULL : host, port, &hints, &found)) return -1;
     for (struct addrinfo *a = found; a && peer < 0; a = a->ai_next) {
-        peer = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+        peer = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
         if (peer < 0) continue;
         setsockopt(peer, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
         if (listens ? bind(peer, a->ai_addr, a->ai_addrlen) || listen(peer, 1024)
@@ -137,6 +138,7 @@ static int meet(void) {
     char host[256], port[16];
     const int hello[3] = { HELLO, job.rank, job.ranks };
     find_master(host, port);
+    signal(SIGPIPE, SIG_IGN);        /* whoever has gone is found out by send's result */
     peers = malloc(sizeof(int) * job.ranks);
     if (!peers) return chat_fail("no memory for %d ranks", job.ranks);
     for (int r = 0; r < job.ranks; r++) peers[r] = -1;

@@ -52,12 +52,13 @@ int mpi_join(void) {
     return 0;
 }
 
-/* MPI's own waiting would keep a core busy that kernels need, here or in a neighbour. */
+/* MPI's own waiting would keep a core busy that kernels need, here or in a neighbour. This one soon
+   sleeps between two looks. */
 static void finish(MPI_Request *requests, int n) {
     const struct timespec pause = { 0, 20000 };
-    for (int done = 0, tries = 0; !done; tries++) {
+    for (int done = 0, looks = 0; !done; looks++) {
         MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
-        if (!done && tries > 20) nanosleep(&pause, NULL);
+        if (!done && looks > 100) nanosleep(&pause, NULL);
     }
 }
 

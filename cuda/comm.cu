@@ -1,5 +1,5 @@
-/* comm.cu: what ranks do together, on GPUs, through NCCL. Gradients are summed and weights spread on
-   a stream of their own, while kernels run on the other; events say where one waits for the other.
+/* comm.cu: what ranks do together, on GPUs, through NCCL. Gradients are summed and weights spread
+   on a stream of their own, while kernels run on the other; events say where one waits for it.
    MPI, or where that has not started us a TCP connection, only brings the ranks together. */
 
 #include "gpu.cuh"
@@ -34,7 +34,8 @@ void comm_reduce(float *x, size_t n, int share) {
     const size_t piece = n / job.ranks;
     if (job.ranks == 1) return;
     begin();
-    check(share ? ncclReduceScatter(x, x + job.rank * piece, piece, ncclFloat, ncclSum, comm, traffic)
+    float *mine = x + job.rank * piece;
+    check(share ? ncclReduceScatter(x, mine, piece, ncclFloat, ncclSum, comm, traffic)
                 : ncclAllReduce(x, x, n, ncclFloat, ncclSum, comm, traffic), "summing gradients");
 }
 
@@ -98,7 +99,8 @@ int comm_start(Job *out) {
         return chat_fail("NCCL cannot begin: %s", ncclGetLastError(NULL));
     if (job_share(&id, sizeof id)) return -1;
     if (ncclCommInitRank(&comm, job.ranks, id, job.rank) != ncclSuccess)
-        return chat_fail("rank %d cannot join the other GPUs: %s", job.rank, ncclGetLastError(NULL));
+        return chat_fail("rank %d cannot join the other GPUs: %s", job.rank,
+                         ncclGetLastError(NULL));
     latch(cudaStreamCreateWithFlags(&traffic, cudaStreamNonBlocking), "making a stream");
     latch(cudaEventCreateWithFlags(&computed, cudaEventDisableTiming), "an event");
     latch(cudaEventCreateWithFlags(&moved, cudaEventDisableTiming), "an event");

@@ -65,8 +65,8 @@ inline ncclResult_t ncclAllGather(const void *in, void *out, size_t n, ncclDataT
     }
     return ncclSuccess;
 }
-inline ncclResult_t ncclBroadcast(const void *, void *bytes, size_t n, ncclDataType_t type, int root,
-                                  ncclComm_t comm, cudaStream_t) {
+inline ncclResult_t ncclBroadcast(const void *, void *bytes, size_t n, ncclDataType_t type,
+                                  int root, ncclComm_t comm, cudaStream_t) {
     if (type != ncclUint8 || !comm) return ncclInvalidUsage;
     mpi_broadcast(bytes, n, root);
     return ncclSuccess;

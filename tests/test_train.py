@@ -147,6 +147,24 @@ def test_half_a_run_resumed_is_the_whole_run_bitwise(book, dtype):
     assert same_weights("half", "whole")
 
 
+@pytest.mark.parametrize("how", ["cheap", "blocks"])
+def test_what_is_computed_twice_to_save_memory_changes_no_loss(book, how):
+    for out, flags in ("plain", []), (how, ["--recompute", how]):
+        assert command("--data", book, "--out", out, *SMALL, *flags).returncode == 0
+    assert losses(how) == losses("plain")
+
+
+def test_a_run_without_masters_learns_where_there_is_something_to_round(book):
+    flags = [*SMALL, "--dtype", "bf16", "--masters", "off"]
+    whole = command("--data", book, "--out", "whole", *flags)
+    if "bf16" in whole.stderr:
+        pytest.skip(whole.stderr)
+    assert "masters" not in whole.stdout.split("no model")[0]
+    assert losses("whole")[-1] < losses("whole")[0] - 2
+    refused = command("--data", book, "--out", "f32", *SMALL, "--masters", "off")
+    assert refused.returncode == 1 and "--masters off needs --dtype bf16" in refused.stderr
+
+
 @pytest.mark.parametrize("passes", [2, 4])
 def test_accumulation_gives_the_curve_of_one_large_batch(book, passes):
     runs = []
