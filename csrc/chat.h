@@ -10,7 +10,8 @@
    Shapes    are row-major, the last index fastest. Outputs come first, then inputs, then sizes.
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
-             nothing: their arguments were checked at the border. Nothing here exits or prints.
+             nothing: their arguments were checked at the border. Nothing here exits or prints,
+             but a rank whose job ends (comm_abort).
    Threads   one call at a time per model. Results have the same bits at any number of threads, and
              on a GPU each time that the same call is made.
    Ranks     calls marked "on all ranks" talk to the other ranks of a job, which must make them too,
