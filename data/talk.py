@@ -45,6 +45,7 @@ CHATML = bpe.NAMED[:3]
 ROLES = ("system", "user", "assistant", "tool")
 LONGEST = 1 << 20  # characters in a message
 TOOLS = {"search": "query", "python": "code"}  # our own, and the one argument of each
+OFFERS = {"search": "You can search for pages.", "python": "You can run Python."}
 MARKS = {"think": ("<think>", "</think>"), "result": ("<|result_start|>", "<|result_end|>"),
          **{tool: (f"<|{tool}_start|>", f"<|{tool}_end|>") for tool in TOOLS}}
 
@@ -188,6 +189,12 @@ def understood(kind, text):
     except (AttributeError, TypeError, ValueError, RecursionError):
         pass  # then it is Python
     return kind, {TOOLS[kind]: text}
+
+
+def offering(system, tools):
+    """Return the system message that tells the assistant to which `tools` (of OFFERS) it has access
+    besides what `system` says: how a model trained here learns whether it can look things up."""
+    return " ".join(filter(None, [system, *(OFFERS[tool] for tool in OFFERS if tool in tools)]))
 
 
 # ------------------------------------------------------------------------------------- The protocol
