@@ -482,9 +482,17 @@ def note(text):
     print(paint(text, "2", sys.stderr), file=sys.stderr, flush=True)
 
 
+# ---- eval ----------------------------------------------------------------------------------------
+
+def evaluate(args):
+    """Put models through exams; data/exams_run.py does it."""
+    from data import exams_run  # which imports this module
+    exams_run.evaluate(args)
+
+
 # ---- The command line ----------------------------------------------------------------------------
 
-STAGES = {"complete": complete}
+STAGES = {"complete": complete, "eval": evaluate}
 
 
 def parse(argv):
@@ -494,7 +502,8 @@ def parse(argv):
         allow_abbrev=False)
     add = parser.add_argument
     add("stage", nargs="?", default="complete", help="complete: go on with a text (the default)")
-    add("--model", metavar="F", help="the model's folder (default: the newest in runs/)")
+    add("--model", action="append", metavar="F", help="the model's folder (default: the newest in "
+        "runs/); for eval also LABEL=F, and repeated")
     add("--prompt", metavar="P", help="how the text begins; -: all of stdin but a last newline. "
         "Special tokens spelled in it are plain text (default: ask for it)")
     for f in fields(Settings):
@@ -507,6 +516,7 @@ def parse(argv):
     add("--no-guess", action="store_true", help="one token a call: the same text, slower")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda where built")
     add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 where built")
+    flags_of_eval(parser.add_argument_group("eval").add_argument)
     args, unknown = parser.parse_known_args(argv)
 
     flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
@@ -515,9 +525,29 @@ def parse(argv):
             if word not in known:
                 near, = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0)
                 parser.error(f"{word} is no {what}; the nearest is {near}")
+    if args.stage != "eval":
+        args.model = args.model and args.model[-1]
     args.settings = {f.name: value for f in fields(Settings)
                      if (value := getattr(args, f.name)) is not None}
     return args
+
+
+def flags_of_eval(add):
+    add("--exam", action="append", metavar="FILE", help="also ask this exam, in its published "
+        "format (data/exams.py); may be repeated")
+    add("--examples", metavar="FILE", help="examples of the same format, shown before the questions")
+    add("--shots", type=int, default=5, metavar="N", help="how many of them (default: %(default)s)")
+    add("--count", type=int, default=200, metavar="N",
+        help="questions of an exam at most (default: %(default)s)")
+    add("--world", type=int, default=0, metavar="SEED",
+        help="the pocket world that is asked about (default: %(default)s)")
+    add("--no-world", action="store_true", help="ask nothing about it")
+    add("--index", metavar="FILE", help="what the search tool reads (data/tools.py index)")
+    add("--training", metavar="F", help="the documents of the training text, a file or folder, to "
+        "tell figures by how many pages state a fact (default: the embedded corpus, if it is there)")
+    add("--base", action="store_true", help="treat every model as one that only goes on with text")
+    add("--out", metavar="F.json", help="write the figures")
+    add("--html", metavar="F.html", help="write a report with charts and transcripts")
 
 
 def main():
