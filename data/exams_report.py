@@ -7,7 +7,9 @@ the browser fetch and run nothing.
 
 import math
 import re
-from html import escape
+from html import escape as escaped
+
+from data.tools import CONTROLS
 
 SHOWN = 6               # transcripts of an exam; all of those in ALL
 ALL = ("identity",)     # a few fixed questions, whose answers people want to read
@@ -241,6 +243,11 @@ def transcript(answer) -> str:
     said = [*answer.shown, ("expected", answer.question.worked), ("verdict", verdict)]
     return "<dl>" + "".join(f"<dt>{escape(who)}</dt><dd>{escape(shortened(text))}</dd>"
                             for who, text in said) + "</dl>"
+
+
+def escape(text) -> str:
+    """Text for HTML, with marks for what a browser might obey: controls, marks of direction."""
+    return escaped(CONTROLS.sub("\ufffd", text))
 
 
 def shortened(text) -> str:
