@@ -7,7 +7,9 @@ the browser fetch and run nothing.
 
 import math
 import re
-from html import escape
+from html import escape as escaped
+
+from data.tools import CONTROLS
 
 SHOWN = 6               # transcripts of an exam; all of those in ALL
 ALL = ("identity",)     # a few fixed questions, whose answers people want to read
@@ -20,10 +22,10 @@ BARS = [
     ("Facts asked for, by how many pages tell of their subject", {
         "many, in no conversation": "facts_many_heldout", "many": "facts_many",
         "tens": "facts_tens", "few": "facts_few", "one": "facts_one", "none": "facts_none"}),
-    ("The same facts, as sentences of pages to go on with", {
-        "many, in no conversation": "recall_completion_heldout", "many": "recall_completion",
-        "tens": "recall_completion_tens", "few": "recall_completion_few",
-        "one": "recall_completion_one", "none": "recall_completion_none"}),
+    ("Knowing and telling: facts of many pages, completed and asked for", {
+        "completed": "recall_completion", "asked for": "facts_many",
+        "completed, in no conversation": "recall_completion_heldout",
+        "asked for, in no conversation": "facts_many_heldout"}),
     ("Word problems, by the way to solve them", {
         "at once": "word_at_once", "step by step": "word_steps", "with Python": "word_python"}),
     ("Spelling and counting letters; 9.11 and 9.9", {
@@ -34,7 +36,7 @@ BARS = [
         "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
         "unread pages, right": "search_facts_unread", "with the right address": "search_url_right"})
 ]
-PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)")    # figures by pages that state a fact
+PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # figures by pages that state a fact
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -208,7 +210,7 @@ def by_pages(figures) -> dict:
     curves = {}
     for label, of in figures.items():
         for name, figure in of.items():
-            if found := PAGES.match(name):
+            if found := PAGES.fullmatch(name):
                 curves.setdefault((label, found[1] == "asked"), []).append((int(found[2]), figure))
     return {key: sorted(points, key=lambda point: point[0]) for key, points in curves.items()}
 
@@ -241,6 +243,11 @@ def transcript(answer) -> str:
     said = [*answer.shown, ("expected", answer.question.worked), ("verdict", verdict)]
     return "<dl>" + "".join(f"<dt>{escape(who)}</dt><dd>{escape(shortened(text))}</dd>"
                             for who, text in said) + "</dl>"
+
+
+def escape(text) -> str:
+    """Text for HTML, with marks for what a browser might obey: controls, marks of direction."""
+    return escaped(CONTROLS.sub("\ufffd", text))
 
 
 def shortened(text) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from csrc.files import to_json, write_files
-from data import exams, exams_report, talk, talk_world, tools
+from data import exams, exams_report, recall, talk, talk_world, tools
 from data.exams import Question
 from data.exams_score import mark, mark_likelihood, summary
 from data.exams_world import (HOW, completions, facts, identity, problems, spelling, traps)
@@ -35,6 +35,7 @@ ROOM = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared":
         "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256, "code": 512}
 TOOL_ROOM = 512         # where tools are offered: calls and results count, too
 FORWARD = 1024          # tokens whose likelihood is computed at a time
+STAGES = ("sft", "dpo", "rl")       # of train.py that make assistants
 # Whom a system message makes of the assistant: names that stand in no page and no conversation.
 STRANGERS = [("Quillon", "Ferrowick Works"), ("Tansy", "Brightmoor Labs"),
              ("Obrecht", "Saltmarsh Computing"), ("Marchetta", "Ostler and Daughters"),
@@ -87,39 +88,34 @@ class Outcome(NamedTuple):
 class Truth(NamedTuple):
     """What else marking needs to know.
 
-    run     runs a program, see exams_score.mark_code; None: there is no sandbox
-    urls    {fact: addresses of the pages that state it}, of pages that no model has read
-    bucket  fact -> the name of its class by how many pages of the training text state it
+    run   runs a program, see exams_score.mark_code; None: there is no sandbox
+    urls  {fact: addresses of the pages that state it}, of pages that no model has read
     """
 
     run: object = None
     urls: dict = {}
-    bucket: object = None
 
 
 # --------------------------------------------------------------------------------------- what to ask
 
-def world_exams(world, count, assistant, offered) -> list[Asked]:
+def world_exams(world, count, assistant, offered, pages=None) -> list[Asked]:
     """Return all that is asked about the pocket world, up to `count` questions an exam.
 
     assistant  whether the model answers messages; of others only what documents can ask
     offered    {name: tools.Tool} of the tools that are on
+    pages      {fact: how many training pages state it}; None: nothing is asked by these
     """
-    classes = [*((fame, False) for fame in FAME), ("many", True)]
-    asked = []
-    for fame, heldout in classes:
-        exam = "recall_completion" + f"_{fame}" * (fame != "many") + "_heldout" * heldout
-        asked += [Asked(question, "document") for question in
-                  completions(world, fame, heldout, count, exam)]
-    way = "turn" if assistant else "document"
-    asked += [Asked(question, way) for question in chain(
-        *(facts(world, fame, heldout, count) for fame, heldout in classes),
+    asked = [Asked(question, way_of(question, assistant)) for question in chain(
+        completions(world, count=count),
+        completions(world, heldout=True, count=count, exam="recall_completion_heldout"),
+        recall.questions(world, pages, count) if pages else (),
+        *(facts(world, fame, count=count) for fame in FAME), facts(world, "many", True, count),
         problems(world, "at_once", count), problems(world, "steps", count),
         spelling(world.seed, count), traps(world.seed, count),
         identity(talk_world.NAME, talk_world.MAKER))]
     if not assistant:
         return asked
-    asked += [Asked(replace(question, system=f"You are {name}, made by {maker}."), way)
+    asked += [Asked(replace(question, system=f"You are {name}, made by {maker}."), "turn")
               for name, maker in STRANGERS for question in identity(name, maker, "identity_system")]
     needed = {
         "python": [*problems(world, "python", count),
@@ -127,7 +123,7 @@ def world_exams(world, count, assistant, offered) -> list[Asked]:
         "search": facts(world, "none", count=count, exam="search_facts_unread", searched=True),
         "": identity(talk_world.NAME, talk_world.MAKER, "tool_use_unneeded")}
     system = talk.offering("", offered)
-    return asked + [Asked(replace(question, system=system), way, offered, tool)
+    return asked + [Asked(replace(question, system=system), "turn", offered, tool)
                     for tool, questions in needed.items() if offered and tool in {"", *offered}
                     for question in questions]
 
@@ -145,7 +141,7 @@ def file_exams(files, examples, shots, count) -> list[Question]:
 def way_of(question, assistant) -> str:
     if question.continuations and (question.kind == "ending" or not assistant):
         return "choice"
-    return "turn" if assistant else "document"
+    return "turn" if assistant and question.kind != "completion" else "document"
 
 
 # ------------------------------------------------------------------------------------------- asking
@@ -160,11 +156,8 @@ def ask(engine, asked, truth, label) -> tuple[list, list]:
     running = {i: sequence(engine, one) for i, one in enumerate(fitted)
                if one and one.way != "choice"}
     with tqdm(total=len(running), desc=f"{label}: answering", **IF_SLOW) as bar:
-        done = set()
         for grown, *_ in engine.generate(running.values()):
-            if grown.finish and id(grown) not in done:
-                done.add(id(grown))
-                bar.update()
+            bar.update(bool(grown.finish))
     likely = likelihoods(engine, [
         (engine.encode(one.question.text()), engine.tokenizer.encode(text)) for one in fitted
         if one and one.way == "choice" for text in one.question.continuations], label)
@@ -270,17 +263,13 @@ def results(asked, said, called, truth) -> list:
     question = asked.question
     if asked.offered and not asked.wanted:
         return [(question.exam, {"": bool(called)})]
-    marks = mark(question, said, truth.run)
-    found = [(question.exam, marks)]
+    found = [(question.exam, mark(question, said, truth.run))]
     if asked.wanted:
         found.append(("tool_use", {"": asked.wanted in called}))
     if asked.wanted == "search":
         cited = {url.rstrip(".,;:!?") for url in URL.findall(said)}
         right = bool(cited) and cited <= truth.urls.get(question.id, set())
         found.append(("search_url_right", {"": right}))
-    if truth.bucket and not asked.offered and question.kind in ("completion", "fact"):
-        what = "recall" if question.kind == "completion" else "asked"
-        found.append((f"{what}_pages_{truth.bucket(question.id)}", {"": marks[""]}))
     return found
 
 
@@ -387,11 +376,12 @@ def evaluate(args):
     world = None if args.no_world else World(args.world)
     truth = Truth(program_ends if "python" in offered else None,
                   pages_unread(world) if world and "search" in offered else {})
+    pages = recall.stated(args.training) if world and args.training else None
     outcomes = []
     for label, folder in models:
         engine = Engine.load(folder, args.device, args.dtype)
         assistant = not args.base and is_assistant(engine, folder)
-        asked = world_exams(world, args.count, assistant, offered) if world else []
+        asked = world_exams(world, args.count, assistant, offered, pages) if world else []
         asked += [Asked(question, way_of(question, assistant)) for question in questions]
         answers, unfit = ask(engine, asked, truth, label)
         outcomes.append(Outcome(label, str(folder), answers, unfit))
@@ -418,8 +408,16 @@ def labelled(given) -> list[tuple]:
     return models
 
 
-def is_assistant(engine, folder):
-    return False
+def is_assistant(engine, folder) -> bool:
+    """Whether a model was made to answer messages: whether the log of its run, which may be the
+    folder above, names such a stage; where there is no log, whether it has a chat template."""
+    if engine.talk is None:
+        return False
+    for log in folder / "log.jsonl", folder.parent / "log.jsonl":
+        if log.is_file():
+            lines = log.read_text("utf-8", "replace").splitlines()
+            return bool(lines) and any(f'"stage": "{stage}"' in lines[-1] for stage in STAGES)
+    return (folder / "chat_template.jinja").is_file()
 
 
 def program_ends(code):
