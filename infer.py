@@ -14,9 +14,7 @@ import codecs
 import difflib
 import os
 import secrets
-import shutil
 import sys
-import unicodedata
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
@@ -26,12 +24,16 @@ from time import perf_counter
 import numpy as np
 
 from csrc.bind import GENERATES, Library, Model, sample
+from csrc.guess import AHEAD, Costs, Lookup
+from csrc.terminal import describe, note
+from data import talk, tools
 from data.bpe import BEGIN, END, Tokenizer
 
 RUNS = Path("runs")  # where train.py leaves its models
 SLOTS = 32           # sequences that grow at the same time; more wait for their turn
 PIECE = 512          # tokens of a prompt in one call: bounds its memory, and lets Ctrl-C through
-AHEAD = 15           # tokens guessed for a sequence at most: 16 rows with the one drawn before
+CALLS = 8            # of tools in one turn at most
+LEFT = 32            # tokens that a tool's result leaves to the answer, if there are as many
 
 
 # ---- One sequence --------------------------------------------------------------------------------
@@ -95,114 +97,50 @@ class Sequence:
              (max_tokens or the context did). A caller may set it to end the sequence
     """
 
+    kinds, kind = frozenset(), "text"  # the marks (of talk.MARKS) it may make; where it is in them
+
     def __init__(self, prompt, settings, index=0):
         self.tokens, self.prompt, self.text, self.finish = list(prompt), len(prompt), "", ""
         self.settings, self.index, self.stream = settings, index, Stream(settings.stop)
+        self.last = self.prompt + settings.max_tokens  # tokens there are when it is full
         mixed = np.random.SeedSequence((settings.seed, index))  # the same in any company
         self.seed = int(mixed.generate_state(1, np.uint64)[0])
 
 
-# ---- Guessing ------------------------------------------------------------------------------------
+@dataclass
+class Call:
+    """A tool's name, what it is asked, as text, and its Result; None until it has answered."""
 
-class Lookup:
-    """Guesses how a text goes on: as after the last place that read like its end (prompt lookup
-    decoding, Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding).
+    name: str
+    text: str
+    result: tools.Result | None = None
 
-    tokens       the text, somebody else's list that grows
-    at, length   the last `length` tokens, from 2 to 8 and as many as possible, stand before
-                 tokens[at] too, and nowhere later; length is 0 where no two do
-    chance       by length, how often the guessed token is right; lookups of one model share it
+
+class Turn(Sequence):
+    """The assistant's turn in a conversation: `Engine.turn` makes it.
+
+    text      what it says; not its thoughts, calls and their results
+    kind      what the next token belongs to: "text", or "think", "search", "python" between marks
+    calls     each Call, from when the model has written it
+    figures   PNG files (bytes) that tools made
+    dropped   how many of the oldest turns had no room in the prompt
+    messages  the new messages so far, in data.talk's normal form
     """
 
-    LONGEST = 8
+    def __init__(self, prompt, settings, index, protocol, tools, dropped):
+        super().__init__(prompt, settings, index)
+        self.protocol, self.tools, self.dropped, self.calls = protocol, tools, dropped, []
+        self.kinds = frozenset({"think", *tools})
 
-    def __init__(self, tokens, chance):
-        self.tokens, self.chance, self.seen, self.at, self.length = tokens, chance, 0, 0, 0
-        self.after = {}  # n-gram: what follows it where it was last
+    @property
+    def figures(self):
+        return [figure for call in self.calls if call.result for figure in call.result.figures]
 
-    def update(self):
-        """Take in what was appended to `tokens`. An n-gram is noted from the second time on that
-        its last n-1 tokens occur: text that never repeats costs one entry a token."""
-        for end in range(self.seen + 1, len(self.tokens) + 1):
-            if self.length:
-                right = self.tokens[end - 1] == self.tokens[self.at]
-                self.chance[self.length] += (right - self.chance[self.length]) / 8
-            self.length = 0
-            for n in range(2, min(self.LONGEST, end) + 1):
-                gram = tuple(self.tokens[end - n:end])
-                at, self.after[gram] = self.after.get(gram), end
-                if at is None:
-                    break
-                self.at, self.length = at, n
-                if n < min(self.LONGEST, at):
-                    self.after.setdefault(tuple(self.tokens[at - n - 1:at]), at)
-        self.seen = len(self.tokens)
-
-    def chances(self, count):
-        """Return the chances that the first 1, 2, ... guesses, up to `count`, are all right, as far
-        as there is hope."""
-        chances, chance = [], 1
-        for n in range(self.length, self.length + count) if self.length else ():
-            chance *= self.chance[min(n, self.LONGEST)]
-            if chance < 0.02:
-                break
-            chances.append(chance)
-        return chances
-
-    def guess(self, count):
-        """Return `count` tokens. What reaches the text's end goes around: a loop goes on."""
-        found = self.tokens[self.at:self.at + count]
-        return (found * count)[:count]
-
-
-class Costs:
-    """Where guesses pay. A call of the model takes hardly longer for a row (token) more while it
-    waits for the weights to come from memory, and in proportion once it waits for the multiplier.
-    Which it is depends on the model, the machine, its other users and how many sequences grow side
-    by side, so it is measured, all the time.
-
-    known   the seconds of a call by its rows, and which call told so
-    purse   in calls without guesses: what guesses saved so far, and 0.5 % of all time. It is the
-            most that the next may lose, so they cost 0.5 % at worst, however wrong the estimates
-    """
-
-    def __init__(self):
-        self.known, self.calls, self.purse = {}, 0, 1
-
-    def learn(self, n, rows, seconds, tokens):
-        """A call of `rows` rows, all but n of them guesses, took `seconds` and gave `tokens`."""
-        self.calls += 1
-        old, _ = self.known.get(rows, (seconds, 0))
-        slower = old + (min(seconds, 2 * old) - old) / 8  # others on the machine only ever slow it
-        self.known[rows] = min(seconds, slower), self.calls
-        saved = tokens / n - self.known[rows][0] / self.known[n][0] if rows > n else 0
-        self.purse = min(max(self.purse + saved + 0.005, -1), 4)
-
-    def expected(self, rows):
-        """Return the seconds of a call: as of the nearest number of rows known, if reading weights
-        takes as long as 16 rows. They fade, so that what once was slow is tried again."""
-        near = rows
-        if rows not in self.known:
-            near = max((n for n in self.known if n < rows), default=min(self.known))
-        seconds, call = self.known[near]
-        return seconds * 0.99 ** (self.calls - call) * (16 + rows) / (16 + near)
-
-    def worth(self, n, chances):
-        """Return how many guesses to check beside the n rows there must be, for the most tokens a
-        second; `chances` that each is right, falling. 0 unless 5 % are to be gained, and now and
-        then, to see how long that takes: the more often, the less is to be gained."""
-        if n not in self.known:
-            return 0
-        best, gain, tokens = 0, 1.05, n
-        for count, chance in enumerate(chances, 1):
-            tokens += chance
-            rows = n + count
-            # Few numbers, so that each is known well, and none far from what is known.
-            if rows & (rows - 1) == 0 and rows <= 2 * max(self.known):
-                cost = max(1, self.expected(rows) / self.known[n][0])
-                if cost - 1 <= self.purse and tokens / n / cost > gain:
-                    best, gain = count, tokens / n / cost
-        return best if self.calls - self.known[n][1] < 64 * min(1, gain - 1) else 0
+    @property
+    def messages(self):
+        said = [i for i in self.tokens[self.prompt:] if i not in (self.protocol.begin,
+                                                                  self.protocol.end)]
+        return self.protocol.decode([*self.protocol.opening, *said, self.protocol.end])
 
 
 # ---- Many sequences ------------------------------------------------------------------------------
@@ -210,14 +148,17 @@ class Costs:
 class Engine:
     """A model with its tokenizer.
 
-    ends, banned      the special tokens that end a text; the ids that are never drawn
+    talk              the protocol of conversations; None if the tokenizer has no tokens for it
+    ends, banned      the special tokens that end a text; the ids that are never drawn in one
+    keep              whether the cache outlives a `generate`, so that the next one reads only what
+                      is new to it: for a chat. The weights must not change meanwhile
     guess             whether tokens are guessed and then checked, several in one call: that changes
                       how long a text takes and not a bit of it
     tokens, seconds   of the last `generate`, by "prefill" and "decode"
     guesses           likewise, by "made" and "right"
     """
 
-    def __init__(self, model, tokenizer, guess=True):
+    def __init__(self, model, tokenizer, guess=True, keep=False):
         V, known = model.config.vocab, tokenizer.vocab_size
         if model.config.scalar:
             raise ValueError("this model judges texts (it has a scalar head) and cannot write any")
@@ -227,9 +168,14 @@ class Engine:
         eos = tokenizer.config.get("eos_token")
         names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
         self.ends = {i for name, i in tokenizer.specials.items() if name in names}
-        self.banned = [*{*tokenizer.specials.values()} - self.ends, *range(known, V)]
+        try:
+            self.talk = talk.Talk(tokenizer)
+        except ValueError:
+            self.talk = None
+        self.special = {*tokenizer.specials.values()}
+        self.banned = self.never(Sequence.kinds)
         self.tokens, self.seconds, self.guesses = Counter(), Counter(), Counter()
-        self.guess, self.costs = guess, Costs()
+        self.guess, self.costs, self.keep, self.kept = guess, Costs(), keep, None
         self.chance = {n: 1 - 1 / n for n in range(2, Lookup.LONGEST + 1)}  # to begin with
 
     @classmethod
@@ -243,33 +189,77 @@ class Engine:
         begin = self.tokenizer.begin
         return ([] if begin is None else [begin]) + self.tokenizer.encode(text)
 
+    def turn(self, messages, settings, index=0, tools=None, think=False):
+        """Return the assistant's Turn that follows `messages` or goes on with the last of them.
+
+        Of the oldest turns as many are left out as leave room for the answer: max_tokens, or a
+        quarter of the context if that is less. ValueError as Talk.prompt's, talk.NoRoom where the
+        last question is too long; and where the tokenizer has no tokens for conversations.
+
+        tools    {name: tools.Tool}, as tools.registry gives: those that are not off may be called
+        think    whether the turn begins with a thought
+        """
+        if not self.talk:
+            raise ValueError("this model's tokenizer has no tokens for conversations: `infer.py "
+                             "complete --as-assistant` asks such a model, `train.py sft` makes an "
+                             "assistant of one whose tokenizer data/bpe.py trained")
+        context = self.model.config.context
+        limit = context - min(context // 4, settings.max_tokens)
+        prompt, dropped = self.talk.prompt(messages, limit)
+        able = {name: tool for name, tool in (tools or {}).items() if not tool.off}
+        turn = Turn(prompt, settings, index, self.talk, able, dropped)
+        if think:
+            turn.tokens.append(self.tokenizer.special(talk.MARKS["think"][0]))
+            turn.kind, turn.last = "think", turn.last + 1
+        return turn
+
+    def never(self, kinds):
+        """Return the ids that are not drawn where the marks of `kinds`, of talk.MARKS, may be."""
+        marks = {**self.talk.opens, **self.talk.closes} if self.talk else {}
+        allowed = {i for i, kind in marks.items() if kind in kinds}
+        return [*self.special - self.ends - allowed,
+                *range(self.tokenizer.vocab_size, self.model.config.vocab)]
+
     def generate(self, sequences, probabilities=False):
-        """Continue `sequences`, SLOTS of them at a time, until each has its `finish`.
+        """Continue `sequences`, SLOTS of them at a time, until each has its `finish`; where a Turn
+        calls a tool, run that, and let it read the result.
 
         Yields (sequence, token, probabilities, text) for each token: what it was drawn from, (V) or
-        None if not asked for, and what it adds to the sequence's text. ValueError if a prompt does
-        not fit the context.
+        None if not asked for, and what it adds to the sequence's text, or to what else a Turn's
+        `kind` said before. ValueError if a prompt does not fit the context.
         """
-        sequences = list(sequences)
-        # Where only tokens are wanted, the device draws them, and keeps its logits.
-        draws = not probabilities and all(s.settings.repetition_penalty == 1 for s in sequences)
-        waiting, running, lookups = deque(sequences), {}, {}  # the latter two: by busy slot
-        context = self.model.config.context
+        waiting, context = deque(sequences), self.model.config.context
         for s in waiting:
             if not 1 <= len(s.tokens) <= context:
                 raise ValueError(f"the prompt has {len(s.tokens)} tokens, but must have from 1 to "
                                  f"{context}, the model's context")
-        held = [[] for _ in range(min(SLOTS, len(waiting)))]  # the tokens in each slot
-        longest = max((len(s.tokens) + s.settings.max_tokens for s in waiting), default=0)
-        cache = held and self.model.cache(len(held), min(context, longest))
         self.tokens, self.seconds, self.guesses = Counter(), Counter(), Counter()
+        if not waiting:
+            return
+        slots = min(SLOTS, len(waiting))
+        length = max(context if s.kinds else min(context, s.last) for s in waiting)
+        (cache, held, room), self.kept = self.kept or (None, [], 0), None
+        if len(held) < slots or room < length:
+            cache, held, room = self.model.cache(slots, length), [[] for _ in range(slots)], length
+        try:
+            yield from self.run(waiting, cache, held, probabilities)
+        finally:
+            self.kept = (cache, held, room) if self.keep else None
 
+    def run(self, waiting, cache, held, probabilities):
+        """Yield what `generate` does. held: the tokens in each slot of the cache, or how they begin
+        while that changes: wherever this is interrupted, what it says is there."""
+        running, lookups, bans = {}, {}, {}  # the first two by busy slot, the last by kinds
         while waiting or running:
             for slot in range(len(held)):
                 if waiting and slot not in running:
                     running[slot] = s = waiting.popleft()
                     lookups[slot] = Lookup(s.tokens, self.chance)
                     self.prefill(cache, held, slot, s.tokens[:-1])
+            bans |= {s.kinds: self.never(s.kinds) for s in running.values() if s.kinds not in bans}
+            # Where only tokens are wanted, the device draws them, and keeps its logits.
+            draws = not probabilities and len({s.kinds for s in running.values()}) == 1 \
+                and all(s.settings.repetition_penalty == 1 for s in running.values())
             with self.timed("decode", 0):
                 guesses = self.propose(running, lookups)
                 new = [s.tokens[len(held[slot]):] + guesses.get(slot, [])
@@ -278,32 +268,34 @@ class Engine:
                 rows = self.model.extend(cache, list(running), new, every=True, read=not draws)
                 if draws:
                     counts = [len(held[slot]) for slot in running]
-                    rows = self.draw_rows([*running.values()], counts, new)
+                    rows = self.draw_rows([*running.values()], counts, new, bans)
                 seconds, count, rows = perf_counter() - start, len(rows), iter(rows)
             for (slot, s), tokens in zip([*running.items()], new):
-                right = yield from self.check(s, len(held[slot]), tokens, rows)
+                right = yield from self.check(s, len(held[slot]), tokens, rows, bans)
                 self.guesses["right"] += max(0, right - len(tokens) + len(guesses.get(slot, [])))
-                held[slot] += tokens[:right]
                 if right < len(tokens):
-                    cache.fork(slot, slot, len(held[slot]))
+                    cache.fork(slot, slot, len(held[slot]) + right)
+                held[slot] += tokens[:right]
                 if s.finish:
                     del running[slot]
+                elif len(s.tokens) > len(held[slot]) + 1:  # a tool's result
+                    self.prefill(cache, held, slot, s.tokens[:-1])
             made = sum(map(len, guesses.values()))
             self.guesses["made"] += made
             self.costs.learn(count - made, count, seconds, self.tokens["decode"] - before)
 
-    def draw_rows(self, running, counts, new):
+    def draw_rows(self, running, counts, new, bans):
         """Return the token that follows each of `new`, lists of tokens that come after the first
-        counts[i] of each sequence."""
+        counts[i] of each sequence; bans: what is never drawn, by the one kinds they all have."""
         settings, positions = [], []
         for s, count, tokens in zip(running, counts, new):
             how = dict(temperature=s.settings.temperature, top_k=s.settings.top_k,
                        top_p=s.settings.top_p, min_p=s.settings.min_p, seed=s.seed)
             settings += [how] * len(tokens)
             positions += range(count + 1, count + 1 + len(tokens))
-        return self.model.draw(settings, positions, self.banned)
+        return self.model.draw(settings, positions, bans[running[0].kinds])
 
-    def check(self, s, count, tokens, rows):
+    def check(self, s, count, tokens, rows, bans):
         """Take from `rows`, the logits after each of `tokens` or what was drawn from them; tokens
         are those of s from its count-th on, then guesses. After a wrong one they mean nothing.
         Return how many are right."""
@@ -312,8 +304,10 @@ class Engine:
             if s.tokens[count:] == tokens[:i] and not s.finish:
                 right = i
                 with self.timed("decode", 1):
-                    drawn = self.draw(s, row)
+                    drawn = self.draw(s, row, bans)
                 yield drawn
+                if s.kinds and not s.finish:
+                    self.call(s)
         return right
 
     def propose(self, running, lookups):
@@ -322,7 +316,7 @@ class Engine:
         likely = []
         for slot, s in running.items() if self.guess else ():
             lookups[slot].update()
-            last = min(s.prompt + s.settings.max_tokens - 1, self.model.config.context)
+            last = min(s.last - 1, self.model.config.context)
             chances = lookups[slot].chances(min(AHEAD, last - len(s.tokens)))
             likely += [(chance, slot) for chance in chances]
         likely.sort(reverse=True)
@@ -334,13 +328,15 @@ class Engine:
         """Put `tokens` into a slot; what any slot has of their beginning is copied."""
         shared = [len(os.path.commonprefix([other, tokens])) for other in held]
         count = max(shared)
-        cache.fork(slot, shared.index(count), count)
+        source, held[slot] = shared.index(count), []
+        cache.fork(slot, source, count)
+        held[slot] = tokens[:count]
         with self.timed("prefill", len(tokens) - count):
             for i in range(count, len(tokens), PIECE):
                 self.model.extend(cache, [slot], [tokens[i:i + PIECE]])
-        held[slot] = tokens
+                held[slot] += tokens[i:i + PIECE]
 
-    def draw(self, s, row):
+    def draw(self, s, row, bans):
         """Append the next token to sequence s, given it or the logits (V) that it is drawn from;
         return what `generate` yields."""
         how, context, token, probabilities = s.settings, self.model.config.context, row, None
@@ -348,15 +344,43 @@ class Engine:
             seen = {*s.tokens} - self.ends if how.repetition_penalty != 1 else ()
             token, probabilities = sample(
                 row, how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty,
-                seed=s.seed, position=len(s.tokens), history=list(seen), banned=self.banned)
+                seed=s.seed, position=len(s.tokens), history=list(seen), banned=bans[s.kinds])
         s.tokens.append(token)
-        full = len(s.tokens) == s.prompt + how.max_tokens or len(s.tokens) > context
+        full = len(s.tokens) == s.last or len(s.tokens) > context
         s.finish = "stop" if token in self.ends else "length" if full else s.finish
-        data = b"" if token in self.ends else self.tokenizer.decode_bytes([token])
-        text = s.stream.push(data, final=bool(s.finish))
+        special = token in self.special
+        data = b"" if special else self.tokenizer.decode_bytes([token])
+        text = s.stream.push(data, final=special or bool(s.finish))
         s.finish = "stop" if s.stream.stopped else s.finish
-        s.text += text
+        s.text += text if s.kind == "text" else ""
+        if special and s.kinds and token not in self.ends:
+            s.kind = self.talk.opens.get(token, "text")
+            if called := self.talk.call(s.tokens[s.prompt:]):
+                s.calls.append(Call(called[0], talk.written(*called)))
         return s, token, probabilities, text
+
+    def call(self, s):
+        """Run the tool that a Turn has just called, if it has, and append what it answers."""
+        if not s.calls or s.calls[-1].result:
+            return
+        call, tool = s.calls[-1], s.tools.get(s.calls[-1].name)
+        try:
+            call.result = tool.call(call.text) if tool else tools.Result(
+                f"There is no tool {call.name}, only {' and '.join(s.tools)}.")
+        except Exception as error:  # whatever a tool does, the chat goes on
+            call.result = tools.Result(f"The tool {call.name} failed: {error!r}.")
+        ids, budget = self.talk.result(call.result.text), len(call.result.text)
+        room = self.model.config.context - len(s.tokens)
+        while budget and len(ids) > room - LEFT:
+            budget = min(budget - 1, budget * max(0, room - LEFT - 2) // len(ids))
+            ids = self.talk.result(tools.cut(call.result.text, budget))
+        if len(ids) > room:
+            s.finish = "length"
+            return
+        s.tokens += ids
+        s.last += len(ids)
+        if len(s.calls) == CALLS:
+            s.kinds = frozenset({"think"})
 
     @contextmanager
     def timed(self, what, tokens):
@@ -445,46 +469,17 @@ def summary(engine, sequences):
     return " | ".join([*facts, f"seed {sequences[0].settings.seed}"])
 
 
-# ---- Looking at the coin -------------------------------------------------------------------------
+# ---- eval ----------------------------------------------------------------------------------------
 
-def describe(engine, token, probabilities):
-    """Return a line: the token, then the likeliest that could have come, itself among them."""
-    room = max(1, (shutil.get_terminal_size().columns - 18) // 20)
-    likely = [i for i in np.argsort(-probabilities, kind="stable")[:room] if probabilities[i] > 0]
-    if token not in likely:
-        likely[-1] = token
-    line = paint(spell(engine, token, 12), "1")
-    for i in likely:
-        full, part = divmod(round(float(probabilities[i]) * 5 * 8), 8)  # a bar of five, in eighths
-        bar = "█" * full + "▏▎▍▌▋▊▉"[part - 1:part]
-        cell = f"{spell(engine, i, 8)} {bar:5}{probabilities[i]:4.0%}"
-        line += "  " + (paint(cell, "32") if i == token else cell)
-    more = np.count_nonzero(probabilities) - len(likely)
-    return line + (paint(f"  +{more}", "2") if more else "") + "\n"
-
-
-def spell(engine, token, width):
-    """Return a token in `width` columns of a terminal; blanks are dots, controls are escapes."""
-    text = engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
-    while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
-                       for c in text)) > width:
-        text = text[:-2] + "…"
-    return text + " " * (width - used)
-
-
-def paint(text, code, file=sys.stdout):
-    """Return `text` in a colour (an SGR code) if `file` is a terminal."""
-    return f"\x1b[{code}m{text}\x1b[0m" if file.isatty() and "NO_COLOR" not in os.environ else text
-
-
-def note(text):
-    print(paint(text, "2", sys.stderr), file=sys.stderr, flush=True)
+def evaluate(args):
+    """Put models through exams; data/exams_run.py does it."""
+    from data import exams_run  # which imports this module
+    exams_run.evaluate(args)
 
 
 # ---- The command line ----------------------------------------------------------------------------
 
-STAGES = {"complete": complete}
+STAGES = {"complete": complete, "eval": evaluate}
 
 
 def parse(argv):
@@ -494,7 +489,8 @@ def parse(argv):
         allow_abbrev=False)
     add = parser.add_argument
     add("stage", nargs="?", default="complete", help="complete: go on with a text (the default)")
-    add("--model", metavar="F", help="the model's folder (default: the newest in runs/)")
+    add("--model", action="append", metavar="F", help="the model's folder (default: the newest in "
+        "runs/); for eval also LABEL=F, and repeated")
     add("--prompt", metavar="P", help="how the text begins; -: all of stdin but a last newline. "
         "Special tokens spelled in it are plain text (default: ask for it)")
     for f in fields(Settings):
@@ -507,6 +503,7 @@ def parse(argv):
     add("--no-guess", action="store_true", help="one token a call: the same text, slower")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda where built")
     add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 where built")
+    flags_of_eval(parser.add_argument_group("eval").add_argument)
     args, unknown = parser.parse_known_args(argv)
 
     flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
@@ -515,9 +512,29 @@ def parse(argv):
             if word not in known:
                 near, = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0)
                 parser.error(f"{word} is no {what}; the nearest is {near}")
+    if args.stage != "eval":
+        args.model = args.model and args.model[-1]
     args.settings = {f.name: value for f in fields(Settings)
                      if (value := getattr(args, f.name)) is not None}
     return args
+
+
+def flags_of_eval(add):
+    add("--exam", action="append", metavar="FILE", help="also ask this exam, in its published "
+        "format (data/exams.py); may be repeated")
+    add("--examples", metavar="FILE", help="examples of the same format, shown before the questions")
+    add("--shots", type=int, default=5, metavar="N", help="how many of them (default: %(default)s)")
+    add("--count", type=int, default=200, metavar="N",
+        help="questions of an exam at most (default: %(default)s)")
+    add("--world", type=int, default=0, metavar="SEED",
+        help="the pocket world that is asked about (default: %(default)s)")
+    add("--no-world", action="store_true", help="ask nothing about it")
+    add("--index", metavar="FILE", help="what the search tool reads (data/tools.py index)")
+    add("--training", metavar="F", help="the documents of the training text, a file or folder, to "
+        "tell figures by how many pages state a fact (default: the embedded corpus, if it is there)")
+    add("--base", action="store_true", help="treat every model as one that only goes on with text")
+    add("--out", metavar="F.json", help="write the figures")
+    add("--html", metavar="F.html", help="write a report with charts and transcripts")
 
 
 def main():

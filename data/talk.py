@@ -228,6 +228,7 @@ class Talk:
     """The protocol in the ids of one tokenizer. ValueError if that has no ChatML tokens; those of
     tools and thoughts may be missing until they are needed.
 
+    opening  the ids that begin a turn of the assistant
     stops    the ids at which generation stops: <|im_end|>, and the ends of calls
     """
 
@@ -240,6 +241,7 @@ class Talk:
         self.tokenizer, self.text = tokenizer, tokenizer.encode
         self.special = set(tokenizer.specials.values())
         self.begin, self.start, self.end = map(tokenizer.special, CHATML)
+        self.opening = [self.start, *self.text("assistant\n")]
         known = {kind: [tokenizer.special(name) for name in names]
                  for kind, names in MARKS.items() if tokenizer.specials.keys() >= set(names)}
         self.opens = {ids[0]: kind for kind, ids in known.items()}
@@ -334,7 +336,7 @@ class Talk:
             role, content = message["role"], message["content"]
             ids = [self.start, *self.text(f"{role}\n{content}"), self.end, *self.text("\n")]
             return Turn(role, ids, [0] * len(ids))
-        ids = [self.start, *self.text("assistant\n")]
+        ids = [*self.opening]
         mask = [0] * len(ids)
         for message in messages:
             is_result = message["role"] == "tool"

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from csrc import bind
 from csrc.bind import Config, Library, Model, sample
+from csrc.guess import AHEAD, Costs, Lookup
+from csrc.terminal import describe, spell
 from data import bpe
-from infer import (AHEAD, Costs, Engine, Lookup, Sequence, Settings, Stream, describe, spell,
-                   summary)
+from infer import Engine, Sequence, Settings, Stream, summary
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

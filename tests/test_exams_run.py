@@ -1,0 +1,429 @@
+"""infer.py eval: how questions are put to models, and the figures that come of it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from csrc.bind import Config, Library, Model
+from data import bpe, exams_run, talk, talk_world
+from data.exams import Question
+from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
+                            table, way_of, world_exams)
+from data.exams_world import identity
+from data.tools import Result, Tool
+from data.world import World
+from infer import Engine, Sequence
+
+REAL = ROOT.parent / "shared" / "real" / "tasks"
+TEXT = "the cat sat on the mat. the dog sat on the cat. " * 8
+PAGE = "https://pocket-almanac.example/unread-1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The models here are so small that a second thread costs more than it brings."""
+    library = Library.load("cpu", "f32")
+    library.call("device_threads", 1)
+    yield
+    library.call("device_threads", 0)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return bpe.learn(bpe.count_chunks([TEXT]), 256 + 32 + 20)
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(0)
+
+
+def random_model(tokenizer, context=96):
+    config = Config(vocab=tokenizer.vocab_size, context=context, layers=1, channels=32, heads=2,
+                    kv_heads=2, head_dim=16, hidden=32)
+    model, rng = Model.create(config, "cpu", "f32"), np.random.default_rng(1)
+    for name, shape, matrix in model.tensors:
+        if matrix:
+            model.write(name, 0.2 * rng.standard_normal(shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def engine(tokenizer):
+    return Engine(random_model(tokenizer), tokenizer)
+
+
+class Scripted:
+    """An engine whose answers are `answer(messages or text, names of tools)`: a text, or a list of
+    new messages."""
+
+    def __init__(self, tokenizer, answer, context=4096):
+        self.tokenizer, self.talk, self.answer = tokenizer, talk.Talk(tokenizer), answer
+        self.model = SimpleNamespace(config=SimpleNamespace(context=context))
+
+    def encode(self, text):
+        return self.tokenizer.encode(text)
+
+    def turn(self, messages, settings, index=0, tools=None):
+        said = self.answer(messages, sorted(tools or ()))
+        said = [{"role": "assistant", "content": said}] if isinstance(said, str) else said
+        return SimpleNamespace(messages=talk.normal([messages[-1], *said])[1:], finish="stop")
+
+    def generate(self, sequences):
+        for sequence in sequences:
+            if isinstance(sequence, Sequence):
+                text = self.tokenizer.decode(sequence.tokens)
+                sequence.text, sequence.finish = self.answer(text, []), "stop"
+            yield sequence, 0, None, ""
+
+
+def call(tool, given):
+    return {"role": "assistant", "content": None, "tool_calls": [{"function": {
+        "name": tool, "arguments": {talk.TOOLS[tool]: given}}}]}
+
+
+def tool():
+    return Tool(Result, None)
+
+
+BOTH = {"search": tool(), "python": tool()}
+
+
+def figures(engine, asked, truth=Truth()):
+    answers, notes = ask(engine, asked, truth, "model")
+    return Outcome("model", "runs/model", answers, notes).figures
+
+
+def perfect(asked):
+    """The answer function of a model that knows all."""
+    by_prompt = {}
+    for one in asked:
+        system = one.question.system
+        by_prompt[one.question.prompt if one.way == "turn" else one.question.text(), system] = one
+
+    def answer(said, offered):
+        system = said[0]["content"] if said[0]["role"] == "system" else "" if offered is not None \
+            else ""
+        one = by_prompt[said[-1]["content"], system]
+        if not one.wanted:
+            return one.question.worked
+        assert one.wanted in offered and talk.OFFERS[one.wanted] in system
+        return [call(one.wanted, "it"), {"role": "tool", "content": "a result"},
+                {"role": "assistant", "content": f"{one.question.worked}. See {PAGE}."}]
+
+    def any_answer(said, offered):
+        if isinstance(said, str):
+            return by_prompt[said, ""].question.worked
+        return answer(said, offered)
+    return any_answer
+
+
+# ----------------------------------------------------------------------------- the pocket world
+
+def test_a_model_that_knows_all_is_told_so_in_every_figure(tokenizer, world):
+    asked = world_exams(world, 3, True, BOTH)
+    urls = {one.question.id: {PAGE} for one in asked}
+    found = figures(Scripted(tokenizer, perfect(asked)), asked, Truth(urls=urls))
+    wrong = {name for name, figure in found.items() if figure["value"] != 1}
+    assert wrong == {name for name in found if name.endswith(("_declined", "_made_up"))
+                     and name != "facts_none_made_up"} | {"tool_use_unneeded"}
+    assert {"facts_many", "facts_many_heldout", "facts_tens", "facts_few", "facts_one",
+            "facts_none_made_up", "word_at_once", "word_steps", "word_python", "spelling_model",
+            "spelling_tool", "traps", "identity", "identity_system", "recall_completion",
+            "recall_completion_heldout", "search_facts_unread", "search_url_right", "tool_use",
+            "tool_use_unneeded"} <= found.keys()
+    assert found["identity_system"]["n"] == 140 and found["tool_use"]["n"] == 9
+
+
+def test_a_base_model_is_asked_in_documents_alone_and_never_with_tools(world):
+    asked = world_exams(world, 3, False, BOTH)
+    assert {one.way for one in asked} == {"document"}
+    assert not any(one.offered or one.question.system for one in asked)
+
+
+def test_tools_that_are_off_are_not_offered(world):
+    names = {one.question.exam for one in world_exams(world, 3, True, {"python": tool()})}
+    assert "word_python" in names and "search_facts_unread" not in names
+    names = {one.question.exam for one in world_exams(world, 3, True, {})}
+    assert not names & {"word_python", "spelling_tool", "search_facts_unread", "tool_use_unneeded"}
+
+
+def test_who_declines_makes_nothing_up(tokenizer, world):
+    asked = [one for one in world_exams(world, 5, True, {}) if one.question.exam == "facts_none"]
+    found = figures(Scripted(tokenizer, lambda *_: "I do not know that."), asked)
+    assert found["facts_none_declined"]["value"] == 1 and found["facts_none_made_up"]["value"] == 0
+    found = figures(Scripted(tokenizer, lambda *_: "In Zora."), asked)
+    assert found["facts_none_made_up"]["value"] == 1
+
+
+@pytest.mark.parametrize("said, right", [
+    (f"Zora ({PAGE}).", True), (f"Zora, says {PAGE}", True), (f'Zora: "{PAGE}", it says.', True),
+    ("Zora.", False), ("Zora (https://other.example/x).", False), (f"Zora ({PAGE}1).", False),
+    (f"Zora: {PAGE} and https://other.example/x.", False)])
+def test_an_address_is_right_if_the_page_there_states_the_fact(tokenizer, world, said, right):
+    one = next(one for one in world_exams(world, 1, True, BOTH) if one.wanted == "search")
+    found = figures(Scripted(tokenizer, lambda *_: said), [one],
+                    Truth(urls={one.question.id: {PAGE}}))
+    assert found["search_url_right"]["value"] == right
+    assert found["tool_use"]["value"] == 0
+    assert not figures(Scripted(tokenizer, lambda *_: said), [one])["search_url_right"]["value"]
+
+
+def test_only_what_is_said_last_counts_and_the_wrong_tool_is_not_the_right_one(tokenizer, world):
+    one = next(one for one in world_exams(world, 1, True, BOTH)
+               if one.question.exam == "word_python")
+    worked = one.question.worked
+    result = {"role": "tool", "content": worked}
+    for tool, last, right, used in (("python", worked, 1, 1), ("search", worked, 1, 0),
+                                    ("python", "nothing", 0, 1)):
+        said = [call(tool, "1"), result, {"role": "assistant", "content": last}]
+        found = figures(Scripted(tokenizer, lambda *_: said), [one])
+        assert found["word_python"]["value"] == right and found["tool_use"]["value"] == used
+    cut_off = [call("python", worked), result]
+    found = figures(Scripted(tokenizer, lambda *_: cut_off), [one])
+    assert found["word_python"]["value"] == 0 and found["tool_use"]["value"] == 1
+
+
+def test_a_transcript_has_the_calls_and_what_came_of_them(tokenizer, world):
+    one = next(one for one in world_exams(world, 1, True, BOTH) if one.wanted == "search")
+    said = [call("search", "who?"), {"role": "tool", "content": "nobody"},
+            {"role": "assistant", "content": "Nobody."}]
+    (answer,), _ = ask(Scripted(tokenizer, lambda *_: said), [one], Truth(), "model")
+    assert answer.shown == [("system", "You can search for pages. You can run Python."),
+                            ("user", one.question.prompt), ("call of search", "who?"),
+                            ("result", "nobody"), ("assistant", "Nobody.")]
+
+
+def test_the_names_that_system_messages_give_stand_nowhere_else(world):
+    sources = "\n".join(file.read_text() for file in sorted((ROOT / "data").glob("*.py"))
+                        if file.name != "exams_run.py").casefold()
+    names = {name.casefold() for pair in STRANGERS for name in pair}
+    assert len(names) == 20
+    assert not [name for name in names if name in sources]
+    assert not names & {str(person).casefold() for person in world.people}
+
+
+def test_figures_by_pages_cover_completions_and_questions(tokenizer, world):
+    asked = world_exams(world, 4, True, BOTH)
+    truth = Truth(bucket=lambda fact: "10_19")
+    found = figures(Scripted(tokenizer, perfect(asked)), asked, truth)
+    assert found["asked_pages_10_19"]["n"] == 24          # 6 classes, and no searched ones
+    assert found["recall_pages_10_19"]["n"] == sum(one.question.kind == "completion"
+                                                   for one in asked)
+
+
+# ------------------------------------------------------------------------------- how it is asked
+
+def naive(engine, text, more):
+    ids = engine.encode(text) + engine.tokenizer.encode(more)
+    logits = engine.model.logits(np.array([ids[:-1]], np.int32))[0].astype(np.float64)
+    logits = logits[:, :engine.model.config.vocab]
+    count = len(engine.tokenizer.encode(more))
+    rows = logits[len(ids) - 1 - count:]
+    return sum(row[i] - np.logaddexp.reduce(row) for row, i in zip(rows, ids[-count:])), count
+
+
+def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engine):
+    pairs = [("the cat sat", " on the mat"), ("", " dog"), ("the dog sat on", " the cat on the mat"),
+             ("a longer text, the cat sat on the mat. the dog", " sat"), ("x", " y z")]
+    rows = [(engine.encode(text), engine.tokenizer.encode(more)) for text, more in pairs]
+    found = list(likelihoods(engine, rows, "model"))
+    for (nats, count), pair in zip(found, pairs):
+        wanted, n = naive(engine, *pair)
+        assert count == n and nats == pytest.approx(wanted, rel=1e-5)
+    assert found == [next(likelihoods(engine, [row], "model")) for row in rows]
+
+
+def choice(**changes):
+    return Question("arc", "1", "letter", "?", 0, "A", ("mat", "cat"), opening="the",
+                    continuations=(" mat", " cat"), **changes)
+
+
+def test_choices_are_compared_for_base_models_and_endings_for_all():
+    assert way_of(choice(), False) == "choice" and way_of(choice(), True) == "turn"
+    assert way_of(replace(choice(), kind="ending"), True) == "choice"
+    assert way_of(replace(choice(), continuations=()), False) == "document"
+
+
+def test_the_likelier_choice_is_taken(engine):
+    first, second = (naive(engine, "the", text)[0] for text in (" mat", " cat"))
+    found = figures(engine, [Asked(choice(), "choice")])
+    assert found["arc_raw"]["value"] == (first > second)
+    swapped = replace(choice(), choices=("cat", "mat"), continuations=(" cat", " mat"))
+    assert figures(engine, [Asked(swapped, "choice")])["arc_raw"]["value"] == (second > first)
+
+
+@pytest.mark.parametrize("way", ["turn", "document", "choice"])
+def test_the_first_examples_are_left_out_where_all_do_not_fit(tokenizer, engine, way):
+    shots = tuple(replace(choice(), prompt=f"{k} " + "the cat sat on the mat. " * 3,
+                          opening=f"{k} " + "the cat sat on the mat. " * 3) for k in "xyz")
+    asked = Asked(choice(shots=shots), way)
+    used = engine if way != "turn" else Scripted(tokenizer, lambda *_: "A", context=128)
+    (answer,), notes = ask(used, [asked], Truth(), "model")
+    assert 0 < len(answer.question.shots) < 3
+    assert answer.question.shots == shots[-len(answer.question.shots):]
+    assert notes == [f"arc: for a context of {used.model.config.context} tokens 1 of 1 questions "
+                     "have fewer examples, and 0 are too long and count as wrong"]
+
+
+@pytest.mark.parametrize("way", ["turn", "document", "choice"])
+def test_a_question_too_long_for_the_context_counts_as_wrong_and_is_told(tokenizer, engine, way):
+    long = replace(choice(), prompt="y z " * 200, opening="y z " * 200)
+    used = engine if way != "turn" else Scripted(tokenizer, lambda *_: "A", context=128)
+    answers, notes = ask(used, [Asked(long, way), Asked(choice(), way)], Truth(), "model")
+    assert not any(answers[0].results[0][1].values())
+    assert answers[0].shown[0][0] == "too long" != answers[1].shown[0][0]
+    assert "0 of 2 questions have fewer examples, and 1 are too long" in notes[0]
+
+
+def test_the_same_model_answers_the_same_whatever_is_asked_beside(engine, world):
+    asked = world_exams(world, 2, False, {})
+    together, _ = ask(engine, asked, Truth(), "model")
+    for one, answer in [*zip(asked, together)][::5]:
+        (alone,), _ = ask(engine, [one], Truth(), "model")
+        assert alone == answer
+
+
+# ------------------------------------------------------------------------------------ the figures
+
+def outcome(label, **values):
+    """A model of which each exam has this share of 10 answers right."""
+    answers = [exams_run.Answer(Question(name, "1", "named", "?", "", ""), [],
+                                [(name, {"": k < value})])
+               for name, value in values.items() for k in range(10)]
+    return Outcome(label, f"runs/{label}", answers, [])
+
+
+def test_one_model_has_plain_names_and_several_have_labels_and_the_headlines():
+    base, sft = outcome("base", recall_completion=7), outcome("sft", identity=2, traps=3)
+    assistant = outcome("assistant", facts_many=9, identity=10, word_python=8)
+    alone = report([sft])
+    assert alone["model"] == "runs/sft" and alone["figures"].keys() == {"identity", "traps"}
+    assert alone["figures"]["traps"] == pytest.approx(
+        {"value": 0.3, "low": 0.108, "high": 0.603, "n": 10}, abs=1e-3)
+    found = report([base, sft, assistant])
+    assert found["model"] == {label: f"runs/{label}" for label in ("base", "sft", "assistant")}
+    assert {name: figure["value"] for name, figure in found["figures"].items()} == {
+        "recall_completion": 0.7, "identity_none": 0.2, "probed_facts_many": 0.9,
+        "identity_data": 1.0, "word_python": 0.8, "base_recall_completion": 0.7,
+        "sft_identity": 0.2, "sft_traps": 0.3, "assistant_facts_many": 0.9,
+        "assistant_identity": 1.0, "assistant_word_python": 0.8}
+
+
+def test_the_table_has_a_row_a_figure_and_a_column_a_model():
+    lines = table([outcome("base", traps=3), outcome("sft", identity=2)]).split("\n")
+    assert lines[0].split() == ["base", "sft"]
+    assert lines[1].split() == ["identity", "-", *"20.0 % 6 – 51 10".split()]
+    assert lines[2].split() == ["traps", *"30.0 % 11 – 60 10".split(), "-"]
+
+
+def test_labels_are_given_or_the_names_of_folders(tmp_path):
+    odd = tmp_path / "lr=3"
+    odd.mkdir()
+    assert labelled(["a=runs/base", "runs/sft/", odd]) == [
+        ("a", Path("runs/base")), ("sft", Path("runs/sft")), ("lr=3", odd)]
+    for given, told in (["runs/a", "other/a"], "taken: write LABEL=FOLDER"), (["=runs/a"], "empty"):
+        with pytest.raises(ValueError, match=told):
+            labelled(given)
+
+
+# ------------------------------------------------------------------------------- the command line
+
+@pytest.fixture(scope="module")
+def folder(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    random_model(tokenizer, 256).save(folder)
+    tokenizer.save(folder)
+    return folder
+
+
+def infer(*args):
+    return subprocess.run([sys.executable, ROOT / "infer.py", "eval", *map(str, args)], cwd=ROOT,
+                          capture_output=True, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
+    exam = tmp_path / "mine.jsonl"
+    exam.write_text('{"question": "What is 2 + 2?", "answer": 4}\n')
+    out, html = tmp_path / "new" / "f.json", tmp_path / "f.html"
+    done = infer("--model", folder, "--count", 2, "--exam", exam, "--out", out, "--html", html)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    assert found["model"] == str(folder)
+    assert found["figures"]["mine_strict"] == {"value": 0.0, "low": 0.0, "n": 1,
+                                               "high": pytest.approx(0.793, abs=1e-3)}
+    assert "mine_strict" in done.stdout and "facts_many_heldout" in done.stdout
+    assert "search is off" in done.stderr
+    assert html.read_text().startswith("<!DOCTYPE html>")
+    again = tmp_path / "again.json"
+    assert infer("--model", folder, "--count", 2, "--exam", exam, "--out", again).returncode == 0
+    assert again.read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize("flags, told", [
+    (["--count", 0], "--count is 0"), (["--shots", -1], "--shots is -1"),
+    (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
+    (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
+    (["--out", "{tmp}"], "is a folder"), (["--model", "{tmp}/no-model"], "no-model"),
+    (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
+def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
+    (tmp_path / "bad.jsonl").write_text("nonsense\n")
+    import infer as program
+    args = program.parse(["eval", "--model", str(folder),
+                          *(str(flag).format(tmp=tmp_path) for flag in flags)])
+    args.model = args.model[-1:]
+    with pytest.raises((ValueError, OSError)) as error:
+        program.evaluate(args)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_programs_are_left_out_and_told_where_python_is_off(folder, tmp_path, monkeypatch, capsys):
+    import infer as program
+    exam = tmp_path / "mbpp.jsonl"
+    exam.write_text(json.dumps({"text": "Add.", "code": "def f(): pass", "task_id": 9,
+                                "test_list": ["assert f() is None"]}) + "\n")
+    monkeypatch.setattr("data.tools.python_off", lambda: "there is none here")
+    program.evaluate(program.parse(["eval", "--model", str(folder), "--no-world",
+                                    "--exam", str(exam)]))
+    printed = capsys.readouterr()
+    assert "mbpp" not in printed.out
+    assert "python is off, and what needs it is left out: there is none here" in printed.err
+
+
+# ---------------------------------------------------------------------------------- real files
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the published exams are not at {REAL}")
+@pytest.mark.parametrize("assistant", [False, True])
+def test_published_exams_are_read_and_scored_end_to_end(tokenizer, assistant):
+    files = [REAL / name for name in (
+        "gsm8k/train_1500.jsonl", "mmlu", "arc/arc_challenge_train.json", "mbpp/mbpp_300.jsonl",
+        "bfcl/BFCL_v4_simple_python.json", "simpleqa/simple_qa_500.csv", "math/svamp.jsonl")]
+    questions = exams_run.file_exams(files, None, 1, 4)
+    assert len({question.id.partition("/")[0] for question in questions
+                if question.exam == "mmlu"}) == 4          # not all of the first subject
+    asked = [Asked(question, way_of(question, assistant)) for question in questions]
+    truth = Truth(run=lambda code: (True, ""))
+    if assistant:
+        worked = {one.question.prompt: one.question.worked for one in asked}
+        engine = Scripted(tokenizer, lambda said, _: worked[said[-1]["content"]], 1 << 16)
+    else:
+        engine = Engine(random_model(tokenizer, 256), tokenizer)
+    found = figures(engine, asked, truth)
+    assert all(figure["n"] == 4 for figure in found.values())
+    assert {name for name, figure in found.items() if figure["value"] == 1} >= ({
+        "gsm8k_strict", "mmlu_strict", "arc_strict", "bfcl_strict", "simpleqa_strict",
+        "svamp_strict"} if assistant else set())
+    assert {"gsm8k_lenient", "mbpp_strict", "bfcl_lenient", "simpleqa_declined",
+            "mmlu_strict" if assistant else "mmlu_raw",
+            "arc_lenient" if assistant else "arc_per_byte"} <= found.keys()
