@@ -225,20 +225,25 @@ def facts(world: World, fame="many", heldout=False, count=200, exam="",
     exam      what it is called; "": facts_many, facts_many_heldout, facts_few, ...
     searched  True: the model can look the facts up, so that right answers are not made up
     """
-    rivals, questions = all_values(world), []
+    values, questions = all_values(world), []
     for thing, fact in chosen(world, fame, heldout)[:count]:
         dice = Dice(f"exam {world.seed} {fact.id}")
         template = dice.pick(EXAM_ONLY[fact.kind][fact.relation])
-        own = {other.relation: other.value for other in facts_of(thing).values()}
-        if fact.kind == "creature":
-            own["in hard times"] = thing.diet2
-        truth = {"subject": fact.subject, "relation": fact.relation, "value": fact.value,
-                 "own": own, "rivals": rivals[sort_of(fact)],
-                 "unread": fame == "none" and not searched}
+        truth = truth_of(thing, fact, values, unread=fame == "none" and not searched)
         questions.append(Question(exam or f"facts_{fame}" + "_heldout" * heldout, fact.id, "fact",
                                   tidy(say(dice, template, {SLOT[fact.kind]: thing})), truth,
                                   fact.value))
     return questions
+
+
+def truth_of(thing, fact, values, unread) -> dict:
+    """What exams_score.mark_fact needs to know to mark an answer about a fact of a thing; `values`
+    as of `all_values`."""
+    own = {other.relation: other.value for other in facts_of(thing).values()}
+    if fact.kind == "creature":
+        own["in hard times"] = thing.diet2
+    return {"subject": fact.subject, "relation": fact.relation, "value": fact.value, "own": own,
+            "rivals": values[sort_of(fact)], "unread": unread}
 
 
 def sort_of(fact) -> str:

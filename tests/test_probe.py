@@ -1,0 +1,386 @@
+"""What a model does not know: the questions, the judges, the conversations that come of them."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import pytest
+
+from data import probe, talk
+from data.exams import Question
+from data.exams_score import declines
+from data.exams_world import EXAM_ONLY, examined, things
+from data.probe import (DECLINE_PLAIN, ELSEWHERE, ModelJudge, Probed, Server, WorldJudge,
+                        conversations, decline, sort)
+from data.talk_world import plain
+from data.world import World
+from data.world_facts import places
+from data.world_grammar import Dice, say
+from data.world_pages import SLOT
+from infer import Settings
+
+SAMPLED = Settings(temperature=1, max_tokens=8, seed=0)
+REAL = ROOT.parent / "shared" / "real"
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return WorldJudge(seed=3)
+
+
+@pytest.fixture(scope="module")
+def questions(judge):
+    return judge.choose(600)
+
+
+class Assistant:
+    """Stands where an Engine does: says what `reply(prompt, index)` does; None has no room."""
+
+    def __init__(self, reply):
+        self.reply, self.talk, self.asked = reply, True, []
+
+    def turn(self, messages, settings, index=0, tools=None):
+        prompt = messages[-1]["content"]
+        self.asked.append(prompt)
+        if (reply := self.reply(prompt, index)) is None:
+            raise talk.NoRoom("no room")
+        return SimpleNamespace(finish="stop", messages=[{"role": "assistant", "content": reply}])
+
+    def generate(self, sequences):
+        yield from ((sequence, 0, None, "") for sequence in sequences)
+
+
+def who_knows(questions, *fames):
+    """An assistant that knows all about some classes and makes up the rest."""
+    truth = {question.prompt: question.worked for question in questions if question.exam in fames}
+    return Assistant(lambda prompt, index: truth.get(prompt, "It was in 1066, in Atlantis."))
+
+
+# -------------------------------------------------------------------------------- the pocket world
+
+def test_no_question_or_answer_names_what_only_exams_name(questions):
+    world = World()
+    hidden = {str(thing).casefold() for thing in things(world)
+              if thing.fame != "many" and examined(str(thing))}
+    hidden |= {str(person).casefold() for person in world.unasked}
+    assert len(hidden) > 200
+    for question in questions:
+        text = f"{question.prompt} {question.worked}".casefold()
+        named = [name for name in hidden if places(text, name)]
+        assert question.exam == ELSEWHERE or not named, (text, named)
+
+
+def test_no_question_is_worded_as_an_exam(judge):
+    thing = next(t for t in judge.things["many"] if type(t).__name__ == "Person")
+    for relation, templates in EXAM_ONLY["person"].items():
+        exams = [plain(say(Dice(0), template, {SLOT["person"]: thing})) for template in templates]
+        for question in judge.questions(thing):
+            assert not any(exam in plain(question.prompt) for exam in exams), question.prompt
+
+
+def test_every_class_is_asked_about_in_its_share(questions):
+    counts = Counter(question.exam for question in questions)
+    assert counts == {"many": 240, "tens": 60, "few": 30, "one": 30, "none": 120, ELSEWHERE: 120}
+
+
+def test_things_of_other_worlds_are_many_and_have_names_that_this_one_has_not(judge, questions):
+    taken = World().taken
+    names = {question.truth["subject"] for question in questions if question.exam == ELSEWHERE}
+    assert len(names) > 110 and not names & taken
+    assert not WorldJudge(worlds=0).things[ELSEWHERE]
+    assert Counter(q.exam for q in WorldJudge(worlds=0).choose(100))["none"] == 40
+
+
+def test_the_true_answers_are_right_and_those_that_decline_decline(judge, questions):
+    dice = Dice(0)
+    for question in questions:
+        right = "wrong" if question.truth["unread"] else "right"
+        assert judge.judge(question, question.worked) == right, question
+        for _ in range(4):
+            text = decline(dice, question.truth)
+            assert judge.judge(question, text) == "declined", text
+            assert text[-1] == "." and "{" not in text and text[0].isupper()
+
+
+def test_only_what_no_page_names_is_said_to_be_unread(questions):
+    dice, said = Dice(0), Counter()
+    for question in questions:
+        for _ in range(20):
+            if "read nothing" in decline(dice, question.truth):
+                said[question.truth["unread"]] += 1
+    assert said[True] > 100 and not said[False]
+
+
+def test_the_plain_ways_to_decline_decline():
+    assert all(map(declines, DECLINE_PLAIN))
+
+
+def test_the_same_seed_asks_the_same_whatever_the_hash_seed():
+    code = ("from data.probe import WorldJudge; import hashlib; "
+            "print(hashlib.sha256(repr(WorldJudge(1, 2).choose(200)).encode()).hexdigest())")
+    hashes = {subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                             check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+              for seed in ("0", "7")}
+    assert len(hashes) == 1
+    prompts = [[q.prompt for q in WorldJudge(seed, 1).choose(60)] for seed in (1, 2)]
+    assert prompts[0] != prompts[1]
+
+
+# -------------------------------------------------------------------------------------- the probe
+
+def test_each_question_is_asked_several_times_each_with_its_own_chance(judge, questions):
+    seen = []
+    assistant = Assistant(lambda prompt, index: seen.append((prompt, index)) or "?")
+    probe.probe(assistant, judge, questions[:5], 3, SAMPLED, Counter())
+    assert seen == [(q.prompt, 3 * k + i) for k, q in enumerate(questions[:5]) for i in range(3)]
+
+
+def test_what_it_knows_it_tells_and_what_it_does_not_it_declines(judge, questions):
+    assistant = who_knows(questions, "many")
+    probed = probe.probe(assistant, judge, questions, 2, SAMPLED, Counter())
+    found = sort(probed)
+    assert {one.question.exam for one in found["known"]} == {"many"} and not found["between"]
+    assert len(found["known"]) == 240
+    told = conversations(Dice(0), probed, 0.5)
+    assert len(told) == 480
+    answers = {question.id: question.worked for question in questions}
+    for record in told:
+        user, assistant = record["messages"]
+        assert (user["role"], assistant["role"]) == ("user", "assistant")
+        assert talk.normal(record["messages"]) == record["messages"]
+        assert record["kind"] == "probe" and record["known"] in (0, 1)
+        assert declines(assistant["content"]) == (record["known"] == 0)
+        if record["known"]:
+            assert assistant["content"] in {q.worked for q in questions
+                                            if q.id == record["question_of"]}
+    assert sum(record["known"] for record in told) == 240 and answers
+
+
+@pytest.mark.parametrize("right, name", [(0, "unknown"), (1, "unknown"), (2, "between"),
+                                         (3, "between"), (4, "known"), (6, "known")])
+def test_it_knows_what_it_says_more_often_than_not(judge, questions, right, name):
+    question = questions[0]
+    assistant = Assistant(lambda prompt, index: question.worked if index < right else "In 1066.")
+    probed = probe.probe(assistant, judge, [question], 6, SAMPLED, Counter())
+    assert probed[0].known == right / 6
+    assert len(sort(probed)[name if right != 2 else "unknown"]) == 1    # 2 of 6 is a third
+    assert len(conversations(Dice(0), probed, 1)) == (name == "unknown" or right == 2)
+
+
+def plain_probed(known, unknown):
+    question = Question("documents", "1", "text", "Who?", {}, "Ada.")
+    return [Probed(question, Counter(right=3))] * known + [Probed(question, Counter(wrong=3))] * \
+        unknown
+
+
+@pytest.mark.parametrize("known, unknown, share, told, declined", [
+    (30, 10, 0.5, 20, 10), (10, 30, 0.5, 20, 10), (30, 10, 0.25, 40, 10), (30, 10, 1, 10, 10),
+    (30, 10, 0, 30, 0), (0, 10, 0.5, 0, 0), (10, 0, 0.5, 0, 0), (0, 0, 0.3, 0, 0)])
+def test_a_share_of_the_conversations_declines(known, unknown, share, told, declined):
+    records = conversations(Dice(0), plain_probed(known, unknown), share)
+    assert len(records) == told
+    assert sum(declines(record["messages"][1]["content"]) for record in records) == declined
+
+
+def test_what_declines_already_is_not_known(judge, questions):
+    assistant = Assistant(lambda prompt, index: "I do not know.")
+    probed = probe.probe(assistant, judge, questions[:20], 3, SAMPLED, Counter())
+    assert all(one.verdicts == {"declined": 3} for one in probed)
+    assert len(sort(probed)["unknown"]) == 20
+
+
+def test_a_question_that_does_not_fit_is_left_out_and_counted(judge, questions):
+    assistant = Assistant(lambda prompt, index: None if prompt == questions[1].prompt else "?")
+    failed = Counter()
+    probed = probe.probe(assistant, judge, questions[:3], 2, SAMPLED, failed)
+    assert [one.question for one in probed] == [questions[0], questions[2]]
+    assert [*failed.values()] == [2] and "does not fit" in [*failed][0]
+
+
+def run(monkeypatch, capsys, assistant, *argv):
+    """Run the script with an assistant; return what it prints."""
+    monkeypatch.setattr(probe, "load", lambda folder: assistant)
+    monkeypatch.setattr(sys, "argv", ["probe.py", "--model", "somewhere", *map(str, argv)])
+    probe.main()
+    return capsys.readouterr().out
+
+
+def test_the_script_tells_the_counts_and_writes_the_conversations(monkeypatch, capsys, tmp_path):
+    args = "--count", 200, "--seed", 5, "--worlds", 2, "--out"
+    known = who_knows(WorldJudge(5, 2).choose(200), "many", "tens")
+    out = run(monkeypatch, capsys, known, *args, tmp_path / "a.jsonl")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+    #                       asked  right  wrong  declined known between unknown
+    assert rows["many"] == ["80", "100%", "0%", "0%", "80", "0", "0"]
+    assert rows["none"] == ["40", "0%", "100%", "0%", "0", "0", "40"]
+    assert out.splitlines()[-1].endswith("a.jsonl: 200 conversations")
+    run(monkeypatch, capsys, known, *args, tmp_path / "b.jsonl")
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    records = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert {*records[0]} == {"messages", "kind", "known", "question_of"}
+
+
+def test_where_no_conversation_comes_of_it_the_old_file_stays(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_text("old")
+    with pytest.raises(ValueError, match=r"--declining"):
+        run(monkeypatch, capsys, Assistant(lambda *_: "In 1066."), "--count", 50, "--out", out)
+    assert out.read_text() == "old" and [*tmp_path.iterdir()] == [out]
+
+
+# ------------------------------------------------------------------------------ a model as a judge
+
+PAGE = "Ada Lund (1815 to 1852) was a baker in Oz."
+MADE = "Q: When was Ada Lund born?\nA: 1815\nQ: What was Ada Lund?\nA: A baker"
+
+
+@pytest.fixture
+def server():
+    """An HTTP server that answers what `server.answer(prompt)` returns: text, or (status, bytes),
+    or a URL to go to; server.seen has its requests."""
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            served.seen.append((self.path, dict(self.headers), body))
+            said = served.answer(body["messages"][0]["content"])
+            if isinstance(said, str):
+                message = {"role": "assistant", "content": said}
+                said = 200, json.dumps({"choices": [{"message": message}]}).encode()
+            self.send_response(said[0])
+            if said[0] == 302:
+                self.send_header("Location", said[1].decode())
+            self.end_headers()
+            self.wfile.write(said[1])
+
+        def do_GET(self):
+            served.seen.append((self.path, dict(self.headers), None))
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served.seen, served.url = [], f"http://127.0.0.1:{served.server_port}/v1"
+    thread = threading.Thread(target=served.serve_forever, args=(0.01,))
+    thread.start()
+    yield served
+    served.shutdown()
+    thread.join()
+    served.server_close()
+
+
+def judging(prompt):
+    """What a good judge says."""
+    if "Write 4 questions" in prompt:
+        return MADE
+    answer, reply = (line.partition(": ")[2] for line in prompt.splitlines()[1:3])
+    return "right" if answer in reply else "Declined." if "not know" in reply else " WRONG\n"
+
+
+def test_a_server_makes_questions_and_judges(server, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret\n")
+    server.answer = judging
+    page = tmp_path / "page.txt"
+    page.write_text(PAGE)
+    assistant = Assistant(lambda prompt, index: "In 1815." if "born" in prompt else "A cook.")
+    out = run(monkeypatch, capsys, assistant, "--data", page, "--judge", server.url,
+              "--judge-model", "tiny", "--times", 2, "--out", tmp_path / "out.jsonl")
+    assert "documents" in out
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    told = {record["messages"][0]["content"]: record["messages"][1]["content"]
+            for record in records}
+    assert told["When was Ada Lund born?"] == "1815" and declines(told["What was Ada Lund?"])
+    path, headers, body = server.seen[0]
+    assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer secret"
+    assert body["model"] == "tiny" and PAGE in body["messages"][0]["content"]
+    assert len(server.seen) == 1 + 4
+
+
+@pytest.mark.parametrize("said, error", [
+    ((500, b"oops"), OSError), ((200, b"<html>"), ValueError), ((200, b"[" * 10**5), ValueError),
+    ((200, b'{"choices": []}'), ValueError), ((200, b"7"), ValueError), ((200, b""), ValueError),
+    ((200, b'{"choices": [{"message": {"content": null}}]}'), ValueError)])
+def test_a_server_that_answers_anything_else_is_an_error_with_its_url(server, said, error):
+    server.answer = lambda prompt: said
+    with pytest.raises(error, match="http://127.0.0.1:"):
+        Server(server.url)("Who?")
+
+
+def test_the_key_goes_to_no_other_server(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    server.answer = lambda prompt: (302, server.url.encode() + b"/elsewhere")
+    with pytest.raises(OSError):
+        Server(server.url)("Who?")
+    (_, first, _), (path, second, _) = server.seen
+    assert path.endswith("/elsewhere")
+    assert "Authorization" in first and "Authorization" not in second
+
+
+@pytest.mark.parametrize("said", ["", "Q: Who?", "A: Ada\nQ: Who?", "Sure!\n" + MADE, "Q:\nA:",
+                                  "Q: Who?\nA:\n", "Q: a\nA: b\nA: c", MADE + "\nI hope it helps"])
+def test_questions_in_another_form_are_refused(said):
+    say = Assistant(None)
+    say.at_once, say.__class__.__call__ = 1, lambda self, prompt: said
+    with pytest.raises(ValueError, match="form"):
+        ModelJudge(say).questions(PAGE)
+
+
+def test_verdicts_that_are_none_are_counted_and_their_replies_left_out(server):
+    server.answer = lambda prompt: "right" if "Reply: b" in prompt else "It is right, I think."
+    assistant = Assistant(lambda prompt, index: "ab"[index % 2])
+    question, failed = Question("documents", "1", "text", "Who?", {}, "Ada"), Counter()
+    one, = probe.probe(assistant, ModelJudge(Server(server.url)), [question], 4, SAMPLED, failed)
+    assert one.verdicts == {"right": 2} and one.known == 1
+    assert failed.total() == 2 and "verdict is none of" in [*failed][0]
+
+
+def test_a_judge_of_nonsense_ends_in_one_sentence(server, monkeypatch, capsys, tmp_path):
+    page = tmp_path / "pages.jsonl"
+    page.write_text(json.dumps({"text": PAGE}) * 1 + "\n" + json.dumps({"text": PAGE}) + "\n")
+    server.answer = lambda prompt: "Nonsense."
+    args = "--data", page, "--judge", server.url, "--out", tmp_path / "out.jsonl"
+    with pytest.raises(ValueError, match="no question of 2 documents; 2 times: the judge's"):
+        run(monkeypatch, capsys, Assistant(lambda *_: "?"), *args)
+    server.answer = lambda prompt: MADE if "Write" in prompt else "Nonsense."
+    with pytest.raises(ValueError, match="no verdict on any reply; 12 times: the judge's verdict"):
+        run(monkeypatch, capsys, Assistant(lambda *_: "?"), *args)
+
+
+def test_a_server_that_is_not_there_is_one_sentence_soon(server, monkeypatch, capsys, tmp_path):
+    server.server_close()
+    page = tmp_path / "pages.jsonl"
+    page.write_text((json.dumps({"text": PAGE}) + "\n") * 500)
+    with pytest.raises(ValueError, match=r"16 documents; 16 times: http://127.*Connection refused"):
+        run(monkeypatch, capsys, Assistant(lambda *_: "?"), "--data", page, "--judge",
+            "http://127.0.0.1:9", "--out", tmp_path / "out.jsonl")
+
+
+# ----------------------------------------------------------------------------------- wrong input
+
+@pytest.mark.parametrize("argv, said", [
+    (["--times", "0"], "--times is 0, but must be from 1"), (["--count", "0"], "--count is 0"),
+    (["--declining", "1.5"], "--declining is 1.5"), (["--declining", "nan"], "--declining is nan"),
+    (["--temperature", "-1"], "temperature is -1.0"), (["--worlds", "-1"], "--worlds is -1"),
+    (["--data", "pages.txt"], "pages.txt, name a model's folder or a URL"),
+    (["--model", "no/such/folder"], "no/such/folder"), (["--out", "."], "must name a file"),
+    (["--data", "no/such.txt", "--judge", "http://127.0.0.1:9"], "no/such.txt")])
+def test_wrong_input_is_one_sentence(argv, said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    if "--model" not in argv:
+        monkeypatch.setattr(probe, "load", lambda folder: Assistant(lambda *_: "?"))
+        argv = ["--model", "somewhere", *argv]
+    monkeypatch.setattr(sys, "argv", ["probe.py", "--out", "out.jsonl", *argv])
+    with pytest.raises((ValueError, OSError)) as error:
+        probe.main()
+    assert said in str(error.value) and "\n" not in str(error.value)
+    assert not [*tmp_path.iterdir()]
