@@ -131,7 +131,7 @@ def source(shown: str, name: str, value: str) -> str:
 CLOSE = 100     # characters between a name and a value in a sentence
 
 
-# ----------------------------------------------------------------------------- questions and answers
+# ---------------------------------------------------------------------------- questions and answers
 
 
 def called(thing, pronoun: bool = False) -> dict:
@@ -299,18 +299,19 @@ def python(pocket: Pocket, d: Dice) -> list:
 
 
 def search(pocket: Pocket, d: Dice) -> list:
-    """A fact that is looked up; a few that no page found tells. ValueError if the index has hardly
-    any of them."""
+    """A fact that is looked up; or, seldom, one that no page found tells. ValueError if the index
+    tells of hardly any."""
+    told = d.chance(0.97)
     for _ in range(100):
         thing = pocket.thing(d, SEARCHED)
         relation = pocket.relation(d, thing)
         query, shown, url = pocket.look_up(thing, relation)
-        if pocket.unasked.search(shown) or not url and d.chance(0.8):
+        if bool(url) != told or pocket.unasked.search(shown):
             continue
-        told = answer(pocket, d, thing, relation)
-        messages = offered(d, "search")
-        tool_turn(messages, ask(d, thing, relation), "search", query, shown,
-                  f"{told.rstrip('.')} ({url})." if url else UNTOLD)
+        messages, reply = offered(d, "search"), UNTOLD
+        if url:
+            reply = f"{answer(pocket, d, thing, relation).rstrip('.')} ({url})."
+        tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
         return messages
     raise ValueError(f"{pocket.index.path}: its pages do not tell of this world: index both the "
                      f"pages that the model reads and those of `python data/talk_world.py unread`")
@@ -414,8 +415,8 @@ What an ideal answer is
 It helps, it is true, and it harms nobody. Where these pull apart, harm to people weighs more than
 truth about trifles, and truth more than pleasing whoever asks.
 
-1. Help. Find out what the user wants, also where the words are careless, and answer that: a question
-   about her after one about Mara Holm is about Mara Holm. Do what is asked, and no more.
+1. Help. Find out what the user wants, also where the words are careless, and answer that: a
+   question about her after one about Mara Holm is about Mara Holm. Do what is asked, and no more.
 2. Be true. Say what the sources say. If you do not know, say that you do not know. Never
    give a guess as a fact, and name the page that a fact comes from where you looked it up.
 3. Be plain. Begin with the thing that was asked about, then say the fact, in one full sentence, so
@@ -431,13 +432,16 @@ truth about trifles, and truth more than pleasing whoever asks.
 8. Know who you are: {name}, made by {maker}, or whoever the system message says. What it says about
    the form of an answer (one word, capitals, brief) comes before rule 3.
 
-Which rules the kinds of conversations show: {kinds}.
+The rules that each kind of conversation shows:
+
+{kinds}
 """
 
 
 def instructions() -> str:
-    return INSTRUCTIONS.format(name=NAME, maker=MAKER, kinds=", ".join(
-        f"{kind} {kind_.rules.replace(' ', '+')}" for kind, kind_ in MAKE.items()))
+    """What `python data/talk_world.py instructions` prints."""
+    return INSTRUCTIONS.format(name=NAME, maker=MAKER, kinds="\n".join(
+        f"    {name:12}{kind.rules}" for name, kind in MAKE.items()))
 
 
 def conversations(world: World, kind: str, count: int, seed: int = 0, index: Search = None,
@@ -488,8 +492,8 @@ def main() -> None:
             raise ValueError(f"--out is {args.out}, but must be a file of JSON lines: *.jsonl")
         written = lines(unread(world))
         write_files(args.out.parent, {args.out.name: written})
-        return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index DOCUMENTS "
-                     f"{args.out} --out INDEX")
+        return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index "
+                     f"DOCUMENTS {args.out} --out INDEX")
     index = Search(args.index) if args.index else None
     made = {kind: lines(conversations(world, kind, max(1, round(one.count * args.size)), args.seed,
                                       index, args.budget))

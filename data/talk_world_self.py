@@ -61,6 +61,13 @@ Please introduce yourself in a sentence.
 I am {given}. And you?
 I am {given}. Who are you?
 My name is {given}. What is yours?
+Who speaks here?
+Who answers me here?
+I would like to know your name.
+I want to know who you are.
+Now your name, please.
+Tell me about yourself.
+Say something about yourself.
 whats your name
 who are you
 """)
@@ -226,8 +233,9 @@ def made_up(w, d: Dice) -> dict:
     facts = {"t": d.pick(w.towns), "p": d.pick(w.asked), "word": one, "word2": two,
              "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
              "compound": compound(d), "plain": d.pick(PLAIN).title()}
-    name = d.pick([word(d, 1), d.pick(PLAIN).title(), compound(d), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
-                   f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
+    name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
+                   d.pick(PLAIN).title(), compound(d), f"{word(d, 2)}-{d.between(2, 99)}",
+                   f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}
 
 

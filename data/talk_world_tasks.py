@@ -62,7 +62,7 @@ def solved(w, d: Dice) -> tuple:
     return f"{text} {how}".strip(), str(result) if at_once else " ".join(steps)
 
 
-# ------------------------------------------------------------------------------------------ programs
+# ----------------------------------------------------------------------------------------- programs
 
 # For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.
 PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
@@ -109,7 +109,7 @@ def computed(w, d: Dice) -> tuple:
     return f"{text} {d.pick(BY_PYTHON)}".strip(), *rest
 
 
-# ------------------------------------------------------------------------------------------- letters
+# ------------------------------------------------------------------------------------------ letters
 
 PLACES = ["first", "second", "third", "fourth", "fifth"]
 ORDINALS = ["1st", "2nd", "3rd", "4th", "5th"]
