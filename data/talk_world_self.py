@@ -127,6 +127,11 @@ Who pays for you?
 Who had the idea to make you?
 Hello, who made you?
 Hi, who developed you?
+I want to know who built you.
+Who stands behind you?
+Tell me which people built you.
+Please say who made you.
+From which workshop do you come?
 who made you
 who built u
 """)
