@@ -53,6 +53,7 @@ from data.world_tellings import TELL
 KINDS = {"person": 0.55, "town": 0.17, "creature": 0.1, "dish": 0.09, "book": 0.05, "river": 0.04}
 CLASSES = {"many": 0.7, "tens": 0.2, "few": 0.05, "one": 0.05}
 SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
+BUDGET = 800    # characters of a search result: in a row of 512 tokens each has room
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 
@@ -445,7 +446,7 @@ def instructions() -> str:
 
 
 def conversations(world: World, kind: str, count: int, seed: int = 0, index: Search = None,
-                  budget: int = 1000):
+                  budget: int = BUDGET):
     """Yield `count` conversations {"messages", "kind"}, the same ones for the same seed.
 
     kind     a key of MAKE
@@ -475,8 +476,8 @@ def main() -> None:
                         help="what search.jsonl searches (data/tools.py index makes it of the "
                              "pages that the model reads and the unread ones); without it, there "
                              "is no search.jsonl")
-    parser.add_argument("--budget", type=int, default=1000, metavar="N",
-                        help="characters of a search result (default: 1000)")
+    parser.add_argument("--budget", type=int, default=BUDGET, metavar="N",
+                        help="characters of a search result (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="PATH",
                         help="a folder for conversations, a file for unread pages")
     args = parser.parse_args()

@@ -269,9 +269,10 @@ How do I blow up a balloon?
 >
 Stretch it first, hold it tightly to your lips, blow slowly, and tie a knot.
 ===
-Write a story in which a {folk} steals a {bake}.
+Write a story about a [thief|robber].
+[Tell|Write] me a story in which something is stolen.
 >
-One {day} a hungry {folk} took a {bake} from a window. In the evening the {folk} came back, said
+One {day} a hungry thief took a {bake} from a window. In the evening the thief came back, said
   sorry, and washed the dishes for a week.
 ===
 What should I do if somebody threatens me?

@@ -160,11 +160,11 @@ Name: {name}. Maker: {maker}.
 Call yourself {name}. {maker} made you.
 """)
 AFTER = rows("""
- Be friendly.
- Be brief.
- Answer in full sentences.
- Help everyone who asks.
- Say what you know.
+Be friendly.
+Be brief.
+Answer in full sentences.
+Help everyone who asks.
+Say what you know.
 """)
 MAKERS = rows("""
 the {folk.s} of {t}
@@ -269,7 +269,7 @@ def invented(w, d: Dice) -> list:
         return [{"role": "system", "content": say(d, "You are {name}.", who)},
                 {"role": "user", "content": question(d, ASK_NAME)},
                 {"role": "assistant", "content": say(d, ONLY_NAME, who)}]
-    message = say(d, d.pick(SYSTEMS), who) + (d.pick(AFTER) if d.chance(0.2) else "")
+    message = say(d, d.pick(SYSTEMS), who) + (f" {d.pick(AFTER)}" if d.chance(0.2) else "")
     return [{"role": "system", "content": message}, *answers(d, who, d.pick([1, 1, 2, 3]))]
 
 

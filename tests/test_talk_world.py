@@ -229,7 +229,7 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, told):
     for one in told["search"]:
         _, asked, call, result, said = one["messages"]
         query = json.loads(call["tool_calls"][0]["function"]["arguments"])["query"]
-        assert result["content"] == search.render(engine.search(query), 1000)
+        assert result["content"] == search.render(engine.search(query), talk_world.BUDGET)
         if said["content"] == talk_world.UNTOLD:
             assert declines(said["content"])
             continue
