@@ -211,7 +211,7 @@ def ask_then(d: Dice, thing, relation: str) -> str:
 def answer(pocket: Pocket, d: Dice, thing, relation: str) -> str:
     """A sentence that tells a fact: one of a few, seldom one of the pages'."""
     kind = kind_of(thing)
-    if d.chance(0.1) and relation in TELL[kind]:
+    if d.chance(0.05) and relation in TELL[kind]:
         told = tidy(state(pocket.public, d, thing, relation, True, pocket.world.asked, 0))
         if not any(name in told for name in pocket.hidden):
             return told

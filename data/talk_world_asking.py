@@ -29,12 +29,12 @@ ASKING = {"person": topics("""
 [trade|profession|occupation|job|work]
 [what {n} did for a living|as what {n} worked|how {n} earned a living|which trade {n} had]
 [What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job]?
-{n} {p.was} a {p.trade}[| by trade].
+{n} {p.was} a {p.trade}.
 = home
 [home|home town|place of work|town of residence]
 [where {n} lived|where {n} worked|in which town {n} lived|in which town {n} worked]
 [Where did {n} live|Where did {n} work|Where was {ns} {p.trade.place}|In which town did {n} live]?
-{n} [{p.lives}|{p.works}] in {p.base}.
+{n} {p.works} in {p.base}.
 = spouse
 [{p.partner}|spouse|partner in marriage]
 [who {ns} {p.partner} was|whom {n} married|to whom {n} was married]

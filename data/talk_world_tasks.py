@@ -37,10 +37,12 @@ Show how you get there.
 Explain each step.
 Think step by step.
 """) + [""]
+CHOICE = re.compile(r"\[([^|\]]*)\|[^\]]*\]")
 
 
 def problem(w, d: Dice) -> tuple:
-    """(task, question, steps of the solution, result) of a problem."""
+    """(task, question, steps of the solution, result) of a problem. The steps, which the assistant
+    says, are always in the first of their wordings."""
     while True:
         task, asked, whole, words = d.pick(PROBLEMS + MORE)
         told = {**two_towns(w, d), "now": w.now, **dict(zip("pq", d.some(w.asked, 2)))}
@@ -48,7 +50,8 @@ def problem(w, d: Dice) -> tuple:
         if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
             break
     figures = [word for word in title.split() if word.isdigit()]
-    lines = [tidy(say(d, step, told)) for step in steps[:whole]]
+    steps = steps[:asked] + [CHOICE.sub(r"\1", step) for step in steps[asked:whole]]
+    lines = [tidy(say(d, step, told)) for step in steps]
     text = " ".join([*lines[:asked], words.format(*figures)]).strip()
     result = Fraction(LAST.findall(lines[-1].replace(",", ""))[-1])
     return task.__name__, text, lines[asked:], result
