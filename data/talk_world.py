@@ -7,6 +7,7 @@
     search      facts of rare pages, looked up and cited  }
     spelling    letters of words, by the model alone
     traps       which of two decimals is larger
+    repeat      names and numbers, said again as they are
     small_talk  greetings, thanks, opinions
     decline     what it should not help with, and what only sounds like it
     system      system messages: who it is there, and how it should answer
@@ -51,7 +52,7 @@ from data.world_tellings import TELL
 
 # How often the conversations speak of each kind and each class of things.
 KINDS = {"person": 0.55, "town": 0.17, "creature": 0.1, "dish": 0.09, "book": 0.05, "river": 0.04}
-CLASSES = {"many": 0.7, "tens": 0.2, "few": 0.05, "one": 0.05}
+CLASSES = {"many": 0.6, "tens": 0.25, "few": 0.08, "one": 0.07}
 SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
 BUDGET = 800    # characters of a search result: in a row of 512 tokens each has room
 UNTOLD = "The pages that I found do not tell."
@@ -326,6 +327,11 @@ def traps(pocket: Pocket, d: Dice) -> list:
     return turn(*work.trap(d))
 
 
+def repeat(pocket: Pocket, d: Dice) -> list:
+    people = [person for fame in CLASSES for person in pocket.pools["person", fame]]
+    return turn(*work.repeated(people, d))
+
+
 def small_talk(pocket: Pocket, d: Dice) -> list:
     messages = turn(*manners.small_talk(pocket.public, d))
     if d.chance(0.3):
@@ -403,12 +409,12 @@ class Kind(NamedTuple):
     rules: str          # of the instructions that its answers follow
 
 
-MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2500, "1 2 3"),
-        "sums": Kind(sums, 6000, "2 4"), "python": Kind(python, 2500, "4 5"),
-        "search": Kind(search, 2500, "2 5"), "spelling": Kind(spelling, 2000, "4"),
-        "traps": Kind(traps, 800, "4"), "small_talk": Kind(small_talk, 700, "1 7"),
-        "decline": Kind(decline, 600, "6"), "system": Kind(system, 2500, "1 3 8"),
-        "identity": Kind(identity, 400, "2 8")}
+MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2000, "1 2 3"),
+        "sums": Kind(sums, 5000, "2 4"), "python": Kind(python, 4000, "4 5"),
+        "search": Kind(search, 2000, "2 5"), "spelling": Kind(spelling, 2000, "4"),
+        "traps": Kind(traps, 800, "4"), "repeat": Kind(repeat, 3000, "1"),
+        "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
+        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 1000, "2 8")}
 
 INSTRUCTIONS = """\
 What an ideal answer is

@@ -101,12 +101,12 @@ father
 [festival|feast|yearly festival|celebration]
 [which festival {n} celebrates|what the festival in {m} is called|what {n} celebrates]
 [Which festival does {n} have|What do they celebrate in {m}|What is {ns} festival called]?
-The festival of {m} is the {t.festival}.
+{n} celebrates the {t.festival}.
 = festival month
 [festival month|month of the celebration|time of the festival]
 [when {n} has its festival|in which month {n} celebrates its festival]
 [When is the festival in {m}|In which month does {n} celebrate|When does {n} hold its festival]?
-The festival of {m} is in {t.month}.
+The month of the festival in {m} is {t.month}.
 = landmark
 [landmark|sight|most famous sight|best sight]
 [what one should see in {m}|what there is to see in {m}|what visitors look at in {m}]

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from data import world_words as W
 from data.exams_world import HOW, LAST, PROBLEMS, examined
+from data.talk_world_self import word as invented
 from data.world_grammar import LISTS, Dice, say, tidy
 from data.world_pages import two_towns
 from data.world_sums import PARTS, dividing, sharing
@@ -60,7 +61,7 @@ def problem(w, d: Dice) -> tuple:
 def solved(w, d: Dice) -> tuple:
     """(question, answer): at once or step by step, as the question says."""
     _, text, steps, result = problem(w, d)
-    at_once = d.chance(0.3)
+    at_once = d.chance(0.15)
     how = d.pick(AT_ONCE if at_once else STEPS)
     return f"{text} {how}".strip(), str(result) if at_once else " ".join(steps)
 
@@ -233,3 +234,43 @@ def decimals(d: Dice) -> tuple:
 def trap(d: Dice) -> tuple:
     """(question, answer) of the model alone."""
     return decimals(d)[:2]
+
+
+# ----------------------------------------------------------------------------------------- repeating
+
+REPEAT = rows("""
+Repeat: {x}
+Repeat {x}
+Please repeat: {x}
+Repeat after me: {x}
+Say {x}
+Say again: {x}
+Say it after me: {x}
+Copy this: {x}
+Copy {x}
+Write {x}
+Write this down: {x}
+Write down {x}, please.
+Quote me: {x}
+Echo {x}
+I said: {x} What did I say?
+Give this back as it is: {x}
+Read this to me: {x}
+Take a note: {x}
+""")
+
+
+def repeated(people: list, d: Dice) -> tuple:
+    """(request, answer) to say names, words or numbers again, most of them never seen before: what
+    a question names must come back in its answer and in a program, letter by letter."""
+    many = d.pick([1, 2, 2, 3, 3, 4, 5, 6])
+    several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
+               for _ in range(many)]
+    text = d.pick([lambda: ", ".join(several),
+                   lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
+                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in range(many)),
+                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in range(many)),
+                   lambda: ", ".join(map(str, d.some(people, many))),
+                   lambda: " ".join(d.pick([invented(d, 2), d.pick(SPELLABLE), number])
+                                    for number in several)])()
+    return say(d, d.pick(REPEAT), {"x": text}), text
