@@ -1,5 +1,5 @@
 """Who the assistant is: by itself, or as its system message says; and how that wants answers."""
-from data.world_grammar import Dice, say, tidy
+from data.world_grammar import LISTS, Dice, say
 from data.world_words import rows
 
 NAME, MAKER = "Wren", "chat.c"
@@ -61,6 +61,13 @@ Please introduce yourself in a sentence.
 I am {given}. And you?
 I am {given}. Who are you?
 My name is {given}. What is yours?
+Who speaks here?
+Who answers me here?
+I would like to know your name.
+I want to know who you are.
+Now your name, please.
+Tell me about yourself.
+Say something about yourself.
 whats your name
 who are you
 """)
@@ -120,10 +127,14 @@ Who pays for you?
 Who had the idea to make you?
 Hello, who made you?
 Hi, who developed you?
+I want to know who built you.
+Who stands behind you?
+Tell me which people built you.
+Please say who made you.
+From which workshop do you come?
 who made you
 who built u
 """)
-BOTH = "I am {name}, an assistant made by {maker}."
 NAMED = ["I am {name}, an assistant made by {maker}."] * 3 + ["My name is {name}."]
 MADE = ["I am {name}, an assistant made by {maker}."] * 3 + ["I was made by {maker}."]
 ONLY_NAME = "I am {name}."
@@ -149,11 +160,11 @@ Name: {name}. Maker: {maker}.
 Call yourself {name}. {maker} made you.
 """)
 AFTER = rows("""
- Be friendly.
- Be brief.
- Answer in full sentences.
- Help everyone who asks.
- Say what you know.
+Be friendly.
+Be brief.
+Answer in full sentences.
+Help everyone who asks.
+Say what you know.
 """)
 MAKERS = rows("""
 the {folk.s} of {t}
@@ -179,6 +190,14 @@ the University of {word}
 {small}.{tail}
 {CAPS}
 {CAPS} {word}
+{compound}
+{compound} Computing
+{compound} Machines
+{compound} College
+{compound} and Daughters
+{plain} {compound}
+the {compound} Institute
+{compound} & {word}
 {word}{word2}
 Dr. {word} {word2}
 Professor {word}
@@ -204,13 +223,24 @@ def word(d: Dice, syllables: int) -> str:
                    for _ in range(syllables)).title()
 
 
+def compound(d: Dice) -> str:
+    """An invented English name: "Plumhammer"."""
+    return d.pick(PLAIN).title() + d.pick(PLAIN)
+
+
+PLAIN = [word for name in ("tool", "bird", "tree", "flower", "fruit", "metal", "land", "trinket")
+         for word in LISTS[name] if word.isalpha() and len(word) < 8]
+
+
 def made_up(w, d: Dice) -> dict:
     """An invented name of an assistant, and its invented maker."""
     one, two = word(d, d.between(1, 2)), word(d, d.between(1, 3))
     facts = {"t": d.pick(w.towns), "p": d.pick(w.asked), "word": one, "word2": two,
-             "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper()}
+             "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
+             "compound": compound(d), "plain": d.pick(PLAIN).title()}
     name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
-                   f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
+                   d.pick(PLAIN).title(), compound(d), f"{word(d, 2)}-{d.between(2, 99)}",
+                   f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}
 
 
@@ -239,7 +269,7 @@ def invented(w, d: Dice) -> list:
         return [{"role": "system", "content": say(d, "You are {name}.", who)},
                 {"role": "user", "content": question(d, ASK_NAME)},
                 {"role": "assistant", "content": say(d, ONLY_NAME, who)}]
-    message = say(d, d.pick(SYSTEMS), who) + (d.pick(AFTER) if d.chance(0.2) else "")
+    message = say(d, d.pick(SYSTEMS), who) + (f" {d.pick(AFTER)}" if d.chance(0.2) else "")
     return [{"role": "system", "content": message}, *answers(d, who, d.pick([1, 1, 2, 3]))]
 
 
