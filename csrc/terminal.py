@@ -83,7 +83,7 @@ class Chat:
         except KeyboardInterrupt:
             self.tell("(stopped)")
         finally:
-            self.messages, self.tokens = asked + turn.messages, turn.tokens
+            self.messages, self.tokens = talk.normal(asked + turn.messages), turn.tokens
         if turn.finish == "length":
             self.tell(f"(cut off after {len(turn.tokens) - turn.prompt} tokens)")
         self.say("\n" if self.midline else "")
@@ -172,7 +172,7 @@ class Chat:
             raise ValueError("/save needs something that was said, and a file to write it to")
         if path.exists() and path != self.file:
             raise ValueError(f"{path} exists: name another file")
-        line = json.dumps({"messages": self.heard(self.messages)}, ensure_ascii=False)
+        line = json.dumps({"messages": talk.normal(self.heard(self.messages))}, ensure_ascii=False)
         write_files(path.parent, {path.name: [line.encode() + b"\n"]})
         self.file = path
         note(f"({path}: {len(self.messages)} messages)")
@@ -182,10 +182,10 @@ class Chat:
         with open(name, "rb"):
             pass  # a file that is not there says so
         found = [conversation["messages"] for conversation in talk_formats.read(Path(name))]
-        system, messages = "", talk.normal(found[0])
+        system, messages = "", found[0]
         if messages[0]["role"] == "system":
-            system, *messages = messages
-            system = system["content"]
+            system, messages = messages[0]["content"], messages[1:]
+        messages = talk.normal(messages)
         offered = [tool for tool, offer in talk.OFFERS.items() if offer in system]
         for tool in offered:
             system = system.replace(talk.OFFERS[tool], "").strip()
