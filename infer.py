@@ -522,7 +522,7 @@ def parse(argv):
 def flags_of_eval(add):
     add("--exam", action="append", metavar="FILE", help="also ask this exam, in its published "
         "format (data/exams.py); may be repeated")
-    add("--examples", metavar="FILE", help="examples of the same format, shown before the questions")
+    add("--examples", metavar="FILE", help="examples of its format, shown before the questions")
     add("--shots", type=int, default=5, metavar="N", help="how many of them (default: %(default)s)")
     add("--count", type=int, default=200, metavar="N",
         help="questions of an exam at most (default: %(default)s)")
@@ -530,8 +530,8 @@ def flags_of_eval(add):
         help="the pocket world that is asked about (default: %(default)s)")
     add("--no-world", action="store_true", help="ask nothing about it")
     add("--index", metavar="FILE", help="what the search tool reads (data/tools.py index)")
-    add("--training", metavar="F", help="also ask about facts by how many documents of this training "
-        "text, a file, a folder or 'world', state them")
+    add("--training", metavar="F", help="also ask about facts by how many documents of this text, a "
+        "file, a folder or 'world', state them")
     add("--base", action="store_true", help="treat every model as one that only goes on with text")
     add("--out", metavar="F.json", help="write the figures")
     add("--html", metavar="F.html", help="write a report with charts and transcripts")

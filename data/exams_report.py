@@ -217,11 +217,16 @@ def by_pages(figures) -> dict:
 
 def all_figures(figures) -> str:
     rows = ["<table><tr><th></th>" + "".join(f"<th>{escape(label)}</th>" for label in figures)]
-    for name in sorted(set().union(*figures.values())):
+    for name in sorted(set().union(*figures.values()), key=natural):
         cells = [told(of[name]).replace(" (", " <small>(") + "</small>" if name in of else "–"
                  for of in figures.values()]
         rows.append(f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{cell}</td>" for cell in cells))
     return "\n".join([*rows, "</table>"])
+
+
+def natural(name) -> list:
+    """The key by which names are sorted so that 2 stands before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
 
 
 def transcripts(outcome) -> str:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from csrc.files import to_json, write_files
 from data import exams, exams_report, recall, talk, talk_world, tools
 from data.exams import Question
+from data.exams_report import PAGES, natural
 from data.exams_score import mark, mark_likelihood, summary
 from data.exams_world import (HOW, completions, facts, identity, problems, spelling, traps)
 from data.tasks import IF_SLOW, batches
@@ -115,15 +116,17 @@ def world_exams(world, count, assistant, offered, pages=None) -> list[Asked]:
         identity(talk_world.NAME, talk_world.MAKER))]
     if not assistant:
         return asked
-    asked += [Asked(replace(question, system=f"You are {name}, made by {maker}."), "turn")
-              for name, maker in STRANGERS for question in identity(name, maker, "identity_system")]
+    introduced = [replace(question, system=f"You are {name}, made by {maker}.")
+                  for name, maker in STRANGERS
+                  for question in identity(name, maker, "identity_system")]
+    asked += [Asked(question, "turn") for question in introduced]
     needed = {
         "python": [*problems(world, "python", count),
                    *spelling(world.seed, count, "spelling_tool", HOW["python"])],
         "search": facts(world, "none", count=count, exam="search_facts_unread", searched=True),
-        "": identity(talk_world.NAME, talk_world.MAKER, "tool_use_unneeded")}
-    system = talk.offering("", offered)
-    return asked + [Asked(replace(question, system=system), "turn", offered, tool)
+        "": [replace(question, exam="tool_use_unneeded") for question in introduced]}
+    return asked + [Asked(replace(question, system=talk.offering(question.system, offered)), "turn",
+                          offered, tool)
                     for tool, questions in needed.items() if offered and tool in {"", *offered}
                     for question in questions]
 
@@ -263,7 +266,10 @@ def results(asked, said, called, truth) -> list:
     question = asked.question
     if asked.offered and not asked.wanted:
         return [(question.exam, {"": bool(called)})]
-    found = [(question.exam, mark(question, said, truth.run))]
+    marks = mark(question, said, truth.run)
+    if PAGES.match(question.exam):
+        marks = {"": marks[""]}
+    found = [(question.exam, marks)]
     if asked.wanted:
         found.append(("tool_use", {"": asked.wanted in called}))
     if asked.wanted == "search":
@@ -335,7 +341,7 @@ def report(outcomes) -> dict:
 def table(outcomes) -> str:
     """Return a line a figure and a column a model: its value, 95 % interval and n."""
     of = [outcome.figures for outcome in outcomes]
-    names = sorted(set().union(*of))
+    names = sorted(set().union(*of), key=natural)
     width = max(map(len, names), default=0)
     lines = [" " * width + "".join(f"   {outcome.label:>24.24}" for outcome in outcomes)]
     for name in names:
@@ -356,6 +362,9 @@ def evaluate(args):
     """Ask the models of `args`, those of `python infer.py eval`, print their figures and write what
     was wished for. ValueError or OSError before the first model is loaded, if one can be."""
     models = labelled(args.model or [newest_run()])
+    for _, folder in models:
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder}: there is no model in it (no config.json)")
     for path in filter(None, (args.out, args.html)):
         if Path(path).is_dir():
             raise ValueError(f"{path} is a folder: name a file in it")
@@ -387,7 +396,8 @@ def evaluate(args):
         outcomes.append(Outcome(label, str(folder), answers, unfit))
     print(table(outcomes))
     said += [f"{outcome.label}: {note}" for outcome in outcomes for note in outcome.notes]
-    print(*said, sep="\n", file=sys.stderr)
+    for sentence in said:
+        print(sentence, file=sys.stderr)
     if args.out:
         save(args.out, to_json(report(outcomes)))
     if args.html:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from csrc.bind import Config, Library, Model
 from data import bpe, exams_run, talk, talk_world
 from data.exams import Question
-from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
+from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, is_assistant, labelled, likelihoods, report,
                             table, way_of, world_exams)
 from data.exams_world import identity
 from data.tools import Result, Tool
@@ -360,6 +361,7 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert found["figures"]["mine_strict"] == {"value": 0.0, "low": 0.0, "n": 1,
                                                "high": pytest.approx(0.793, abs=1e-3)}
     assert "mine_strict" in done.stdout and "facts_many_heldout" in done.stdout
+    assert found["figures"]["identity_system"]["n"] == 140
     assert "search is off" in done.stderr
     assert html.read_text().startswith("<!DOCTYPE html>")
     again = tmp_path / "again.json"
@@ -367,18 +369,36 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert again.read_bytes() == out.read_bytes()
 
 
+def test_an_assistant_is_known_by_the_log_of_its_run(folder, engine, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    (copy / "best").mkdir()
+    assert is_assistant(engine, copy)                   # somebody else's, with a chat template
+    for stage, known in ("sft", True), ("rl", True), ("pretrain", False), ("reward", False):
+        (copy / "log.jsonl").write_text(json.dumps({"step": 1, "stage": stage}) + "\n")
+        assert is_assistant(engine, copy) == is_assistant(engine, copy / "best") == known
+    (copy / "log.jsonl").write_text('{"step": 1}\n')
+    assert not is_assistant(engine, copy)
+    assert not is_assistant(SimpleNamespace(talk=None), folder)
+
+
+def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
+    import infer as program
+    program.evaluate(program.parse(["eval", "--base", "--model", str(folder), "--count", "1"]))
+    assert "identity_system" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flags, told", [
     (["--count", 0], "--count is 0"), (["--shots", -1], "--shots is -1"),
     (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
     (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
-    (["--out", "{tmp}"], "is a folder"), (["--model", "{tmp}/no-model"], "no-model"),
+    (["--out", "{tmp}"], "is a folder"), (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
     (tmp_path / "bad.jsonl").write_text("nonsense\n")
     import infer as program
     args = program.parse(["eval", "--model", str(folder),
                           *(str(flag).format(tmp=tmp_path) for flag in flags)])
-    args.model = args.model[-1:]
     with pytest.raises((ValueError, OSError)) as error:
         program.evaluate(args)
     assert told in str(error.value) and "\n" not in str(error.value)
