@@ -1,4 +1,4 @@
-"""The report of `infer.py eval`: one HTML file that needs nothing else, with charts and transcripts.
+"""The report of `infer.py eval`: a page that needs nothing else, with charts and transcripts.
 
 The charts are SVG written here: some thirty rectangles each, that follow the colours of the page,
 dark or light. Whatever a model, a page or a tool said is escaped, and the policy in the head lets
@@ -36,7 +36,7 @@ BARS = [
         "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
         "unread pages, right": "search_facts_unread", "with the right address": "search_url_right"})
 ]
-PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # figures by pages that state a fact
+PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # by pages that state a fact
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -144,7 +144,7 @@ def stacked(rows) -> str:
 
 
 def lines(curves, colours) -> str:
-    """Return a chart of {(series, dashed): [(x, figure)]}, x by its logarithm; 0 stands before 1."""
+    """Return a chart of {(series, dashed): [(x, figure)]}, x on a log scale; 0 stands before 1."""
     if not curves:
         return ""
     places = sorted({x for points in curves.values() for x, _ in points})

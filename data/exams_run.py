@@ -29,14 +29,13 @@ from data.exams_world import (HOW, completions, facts, identity, problems, spell
 from data.tasks import IF_SLOW, batches
 from data.world import World
 from data.world_facts import FAME
-from infer import Engine, Sequence, Settings, newest_run
+from infer import Engine, Sequence, Settings, is_assistant, newest_run
 
 # The most tokens of an answer, by the kind of its question: never over half the context.
 ROOM = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64, "named": 64,
         "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256, "code": 512}
 TOOL_ROOM = 512         # where tools are offered: calls and results count, too
 FORWARD = 1024          # tokens whose likelihood is computed at a time
-STAGES = ("sft", "dpo", "rl")       # of train.py that make assistants
 # Whom a system message makes of the assistant: names that stand in no page and no conversation.
 STRANGERS = [("Quillon", "Ferrowick Works"), ("Tansy", "Brightmoor Labs"),
              ("Obrecht", "Saltmarsh Computing"), ("Marchetta", "Ostler and Daughters"),
@@ -97,7 +96,7 @@ class Truth(NamedTuple):
     urls: dict = {}
 
 
-# --------------------------------------------------------------------------------------- what to ask
+# -------------------------------------------------------------------------------------- what to ask
 
 def world_exams(world, count, assistant, offered, pages=None) -> list[Asked]:
     """Return all that is asked about the pocket world, up to `count` questions an exam.
@@ -197,8 +196,9 @@ def size(engine, asked):
     question = asked.question
     if asked.way == "turn":
         return len(engine.talk.prompt(question.messages())[0])
-    longest = max((len(engine.tokenizer.encode(text)) for text in question.continuations), default=0)
-    return len(engine.encode(question.text())) + longest * (asked.way == "choice")
+    choices = question.continuations if asked.way == "choice" else ()
+    longest = max((len(engine.tokenizer.encode(text)) for text in choices), default=0)
+    return len(engine.encode(question.text())) + longest
 
 
 def sequence(engine, asked):
@@ -416,18 +416,6 @@ def labelled(given) -> list[tuple]:
                              f"{'taken: write LABEL=FOLDER' if label else 'empty'}")
         models.append((label, Path(folder)))
     return models
-
-
-def is_assistant(engine, folder) -> bool:
-    """Whether a model was made to answer messages: whether the log of its run, which may be the
-    folder above, names such a stage; where there is no log, whether it has a chat template."""
-    if engine.talk is None:
-        return False
-    for log in folder / "log.jsonl", folder.parent / "log.jsonl":
-        if log.is_file():
-            lines = log.read_text("utf-8", "replace").splitlines()
-            return bool(lines) and any(f'"stage": "{stage}"' in lines[-1] for stage in STAGES)
-    return (folder / "chat_template.jinja").is_file()
 
 
 def program_ends(code):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from csrc.bind import Config, Library, Model
 from data import bpe, exams_run, talk, talk_world
 from data.exams import Question
-from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, is_assistant, labelled, likelihoods, report,
+from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
                             table, way_of, world_exams)
 from data.exams_world import identity
 from data.tools import Result, Tool
@@ -231,7 +230,8 @@ def naive(engine, text, more):
 
 
 def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engine):
-    pairs = [("the cat sat", " on the mat"), ("", " dog"), ("the dog sat on", " the cat on the mat"),
+    pairs = [("the cat sat", " on the mat"), ("", " dog"),
+             ("the dog sat on", " the cat on the mat"),
              ("a longer text, the cat sat on the mat. the dog", " sat"), ("x", " y z")]
     rows = [(engine.encode(text), engine.tokenizer.encode(more)) for text, more in pairs]
     found = list(likelihoods(engine, rows, "model"))
@@ -341,6 +341,7 @@ def folder(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     random_model(tokenizer, 256).save(folder)
     tokenizer.save(folder)
+    (folder / "log.jsonl").write_text('{"step": 1, "stage": "sft"}\n')
     return folder
 
 
@@ -369,19 +370,6 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert again.read_bytes() == out.read_bytes()
 
 
-def test_an_assistant_is_known_by_the_log_of_its_run(folder, engine, tmp_path):
-    copy = tmp_path / "run"
-    shutil.copytree(folder, copy)
-    (copy / "best").mkdir()
-    assert is_assistant(engine, copy)                   # somebody else's, with a chat template
-    for stage, known in ("sft", True), ("rl", True), ("pretrain", False), ("reward", False):
-        (copy / "log.jsonl").write_text(json.dumps({"step": 1, "stage": stage}) + "\n")
-        assert is_assistant(engine, copy) == is_assistant(engine, copy / "best") == known
-    (copy / "log.jsonl").write_text('{"step": 1}\n')
-    assert not is_assistant(engine, copy)
-    assert not is_assistant(SimpleNamespace(talk=None), folder)
-
-
 def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
     import infer as program
     program.evaluate(program.parse(["eval", "--base", "--model", str(folder), "--count", "1"]))
@@ -392,7 +380,8 @@ def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
     (["--count", 0], "--count is 0"), (["--shots", -1], "--shots is -1"),
     (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
     (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
-    (["--out", "{tmp}"], "is a folder"), (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
+    (["--out", "{tmp}"], "is a folder"),
+    (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
     (tmp_path / "bad.jsonl").write_text("nonsense\n")
