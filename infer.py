@@ -606,8 +606,8 @@ def flags_of_eval(add):
     add("--world", type=int, default=0, metavar="SEED",
         help="the pocket world that is asked about (default: %(default)s)")
     add("--no-world", action="store_true", help="ask nothing about it")
-    add("--training", metavar="F", help="the documents of the training text, a file or folder, to "
-        "tell figures by how many pages state a fact (default: the embedded corpus, if it is there)")
+    add("--training", metavar="F", help="also ask about facts by how many documents of this text, "
+        "a file, a folder or 'world', state them")
     add("--base", action="store_true", help="treat every model as one that only goes on with text")
     add("--out", metavar="F.json", help="write the figures")
     add("--html", metavar="F.html", help="write a report with charts and transcripts")
