@@ -199,6 +199,7 @@ class Engine:
         return ([] if begin is None else [begin]) + self.tokenizer.encode(text)
 
     def check_talk(self):
+        """ValueError unless there can be conversations."""
         if not self.talk:
             raise ValueError("this model's tokenizer has no tokens for conversations: `python "
                              "infer.py complete --as-assistant` asks such a model all the same")
@@ -459,8 +460,11 @@ def chat(args, engine=None):
         talking.do_load(args.load)
     prompt = piped(args)
     if prompt is None:
-        converse(engine, args.model, "Ask something; /help lists commands.", talking.answer)
-    elif not talking.ask(prompt):
+        what = f"Seed {talking.settings.seed}. Ask something; /help lists commands."
+        return converse(engine, args.model, what, talking.answer)
+    finished = talking.ask(prompt)
+    note(f"seed {talking.settings.seed}")
+    if not finished:
         sys.exit(130)
 
 
@@ -549,7 +553,7 @@ STAGES = {"": start, "chat": chat, "complete": complete, "eval": evaluate}
 
 def parse(argv):
     parser = argparse.ArgumentParser(
-        prog="infer.py", usage="python infer.py [chat|complete|eval] [--prompt P] [--FLAG VALUE ...]",
+        prog="infer.py", usage="python infer.py [chat|complete|eval] [--FLAG VALUE ...]",
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False)
     add = parser.add_argument

@@ -48,6 +48,7 @@ class Chat:
     think             whether answers begin with a thought, and thoughts are shown
     messages          what was said, in data.talk's normal form, without the system message
     tokens            what the model read and wrote last; [] if not this conversation
+    file              where all of this conversation, and nothing else, was saved; None: nowhere
     """
 
     def __init__(self, engine, settings, tools, on=(), system=""):
@@ -59,7 +60,9 @@ class Chat:
     def answer(self, line):
         """Do what a typed line says."""
         if not line.startswith("/"):
-            return line.strip() and self.ask(line)
+            if line.strip():
+                self.ask(line)
+            return
         name, _, rest = line[1:].partition(" ")
         known = [name[3:] for name in vars(Chat) if name.startswith("do_")]
         if name not in known:
@@ -179,9 +182,9 @@ class Chat:
 
     def do_load(self, name):
         """/load FILE: go on with the first conversation of a file, in any format talk.py reads"""
-        with open(name, "rb"):
-            pass  # a file that is not there says so
         found = [conversation["messages"] for conversation in talk_formats.read(Path(name))]
+        if not found:
+            raise ValueError(f"{name}: there is no conversation in it")
         system, messages = "", found[0]
         if messages[0]["role"] == "system":
             system, messages = messages[0]["content"], messages[1:]

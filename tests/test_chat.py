@@ -241,9 +241,24 @@ def test_the_oldest_turns_are_left_out_and_counted(tokenizer):
     said = [{"role": role, "content": "x" * 30} for _ in range(5) for role in ("user", "assistant")]
     turn = e.turn([*said, *ASKED], GREEDY)
     assert turn.dropped > 0 and turn.dropped % 2 == 0 and turn.prompt <= 150
-    with pytest.raises(talk.NoRoom, match="shorten"):
-        e.turn([{"role": "user", "content": "x" * 200}], GREEDY)
-    e.turn([{"role": "user", "content": "x" * 150}], Settings(max_tokens=5))  # room enough for 5
+    around = len(e.turn(ASKED, GREEDY).tokens) - len(ASKED[0]["content"])
+    for settings, most in (GREEDY, 150), (Settings(max_tokens=5), 195):
+        assert e.turn([{"role": "user", "content": "x" * (most - around)}], settings).prompt == most
+        with pytest.raises(talk.NoRoom, match=f"room for {most}: shorten"):
+            e.turn([{"role": "user", "content": "x" * (most - around + 1)}], settings)
+
+
+def test_a_turn_that_fills_the_context_ends_by_length_and_keeps_its_text(tokenizer):
+    e = engine(tokenizer, "abcé" * 99, context=100)
+    turn = answered(e)
+    assert turn.finish == "length" and len(turn.tokens) == 101
+    assert turn.messages == [{"role": "assistant", "content": turn.text}]
+    assert turn.shown == turn.text and "abcéabc" in turn.text
+
+
+def test_stop_strings_cut_what_a_turn_says(tokenizer):
+    turn = answered(engine(tokenizer, "ab猫。cd"), settings=Settings(temperature=0, stop=("。",)))
+    assert (turn.text, turn.finish) == ("ab猫", "stop")
 
 
 def test_the_second_turn_of_a_chat_reads_only_what_is_new(tokenizer):
@@ -364,7 +379,7 @@ def test_a_chat_tells_that_old_turns_no_longer_fit(chat, monkeypatch, capsys):
     assert len(talking.messages) == 8
 
 
-@pytest.mark.parametrize("text", [INJECTION, "<|im_" + "end|>", "\x00\x1b[2J\x07\ttab", "猫 👩‍👩‍👧"])
+@pytest.mark.parametrize("text", [INJECTION, "<|im_" + "end|>", "\x00\x1b[2J\x07\tx", "猫 👩‍👩‍👧"])
 def test_what_users_type_stays_text(chat, monkeypatch, text):
     talking = chat("One.", system=text)
     play(talking, monkeypatch, text)
@@ -445,7 +460,7 @@ def test_a_chat_is_saved_loaded_and_goes_on(chat, monkeypatch, capsys, tmp_path)
     (tmp_path / "other").write_text("mine")
     play(again, monkeypatch, "/save other", "/load nothing", "/load other", "/save no/where/x")
     err = capsys.readouterr().err
-    assert "other exists" in err and "nothing" in err and "other:1" in err
+    assert "other exists" in err and "'nothing'" in err and "other:1" in err
     assert (tmp_path / "other").read_text() == "mine" and len(again.messages) == 8
 
 
@@ -547,7 +562,7 @@ def test_in_a_terminal_a_model_that_was_trained_for_it_chats(folder, tmp_path):
     os.close(inside)
     shown = b""
     try:
-        for line, expected in (b"Who?\n", b"\n> "), (b"/tokens\n", b" of 256 tokens"), (b"\x04", b""):
+        for line, expected in (b"Who?\n", b"\n> "), (b"/tokens\n", b" of 256 t"), (b"\x04", b""):
             while b"> " not in shown:
                 assert select.select([terminal], [], [], 30)[0], shown
                 shown += os.read(terminal, 4096)
