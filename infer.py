@@ -34,7 +34,7 @@ from csrc.bind import GENERATES, Library, Model, sample
 from csrc.guess import AHEAD, Costs, Lookup
 from csrc.terminal import Chat, converse, describe, note
 from data import exams, talk, tools
-from data.bpe import BEGIN, CHAT_TEMPLATE as TEMPLATE, END, Tokenizer
+from data.bpe import BEGIN, CHAT_TEMPLATE, END, Tokenizer
 
 RUNS = Path("runs")  # where train.py leaves its models
 SLOTS = 32           # sequences that grow at the same time; more wait for their turn
@@ -136,9 +136,9 @@ class Turn(Sequence):
     messages  the new messages so far, in data.talk's normal form
     """
 
-    def __init__(self, prompt, settings, index, protocol, tools, dropped):
+    def __init__(self, prompt, settings, index, engine, tools, dropped):
         super().__init__(prompt, settings, index)
-        self.protocol, self.tools, self.dropped, self.calls = protocol, tools, dropped, []
+        self.engine, self.tools, self.dropped, self.calls = engine, tools, dropped, []
         self.kinds, self.results = frozenset({"think", *tools}), READ * bool(tools)
 
     @property
@@ -147,9 +147,9 @@ class Turn(Sequence):
 
     @property
     def messages(self):
-        said = [i for i in self.tokens[self.prompt:] if i not in (self.protocol.begin,
-                                                                  self.protocol.end)]
-        return self.protocol.decode([*self.protocol.opening, *said, self.protocol.end])
+        talk = self.engine.talk
+        said = [i for i in self.tokens[self.prompt:] if i not in self.engine.ends]
+        return talk.decode([*talk.opening, *said, talk.end])
 
 
 # ---- Many sequences ------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ class Engine:
         limit = context - min(context // 4, settings.max_tokens)
         prompt, dropped = self.talk.prompt(messages, limit)
         able = {name: tool for name, tool in (tools or {}).items() if not tool.off}
-        turn = Turn(prompt, settings, index, self.talk, able, dropped)
+        turn = Turn(prompt, settings, index, self, able, dropped)
         if think:
             turn.tokens.append(self.tokenizer.special(talk.MARKS["think"][0]))
             turn.kind, turn.last = "think", turn.last + 1
@@ -424,15 +424,17 @@ def is_assistant(engine, folder):
     from elsewhere, by a chat template that is not the one of every tokenizer trained here."""
     log = Path(folder, "log.jsonl")
     if not log.exists():
-        return engine.talk and engine.tokenizer.config.get("chat_template", TEMPLATE) != TEMPLATE
+        template = engine.tokenizer.config.get("chat_template")
+        return engine.talk and template not in (None, CHAT_TEMPLATE)
     with suppress(AttributeError, IndexError, ValueError):  # empty, or cut short by a kill
         return json.loads(log.read_bytes().splitlines()[-1]).get("stage") in ("sft", "dpo", "rl")
 
 
 def start(args):
-    """Chat with an assistant; let any other model complete, and what comes from a pipe."""
-    engine = load(args)
-    asked = args.prompt is not None or sys.stdin.isatty()
+    """Chat with an assistant; complete with any other model, what comes from a pipe, and where a
+    flag means that."""
+    engine, completes = load(args), args.n or args.probs or args.as_assistant or args.examples
+    asked = not completes and (args.prompt is not None or sys.stdin.isatty())
     (chat if asked and is_assistant(engine, args.model) else complete)(args, engine)
 
 
@@ -481,19 +483,18 @@ def complete(args, engine=None):
 
 
 def document(prompt, args):
-    """Return the text that a model goes on with, and the strings that end it: `prompt` after the
-    examples that --examples names, as a question in a document of such if they or --as-assistant
-    ask for one, else as it is."""
-    path, shots = args.examples and Path(args.examples), exams.SHOTS
+    """Return the text that a model goes on with, and the strings that end it: after what --examples
+    names `prompt`, as a question if that is questions or --as-assistant is given, else as it is."""
+    path, before, shots = args.examples and Path(args.examples), "", exams.SHOTS
     if path and not {".json", ".jsonl", ".csv"} & {*path.suffixes}:
-        prompt, path = exams.load(path) + prompt, None
+        path, before, shots = None, exams.load(path), ()
     elif path:
         shots = [replace(q, worked=q.worked.removeprefix("#### "))
                  for q in exams.read_file(path)[:args.shots]]
     if not path and not args.as_assistant:
-        return prompt, ()
+        return before + prompt, ()
     question = exams.as_asked(prompt, shots, exams.ASSISTANT * args.as_assistant)
-    return question.text(), question.stop
+    return before + question.text(), question.stop
 
 
 def show(engine, prompt, args):

@@ -48,7 +48,7 @@ class Chat:
     think             whether answers begin with a thought, and thoughts are shown
     messages          what was said, in data.talk's normal form, without the system message
     tokens            what the model read and wrote last; [] if not this conversation
-    file              where all of this conversation, and nothing else, was saved; None: nowhere
+    file              where this conversation was saved; None: nowhere
     """
 
     def __init__(self, engine, settings, tools, on=(), system=""):
@@ -94,18 +94,21 @@ class Chat:
 
     def show(self, turn):
         """Generate a turn, and print it as it grows."""
-        kind, running = turn.kind, None
+        kind, called, answered = turn.kind, 0, 0
         for _, _, _, text in self.engine.generate([turn]):
-            if running and running.result:
-                running = self.tell_result(running.result)
+            if answered < called:
+                self.tell_result(turn.calls[answered].result)
+                answered = called
             if kind == "text":
                 self.say(text)
             elif kind == "think" and self.think:
                 note(CONTROLS.sub("\ufffd", text), end="" if turn.kind == kind else "\n")
-            if turn.kind == "text" and kind in talk.TOOLS and turn.calls:
-                running = turn.calls[-1]
-                self.tell(f"{running.name}: {running.text}")
+            if called < len(turn.calls):
+                self.tell(f"{turn.calls[called].name}: {turn.calls[called].text}")
+                called += 1
             kind = turn.kind
+        if answered < called and turn.calls[answered].result:
+            self.tell_result(turn.calls[answered].result)
 
     def tell_result(self, result):
         """Show how a tool's result begins, and write its figures to files."""
@@ -182,10 +185,10 @@ class Chat:
 
     def do_load(self, name):
         """/load FILE: go on with the first conversation of a file, in any format talk.py reads"""
-        found = [conversation["messages"] for conversation in talk_formats.read(Path(name))]
-        if not found:
+        first = next(talk_formats.read(Path(name)), None)
+        if not first:
             raise ValueError(f"{name}: there is no conversation in it")
-        system, messages = "", found[0]
+        system, messages = "", first["messages"]
         if messages[0]["role"] == "system":
             system, messages = messages[0]["content"], messages[1:]
         messages = talk.normal(messages)
@@ -194,10 +197,8 @@ class Chat:
             system = system.replace(talk.OFFERS[tool], "").strip()
         self.do_new("")
         self.system, self.messages = system, messages
-        self.file = Path(name) if len(found) == 1 else None
         self.offer(offered)
-        note(f"({name}: {len(messages)} messages" + f", of the first of {len(found)} conversations"
-             * (len(found) > 1) + ")")
+        note(f"({name}: {len(messages)} messages)")
         for message in messages:
             if message["content"]:
                 self.tell(f"{message['role']}: {message['content']}")
@@ -256,6 +257,7 @@ def spell(engine, token, width):
 
 
 def visible(engine, token):
+    """Return a token's text; blanks are dots, controls and parts of characters are escapes."""
     text = engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
 

@@ -410,6 +410,14 @@ def test_tools_are_shown_as_they_run_and_figures_become_files(chat, monkeypatch,
     assert (tmp_path / "figure-1.png").read_bytes() == b"mine"
 
 
+def test_marks_that_do_not_match_are_no_call(chat, monkeypatch, capsys):
+    able = known("search", "python")
+    talking = chat(LOOK + "<|python_start|>x<|search_end|>y", able=able, on=["search", "python"])
+    play(talking, monkeypatch, "a")
+    assert capsys.readouterr().err.count("search: it") == 1
+    assert talk.normal(talking.messages) == talking.messages
+
+
 def test_controls_of_a_terminal_are_not_passed_on(chat, monkeypatch, capsys):
     able = known("search", answer=lambda _: Result("\x1b]0;title\x07"))
     play(chat("\x1b[2J" + LOOK + "\x9b.", able=able, on=["search"]), monkeypatch, "a")
@@ -458,9 +466,10 @@ def test_a_chat_is_saved_loaded_and_goes_on(chat, monkeypatch, capsys, tmp_path)
     assert len(again.messages) == 8
 
     (tmp_path / "other").write_text("mine")
-    play(again, monkeypatch, "/save other", "/load nothing", "/load other", "/save no/where/x")
+    play(again, monkeypatch, "/save chat.jsonl", "/save other", "/load nothing", "/load other")
     err = capsys.readouterr().err
-    assert "other exists" in err and "'nothing'" in err and "other:1" in err
+    assert "chat.jsonl exists" in err and "other exists" in err
+    assert "'nothing'" in err and "other:1" in err
     assert (tmp_path / "other").read_text() == "mine" and len(again.messages) == 8
 
 
@@ -600,6 +609,8 @@ def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
 
     assert made() == ("And?", ())
     assert made("--examples", str(text)) == ("Once upon a time. And?", ())
+    assert made("--examples", str(text), "--as-assistant")[0] == \
+        f"Once upon a time. {exams.ASSISTANT}\n\nQuestion: And?\nAnswer:"
     shots = "Question: 2+2?\nAnswer: 4\n\nQuestion: Who?\nAnswer: Me\n\n"
     asked = "Question: And?\nAnswer:"
     assert made("--examples", str(lines)) == (shots + asked, exams.STOP)
