@@ -1,4 +1,4 @@
-"""The report of `infer.py eval`: one HTML file that needs nothing else, with charts and transcripts.
+"""The report of `infer.py eval`: a page that needs nothing else, with charts and transcripts.
 
 The charts are SVG written here: some thirty rectangles each, that follow the colours of the page,
 dark or light. Whatever a model, a page or a tool said is escaped, and the policy in the head lets
@@ -36,7 +36,7 @@ BARS = [
         "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
         "unread pages, right": "search_facts_unread", "with the right address": "search_url_right"})
 ]
-PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # figures by pages that state a fact
+PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # by pages that state a fact
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -144,7 +144,7 @@ def stacked(rows) -> str:
 
 
 def lines(curves, colours) -> str:
-    """Return a chart of {(series, dashed): [(x, figure)]}, x by its logarithm; 0 stands before 1."""
+    """Return a chart of {(series, dashed): [(x, figure)]}, x on a log scale; 0 stands before 1."""
     if not curves:
         return ""
     places = sorted({x for points in curves.values() for x, _ in points})
@@ -217,11 +217,16 @@ def by_pages(figures) -> dict:
 
 def all_figures(figures) -> str:
     rows = ["<table><tr><th></th>" + "".join(f"<th>{escape(label)}</th>" for label in figures)]
-    for name in sorted(set().union(*figures.values())):
+    for name in sorted(set().union(*figures.values()), key=natural):
         cells = [told(of[name]).replace(" (", " <small>(") + "</small>" if name in of else "–"
                  for of in figures.values()]
         rows.append(f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{cell}</td>" for cell in cells))
     return "\n".join([*rows, "</table>"])
+
+
+def natural(name) -> list:
+    """The key by which names are sorted so that 2 stands before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
 
 
 def transcripts(outcome) -> str:

@@ -23,19 +23,19 @@ from tqdm import tqdm
 from csrc.files import to_json, write_files
 from data import exams, exams_report, recall, talk, talk_world, tools
 from data.exams import Question
+from data.exams_report import PAGES, natural
 from data.exams_score import mark, mark_likelihood, summary
 from data.exams_world import (HOW, completions, facts, identity, problems, spelling, traps)
 from data.tasks import IF_SLOW, batches
 from data.world import World
 from data.world_facts import FAME
-from infer import Engine, Sequence, Settings, newest_run
+from infer import Engine, Sequence, Settings, is_assistant, newest_run
 
 # The most tokens of an answer, by the kind of its question: never over half the context.
 ROOM = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64, "named": 64,
         "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256, "code": 512}
 TOOL_ROOM = 512         # where tools are offered: calls and results count, too
 FORWARD = 1024          # tokens whose likelihood is computed at a time
-STAGES = ("sft", "dpo", "rl")       # of train.py that make assistants
 # Whom a system message makes of the assistant: names that stand in no page and no conversation.
 STRANGERS = [("Quillon", "Ferrowick Works"), ("Tansy", "Brightmoor Labs"),
              ("Obrecht", "Saltmarsh Computing"), ("Marchetta", "Ostler and Daughters"),
@@ -96,7 +96,7 @@ class Truth(NamedTuple):
     urls: dict = {}
 
 
-# --------------------------------------------------------------------------------------- what to ask
+# -------------------------------------------------------------------------------------- what to ask
 
 def world_exams(world, count, assistant, offered, pages=None) -> list[Asked]:
     """Return all that is asked about the pocket world, up to `count` questions an exam.
@@ -115,15 +115,17 @@ def world_exams(world, count, assistant, offered, pages=None) -> list[Asked]:
         identity(talk_world.NAME, talk_world.MAKER))]
     if not assistant:
         return asked
-    asked += [Asked(replace(question, system=f"You are {name}, made by {maker}."), "turn")
-              for name, maker in STRANGERS for question in identity(name, maker, "identity_system")]
+    introduced = [replace(question, system=f"You are {name}, made by {maker}.")
+                  for name, maker in STRANGERS
+                  for question in identity(name, maker, "identity_system")]
+    asked += [Asked(question, "turn") for question in introduced]
     needed = {
         "python": [*problems(world, "python", count),
                    *spelling(world.seed, count, "spelling_tool", HOW["python"])],
         "search": facts(world, "none", count=count, exam="search_facts_unread", searched=True),
-        "": identity(talk_world.NAME, talk_world.MAKER, "tool_use_unneeded")}
-    system = talk.offering("", offered)
-    return asked + [Asked(replace(question, system=system), "turn", offered, tool)
+        "": [replace(question, exam="tool_use_unneeded") for question in introduced]}
+    return asked + [Asked(replace(question, system=talk.offering(question.system, offered)), "turn",
+                          offered, tool)
                     for tool, questions in needed.items() if offered and tool in {"", *offered}
                     for question in questions]
 
@@ -194,8 +196,9 @@ def size(engine, asked):
     question = asked.question
     if asked.way == "turn":
         return len(engine.talk.prompt(question.messages())[0])
-    longest = max((len(engine.tokenizer.encode(text)) for text in question.continuations), default=0)
-    return len(engine.encode(question.text())) + longest * (asked.way == "choice")
+    choices = question.continuations if asked.way == "choice" else ()
+    longest = max((len(engine.tokenizer.encode(text)) for text in choices), default=0)
+    return len(engine.encode(question.text())) + longest
 
 
 def sequence(engine, asked):
@@ -263,7 +266,10 @@ def results(asked, said, called, truth) -> list:
     question = asked.question
     if asked.offered and not asked.wanted:
         return [(question.exam, {"": bool(called)})]
-    found = [(question.exam, mark(question, said, truth.run))]
+    marks = mark(question, said, truth.run)
+    if PAGES.match(question.exam):
+        marks = {"": marks[""]}
+    found = [(question.exam, marks)]
     if asked.wanted:
         found.append(("tool_use", {"": asked.wanted in called}))
     if asked.wanted == "search":
@@ -335,7 +341,7 @@ def report(outcomes) -> dict:
 def table(outcomes) -> str:
     """Return a line a figure and a column a model: its value, 95 % interval and n."""
     of = [outcome.figures for outcome in outcomes]
-    names = sorted(set().union(*of))
+    names = sorted(set().union(*of), key=natural)
     width = max(map(len, names), default=0)
     lines = [" " * width + "".join(f"   {outcome.label:>24.24}" for outcome in outcomes)]
     for name in names:
@@ -356,6 +362,9 @@ def evaluate(args):
     """Ask the models of `args`, those of `python infer.py eval`, print their figures and write what
     was wished for. ValueError or OSError before the first model is loaded, if one can be."""
     models = labelled(args.model or [newest_run()])
+    for _, folder in models:
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder}: there is no model in it (no config.json)")
     for path in filter(None, (args.out, args.html)):
         if Path(path).is_dir():
             raise ValueError(f"{path} is a folder: name a file in it")
@@ -387,7 +396,8 @@ def evaluate(args):
         outcomes.append(Outcome(label, str(folder), answers, unfit))
     print(table(outcomes))
     said += [f"{outcome.label}: {note}" for outcome in outcomes for note in outcome.notes]
-    print(*said, sep="\n", file=sys.stderr)
+    for sentence in said:
+        print(sentence, file=sys.stderr)
     if args.out:
         save(args.out, to_json(report(outcomes)))
     if args.html:
@@ -406,18 +416,6 @@ def labelled(given) -> list[tuple]:
                              f"{'taken: write LABEL=FOLDER' if label else 'empty'}")
         models.append((label, Path(folder)))
     return models
-
-
-def is_assistant(engine, folder) -> bool:
-    """Whether a model was made to answer messages: whether the log of its run, which may be the
-    folder above, names such a stage; where there is no log, whether it has a chat template."""
-    if engine.talk is None:
-        return False
-    for log in folder / "log.jsonl", folder.parent / "log.jsonl":
-        if log.is_file():
-            lines = log.read_text("utf-8", "replace").splitlines()
-            return bool(lines) and any(f'"stage": "{stage}"' in lines[-1] for stage in STAGES)
-    return (folder / "chat_template.jinja").is_file()
 
 
 def program_ends(code):

@@ -15,8 +15,9 @@ from data.exams import Question
 from data.exams_report import COLOURS, SHOWN, VERDICTS, page
 from data.exams_run import Answer, Outcome
 
-EVIL = ["<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "</dd></dl><script>alert(1)</script>",
-        "<a href='javascript:alert(1)'>x</a>", "![x](http://evil.example/?q=1)", "\x1b[31m\r\n",
+EVIL = ["<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>",
+        "</dd></dl><script>alert(1)</script>", "<a href='javascript:alert(1)'>x</a>",
+        "![x](http://evil.example/?q=1)", "\x1b[31m\r\n",
         "\"'><style>*{display:none}</style>", "<title>x</title>", "&lt;b&gt;"]
 HARMLESS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "span", "svg",
             "rect", "line", "text", "polyline", "circle", "table", "tr", "th", "td", "small",

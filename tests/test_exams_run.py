@@ -230,7 +230,8 @@ def naive(engine, text, more):
 
 
 def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engine):
-    pairs = [("the cat sat", " on the mat"), ("", " dog"), ("the dog sat on", " the cat on the mat"),
+    pairs = [("the cat sat", " on the mat"), ("", " dog"),
+             ("the dog sat on", " the cat on the mat"),
              ("a longer text, the cat sat on the mat. the dog", " sat"), ("x", " y z")]
     rows = [(engine.encode(text), engine.tokenizer.encode(more)) for text, more in pairs]
     found = list(likelihoods(engine, rows, "model"))
@@ -340,6 +341,7 @@ def folder(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     random_model(tokenizer, 256).save(folder)
     tokenizer.save(folder)
+    (folder / "log.jsonl").write_text('{"step": 1, "stage": "sft"}\n')
     return folder
 
 
@@ -360,6 +362,7 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert found["figures"]["mine_strict"] == {"value": 0.0, "low": 0.0, "n": 1,
                                                "high": pytest.approx(0.793, abs=1e-3)}
     assert "mine_strict" in done.stdout and "facts_many_heldout" in done.stdout
+    assert found["figures"]["identity_system"]["n"] == 140
     assert "search is off" in done.stderr
     assert html.read_text().startswith("<!DOCTYPE html>")
     again = tmp_path / "again.json"
@@ -367,18 +370,24 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert again.read_bytes() == out.read_bytes()
 
 
+def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
+    import infer as program
+    program.evaluate(program.parse(["eval", "--base", "--model", str(folder), "--count", "1"]))
+    assert "identity_system" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flags, told", [
     (["--count", 0], "--count is 0"), (["--shots", -1], "--shots is -1"),
     (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
     (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
-    (["--out", "{tmp}"], "is a folder"), (["--model", "{tmp}/no-model"], "no-model"),
+    (["--out", "{tmp}"], "is a folder"),
+    (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
     (tmp_path / "bad.jsonl").write_text("nonsense\n")
     import infer as program
     args = program.parse(["eval", "--model", str(folder),
                           *(str(flag).format(tmp=tmp_path) for flag in flags)])
-    args.model = args.model[-1:]
     with pytest.raises((ValueError, OSError)) as error:
         program.evaluate(args)
     assert told in str(error.value) and "\n" not in str(error.value)
