@@ -225,12 +225,22 @@ def facts(world: World, fame="many", heldout=False, count=200, exam="",
     exam      what it is called; "": facts_many, facts_many_heldout, facts_few, ...
     searched  True: the model can look the facts up, so that right answers are not made up
     """
+    return asking(world, chosen(world, fame, heldout)[:count],
+                  exam or f"facts_{fame}" + "_heldout" * heldout, fame == "none" and not searched)
+
+
+def asking(world: World, pairs, exam: str, unread=False) -> list[Question]:
+    """Return questions about facts, in wordings of EXAM_ONLY.
+
+    pairs   (thing, fact), as `chosen` gives them
+    unread  whether the model can know none of them: a right answer, too, is made up
+    """
     values, questions = all_values(world), []
-    for thing, fact in chosen(world, fame, heldout)[:count]:
+    for thing, fact in pairs:
         dice = Dice(f"exam {world.seed} {fact.id}")
         template = dice.pick(EXAM_ONLY[fact.kind][fact.relation])
-        truth = truth_of(thing, fact, values, unread=fame == "none" and not searched)
-        questions.append(Question(exam or f"facts_{fame}" + "_heldout" * heldout, fact.id, "fact",
+        truth = truth_of(thing, fact, values, unread)
+        questions.append(Question(exam, fact.id, "fact",
                                   tidy(say(dice, template, {SLOT[fact.kind]: thing})), truth,
                                   fact.value))
     return questions
@@ -262,10 +272,17 @@ def all_values(world) -> dict:
 
 def completions(world: World, fame="many", heldout=False, count=200,
                 exam="recall_completion") -> list[Question]:
-    """Return the facts that `facts` asks about as sentences of the pages, cut before the value: for
-    a base model. Left out are facts for which there is no such sentence."""
-    begun = [(fact, begun_sentence(world, thing, fact))
-             for thing, fact in chosen(world, fame, heldout)[:count]]
+    """Return the facts that `facts` asks about as `completing` does."""
+    return completing(world, chosen(world, fame, heldout)[:count], exam)
+
+
+def completing(world: World, pairs, exam: str) -> list[Question]:
+    """Return facts as sentences of the pages, cut before the value: for a base model. Left out are
+    facts for which there is no such sentence.
+
+    pairs   (thing, fact), as `chosen` gives them
+    """
+    begun = [(fact, begun_sentence(world, thing, fact)) for thing, fact in pairs]
     return [Question(exam, fact.id, "completion", text, fact.value, fact.value, opening=text,
                      stop=("\n",)) for fact, text in begun if text]
 

@@ -242,8 +242,12 @@ def hold_out_documents(file, held_out):
     index = -1
     for begins, text in pieces(file):
         index += begins
-        held = int((index + 1) * held_out) > int(index * held_out)
-        yield "val" if held else "train", begins, text
+        yield "val" if is_held(index, held_out) else "train", begins, text
+
+
+def is_held(index, held_out):
+    """Whether a file's document `index`, from 0, is held out."""
+    return int((index + 1) * held_out) > int(index * held_out)
 
 
 def hold_out_end(file, before):
