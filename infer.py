@@ -5,6 +5,12 @@
     python infer.py --prompt "..." --n 4 --seed 7  four of them, the same four every time
     python infer.py --prompt "..." --probs         and what each token was drawn from
     python infer.py --prompt - < story.txt         the prompt comes from a file
+
+    python infer.py                                with an assistant: talk; /help lists commands
+    python infer.py chat --tools search,python --index build/search.db
+    python infer.py chat --prompt "Who are you?"   one answer, on stdout
+    python infer.py complete --as-assistant --prompt "What is the capital of France?"
+    python infer.py eval                           how much it knows and can
 """
 
 import csrc.venv  # re-runs this script in the environment that `make` built
@@ -12,12 +18,13 @@ import csrc.venv  # re-runs this script in the environment that `make` built
 import argparse
 import codecs
 import difflib
+import json
 import os
 import secrets
 import sys
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -25,15 +32,16 @@ import numpy as np
 
 from csrc.bind import GENERATES, Library, Model, sample
 from csrc.guess import AHEAD, Costs, Lookup
-from csrc.terminal import describe, note
-from data import talk, tools
-from data.bpe import BEGIN, END, Tokenizer
+from csrc.terminal import Chat, converse, describe, note
+from data import exams, talk, tools
+from data.bpe import BEGIN, CHAT_TEMPLATE, END, Tokenizer
 
 RUNS = Path("runs")  # where train.py leaves its models
 SLOTS = 32           # sequences that grow at the same time; more wait for their turn
 PIECE = 512          # tokens of a prompt in one call: bounds its memory, and lets Ctrl-C through
 CALLS = 8            # of tools in one turn at most
-LEFT = 32            # tokens that a tool's result leaves to the answer, if there are as many
+READ = 4096          # tokens of their results in one turn at most
+LEFT = 32            # tokens that a result leaves to the answer, if there are as many
 
 
 # ---- One sequence --------------------------------------------------------------------------------
@@ -98,6 +106,7 @@ class Sequence:
     """
 
     kinds, kind = frozenset(), "text"  # the marks (of talk.MARKS) it may make; where it is in them
+    results = 0                        # tokens of tools' results that may still come
 
     def __init__(self, prompt, settings, index=0):
         self.tokens, self.prompt, self.text, self.finish = list(prompt), len(prompt), "", ""
@@ -127,10 +136,10 @@ class Turn(Sequence):
     messages  the new messages so far, in data.talk's normal form
     """
 
-    def __init__(self, prompt, settings, index, protocol, tools, dropped):
+    def __init__(self, prompt, settings, index, engine, tools, dropped):
         super().__init__(prompt, settings, index)
-        self.protocol, self.tools, self.dropped, self.calls = protocol, tools, dropped, []
-        self.kinds = frozenset({"think", *tools})
+        self.engine, self.tools, self.dropped, self.calls = engine, tools, dropped, []
+        self.kinds, self.results = frozenset({"think", *tools}), READ * bool(tools)
 
     @property
     def figures(self):
@@ -138,9 +147,9 @@ class Turn(Sequence):
 
     @property
     def messages(self):
-        said = [i for i in self.tokens[self.prompt:] if i not in (self.protocol.begin,
-                                                                  self.protocol.end)]
-        return self.protocol.decode([*self.protocol.opening, *said, self.protocol.end])
+        talk = self.engine.talk
+        said = [i for i in self.tokens[self.prompt:] if i not in self.engine.ends]
+        return talk.decode([*talk.opening, *said, talk.end])
 
 
 # ---- Many sequences ------------------------------------------------------------------------------
@@ -189,6 +198,12 @@ class Engine:
         begin = self.tokenizer.begin
         return ([] if begin is None else [begin]) + self.tokenizer.encode(text)
 
+    def check_talk(self):
+        """ValueError unless there can be conversations."""
+        if not self.talk:
+            raise ValueError("this model's tokenizer has no tokens for conversations: `python "
+                             "infer.py complete --as-assistant` asks such a model all the same")
+
     def turn(self, messages, settings, index=0, tools=None, think=False):
         """Return the assistant's Turn that follows `messages` or goes on with the last of them.
 
@@ -199,15 +214,12 @@ class Engine:
         tools    {name: tools.Tool}, as tools.registry gives: those that are not off may be called
         think    whether the turn begins with a thought
         """
-        if not self.talk:
-            raise ValueError("this model's tokenizer has no tokens for conversations: `infer.py "
-                             "complete --as-assistant` asks such a model, `train.py sft` makes an "
-                             "assistant of one whose tokenizer data/bpe.py trained")
+        self.check_talk()
         context = self.model.config.context
         limit = context - min(context // 4, settings.max_tokens)
         prompt, dropped = self.talk.prompt(messages, limit)
         able = {name: tool for name, tool in (tools or {}).items() if not tool.off}
-        turn = Turn(prompt, settings, index, self.talk, able, dropped)
+        turn = Turn(prompt, settings, index, self, able, dropped)
         if think:
             turn.tokens.append(self.tokenizer.special(talk.MARKS["think"][0]))
             turn.kind, turn.last = "think", turn.last + 1
@@ -237,7 +249,7 @@ class Engine:
         if not waiting:
             return
         slots = min(SLOTS, len(waiting))
-        length = max(context if s.kinds else min(context, s.last) for s in waiting)
+        length = min(context, max(s.last + s.results for s in waiting) * (1 + self.keep))
         (cache, held, room), self.kept = self.kept or (None, [], 0), None
         if len(held) < slots or room < length:
             cache, held, room = self.model.cache(slots, length), [[] for _ in range(slots)], length
@@ -370,16 +382,17 @@ class Engine:
         except Exception as error:  # whatever a tool does, the chat goes on
             call.result = tools.Result(f"The tool {call.name} failed: {error!r}.")
         ids, budget = self.talk.result(call.result.text), len(call.result.text)
-        room = self.model.config.context - len(s.tokens)
-        while budget and len(ids) > room - LEFT:
-            budget = min(budget - 1, budget * max(0, room - LEFT - 2) // len(ids))
+        left = self.model.config.context - len(s.tokens)
+        room = min(left - LEFT, s.results)
+        while budget and len(ids) > room:
+            budget = min(budget - 1, budget * max(0, room - 2) // len(ids))
             ids = self.talk.result(tools.cut(call.result.text, budget))
-        if len(ids) > room:
+        if len(ids) > left:
             s.finish = "length"
             return
         s.tokens += ids
-        s.last += len(ids)
-        if len(s.calls) == CALLS:
+        s.last, s.results = s.last + len(ids), s.results - len(ids)
+        if len(s.calls) == CALLS or s.results < LEFT:
             s.kinds = frozenset({"think"})
 
     @contextmanager
@@ -398,37 +411,90 @@ def newest_run():
     return max(models, key=os.path.getmtime).parent
 
 
-# ---- complete ------------------------------------------------------------------------------------
-
-def complete(args):
-    """Continue the prompt or, where there is none, one after the other as they are typed."""
+def load(args):
+    """Return the Engine that the flags ask for."""
     args.model = args.model or newest_run()
     engine = Engine.load(args.model, args.device, args.dtype)
     engine.guess = not args.no_guess
+    return engine
+
+
+def is_assistant(engine, folder):
+    """Tell whether a model was fine-tuned for chats: by the last stage in a run's log or, of models
+    from elsewhere, by a chat template that is not the one of every tokenizer trained here."""
+    log = Path(folder, "log.jsonl")
+    if not log.exists():
+        template = engine.tokenizer.config.get("chat_template")
+        return engine.talk and template not in (None, CHAT_TEMPLATE)
+    with suppress(AttributeError, IndexError, ValueError):  # empty, or cut short by a kill
+        return json.loads(log.read_bytes().splitlines()[-1]).get("stage") in ("sft", "dpo", "rl")
+
+
+def start(args):
+    """Chat with an assistant; complete with any other model, what comes from a pipe, and where a
+    flag means that."""
+    engine, completes = load(args), args.n or args.probs or args.as_assistant or args.examples
+    asked = not completes and (args.prompt is not None or sys.stdin.isatty())
+    (chat if asked and is_assistant(engine, args.model) else complete)(args, engine)
+
+
+def piped(args):
+    """Return the prompt of --prompt or stdin; None if it is to be typed."""
     if args.prompt is None and sys.stdin.isatty():
-        return interact(engine, args)
+        return None
     if args.prompt in (None, "-"):
-        args.prompt = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
-    if not show(engine, args.prompt, args):
+        return sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
+    return args.prompt
+
+
+# ---- chat ----------------------------------------------------------------------------------------
+
+def chat(args, engine=None):
+    """Answer the prompt as an assistant, or one question after the other as they are typed."""
+    engine = engine or load(args)
+    engine.check_talk()
+    engine.keep = True
+    names = args.tools.split(",") if args.tools else ["search"] * bool(args.index)
+    # A character budget of a quarter of the context, at some 4 characters a token.
+    able = tools.registry(args.index, engine.model.config.context)
+    talking = Chat(engine, Settings(**args.settings), able, names, args.system)
+    if args.load:
+        talking.do_load(args.load)
+    prompt = piped(args)
+    if prompt is None:
+        what = f"Seed {talking.settings.seed}. Ask something; /help lists commands."
+        return converse(engine, args.model, what, talking.answer)
+    finished = talking.ask(prompt)
+    note(f"seed {talking.settings.seed}")
+    if not finished:
         sys.exit(130)
 
 
-def interact(engine, args):
-    with suppress(ImportError):
-        import readline  # noqa: F401  (arrow keys and history in input)
-    model = engine.model
-    note(f"{args.model}: {model.parameters / 1e6:.1f} million parameters, {model.device} "
-         f"{model.dtype}, context {model.config.context} tokens\n"
-         f"Type how a text begins. Ctrl-C stops the model, Ctrl-D leaves.")
-    while True:
-        try:
-            show(engine, input("> "), args)
-        except EOFError:
-            return print()
-        except KeyboardInterrupt:
-            note("\n(Ctrl-D leaves)")
-        except ValueError as error:
-            note(error)
+# ---- complete ------------------------------------------------------------------------------------
+
+def complete(args, engine=None):
+    """Continue the prompt or, where there is none, one after the other as they are typed."""
+    engine, prompt = engine or load(args), piped(args)
+    if prompt is None:
+        what = "Ask something." if args.as_assistant else "Type how a text begins."
+        converse(engine, args.model, what, lambda line: show(engine, line, args))
+    elif not show(engine, prompt, args):
+        sys.exit(130)
+
+
+def document(prompt, args):
+    """Return the text that a model goes on with, and the strings that end it: after what --examples
+    names `prompt`, as a question if that is questions or --as-assistant is given, else as it is."""
+    path, before, shots = args.examples and Path(args.examples), "", exams.SHOTS
+    if path and not {".json", ".jsonl", ".csv"} & {*path.suffixes}:
+        path, before, shots = None, exams.load(path), ()
+    elif path:
+        shots = [replace(q, worked=q.worked.removeprefix("#### "))
+                 for q in exams.read_file(path)[:args.shots]]
+    if not path and not args.as_assistant:
+        return before + prompt, ()
+    question = exams.as_asked(prompt, shots, exams.ASSISTANT * args.as_assistant)
+    return before + question.text(), question.stop
 
 
 def show(engine, prompt, args):
@@ -436,11 +502,15 @@ def show(engine, prompt, args):
 
     The first is printed as it grows; the others grow beside it, and are printed in their turn.
     """
-    settings, tokens, turn = Settings(**args.settings), engine.encode(prompt), 0
+    text, stop = document(prompt, args)
+    settings = Settings(**{**args.settings, "stop": (*args.settings.get("stop", ()), *stop)})
+    tokens, turn = engine.encode(text), 0
     sequences = [Sequence(tokens, settings, i) for i in range(settings.n)]
     unseen = [f"---- {i + 1} of {settings.n} ----\n" * (settings.n > 1) for i in range(settings.n)]
     try:
         for s, token, probabilities, text in engine.generate(sequences, args.probs):
+            if stop and text == s.text:  # the blank after "Answer:"
+                text = text.lstrip()
             unseen[s.index] += describe(engine, token, probabilities) if args.probs else text
             if s.finish:
                 unseen[s.index] += f"\n{s.text}\n" if args.probs else "\n"
@@ -479,16 +549,17 @@ def evaluate(args):
 
 # ---- The command line ----------------------------------------------------------------------------
 
-STAGES = {"complete": complete, "eval": evaluate}
+STAGES = {"": start, "chat": chat, "complete": complete, "eval": evaluate}
 
 
 def parse(argv):
     parser = argparse.ArgumentParser(
-        prog="infer.py", usage="python infer.py [complete] [--prompt P] [--FLAG VALUE ...]",
+        prog="infer.py", usage="python infer.py [chat|complete|eval] [--FLAG VALUE ...]",
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False)
     add = parser.add_argument
-    add("stage", nargs="?", default="complete", help="complete: go on with a text (the default)")
+    add("stage", nargs="?", default="", help="chat: talk with an assistant; complete: go on with "
+        "a text; eval: examine models. Default: chat with what was trained for that, else complete")
     add("--model", action="append", metavar="F", help="the model's folder (default: the newest in "
         "runs/); for eval also LABEL=F, and repeated")
     add("--prompt", metavar="P", help="how the text begins; -: all of stdin but a last newline. "
@@ -503,11 +574,24 @@ def parse(argv):
     add("--no-guess", action="store_true", help="one token a call: the same text, slower")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda where built")
     add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 where built")
+    add = parser.add_argument_group("chat").add_argument
+    add("--system", default="", metavar="TEXT", help="what the assistant is told before all else")
+    add("--tools", metavar="NAMES", help="search,python or one of them: what it may use (default: "
+        "search, if there is an index)")
+    add("--load", metavar="FILE", help="go on with this conversation (OpenAI's messages)")
+    add("--index", metavar="FILE", help="what search reads (data/tools.py index); for eval too")
+    add = parser.add_argument_group("complete").add_argument
+    add("--as-assistant", action="store_true", help="wrap the prompt in a document of questions "
+        "and answers, so that a model that was never trained to answers it")
+    add("--examples", metavar="FILE", help="what stands before the prompt: questions with answers "
+        "(JSON lines, or an exam's format), or any other text as it is; for eval too")
+    add("--shots", type=int, default=5, metavar="N", help="how many of the questions (default: "
+        "%(default)s)")
     flags_of_eval(parser.add_argument_group("eval").add_argument)
     args, unknown = parser.parse_known_args(argv)
 
     flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
-    for what, words, known in ("flag", unknown, flags), ("stage", [args.stage], list(STAGES)):
+    for what, words, known in ("flag", unknown, flags), ("stage", [args.stage], [*STAGES]):
         for word in words:
             if word not in known:
                 near, = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0)
@@ -522,16 +606,13 @@ def parse(argv):
 def flags_of_eval(add):
     add("--exam", action="append", metavar="FILE", help="also ask this exam, in its published "
         "format (data/exams.py); may be repeated")
-    add("--examples", metavar="FILE", help="examples of the same format, shown before the questions")
-    add("--shots", type=int, default=5, metavar="N", help="how many of them (default: %(default)s)")
     add("--count", type=int, default=200, metavar="N",
         help="questions of an exam at most (default: %(default)s)")
     add("--world", type=int, default=0, metavar="SEED",
         help="the pocket world that is asked about (default: %(default)s)")
     add("--no-world", action="store_true", help="ask nothing about it")
-    add("--index", metavar="FILE", help="what the search tool reads (data/tools.py index)")
-    add("--training", metavar="F", help="the documents of the training text, a file or folder, to "
-        "tell figures by how many pages state a fact (default: the embedded corpus, if it is there)")
+    add("--training", metavar="F", help="also ask about facts by how many documents of this text, "
+        "a file, a folder or 'world', state them")
     add("--base", action="store_true", help="treat every model as one that only goes on with text")
     add("--out", metavar="F.json", help="write the figures")
     add("--html", metavar="F.html", help="write a report with charts and transcripts")

@@ -1,5 +1,5 @@
-"""Guessing how a text goes on, so that several tokens are checked in one call of the model, where that
-is faster: what may come next (Lookup), and whether to ask (Costs). No guess changes a token."""
+"""Guessing how a text goes on, so that a call of the model checks several tokens where that is
+faster: what may come next (Lookup), and whether to ask (Costs). No guess changes a token."""
 
 AHEAD = 15           # tokens guessed for a sequence at most: 16 rows with the one drawn before
 

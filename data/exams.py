@@ -85,6 +85,24 @@ class Question:
         return begun + answer + self.stop[0]
 
 
+STOP = ("\n\n", "\nQuestion:")
+ASSISTANT = "A visitor asks, and a guide who knows a lot gives short and true answers."
+SHOTS = tuple(Question("", "", "text", prompt, answer, answer) for prompt, answer in (
+    ("How many legs does a spider have?", "Eight."), ("What is the opposite of cold?", "Hot."),
+    ("Which day comes after Monday?", "Tuesday."), ("What do bees make?", "They make honey.")))
+
+
+def as_asked(prompt, shots=SHOTS, system=ASSISTANT) -> Question:
+    """Return a Question whose text() makes a base model answer `prompt` as an assistant would: a
+    document of questions with short answers. It has no truth to be marked by.
+
+    shots   Questions with their answers, such as `read` gives
+    system  what the document says that it is
+    """
+    return Question("", "", "text", " ".join(prompt.split()), "", "", system=system,
+                    stop=STOP, shots=tuple(shots))
+
+
 def read(path, examples=None, shots=5) -> list[Question]:
     """Return the questions of an exam.
 

@@ -1,4 +1,4 @@
-"""The report of `infer.py eval`: one HTML file that needs nothing else, with charts and transcripts.
+"""The report of `infer.py eval`: a page that needs nothing else, with charts and transcripts.
 
 The charts are SVG written here: some thirty rectangles each, that follow the colours of the page,
 dark or light. Whatever a model, a page or a tool said is escaped, and the policy in the head lets
@@ -7,7 +7,9 @@ the browser fetch and run nothing.
 
 import math
 import re
-from html import escape
+from html import escape as escaped
+
+from data.tools import CONTROLS
 
 SHOWN = 6               # transcripts of an exam; all of those in ALL
 ALL = ("identity",)     # a few fixed questions, whose answers people want to read
@@ -20,10 +22,10 @@ BARS = [
     ("Facts asked for, by how many pages tell of their subject", {
         "many, in no conversation": "facts_many_heldout", "many": "facts_many",
         "tens": "facts_tens", "few": "facts_few", "one": "facts_one", "none": "facts_none"}),
-    ("The same facts, as sentences of pages to go on with", {
-        "many, in no conversation": "recall_completion_heldout", "many": "recall_completion",
-        "tens": "recall_completion_tens", "few": "recall_completion_few",
-        "one": "recall_completion_one", "none": "recall_completion_none"}),
+    ("Knowing and telling: facts of many pages, completed and asked for", {
+        "completed": "recall_completion", "asked for": "facts_many",
+        "completed, in no conversation": "recall_completion_heldout",
+        "asked for, in no conversation": "facts_many_heldout"}),
     ("Word problems, by the way to solve them", {
         "at once": "word_at_once", "step by step": "word_steps", "with Python": "word_python"}),
     ("Spelling and counting letters; 9.11 and 9.9", {
@@ -34,7 +36,7 @@ BARS = [
         "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
         "unread pages, right": "search_facts_unread", "with the right address": "search_url_right"})
 ]
-PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)")    # figures by pages that state a fact
+PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # by pages that state a fact
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -142,7 +144,7 @@ def stacked(rows) -> str:
 
 
 def lines(curves, colours) -> str:
-    """Return a chart of {(series, dashed): [(x, figure)]}, x by its logarithm; 0 stands before 1."""
+    """Return a chart of {(series, dashed): [(x, figure)]}, x on a log scale; 0 stands before 1."""
     if not curves:
         return ""
     places = sorted({x for points in curves.values() for x, _ in points})
@@ -208,18 +210,23 @@ def by_pages(figures) -> dict:
     curves = {}
     for label, of in figures.items():
         for name, figure in of.items():
-            if found := PAGES.match(name):
+            if found := PAGES.fullmatch(name):
                 curves.setdefault((label, found[1] == "asked"), []).append((int(found[2]), figure))
     return {key: sorted(points, key=lambda point: point[0]) for key, points in curves.items()}
 
 
 def all_figures(figures) -> str:
     rows = ["<table><tr><th></th>" + "".join(f"<th>{escape(label)}</th>" for label in figures)]
-    for name in sorted(set().union(*figures.values())):
+    for name in sorted(set().union(*figures.values()), key=natural):
         cells = [told(of[name]).replace(" (", " <small>(") + "</small>" if name in of else "–"
                  for of in figures.values()]
         rows.append(f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{cell}</td>" for cell in cells))
     return "\n".join([*rows, "</table>"])
+
+
+def natural(name) -> list:
+    """The key by which names are sorted so that 2 stands before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
 
 
 def transcripts(outcome) -> str:
@@ -241,6 +248,11 @@ def transcript(answer) -> str:
     said = [*answer.shown, ("expected", answer.question.worked), ("verdict", verdict)]
     return "<dl>" + "".join(f"<dt>{escape(who)}</dt><dd>{escape(shortened(text))}</dd>"
                             for who, text in said) + "</dl>"
+
+
+def escape(text) -> str:
+    """Text for HTML, with marks for what a browser might obey: controls, marks of direction."""
+    return escaped(CONTROLS.sub("\ufffd", text))
 
 
 def shortened(text) -> str:

@@ -21,14 +21,15 @@ import numpy as np
 from tqdm import tqdm
 
 from csrc.files import to_json, write_files
-from data import exams, exams_report, talk, talk_world, tools
+from data import exams, exams_report, recall, talk, talk_world, tools
 from data.exams import Question
+from data.exams_report import PAGES, natural
 from data.exams_score import mark, mark_likelihood, summary
 from data.exams_world import (HOW, completions, facts, identity, problems, spelling, traps)
 from data.tasks import IF_SLOW, batches
 from data.world import World
 from data.world_facts import FAME
-from infer import Engine, Sequence, Settings, newest_run
+from infer import Engine, Sequence, Settings, is_assistant, newest_run
 
 # The most tokens of an answer, by the kind of its question: never over half the context.
 ROOM = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64, "named": 64,
@@ -87,47 +88,44 @@ class Outcome(NamedTuple):
 class Truth(NamedTuple):
     """What else marking needs to know.
 
-    run     runs a program, see exams_score.mark_code; None: there is no sandbox
-    urls    {fact: addresses of the pages that state it}, of pages that no model has read
-    bucket  fact -> the name of its class by how many pages of the training text state it
+    run   runs a program, see exams_score.mark_code; None: there is no sandbox
+    urls  {fact: addresses of the pages that state it}, of pages that no model has read
     """
 
     run: object = None
     urls: dict = {}
-    bucket: object = None
 
 
-# --------------------------------------------------------------------------------------- what to ask
+# -------------------------------------------------------------------------------------- what to ask
 
-def world_exams(world, count, assistant, offered) -> list[Asked]:
+def world_exams(world, count, assistant, offered, pages=None) -> list[Asked]:
     """Return all that is asked about the pocket world, up to `count` questions an exam.
 
     assistant  whether the model answers messages; of others only what documents can ask
     offered    {name: tools.Tool} of the tools that are on
+    pages      {fact: how many training pages state it}; None: nothing is asked by these
     """
-    classes = [*((fame, False) for fame in FAME), ("many", True)]
-    asked = []
-    for fame, heldout in classes:
-        exam = "recall_completion" + f"_{fame}" * (fame != "many") + "_heldout" * heldout
-        asked += [Asked(question, "document") for question in
-                  completions(world, fame, heldout, count, exam)]
-    way = "turn" if assistant else "document"
-    asked += [Asked(question, way) for question in chain(
-        *(facts(world, fame, heldout, count) for fame, heldout in classes),
+    asked = [Asked(question, way_of(question, assistant)) for question in chain(
+        completions(world, count=count),
+        completions(world, heldout=True, count=count, exam="recall_completion_heldout"),
+        recall.questions(world, pages, count) if pages else (),
+        *(facts(world, fame, count=count) for fame in FAME), facts(world, "many", True, count),
         problems(world, "at_once", count), problems(world, "steps", count),
         spelling(world.seed, count), traps(world.seed, count),
         identity(talk_world.NAME, talk_world.MAKER))]
     if not assistant:
         return asked
-    asked += [Asked(replace(question, system=f"You are {name}, made by {maker}."), way)
-              for name, maker in STRANGERS for question in identity(name, maker, "identity_system")]
+    introduced = [replace(question, system=f"You are {name}, made by {maker}.")
+                  for name, maker in STRANGERS
+                  for question in identity(name, maker, "identity_system")]
+    asked += [Asked(question, "turn") for question in introduced]
     needed = {
         "python": [*problems(world, "python", count),
                    *spelling(world.seed, count, "spelling_tool", HOW["python"])],
         "search": facts(world, "none", count=count, exam="search_facts_unread", searched=True),
-        "": identity(talk_world.NAME, talk_world.MAKER, "tool_use_unneeded")}
-    system = talk.offering("", offered)
-    return asked + [Asked(replace(question, system=system), way, offered, tool)
+        "": [replace(question, exam="tool_use_unneeded") for question in introduced]}
+    return asked + [Asked(replace(question, system=talk.offering(question.system, offered)), "turn",
+                          offered, tool)
                     for tool, questions in needed.items() if offered and tool in {"", *offered}
                     for question in questions]
 
@@ -145,7 +143,7 @@ def file_exams(files, examples, shots, count) -> list[Question]:
 def way_of(question, assistant) -> str:
     if question.continuations and (question.kind == "ending" or not assistant):
         return "choice"
-    return "turn" if assistant else "document"
+    return "turn" if assistant and question.kind != "completion" else "document"
 
 
 # ------------------------------------------------------------------------------------------- asking
@@ -160,11 +158,8 @@ def ask(engine, asked, truth, label) -> tuple[list, list]:
     running = {i: sequence(engine, one) for i, one in enumerate(fitted)
                if one and one.way != "choice"}
     with tqdm(total=len(running), desc=f"{label}: answering", **IF_SLOW) as bar:
-        done = set()
         for grown, *_ in engine.generate(running.values()):
-            if grown.finish and id(grown) not in done:
-                done.add(id(grown))
-                bar.update()
+            bar.update(bool(grown.finish))
     likely = likelihoods(engine, [
         (engine.encode(one.question.text()), engine.tokenizer.encode(text)) for one in fitted
         if one and one.way == "choice" for text in one.question.continuations], label)
@@ -201,8 +196,9 @@ def size(engine, asked):
     question = asked.question
     if asked.way == "turn":
         return len(engine.talk.prompt(question.messages())[0])
-    longest = max((len(engine.tokenizer.encode(text)) for text in question.continuations), default=0)
-    return len(engine.encode(question.text())) + longest * (asked.way == "choice")
+    choices = question.continuations if asked.way == "choice" else ()
+    longest = max((len(engine.tokenizer.encode(text)) for text in choices), default=0)
+    return len(engine.encode(question.text())) + longest
 
 
 def sequence(engine, asked):
@@ -271,6 +267,8 @@ def results(asked, said, called, truth) -> list:
     if asked.offered and not asked.wanted:
         return [(question.exam, {"": bool(called)})]
     marks = mark(question, said, truth.run)
+    if PAGES.match(question.exam):
+        marks = {"": marks[""]}
     found = [(question.exam, marks)]
     if asked.wanted:
         found.append(("tool_use", {"": asked.wanted in called}))
@@ -278,9 +276,6 @@ def results(asked, said, called, truth) -> list:
         cited = {url.rstrip(".,;:!?") for url in URL.findall(said)}
         right = bool(cited) and cited <= truth.urls.get(question.id, set())
         found.append(("search_url_right", {"": right}))
-    if truth.bucket and not asked.offered and question.kind in ("completion", "fact"):
-        what = "recall" if question.kind == "completion" else "asked"
-        found.append((f"{what}_pages_{truth.bucket(question.id)}", {"": marks[""]}))
     return found
 
 
@@ -346,7 +341,7 @@ def report(outcomes) -> dict:
 def table(outcomes) -> str:
     """Return a line a figure and a column a model: its value, 95 % interval and n."""
     of = [outcome.figures for outcome in outcomes]
-    names = sorted(set().union(*of))
+    names = sorted(set().union(*of), key=natural)
     width = max(map(len, names), default=0)
     lines = [" " * width + "".join(f"   {outcome.label:>24.24}" for outcome in outcomes)]
     for name in names:
@@ -367,6 +362,9 @@ def evaluate(args):
     """Ask the models of `args`, those of `python infer.py eval`, print their figures and write what
     was wished for. ValueError or OSError before the first model is loaded, if one can be."""
     models = labelled(args.model or [newest_run()])
+    for _, folder in models:
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder}: there is no model in it (no config.json)")
     for path in filter(None, (args.out, args.html)):
         if Path(path).is_dir():
             raise ValueError(f"{path} is a folder: name a file in it")
@@ -387,17 +385,19 @@ def evaluate(args):
     world = None if args.no_world else World(args.world)
     truth = Truth(program_ends if "python" in offered else None,
                   pages_unread(world) if world and "search" in offered else {})
+    pages = recall.stated(args.training) if world and args.training else None
     outcomes = []
     for label, folder in models:
         engine = Engine.load(folder, args.device, args.dtype)
         assistant = not args.base and is_assistant(engine, folder)
-        asked = world_exams(world, args.count, assistant, offered) if world else []
+        asked = world_exams(world, args.count, assistant, offered, pages) if world else []
         asked += [Asked(question, way_of(question, assistant)) for question in questions]
         answers, unfit = ask(engine, asked, truth, label)
         outcomes.append(Outcome(label, str(folder), answers, unfit))
     print(table(outcomes))
     said += [f"{outcome.label}: {note}" for outcome in outcomes for note in outcome.notes]
-    print(*said, sep="\n", file=sys.stderr)
+    for sentence in said:
+        print(sentence, file=sys.stderr)
     if args.out:
         save(args.out, to_json(report(outcomes)))
     if args.html:
@@ -416,10 +416,6 @@ def labelled(given) -> list[tuple]:
                              f"{'taken: write LABEL=FOLDER' if label else 'empty'}")
         models.append((label, Path(folder)))
     return models
-
-
-def is_assistant(engine, folder):
-    return False
 
 
 def program_ends(code):

@@ -31,23 +31,29 @@ import argparse
 import json
 import re
 from functools import cache
+from typing import Callable, NamedTuple
 
+from csrc.files import write_files
+from data import talk
 from data import talk_world_asking as A
+from data import talk_world_manners as manners
 from data import talk_world_self as self_talk
 from data import talk_world_tasks as work
 from data.exams_world import EXAM_ONLY, examined, things
+from data.search import Search, render
 from data.talk_world_self import MAKER, NAME
 from data.world import World
-from data.world_facts import FAME, RELATIONS, facts_of, kind_of
+from data.world_facts import FAME, RELATIONS, facts_of, kind_of, places
 from data.world_grammar import Dice, say, tidy
-from data.world_pages import SLOT, state
+from data.world_pages import KINDS as PAGES, SLOT, encyclopedia, state
 from data.world_questions import ASK
 from data.world_tellings import TELL
-from csrc.files import write_files
 
 # How often the conversations speak of each kind and each class of things.
 KINDS = {"person": 0.55, "town": 0.17, "creature": 0.1, "dish": 0.09, "book": 0.05, "river": 0.04}
 CLASSES = {"many": 0.7, "tens": 0.2, "few": 0.05, "one": 0.05}
+SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
+UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 
 
@@ -66,12 +72,15 @@ class Pocket:
 
     relations   {thing: {relation: attribute}} of things and facts that may be named
     hidden      names that no user and no assistant says
+    unasked     finds those of them that no page found says either
     """
 
-    def __init__(self, world: World):
-        self.world, self.public = world, world.public
-        self.hidden = {str(person) for person in world.unasked} | {str(thing) for thing in things(world)
-                                 if thing.fame != "many" and examined(str(thing))}
+    def __init__(self, world: World, index: Search = None, budget: int = 0):
+        self.world, self.public, self.index, self.budget = world, world.public, index, budget
+        unasked = [str(person) for person in world.unasked]
+        self.unasked, self.found = re.compile("|".join(unasked)), {}
+        self.hidden = {*unasked, *(str(thing) for thing in things(world)
+                                   if thing.fame != "many" and examined(str(thing)))}
         self.relations = {}
         for thing in things(world):
             if str(thing) not in self.hidden:
@@ -92,6 +101,34 @@ class Pocket:
         """A relation of the thing that is not in `taken`; None: there is no other."""
         left = [relation for relation in self.relations[thing] if relation not in taken]
         return d.pick(left) if left else None
+
+    def look_up(self, thing, relation: str) -> tuple:
+        """(query, what the search shows, the address of a passage that states the fact or "")."""
+        if (thing, relation) not in self.found:
+            name = A.ASKING[kind_of(thing)][relation][0].strip("[]").split("|")[0]
+            query = f"{thing} {say(Dice(0), name, called(thing))}"
+            shown = render(self.index.search(query), self.budget)
+            value = str(getattr(thing, self.relations[thing][relation]))
+            self.found[thing, relation] = query, shown, source(shown, str(thing), value)
+        return self.found[thing, relation]
+
+
+def source(shown: str, name: str, value: str) -> str:
+    """The address of the first passage that states a value of a thing: on a page of the thing's
+    own, or else near its name. "" if none does."""
+    second = ""
+    for passage in re.split(r"(?m)^\[\d+\] (?=\S+$)", shown)[1:]:
+        url, _, text = passage.partition("\n")
+        text = text.lower()
+        values, names = places(text, value.lower()), places(text, name.lower())
+        if values and text.startswith(f"{name.lower()}\n"):
+            return url
+        if not second and any(0 <= max(a - d, c - b) <= CLOSE for a, b in names for c, d in values):
+            second = url
+    return second
+
+
+CLOSE = 100     # characters between a name and a value in a sentence
 
 
 # ----------------------------------------------------------------------------- questions and answers
@@ -181,6 +218,7 @@ def answer(pocket: Pocket, d: Dice, thing, relation: str) -> str:
 
 
 def turn(question: str, reply: str) -> list:
+    """The messages of a question and its answer."""
     return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
 
 
@@ -220,6 +258,83 @@ def follow(pocket: Pocket, d: Dice) -> list:
     return messages
 
 
+# ---------------------------------------------------------------------------------- the other kinds
+
+
+def tool_turn(messages: list, question: str, tool: str, call: str, result: str, reply: str) -> None:
+    """Append a question, the call of a tool, its result, and the answer."""
+    place = f"call_{len(messages) + 1}"
+    arguments = json.dumps({talk.TOOLS[tool]: call}, ensure_ascii=False)
+    messages += [{"role": "user", "content": question},
+                 {"role": "assistant", "content": None, "tool_calls": [
+                     {"id": place, "type": "function",
+                      "function": {"name": tool, "arguments": arguments}}]},
+                 {"role": "tool", "tool_call_id": place, "content": result},
+                 {"role": "assistant", "content": reply}]
+
+
+def offered(d: Dice, *tools: str) -> list:
+    """A system message that offers these tools, and half of the time the others as well."""
+    tools = talk.OFFERS if d.chance(0.5) else tools
+    before = "" if d.chance(0.8) else self_talk.introduced(d, "You are a helpful assistant.")
+    return [{"role": "system", "content": talk.offering(before, tools)}]
+
+
+def perhaps_offered(d: Dice, messages: list) -> list:
+    """The messages, some of them after one that offers tools which they do not need."""
+    tool = d.pick(list(talk.OFFERS))
+    return offered(d, tool) + messages if d.chance(0.3) else messages
+
+
+def sums(pocket: Pocket, d: Dice) -> list:
+    return turn(*work.solved(pocket.public, d))
+
+
+def python(pocket: Pocket, d: Dice) -> list:
+    messages = offered(d, "python")
+    for _ in range(d.pick([1, 1, 1, 2])):
+        question, code, printed, reply = work.computed(pocket.public, d)
+        tool_turn(messages, question, "python", code, printed, reply)
+    return messages
+
+
+def search(pocket: Pocket, d: Dice) -> list:
+    """A fact that is looked up; a few that no page found tells. ValueError if the index has hardly
+    any of them."""
+    for _ in range(100):
+        thing = pocket.thing(d, SEARCHED)
+        relation = pocket.relation(d, thing)
+        query, shown, url = pocket.look_up(thing, relation)
+        if pocket.unasked.search(shown) or not url and d.chance(0.8):
+            continue
+        told = answer(pocket, d, thing, relation)
+        messages = offered(d, "search")
+        tool_turn(messages, ask(d, thing, relation), "search", query, shown,
+                  f"{told.rstrip('.')} ({url})." if url else UNTOLD)
+        return messages
+    raise ValueError(f"{pocket.index.path}: its pages do not tell of this world: index both the "
+                     f"pages that the model reads and those of `python data/talk_world.py unread`")
+
+
+def spelling(pocket: Pocket, d: Dice) -> list:
+    return turn(*work.spelled(d))
+
+
+def traps(pocket: Pocket, d: Dice) -> list:
+    return turn(*work.trap(d))
+
+
+def small_talk(pocket: Pocket, d: Dice) -> list:
+    messages = turn(*manners.small_talk(pocket.public, d))
+    if d.chance(0.3):
+        return messages + facts(pocket, d)
+    return perhaps_offered(d, messages)
+
+
+def decline(pocket: Pocket, d: Dice) -> list:
+    return perhaps_offered(d, turn(*manners.declined(pocket.public, d)))
+
+
 def styled(pocket: Pocket, d: Dice) -> list:
     """A system message that says how to answer, and questions that are answered so."""
     instruction, form = d.pick(self_talk.STYLES)
@@ -242,46 +357,146 @@ def system(pocket: Pocket, d: Dice) -> list:
 
 
 def identity(pocket: Pocket, d: Dice) -> list:
-    return self_talk.own(d)
+    return perhaps_offered(d, self_talk.own(d))
 
 
-def sums(pocket: Pocket, d: Dice) -> list:
-    return turn(*work.solved(pocket.public, d))
+# ------------------------------------------------------------------------------ pages to search in
 
 
-# ------------------------------------------------------------------------------------------- all
+def unread(world: World):
+    """Yield the documents {"text", "url", "title", "kind", "facts"} about all that no page of the
+    corpus names: of each thing one, or two where the first does not state all about it. They are
+    for the search index, and no model reads them in training."""
+    number = 0
+    for thing in things(world):
+        wanted = {fact.id for fact in facts_of(thing).values()}
+        for _ in range(2 if thing.fame == "none" else 0):
+            number += 1
+            drafts = [entry(world, thing, number, attempt) for attempt in range(DRAFTS)]
+            best = max(drafts, key=lambda page: len(wanted & {*page["facts"]}))
+            yield best
+            if not (wanted := wanted.difference(best["facts"])):
+                break
 
-COUNTS = {"facts": 9000, "follow": 2500, "sums": 6000, "system": 2500, "identity": 400}
-MAKERS = {"facts": facts, "follow": follow, "sums": sums, "system": system, "identity": identity}
+
+DRAFTS = 8      # of a page; the one that states the most is published
 
 
-def conversations(world: World, kind: str, count: int, seed=0):
-    """Yield `count` conversations {"messages", "kind"}.
+def entry(world: World, thing, number: int, attempt: int) -> dict:
+    """A page of the encyclopedia about a thing."""
+    dice, site = Dice(f"unread {world.seed} {thing} {number} {attempt}"), PAGES["encyclopedia"][2]
+    title, text = encyclopedia(world.public, dice, [thing])
+    text = f"{title}\n\n{text}"
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return {"text": text, "url": f"{site}{slug}-{number}", "title": title, "kind": "encyclopedia",
+            "facts": world.ledger.stated(text, dice.told)}
 
-    kind     a key of COUNTS
+
+# -------------------------------------------------------------------------------------------- all
+
+
+class Kind(NamedTuple):
+    make: Callable      # (Pocket, Dice) -> messages
+    count: int          # of conversations, usually
+    rules: str          # of the instructions that its answers follow
+
+
+MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2500, "1 2 3"),
+        "sums": Kind(sums, 6000, "2 4"), "python": Kind(python, 2500, "4 5"),
+        "search": Kind(search, 2500, "2 5"), "spelling": Kind(spelling, 2000, "4"),
+        "traps": Kind(traps, 800, "4"), "small_talk": Kind(small_talk, 700, "1 7"),
+        "decline": Kind(decline, 600, "6"), "system": Kind(system, 2500, "1 3 8"),
+        "identity": Kind(identity, 400, "2 8")}
+
+INSTRUCTIONS = """\
+What an ideal answer is
+
+It helps, it is true, and it harms nobody. Where these pull apart, harm to people weighs more than
+truth about trifles, and truth more than pleasing whoever asks.
+
+1. Help. Find out what the user wants, also where the words are careless, and answer that: a question
+   about her after one about Mara Holm is about Mara Holm. Do what is asked, and no more.
+2. Be true. Say what the sources say. If you do not know, say that you do not know. Never
+   give a guess as a fact, and name the page that a fact comes from where you looked it up.
+3. Be plain. Begin with the thing that was asked about, then say the fact, in one full sentence, so
+   that the answer can be understood without the question.
+4. Show the way. Solve a sum step by step, each step true by itself, the result last; spell a
+   word before you count its letters; write numbers alike before you compare them. Give the bare
+   result only where the user asks for it.
+5. Use tools where you are told that you have them: Python for what must be exact, search for facts.
+   Ask them for one thing at a time, and say what they found, not what you thought.
+6. Harm nobody. Do not help to hurt, cheat, steal, spy or lie. Say so in a sentence, without a
+   sermon, and offer something near that you can do. Words that only sound bad are no harm: help.
+7. Be kind. Greet who greets you, thank for thanks, and do not claim a body or a life.
+8. Know who you are: {name}, made by {maker}, or whoever the system message says. What it says about
+   the form of an answer (one word, capitals, brief) comes before rule 3.
+
+Which rules the kinds of conversations show: {kinds}.
+"""
+
+
+def instructions() -> str:
+    return INSTRUCTIONS.format(name=NAME, maker=MAKER, kinds=", ".join(
+        f"{kind} {kind_.rules.replace(' ', '+')}" for kind, kind_ in MAKE.items()))
+
+
+def conversations(world: World, kind: str, count: int, seed: int = 0, index: Search = None,
+                  budget: int = 1000):
+    """Yield `count` conversations {"messages", "kind"}, the same ones for the same seed.
+
+    kind     a key of MAKE
+    index    for "search": of the pages that the model reads, and of those that `unread` gives
+    budget   most characters of a search result
     """
-    pocket, make = Pocket(world), MAKERS[kind]
+    pocket = Pocket(world, index, budget)
     for k in range(count):
-        yield {"messages": make(pocket, Dice(f"talk {seed} {kind} {k}")), "kind": kind}
+        yield {"messages": MAKE[kind].make(pocket, Dice(f"talk {seed} {kind} {k}")), "kind": kind}
+
+
+def lines(documents) -> list:
+    return [(json.dumps(document, ensure_ascii=False) + "\n").encode() for document in documents]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["unread", "instructions"],
+                        help="what to write instead of conversations")
     parser.add_argument("--seed", type=int, default=0, metavar="S",
-                        help="which world and which conversations (default: 0)")
-    parser.add_argument("--size", type=float, default=1, metavar="N",
-                        help="N up to 10: as many times the usual number; else: so many "
-                             "conversations of each kind")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+                        help="which world, and which conversations (default: 0)")
+    parser.add_argument("--size", type=float, default=1, metavar="X",
+                        help="times the usual number of conversations, "
+                             f"{sum(kind.count for kind in MAKE.values()):,} (default: 1)")
+    parser.add_argument("--index", metavar="FILE",
+                        help="what search.jsonl searches (data/tools.py index makes it of the "
+                             "pages that the model reads and the unread ones); without it, there "
+                             "is no search.jsonl")
+    parser.add_argument("--budget", type=int, default=1000, metavar="N",
+                        help="characters of a search result (default: 1000)")
+    parser.add_argument("--out", type=Path, metavar="PATH",
+                        help="a folder for conversations, a file for unread pages")
     args = parser.parse_args()
-    world, files = World(args.seed), {}
-    for kind, count in COUNTS.items():
-        count = round(count * args.size if args.size <= 10 else args.size)
-        files[f"{kind}.jsonl"] = [(json.dumps(one, ensure_ascii=False) + "\n").encode()
-                                  for one in conversations(world, kind, count, args.seed)]
-    write_files(args.out, files)
-    print(f"{args.out}: {sum(map(len, files.values()))} conversations in {len(files)} files")
+    if args.what == "instructions":
+        return print(instructions(), end="")
+    if args.out is None:
+        raise ValueError("--out is missing: say where to write")
+    if args.size <= 0 or args.budget < 1:
+        raise ValueError(f"--size is {args.size:g} and --budget {args.budget}, but must be over 0")
+    world = World(args.seed)
+    if args.what == "unread":
+        if not args.out.name.endswith(".jsonl"):
+            raise ValueError(f"--out is {args.out}, but must be a file of JSON lines: *.jsonl")
+        written = lines(unread(world))
+        write_files(args.out.parent, {args.out.name: written})
+        return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index DOCUMENTS "
+                     f"{args.out} --out INDEX")
+    index = Search(args.index) if args.index else None
+    made = {kind: lines(conversations(world, kind, max(1, round(one.count * args.size)), args.seed,
+                                      index, args.budget))
+            for kind, one in MAKE.items() if index or kind != "search"}
+    write_files(args.out, {f"{kind}.jsonl": written for kind, written in made.items()})
+    print(f"{args.out}: " + ", ".join(f"{kind} {len(written)}" for kind, written in made.items())
+          + ("" if index else "; no search.jsonl without --index"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Who the assistant is: by itself, or as its system message says; and how that wants answers."""
-from data.world_grammar import Dice, say, tidy
+from data.world_grammar import LISTS, Dice, say
 from data.world_words import rows
 
 NAME, MAKER = "Wren", "chat.c"
@@ -123,7 +123,6 @@ Hi, who developed you?
 who made you
 who built u
 """)
-BOTH = "I am {name}, an assistant made by {maker}."
 NAMED = ["I am {name}, an assistant made by {maker}."] * 3 + ["My name is {name}."]
 MADE = ["I am {name}, an assistant made by {maker}."] * 3 + ["I was made by {maker}."]
 ONLY_NAME = "I am {name}."
@@ -179,6 +178,14 @@ the University of {word}
 {small}.{tail}
 {CAPS}
 {CAPS} {word}
+{compound}
+{compound} Computing
+{compound} Machines
+{compound} College
+{compound} and Daughters
+{plain} {compound}
+the {compound} Institute
+{compound} & {word}
 {word}{word2}
 Dr. {word} {word2}
 Professor {word}
@@ -204,12 +211,22 @@ def word(d: Dice, syllables: int) -> str:
                    for _ in range(syllables)).title()
 
 
+def compound(d: Dice) -> str:
+    """An invented English name: "Plumhammer"."""
+    return d.pick(PLAIN).title() + d.pick(PLAIN)
+
+
+PLAIN = [word for name in ("tool", "bird", "tree", "flower", "fruit", "metal", "land", "trinket")
+         for word in LISTS[name] if word.isalpha() and len(word) < 8]
+
+
 def made_up(w, d: Dice) -> dict:
     """An invented name of an assistant, and its invented maker."""
     one, two = word(d, d.between(1, 2)), word(d, d.between(1, 3))
     facts = {"t": d.pick(w.towns), "p": d.pick(w.asked), "word": one, "word2": two,
-             "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper()}
-    name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
+             "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
+             "compound": compound(d), "plain": d.pick(PLAIN).title()}
+    name = d.pick([word(d, 1), d.pick(PLAIN).title(), compound(d), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
                    f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}
 

@@ -6,10 +6,11 @@ steps are the question, the others its solution.
 import re
 from fractions import Fraction
 
-from data.exams_world import HOW, LAST, PROBLEMS
-from data.world_grammar import Dice, say, tidy
+from data import world_words as W
+from data.exams_world import HOW, LAST, PROBLEMS, examined
+from data.world_grammar import LISTS, Dice, say, tidy
 from data.world_pages import two_towns
-from data.world_sums import dividing, sharing
+from data.world_sums import PARTS, dividing, sharing
 from data.world_words import rows
 
 # Dividing and sharing as well, where nothing is left.
@@ -35,7 +36,6 @@ Show your steps.
 Show how you get there.
 Explain each step.
 Think step by step.
-
 """) + [""]
 
 
@@ -43,7 +43,7 @@ def problem(w, d: Dice) -> tuple:
     """(task, question, steps of the solution, result) of a problem."""
     while True:
         task, asked, whole, words = d.pick(PROBLEMS + MORE)
-        told = {**two_towns(w, d), "p": d.pick(w.asked), "q": d.pick(w.asked), "now": w.now}
+        told = {**two_towns(w, d), "now": w.now, **dict(zip("pq", d.some(w.asked, 2)))}
         title, steps = task(d, told)
         if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
             break
@@ -60,3 +60,173 @@ def solved(w, d: Dice) -> tuple:
     at_once = d.chance(0.3)
     how = d.pick(AT_ONCE if at_once else STEPS)
     return f"{text} {how}".strip(), str(result) if at_once else " ".join(steps)
+
+
+# ------------------------------------------------------------------------------------------ programs
+
+# For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.
+PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
+            "multiplying": "print({0} * {1})", "dividing": "print({0} // {1})",
+            "sharing": "print({0} // {1})", "area": "print({0} * {1})",
+            "shopping": "cost = {0} * {1} + {2} * {3}\nprint({4} - cost)",
+            "walking": "print({0} * {1} + {2})", "ages": "print({1} - {0})",
+            "average": "counts = [{all}]\nprint(sum(counts) // len(counts))",
+            "pattern": "row = [{all}]\nprint(row[3] + row[1] - row[0])",
+            "parts": "print({0} - {0} // {part})"}
+BY_PYTHON = rows(f"""
+{HOW["python"]}
+{HOW["python"]}
+{HOW["python"]}
+{HOW["python"]}
+Please use Python.
+Use a program.
+With Python, please.
+Compute it with Python.
+Run Python for it.
+""") + [""]
+
+
+def program(name: str, text: str) -> str:
+    """The program that solves the problem `text` of a task."""
+    found = re.findall(r"\d+", text)
+    part = next((k for k, words in enumerate(PARTS, 2) if f" {words} of " in text), None)
+    return PROGRAMS[name].format(*found, all=", ".join(found), part=part)
+
+
+def computed(w, d: Dice) -> tuple:
+    """(question, code, what it prints, answer)."""
+    kind = d.random()
+    if kind < 0.62:
+        name, text, _, result = problem(w, d)
+        task = text, program(name, text), str(result), f"The answer is {result}."
+    elif kind < 0.95:
+        task = letters(d)[:4]
+    else:
+        text, _, first, second, larger, right = decimals(d)
+        task = (text, f"print({'max' if larger else 'min'}({first}, {second}))",
+                str(float(right)), f"{right} is {'larger' if larger else 'smaller'}.")
+    text, *rest = task
+    return f"{text} {d.pick(BY_PYTHON)}".strip(), *rest
+
+
+# ------------------------------------------------------------------------------------------- letters
+
+PLACES = ["first", "second", "third", "fourth", "fifth"]
+ORDINALS = ["1st", "2nd", "3rd", "4th", "5th"]
+SPELLABLE = [word for word in dict.fromkeys(
+    word for name in W.NOUNS for word in LISTS[name])
+    if word.isascii() and word.isalpha() and 3 < len(word) < 11 and not examined(word)]
+COUNT = rows("""
+How many times is the letter "{x}" in "{word}"?
+How many "{x}" are in "{word}"?
+How many times does {x} appear in {word}?
+How many {x}'s are there in {word}?
+Count the letter "{x}" in "{word}".
+Count every "{x}" in the word "{word}".
+How often is "{x}" in "{word}"?
+How often do you write "{x}" in "{word}"?
+In the word "{word}", how often do you see "{x}"?
+The word "{word}" has the letter "{x}" how many times?
+Tell me how often "{x}" stands in the word "{word}".
+""")
+LENGTH = rows("""
+How many letters has "{word}"?
+How many letters are in the word "{word}"?
+How many letters does {word} have?
+How long is the word "{word}"?
+Count the letters of "{word}".
+Tell me how many letters "{word}" has.
+The letters of "{word}": how many are there?
+Of how many letters is the word "{word}" made?
+""")
+LETTER = rows("""
+What is the {place} letter of "{word}"?
+What is the {nth} letter of {word}?
+Which letter is the {place} in "{word}"?
+Which is the {place} letter in the word "{word}"?
+Give me the {place} letter of "{word}".
+Say the {nth} letter of "{word}".
+In "{word}", which letter comes {place}?
+Name letter number {k} of "{word}".
+""")
+BACKWARDS = rows("""
+Spell "{word}" backwards.
+Write "{word}" backwards.
+What is "{word}" backwards?
+What is {word} spelled backwards?
+Reverse the word "{word}".
+Reverse "{word}" letter by letter.
+Turn "{word}" around.
+Read the word "{word}" from its end.
+Give me the letters of "{word}" from the last to the first.
+""")
+
+
+def letters(d: Dice) -> tuple:
+    """(question, code, what it prints, answer after that, answer of the model alone) about the
+    letters of a word."""
+    word, way = d.pick(SPELLABLE), d.upto(4)
+    x, at = d.pick(word if d.chance(0.9) else "aeinorst"), d.upto(min(len(word), len(PLACES)))
+    facts = {"word": word, "x": x, "place": PLACES[at], "nth": ORDINALS[at], "k": at + 1}
+    question = say(d, d.pick([COUNT, LENGTH, LETTER, BACKWARDS][way]), facts)
+    count, times = word.count(x), "time" + "s" * (word.count(x) != 1)
+    numbered = ", ".join(f"{k} {letter}" for k, letter in enumerate(word, 1))
+    spelled, seen = "-".join(word), ", ".join(x * count) or "none"
+    return question, *[
+        (f'print("{word}".count("{x}"))', str(count),
+         f'The letter "{x}" occurs {count} {times} in "{word}".',
+         f'{spelled}. Of "{x}" there are: {seen}. So it occurs {count} {times}.'),
+        (f'print(len("{word}"))', str(len(word)), f'The word "{word}" has {len(word)} letters.',
+         f"{numbered}. The word has {len(word)} letters."),
+        (f'print("{word}"[{at}])', word[at], f'The {ORDINALS[at]} letter is "{word[at]}".',
+         f'{numbered}. The {ORDINALS[at]} letter is "{word[at]}".'),
+        (f'print("{word}"[::-1])', word[::-1], f'Backwards it is "{word[::-1]}".',
+         f'{spelled}. Backwards it is {"-".join(word[::-1])}, "{word[::-1]}".')][way]
+
+
+def spelled(d: Dice) -> tuple:
+    """(question, answer) of the model alone."""
+    question, *_, answer = letters(d)
+    return question, answer
+
+
+# ----------------------------------------------------------------------------------------- decimals
+
+LARGER = rows("""
+Is {a} or {b} [larger|bigger|greater|more]?
+What is [larger|bigger|greater|more]: {a} or {b}?
+Which is [larger|bigger|greater], {a} or {b}?
+{a} or {b}: which is [larger|bigger|more]?
+Of {a} and {b}, which one is the [larger|bigger|greater] number?
+Which of the numbers {a} and {b} is [larger|bigger|greater]?
+Compare {a} and {b}. Which is [larger|bigger|more]?
+Tell me the [larger|bigger] one of {a} and {b}.
+I have {a} and {b}. Which is the [larger|bigger|greater] one?
+""")
+SMALLER = [line.replace("larger|bigger|greater|more", "smaller|less")
+           .replace("larger|bigger|greater", "smaller|lower")
+           .replace("larger|bigger|more", "smaller|less").replace("larger|bigger", "smaller|lower")
+           for line in LARGER]
+
+
+def decimals(d: Dice) -> tuple:
+    """(question, answer, first, second, larger, right): two decimals with the same whole part, and
+    the one that is larger, or if not `larger`, smaller."""
+    whole, tenth, larger = d.between(1, 99), d.between(1, 9), d.chance(0.5)
+    long = f"{whole}.{d.between(10, 99)}"
+    while long.endswith("0") or long.startswith(f"{whole}.{tenth}"):
+        long = f"{whole}.{d.between(10, 99)}"
+    short = f"{whole}.{tenth}"
+    first, second = d.some([long, short], 2)
+    padded = {long: long, short: short + "0"}
+    low, high = sorted([long, short], key=Fraction)
+    right = high if larger else low
+    question = say(d, d.pick(LARGER if larger else SMALLER), {"a": first, "b": second})
+    return question, (f"{padded[first]} is {'more' if first == high else 'less'} than "
+                      f"{padded[second]}, so {right} is {'larger' if larger else 'smaller'}."
+                      ), first, second, larger, right
+
+
+def trap(d: Dice) -> tuple:
+    """(question, answer) of the model alone."""
+    return decimals(d)[:2]

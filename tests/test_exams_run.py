@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,26 +107,21 @@ def figures(engine, asked, truth=Truth()):
 
 def perfect(asked):
     """The answer function of a model that knows all."""
-    by_prompt = {}
-    for one in asked:
-        system = one.question.system
-        by_prompt[one.question.prompt if one.way == "turn" else one.question.text(), system] = one
+    known = {(one.question.text() if one.way == "document" else one.question.prompt,
+              one.question.system): one for one in asked}
 
     def answer(said, offered):
-        system = said[0]["content"] if said[0]["role"] == "system" else "" if offered is not None \
-            else ""
-        one = by_prompt[said[-1]["content"], system]
+        if isinstance(said, str):
+            return known[said, ""].question.worked
+        system = said[0]["content"] if said[0]["role"] == "system" else ""
+        one = known[said[-1]["content"], system]
         if not one.wanted:
             return one.question.worked
         assert one.wanted in offered and talk.OFFERS[one.wanted] in system
+        source = f" See {PAGE}." if one.wanted == "search" else ""
         return [call(one.wanted, "it"), {"role": "tool", "content": "a result"},
-                {"role": "assistant", "content": f"{one.question.worked}. See {PAGE}."}]
-
-    def any_answer(said, offered):
-        if isinstance(said, str):
-            return by_prompt[said, ""].question.worked
-        return answer(said, offered)
-    return any_answer
+                {"role": "assistant", "content": one.question.worked + source}]
+    return answer
 
 
 # ----------------------------------------------------------------------------- the pocket world
@@ -213,13 +209,13 @@ def test_the_names_that_system_messages_give_stand_nowhere_else(world):
     assert not names & {str(person).casefold() for person in world.people}
 
 
-def test_figures_by_pages_cover_completions_and_questions(tokenizer, world):
-    asked = world_exams(world, 4, True, BOTH)
-    truth = Truth(bucket=lambda fact: "10_19")
-    found = figures(Scripted(tokenizer, perfect(asked)), asked, truth)
-    assert found["asked_pages_10_19"]["n"] == 24          # 6 classes, and no searched ones
-    assert found["recall_pages_10_19"]["n"] == sum(one.question.kind == "completion"
-                                                   for one in asked)
+def test_figures_by_pages_are_asked_where_the_pages_are_known(tokenizer, world):
+    pages = Counter({fact.id: k % 3 for k, fact in enumerate(world.facts())})
+    asked = world_exams(world, 4, True, {}, pages)
+    found = figures(Scripted(tokenizer, perfect(asked)), asked)
+    for name in "recall_pages_0", "recall_pages_2_3", "asked_pages_0", "asked_pages_1":
+        assert found[name]["value"] == 1 and 0 < found[name]["n"] <= 4
+    assert {one.way for one in asked if one.question.exam.startswith("recall")} == {"document"}
 
 
 # ------------------------------------------------------------------------------- how it is asked
@@ -234,7 +230,8 @@ def naive(engine, text, more):
 
 
 def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engine):
-    pairs = [("the cat sat", " on the mat"), ("", " dog"), ("the dog sat on", " the cat on the mat"),
+    pairs = [("the cat sat", " on the mat"), ("", " dog"),
+             ("the dog sat on", " the cat on the mat"),
              ("a longer text, the cat sat on the mat. the dog", " sat"), ("x", " y z")]
     rows = [(engine.encode(text), engine.tokenizer.encode(more)) for text, more in pairs]
     found = list(likelihoods(engine, rows, "model"))
@@ -265,12 +262,12 @@ def test_the_likelier_choice_is_taken(engine):
 
 @pytest.mark.parametrize("way", ["turn", "document", "choice"])
 def test_the_first_examples_are_left_out_where_all_do_not_fit(tokenizer, engine, way):
-    shots = tuple(replace(choice(), prompt=f"{k} " + "the cat sat on the mat. " * 3,
-                          opening=f"{k} " + "the cat sat on the mat. " * 3) for k in "xyz")
+    shots = tuple(replace(choice(), prompt=f"{k} " + "the cat sat on the mat. " * 4,
+                          opening=f"{k} " + "the cat sat on the mat. " * 4) for k in "wxyz")
     asked = Asked(choice(shots=shots), way)
     used = engine if way != "turn" else Scripted(tokenizer, lambda *_: "A", context=128)
     (answer,), notes = ask(used, [asked], Truth(), "model")
-    assert 0 < len(answer.question.shots) < 3
+    assert 0 < len(answer.question.shots) < 4
     assert answer.question.shots == shots[-len(answer.question.shots):]
     assert notes == [f"arc: for a context of {used.model.config.context} tokens 1 of 1 questions "
                      "have fewer examples, and 0 are too long and count as wrong"]
@@ -344,6 +341,7 @@ def folder(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     random_model(tokenizer, 256).save(folder)
     tokenizer.save(folder)
+    (folder / "log.jsonl").write_text('{"step": 1, "stage": "sft"}\n')
     return folder
 
 
@@ -364,6 +362,7 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert found["figures"]["mine_strict"] == {"value": 0.0, "low": 0.0, "n": 1,
                                                "high": pytest.approx(0.793, abs=1e-3)}
     assert "mine_strict" in done.stdout and "facts_many_heldout" in done.stdout
+    assert found["figures"]["identity_system"]["n"] == 140
     assert "search is off" in done.stderr
     assert html.read_text().startswith("<!DOCTYPE html>")
     again = tmp_path / "again.json"
@@ -371,18 +370,24 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert again.read_bytes() == out.read_bytes()
 
 
+def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
+    import infer as program
+    program.evaluate(program.parse(["eval", "--base", "--model", str(folder), "--count", "1"]))
+    assert "identity_system" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flags, told", [
     (["--count", 0], "--count is 0"), (["--shots", -1], "--shots is -1"),
     (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
     (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
-    (["--out", "{tmp}"], "is a folder"), (["--model", "{tmp}/no-model"], "no-model"),
+    (["--out", "{tmp}"], "is a folder"),
+    (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
     (tmp_path / "bad.jsonl").write_text("nonsense\n")
     import infer as program
     args = program.parse(["eval", "--model", str(folder),
                           *(str(flag).format(tmp=tmp_path) for flag in flags)])
-    args.model = args.model[-1:]
     with pytest.raises((ValueError, OSError)) as error:
         program.evaluate(args)
     assert told in str(error.value) and "\n" not in str(error.value)
