@@ -202,10 +202,14 @@ def size(engine, asked):
 
 
 def sequence(engine, asked):
-    question, document = asked.question, asked.way == "document"
+    """Return the Sequence in which the model answers; a document ends before the next question,
+    which a base model makes up and answers, too."""
+    question, stop = asked.question, ()
+    if asked.way == "document":
+        stop = (*question.stop, *(() if question.opening else exams.STOP))
     settings = Settings(temperature=0, seed=0, max_tokens=room(asked, engine.model.config.context),
-                        stop=question.stop if document else ())
-    if document:
+                        stop=stop)
+    if asked.way == "document":
         return Sequence(engine.encode(question.text()), settings)
     return engine.turn(question.messages(), settings, tools=asked.offered or None)
 

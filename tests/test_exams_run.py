@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from csrc.bind import Config, Library, Model
-from data import bpe, exams_run, talk, talk_world
+from data import bpe, exams_run, talk, tools
 from data.exams import Question
 from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
                             table, way_of, world_exams)
@@ -241,6 +241,15 @@ def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engi
     assert found == [next(likelihoods(engine, [row], "model")) for row in rows]
 
 
+def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine, world):
+    asked = [one for one in world_exams(world, 1, False, {}) if not one.question.opening]
+    for one in asked:
+        grown = exams_run.sequence(engine, one)
+        assert grown.stream.push(b" Ink.\nQuestion: Who?\nAnswer: Wren.") == " Ink."
+        assert grown.stream.stopped
+    assert {one.question.exam for one in asked} >= {"facts_many", "identity", "traps"}
+
+
 def choice(**changes):
     return Question("arc", "1", "letter", "?", 0, "A", ("mat", "cat"), opening="the",
                     continuations=(" mat", " cat"), **changes)
@@ -418,7 +427,8 @@ def test_published_exams_are_read_and_scored_end_to_end(tokenizer, assistant):
     assert len({question.id.partition("/")[0] for question in questions
                 if question.exam == "mmlu"}) == 4          # not all of the first subject
     asked = [Asked(question, way_of(question, assistant)) for question in questions]
-    truth = Truth(run=lambda code: (True, ""))
+    sandbox = assistant and not tools.python_off()
+    truth = Truth(run=exams_run.program_ends if sandbox else lambda code: (True, ""))
     if assistant:
         worked = {one.question.prompt: one.question.worked for one in asked}
         engine = Scripted(tokenizer, lambda said, _: worked[said[-1]["content"]], 1 << 16)
@@ -428,7 +438,7 @@ def test_published_exams_are_read_and_scored_end_to_end(tokenizer, assistant):
     assert all(figure["n"] == 4 for figure in found.values())
     assert {name for name, figure in found.items() if figure["value"] == 1} >= ({
         "gsm8k_strict", "mmlu_strict", "arc_strict", "bfcl_strict", "simpleqa_strict",
-        "svamp_strict"} if assistant else set())
+        "svamp_strict", *["mbpp_strict"] * sandbox} if assistant else set())
     assert {"gsm8k_lenient", "mbpp_strict", "bfcl_lenient", "simpleqa_declined",
             "mmlu_strict" if assistant else "mmlu_raw",
             "arc_lenient" if assistant else "arc_per_byte"} <= found.keys()
