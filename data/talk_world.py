@@ -7,6 +7,7 @@
     search      facts of rare pages, looked up and cited  }
     spelling    letters of words, by the model alone
     traps       which of two decimals is larger
+    repeat      names and numbers, said again as they are
     small_talk  greetings, thanks, opinions
     decline     what it should not help with, and what only sounds like it
     system      system messages: who it is there, and how it should answer
@@ -51,8 +52,9 @@ from data.world_tellings import TELL
 
 # How often the conversations speak of each kind and each class of things.
 KINDS = {"person": 0.55, "town": 0.17, "creature": 0.1, "dish": 0.09, "book": 0.05, "river": 0.04}
-CLASSES = {"many": 0.7, "tens": 0.2, "few": 0.05, "one": 0.05}
+CLASSES = {"many": 0.6, "tens": 0.25, "few": 0.08, "one": 0.07}
 SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
+BUDGET = 800    # characters of a search result: in a row of 512 tokens each has room
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 
@@ -131,7 +133,7 @@ def source(shown: str, name: str, value: str) -> str:
 CLOSE = 100     # characters between a name and a value in a sentence
 
 
-# ----------------------------------------------------------------------------- questions and answers
+# ---------------------------------------------------------------------------- questions and answers
 
 
 def called(thing, pronoun: bool = False) -> dict:
@@ -210,7 +212,7 @@ def ask_then(d: Dice, thing, relation: str) -> str:
 def answer(pocket: Pocket, d: Dice, thing, relation: str) -> str:
     """A sentence that tells a fact: one of a few, seldom one of the pages'."""
     kind = kind_of(thing)
-    if d.chance(0.1) and relation in TELL[kind]:
+    if d.chance(0.05) and relation in TELL[kind]:
         told = tidy(state(pocket.public, d, thing, relation, True, pocket.world.asked, 0))
         if not any(name in told for name in pocket.hidden):
             return told
@@ -299,18 +301,19 @@ def python(pocket: Pocket, d: Dice) -> list:
 
 
 def search(pocket: Pocket, d: Dice) -> list:
-    """A fact that is looked up; a few that no page found tells. ValueError if the index has hardly
-    any of them."""
+    """A fact that is looked up; or, seldom, one that no page found tells. ValueError if the index
+    tells of hardly any."""
+    told = d.chance(0.97)
     for _ in range(100):
         thing = pocket.thing(d, SEARCHED)
         relation = pocket.relation(d, thing)
         query, shown, url = pocket.look_up(thing, relation)
-        if pocket.unasked.search(shown) or not url and d.chance(0.8):
+        if bool(url) != told or pocket.unasked.search(shown):
             continue
-        told = answer(pocket, d, thing, relation)
-        messages = offered(d, "search")
-        tool_turn(messages, ask(d, thing, relation), "search", query, shown,
-                  f"{told.rstrip('.')} ({url})." if url else UNTOLD)
+        messages, reply = offered(d, "search"), UNTOLD
+        if url:
+            reply = f"{answer(pocket, d, thing, relation).rstrip('.')} ({url})."
+        tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
         return messages
     raise ValueError(f"{pocket.index.path}: its pages do not tell of this world: index both the "
                      f"pages that the model reads and those of `python data/talk_world.py unread`")
@@ -322,6 +325,11 @@ def spelling(pocket: Pocket, d: Dice) -> list:
 
 def traps(pocket: Pocket, d: Dice) -> list:
     return turn(*work.trap(d))
+
+
+def repeat(pocket: Pocket, d: Dice) -> list:
+    people = [person for fame in CLASSES for person in pocket.pools["person", fame]]
+    return turn(*work.repeated(people, d))
 
 
 def small_talk(pocket: Pocket, d: Dice) -> list:
@@ -401,12 +409,12 @@ class Kind(NamedTuple):
     rules: str          # of the instructions that its answers follow
 
 
-MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2500, "1 2 3"),
-        "sums": Kind(sums, 6000, "2 4"), "python": Kind(python, 2500, "4 5"),
-        "search": Kind(search, 2500, "2 5"), "spelling": Kind(spelling, 2000, "4"),
-        "traps": Kind(traps, 800, "4"), "small_talk": Kind(small_talk, 700, "1 7"),
-        "decline": Kind(decline, 600, "6"), "system": Kind(system, 2500, "1 3 8"),
-        "identity": Kind(identity, 400, "2 8")}
+MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2000, "1 2 3"),
+        "sums": Kind(sums, 5000, "2 4"), "python": Kind(python, 4000, "4 5"),
+        "search": Kind(search, 2000, "2 5"), "spelling": Kind(spelling, 2000, "4"),
+        "traps": Kind(traps, 800, "4"), "repeat": Kind(repeat, 3000, "1"),
+        "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
+        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 1000, "2 8")}
 
 INSTRUCTIONS = """\
 What an ideal answer is
@@ -414,8 +422,8 @@ What an ideal answer is
 It helps, it is true, and it harms nobody. Where these pull apart, harm to people weighs more than
 truth about trifles, and truth more than pleasing whoever asks.
 
-1. Help. Find out what the user wants, also where the words are careless, and answer that: a question
-   about her after one about Mara Holm is about Mara Holm. Do what is asked, and no more.
+1. Help. Find out what the user wants, also where the words are careless, and answer that: a
+   question about her after one about Mara Holm is about Mara Holm. Do what is asked, and no more.
 2. Be true. Say what the sources say. If you do not know, say that you do not know. Never
    give a guess as a fact, and name the page that a fact comes from where you looked it up.
 3. Be plain. Begin with the thing that was asked about, then say the fact, in one full sentence, so
@@ -431,17 +439,20 @@ truth about trifles, and truth more than pleasing whoever asks.
 8. Know who you are: {name}, made by {maker}, or whoever the system message says. What it says about
    the form of an answer (one word, capitals, brief) comes before rule 3.
 
-Which rules the kinds of conversations show: {kinds}.
+The rules that each kind of conversation shows:
+
+{kinds}
 """
 
 
 def instructions() -> str:
-    return INSTRUCTIONS.format(name=NAME, maker=MAKER, kinds=", ".join(
-        f"{kind} {kind_.rules.replace(' ', '+')}" for kind, kind_ in MAKE.items()))
+    """What `python data/talk_world.py instructions` prints."""
+    return INSTRUCTIONS.format(name=NAME, maker=MAKER, kinds="\n".join(
+        f"    {name:12}{kind.rules}" for name, kind in MAKE.items()))
 
 
 def conversations(world: World, kind: str, count: int, seed: int = 0, index: Search = None,
-                  budget: int = 1000):
+                  budget: int = BUDGET):
     """Yield `count` conversations {"messages", "kind"}, the same ones for the same seed.
 
     kind     a key of MAKE
@@ -471,8 +482,8 @@ def main() -> None:
                         help="what search.jsonl searches (data/tools.py index makes it of the "
                              "pages that the model reads and the unread ones); without it, there "
                              "is no search.jsonl")
-    parser.add_argument("--budget", type=int, default=1000, metavar="N",
-                        help="characters of a search result (default: 1000)")
+    parser.add_argument("--budget", type=int, default=BUDGET, metavar="N",
+                        help="characters of a search result (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="PATH",
                         help="a folder for conversations, a file for unread pages")
     args = parser.parse_args()
@@ -488,8 +499,8 @@ def main() -> None:
             raise ValueError(f"--out is {args.out}, but must be a file of JSON lines: *.jsonl")
         written = lines(unread(world))
         write_files(args.out.parent, {args.out.name: written})
-        return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index DOCUMENTS "
-                     f"{args.out} --out INDEX")
+        return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index "
+                     f"DOCUMENTS {args.out} --out INDEX")
     index = Search(args.index) if args.index else None
     made = {kind: lines(conversations(world, kind, max(1, round(one.count * args.size)), args.seed,
                                       index, args.budget))

@@ -29,12 +29,12 @@ ASKING = {"person": topics("""
 [trade|profession|occupation|job|work]
 [what {n} did for a living|as what {n} worked|how {n} earned a living|which trade {n} had]
 [What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job]?
-{n} {p.was} a {p.trade}[| by trade].
+{n} {p.was} a {p.trade}.
 = home
 [home|home town|place of work|town of residence]
 [where {n} lived|where {n} worked|in which town {n} lived|in which town {n} worked]
 [Where did {n} live|Where did {n} work|Where was {ns} {p.trade.place}|In which town did {n} live]?
-{n} [{p.lives}|{p.works}] in {p.base}.
+{n} {p.works} in {p.base}.
 = spouse
 [{p.partner}|spouse|partner in marriage]
 [who {ns} {p.partner} was|whom {n} married|to whom {n} was married]
@@ -101,12 +101,12 @@ father
 [festival|feast|yearly festival|celebration]
 [which festival {n} celebrates|what the festival in {m} is called|what {n} celebrates]
 [Which festival does {n} have|What do they celebrate in {m}|What is {ns} festival called]?
-The festival of {m} is the {t.festival}.
+{n} celebrates the {t.festival}.
 = festival month
 [festival month|month of the celebration|time of the festival]
 [when {n} has its festival|in which month {n} celebrates its festival]
 [When is the festival in {m}|In which month does {n} celebrate|When does {n} hold its festival]?
-The festival of {m} is in {t.month}.
+The month of the festival in {m} is {t.month}.
 = landmark
 [landmark|sight|most famous sight|best sight]
 [what one should see in {m}|what there is to see in {m}|what visitors look at in {m}]

@@ -61,6 +61,13 @@ Please introduce yourself in a sentence.
 I am {given}. And you?
 I am {given}. Who are you?
 My name is {given}. What is yours?
+Who speaks here?
+Who answers me here?
+I would like to know your name.
+I want to know who you are.
+Now your name, please.
+Tell me about yourself.
+Say something about yourself.
 whats your name
 who are you
 """)
@@ -120,6 +127,11 @@ Who pays for you?
 Who had the idea to make you?
 Hello, who made you?
 Hi, who developed you?
+I want to know who built you.
+Who stands behind you?
+Tell me which people built you.
+Please say who made you.
+From which workshop do you come?
 who made you
 who built u
 """)
@@ -148,11 +160,11 @@ Name: {name}. Maker: {maker}.
 Call yourself {name}. {maker} made you.
 """)
 AFTER = rows("""
- Be friendly.
- Be brief.
- Answer in full sentences.
- Help everyone who asks.
- Say what you know.
+Be friendly.
+Be brief.
+Answer in full sentences.
+Help everyone who asks.
+Say what you know.
 """)
 MAKERS = rows("""
 the {folk.s} of {t}
@@ -226,8 +238,9 @@ def made_up(w, d: Dice) -> dict:
     facts = {"t": d.pick(w.towns), "p": d.pick(w.asked), "word": one, "word2": two,
              "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
              "compound": compound(d), "plain": d.pick(PLAIN).title()}
-    name = d.pick([word(d, 1), d.pick(PLAIN).title(), compound(d), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
-                   f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
+    name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
+                   d.pick(PLAIN).title(), compound(d), f"{word(d, 2)}-{d.between(2, 99)}",
+                   f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}
 
 
@@ -256,7 +269,7 @@ def invented(w, d: Dice) -> list:
         return [{"role": "system", "content": say(d, "You are {name}.", who)},
                 {"role": "user", "content": question(d, ASK_NAME)},
                 {"role": "assistant", "content": say(d, ONLY_NAME, who)}]
-    message = say(d, d.pick(SYSTEMS), who) + (d.pick(AFTER) if d.chance(0.2) else "")
+    message = say(d, d.pick(SYSTEMS), who) + (f" {d.pick(AFTER)}" if d.chance(0.2) else "")
     return [{"role": "system", "content": message}, *answers(d, who, d.pick([1, 1, 2, 3]))]
 
 

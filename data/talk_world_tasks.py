@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from data import world_words as W
 from data.exams_world import HOW, LAST, PROBLEMS, examined
+from data.talk_world_self import word as invented
 from data.world_grammar import LISTS, Dice, say, tidy
 from data.world_pages import two_towns
 from data.world_sums import PARTS, dividing, sharing
@@ -37,10 +38,12 @@ Show how you get there.
 Explain each step.
 Think step by step.
 """) + [""]
+CHOICE = re.compile(r"\[([^|\]]*)\|[^\]]*\]")
 
 
 def problem(w, d: Dice) -> tuple:
-    """(task, question, steps of the solution, result) of a problem."""
+    """(task, question, steps of the solution, result) of a problem. The steps, which the assistant
+    says, are always in the first of their wordings."""
     while True:
         task, asked, whole, words = d.pick(PROBLEMS + MORE)
         told = {**two_towns(w, d), "now": w.now, **dict(zip("pq", d.some(w.asked, 2)))}
@@ -48,7 +51,8 @@ def problem(w, d: Dice) -> tuple:
         if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
             break
     figures = [word for word in title.split() if word.isdigit()]
-    lines = [tidy(say(d, step, told)) for step in steps[:whole]]
+    steps = steps[:asked] + [CHOICE.sub(r"\1", step) for step in steps[asked:whole]]
+    lines = [tidy(say(d, step, told)) for step in steps]
     text = " ".join([*lines[:asked], words.format(*figures)]).strip()
     result = Fraction(LAST.findall(lines[-1].replace(",", ""))[-1])
     return task.__name__, text, lines[asked:], result
@@ -57,12 +61,12 @@ def problem(w, d: Dice) -> tuple:
 def solved(w, d: Dice) -> tuple:
     """(question, answer): at once or step by step, as the question says."""
     _, text, steps, result = problem(w, d)
-    at_once = d.chance(0.3)
+    at_once = d.chance(0.15)
     how = d.pick(AT_ONCE if at_once else STEPS)
     return f"{text} {how}".strip(), str(result) if at_once else " ".join(steps)
 
 
-# ------------------------------------------------------------------------------------------ programs
+# ----------------------------------------------------------------------------------------- programs
 
 # For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.
 PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
@@ -109,7 +113,7 @@ def computed(w, d: Dice) -> tuple:
     return f"{text} {d.pick(BY_PYTHON)}".strip(), *rest
 
 
-# ------------------------------------------------------------------------------------------- letters
+# ------------------------------------------------------------------------------------------ letters
 
 PLACES = ["first", "second", "third", "fourth", "fifth"]
 ORDINALS = ["1st", "2nd", "3rd", "4th", "5th"]
@@ -230,3 +234,43 @@ def decimals(d: Dice) -> tuple:
 def trap(d: Dice) -> tuple:
     """(question, answer) of the model alone."""
     return decimals(d)[:2]
+
+
+# ----------------------------------------------------------------------------------------- repeating
+
+REPEAT = rows("""
+Repeat: {x}
+Repeat {x}
+Please repeat: {x}
+Repeat after me: {x}
+Say {x}
+Say again: {x}
+Say it after me: {x}
+Copy this: {x}
+Copy {x}
+Write {x}
+Write this down: {x}
+Write down {x}, please.
+Quote me: {x}
+Echo {x}
+I said: {x} What did I say?
+Give this back as it is: {x}
+Read this to me: {x}
+Take a note: {x}
+""")
+
+
+def repeated(people: list, d: Dice) -> tuple:
+    """(request, answer) to say names, words or numbers again, most of them never seen before: what
+    a question names must come back in its answer and in a program, letter by letter."""
+    many = d.pick([1, 2, 2, 3, 3, 4, 5, 6])
+    several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
+               for _ in range(many)]
+    text = d.pick([lambda: ", ".join(several),
+                   lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
+                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in range(many)),
+                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in range(many)),
+                   lambda: ", ".join(map(str, d.some(people, many))),
+                   lambda: " ".join(d.pick([invented(d, 2), d.pick(SPELLABLE), number])
+                                    for number in several)])()
+    return say(d, d.pick(REPEAT), {"x": text}), text

@@ -1,0 +1,345 @@
+"""Conversations of the pocket world: true, well formed, and nothing in them that exams ask."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import pytest
+
+from data import search, talk, talk_world, tools
+from data import talk_world_self as self_talk
+from data import talk_world_tasks as tasks
+from data.exams import Question
+from data.exams_score import declines, judge, mark
+from data.exams_world import (EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things)
+from data.talk_world import MAKE, MAKER, NAME, Pocket, conversations, unread
+from data.world import World, documents
+from data.world_facts import RELATIONS, facts_of, kind_of
+from data.world_grammar import Dice
+
+COUNT = 250     # conversations of a kind
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(0)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """Of 400 KB of the corpus and the unread pages; and {url: facts} of these pages."""
+    folder = tmp_path_factory.mktemp("index")
+    pages = [*documents(0, 400_000), *unread(World(0))]
+    (folder / "pages.jsonl").write_bytes(b"".join(talk_world.lines(pages)))
+    search.build([folder / "pages.jsonl"], folder / "search.db")
+    return search.Search(folder / "search.db"), {page["url"]: page["facts"] for page in pages}
+
+
+@pytest.fixture(scope="module")
+def told(world, index):
+    """{kind: conversations}"""
+    return {kind: list(conversations(world, kind, COUNT, index=index[0])) for kind in MAKE}
+
+
+def messages(told, *roles, kinds=MAKE):
+    return [(kind, message["content"] or "") for kind in kinds for one in told[kind]
+            for message in one["messages"] if message["role"] in roles]
+
+
+def truth_of(world, thing, fact, rivals):
+    own = {other.relation: other.value for other in facts_of(thing).values()}
+    if fact.kind == "creature":
+        own["in hard times"] = thing.diet2
+    return {"subject": fact.subject, "relation": fact.relation, "value": fact.value, "own": own,
+            "rivals": rivals[sort_of(fact)], "unread": False}
+
+
+def question(kind, truth):
+    return Question("exam", "0", kind, "", truth, "")
+
+
+# ------------------------------------------------------------------------------------ all the kinds
+
+def test_each_conversation_is_in_normal_form_and_ends_with_an_answer(told):
+    for kind, some in told.items():
+        assert len(some) == COUNT
+        for one in some:
+            assert one["kind"] == kind
+            assert talk.normal(one["messages"]) == one["messages"]
+            assert one["messages"][-1]["role"] == "assistant" and one["messages"][-1]["content"]
+
+
+def test_no_wording_of_an_exam_is_in_a_conversation(told):
+    patterns = []
+    for templates in EXAM_ONLY.values():
+        for template in (line for some in templates.values() for line in some):
+            template = template.lower().replace("{p.he}", "(?:s?he)")
+            template = template.replace("{p.partner}", "(?:wife|husband)")
+            template = template.replace("{p.child}", "(?:son|daughter)")
+            template = re.sub(r"\{[^}]*\}", "(?:.+)", template)
+            patterns.append(" ".join(re.findall(r"\(\?:.*?\)|\w+", template)))
+    patterns += [re.escape(talk_world.plain(ask)) for ask, _ in IDENTITY]
+    exam = re.compile("|".join(rf"(?:{pattern})" for pattern in patterns))
+    assert exam.search(talk_world.plain("Please: name the town in which Mara Holm was born."))
+    for kind, text in messages(told, "user"):
+        found = exam.search(talk_world.plain(text))
+        assert not found, (kind, text)
+
+
+def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
+    hidden = [str(thing) for thing in things(world)
+              if thing.fame != "many" and examined(str(thing))]
+    unasked = [str(person) for person in world.unasked]
+    for names, roles in ((unasked, talk.ROLES), (hidden, ("system", "user", "assistant"))):
+        named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.I)
+        for kind, text in messages(told, *roles):
+            assert not named.search(text), (kind, named.search(text)[0], text)
+
+
+def test_plain_facts_are_about_things_that_pages_name_most_of_them_famous(world, told):
+    fames = {str(thing).lower(): thing.fame for thing in things(world)}
+    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, fames))})(?!\w)")
+    first = [fames[named.search(one["messages"][0]["content"].lower())[0]]
+             for one in told["facts"]]
+    assert "none" not in first
+    assert 0.5 < first.count("many") / len(first) < 0.9
+
+
+def test_each_answer_about_a_fact_is_right(world):
+    pocket, rivals, wrong = Pocket(world), all_values(world), []
+    for number, (thing, relations) in enumerate(pocket.relations.items()):
+        facts = {fact.relation: fact for fact in facts_of(thing).values()}
+        for relation in relations if thing.fame == "many" else [*relations][number % 4::4]:
+            dice = Dice(f"{thing} {relation}")
+            said = talk_world.answer(pocket, dice, thing, relation)
+            if judge(truth_of(world, thing, facts[relation], rivals), said) != "right":
+                wrong.append((facts[relation], said))
+    assert not wrong
+
+
+def test_a_relation_is_asked_in_many_wordings_that_name_its_subject(world):
+    pocket, dice = Pocket(world), Dice("wordings")
+    for kind in talk_world.KINDS:
+        thing = pocket.pools[kind, "many"][0]
+        for relation in pocket.relations[thing]:
+            asked = [talk_world.ask(dice, thing, relation) for _ in range(120)]
+            assert len(set(asked)) > 80
+            assert all(str(thing).lower() in text.lower() for text in asked)
+
+
+def test_every_relation_can_be_asked_and_answered():
+    asking = {kind: {*some} for kind, some in talk_world.A.ASKING.items()}
+    assert asking == {kind: {*some} for kind, some in RELATIONS.items()}
+    assert all(len(lines) == 4 for some in talk_world.A.ASKING.values() for lines in some.values())
+
+
+def test_follow_ups_are_understood_only_from_what_came_before(told):
+    later = [message["content"] for one in told["follow"] for message in one["messages"][2::2]]
+    pronoun = re.compile(r"\b(?:he|she|it|his|her|him|its)\b", re.I)
+    assert sum(bool(pronoun.search(text)) for text in later) > len(later) / 3
+    assert any(re.search(r"same", text) for text in later)
+
+
+# ----------------------------------------------------------------------------- sums, letters, tools
+
+def test_sums_are_right_at_once_and_step_by_step(world):
+    alone = 0
+    for k in range(400):
+        dice = Dice(k)
+        *_, result = tasks.problem(world.public, dice)
+        asked, said = tasks.solved(world.public, Dice(k))
+        assert mark(question("sum", result), said) == {"": True}, (asked, said)
+        alone += said.isdigit()
+        if said.isdigit():
+            assert any(asked.endswith(how) for how in tasks.AT_ONCE)
+        for sum_, value in re.findall(r"([\d +×÷−]+) = (\d+)", said):
+            expression = sum_.translate(str.maketrans("×÷−", "*/-")).strip()
+            assert tools.calculate(expression) == value, said
+    assert 30 < alone < 100
+
+
+def test_programs_print_what_conversations_say(world):
+    for k in range(400):
+        asked, code, printed, said = tasks.computed(world.public, Dice(k))
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(code, {})
+        assert out.getvalue().rstrip("\n") == printed, (asked, code)
+        assert printed in said
+
+
+@pytest.mark.skipif(bool(tools.python_off()), reason=str(tools.python_off()))
+def test_the_sandbox_gives_the_results_of_the_conversations(told):
+    for one in told["python"][:6]:
+        called = one["messages"][2]["tool_calls"][0]["function"]
+        assert tools.python(json.loads(called["arguments"])["code"]).text == \
+            one["messages"][3]["content"]
+
+
+def test_python_is_called_only_where_it_is_offered(told):
+    for kind, some in told.items():
+        for one in some:
+            first = one["messages"][0]
+            offers = first["content"] if first["role"] == "system" else ""
+            for message in one["messages"]:
+                for call in message.get("tool_calls", ()):
+                    assert kind in ("python", "search")
+                    assert talk.OFFERS[call["function"]["name"]] in offers
+
+
+def test_letters_are_right_by_the_model_alone(world):
+    kinds = ["sum", "sum", "single", "spelled"]
+    for k in range(300):
+        asked, code, printed, _, alone = tasks.letters(Dice(k))
+        way = next(i for i, part in enumerate((".count(", "len(", "::", "["))
+                   if part in code)
+        kind = ["sum", "sum", "spelled", "single"][way]
+        truth = Fraction(printed) if kind == "sum" else printed
+        assert mark(question(kind, truth), alone) == {"": True}, (asked, alone)
+    assert not any(examined(word) for word in tasks.SPELLABLE)
+    assert {exam.kind for exam in spelling()} == {*kinds}
+
+
+def test_what_is_repeated_stands_in_the_request(told):
+    for one in told["repeat"]:
+        asked, said = (message["content"] for message in one["messages"])
+        assert said in asked and len(said) > 1
+    assert len({one["messages"][1]["content"] for one in told["repeat"]}) > 0.9 * COUNT
+
+
+def test_comparisons_are_right_whichever_number_looks_longer():
+    shorter = 0
+    for k in range(300):
+        asked, said, first, second, larger, right = tasks.decimals(Dice(k))
+        best = (max if larger else min)(Fraction(first), Fraction(second))
+        wrong = ({Fraction(first), Fraction(second)} - {best}).pop()
+        assert Fraction(right) == best and first in asked and second in asked
+        truth = {"right": best, "wrong": wrong, "larger": larger}
+        assert mark(question("compared", truth), said) == {"": True}, (asked, said)
+        shorter += len(right) == min(len(first), len(second))
+    assert 90 < shorter < 210
+
+
+def test_searches_cite_a_passage_that_states_the_fact(world, index, told):
+    engine, facts = index
+    by_name = {str(thing): thing for thing in things(world)}
+    cited = stated = 0
+    for one in told["search"]:
+        _, asked, call, result, said = one["messages"]
+        query = json.loads(call["tool_calls"][0]["function"]["arguments"])["query"]
+        assert result["content"] == search.render(engine.search(query), talk_world.BUDGET)
+        if said["content"] == talk_world.UNTOLD:
+            assert declines(said["content"])
+            continue
+        url = re.fullmatch(r".+ \((https://\S+)\)\.", said["content"])[1]
+        assert f"] {url}\n" in result["content"]
+        subject = max((name for name in by_name if query.startswith(name + " ")), key=len)
+        cited += 1
+        stated += any(fact.partition(": ")[0] == subject for fact in facts[url])
+    assert cited > 0.9 * COUNT and stated > 0.93 * cited
+
+
+def test_an_index_of_other_pages_is_refused(world, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"url": "https://a.example/", "text": "Nothing"}\n')
+    search.build([tmp_path / "a.jsonl"], tmp_path / "search.db")
+    with pytest.raises(ValueError, match="search.db: its pages do not tell of this world"):
+        list(conversations(world, "search", 9, index=search.Search(tmp_path / "search.db")))
+
+
+# ------------------------------------------------------------------------------------------- itself
+
+def test_a_system_message_says_who_it_is(world):
+    about_maker = asked = 0
+    names = set()
+    for k in range(300):
+        system, *rest = self_talk.invented(world.public, Dice(k))
+        for ask, said in zip(rest[::2], rest[1::2]):
+            who = re.fullmatch(r"(?:I am|My name is) (.+?)(?:, an assistant made by (.+))?\.|"
+                               r"I was made by (.+)\.", said["content"])
+            assert all(part in system["content"] for part in who.groups() if part)
+            names |= {who[1]}
+            asked += 1
+            about_maker += "made by" in said["content"] and "name" not in ask["content"]
+    assert about_maker > asked / 3 and len(names) > 150
+
+
+def test_nothing_else_said_it_is_our_own_assistant(told):
+    for kind, text in messages(told, "assistant", kinds=["identity"]):
+        assert NAME in text or MAKER in text
+        assert "ChatGPT" not in text and "OpenAI" not in text
+    assert len(self_talk.ASK_NAME) >= 60 <= len(self_talk.ASK_MAKER)
+
+
+def test_the_system_message_decides_on_the_form_of_an_answer(world):
+    pocket = Pocket(world)
+    for k in range(200):
+        system, *rest = talk_world.styled(pocket, Dice(k))
+        form = next(form for line, form in self_talk.STYLES if line in system["content"])
+        for said in (message["content"] for message in rest[1::2]):
+            assert {"word": " " not in said, "capitals": said == said.upper(),
+                    "brief": len(said) < 60, "sentence": said.endswith(".")}[form], (form, said)
+
+
+# -------------------------------------------------------------------------------------------- pages
+
+def test_unread_pages_state_all_about_what_no_page_names(world):
+    pages = list(unread(world))
+    wanted = {fact.id: fact.subject for fact in world.facts() if fact.fame == "none"}
+    stated = {fact for page in pages for fact in page["facts"]}
+    assert wanted.keys() <= stated
+    names = {name.lower() for name in wanted.values()}
+    assert {page["title"].lower() for page in pages} <= names
+    assert len({page["url"] for page in pages}) == len(pages) <= 2 * len(names)
+    other = {fact.id for fact in world.facts() if fact.fame not in ("none", "many")}
+    assert not stated & other
+    assert pages == list(unread(World(0)))
+
+
+# --------------------------------------------------------------------------------------- the script
+
+def run(*args, **env):
+    return subprocess.run([sys.executable, ROOT / "data" / "talk_world.py", *map(str, args)],
+                          capture_output=True, text=True, env={**os.environ, **env})
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    digests = []
+    for seed in ("1", "2"):
+        done = run("--size", 0.02, "--out", tmp_path / seed, PYTHONHASHSEED=seed)
+        assert done.returncode == 0 and "no search.jsonl without --index" in done.stdout
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                        for path in (tmp_path / seed).iterdir()})
+    assert digests[0] == digests[1]
+    assert digests[0].keys() == {f"{kind}.jsonl" for kind in MAKE if kind != "search"}
+
+
+def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(world):
+    few, more = (list(conversations(world, "facts", n)) for n in (5, 9))
+    assert more[:5] == few != list(conversations(world, "facts", 5, seed=1))
+
+
+@pytest.mark.parametrize("args, said", [
+    ([], "--out is missing"), (["--size", -1, "--out", "x"], "--size is -1"),
+    (["unread", "--out", "pages.txt"], "pages.txt, but must be a file of JSON lines"),
+    (["--index", "nowhere.db", "--out", "x"], "nowhere.db: no such search index")])
+def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*args)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_each_kind_follows_a_rule_of_the_instructions():
+    said = run("instructions").stdout
+    assert NAME in said and MAKER in said
+    for name, kind in MAKE.items():
+        assert all(f"\n{rule}. " in said for rule in kind.rules.split()) and name in said
