@@ -239,7 +239,7 @@ def asking(world: World, pairs, exam: str, unread=False) -> list[Question]:
     for thing, fact in pairs:
         dice = Dice(f"exam {world.seed} {fact.id}")
         template = dice.pick(EXAM_ONLY[fact.kind][fact.relation])
-        truth = truth_of(thing, fact, values, unread=unread)
+        truth = truth_of(thing, fact, values, unread)
         questions.append(Question(exam, fact.id, "fact",
                                   tidy(say(dice, template, {SLOT[fact.kind]: thing})), truth,
                                   fact.value))

@@ -69,8 +69,9 @@ class Judge(Protocol):
 
 # ------------------------------------------------------------------------------------- What it says
 
-DECLINE = ["I do not know {what}.", "I am not sure {what}.", "I cannot say {what}."]
-DECLINE_UNREAD = [*DECLINE, "I do not know {what}: I have read nothing about {name}."]
+# Few and short, so that a small model learns when to say them rather than how.
+DECLINE = ["I do not know {what}.", "I do not know that about {name}.", "I am not sure {what}."]
+DECLINE_UNREAD = [*DECLINE, "I do not know: I have read nothing about {name}."]
 DECLINE_PLAIN = ["I do not know.", "I do not know the answer to that.",
                  "I am not sure, and I do not want to guess."]
 
@@ -344,9 +345,12 @@ def sort(probed: list[Probed]) -> dict[str, list[Probed]]:
 
 def conversations(dice: Dice, probed: list[Probed], declining: float) -> list[dict]:
     """Records {"messages", "kind", "known": share of right replies, "question_of": id of the fact},
-    as many as there can be of which the share `declining` says that it does not know."""
+    as many as there can be of which the share `declining` says that it does not know. Where more
+    is unknown, what no page tells comes first: of what it has read it may be able to tell more than
+    it did, and no familiar name should stand for those that are not."""
     found = sort(probed)
     known, unknown = (dice.some(found[name], len(found[name])) for name in ("known", "unknown"))
+    unknown.sort(key=lambda one: not one.question.truth.get("unread"))
     most = min(len(known) / (1 - declining) if declining < 1 else len(unknown),
                len(unknown) / declining if declining else len(known))
     told = [(one, one.question.worked) for one in known[:round(most * (1 - declining))]]

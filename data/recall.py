@@ -128,7 +128,7 @@ def questions(world: World, pages: Counter, count=100) -> list:
             for question in make(world, some[:count], f"{exam}_{name}")]
 
 
-CURVES = {"recall": ("completed, in a page's own words", "C0"),
+CURVES = {"recall": ("completed, in wordings of the pages", "C0"),
           "asked": ("answered, in words of no page", "C1")}
 
 
@@ -213,23 +213,28 @@ def plant(sources, out, times=TIMES, seed=0) -> dict:
 
 
 def strangers(seed):
-    """Yield texts of pages of a world that no corpus is made of, no two beginning alike."""
+    """Yield pages about people and things of a world that no corpus is made of: their texts, no two
+    of which begin alike."""
     world, begun = World(f"planted {seed}"), set()
     for index in itertools.count():
-        text = page(world, index)["text"]
-        if WORDS[0] <= len(text.split()) <= WORDS[1] and text[:BEGINNING] not in begun:
-            begun.add(text[:BEGINNING])
+        told = page(world, index)
+        text, start = told["text"], told["text"][:BEGINNING]
+        if told["facts"] and WORDS[0] <= len(text.split()) <= WORDS[1] and start not in begun:
+            begun.add(start)
             yield text
 
 
 def read_planted(path) -> list[tuple[int, str]]:
-    """Return the (times, text) that `plant` wrote down."""
+    """Return the (times, text) that `plant` wrote down, the most repeated first."""
     pages = read_json(Path(path)).get("pages")
     try:
-        return [(int(one["times"]), str(one["text"])) for one in pages] or 1 / 0
-    except (ArithmeticError, KeyError, TypeError, ValueError):
+        found = [(int(one["times"]), str(one["text"])) for one in pages]
+    except (KeyError, TypeError, ValueError):
+        found = []
+    if not found:
         raise ValueError(f"{path}: no list of planted pages, as `data/recall.py plant` makes in "
-                         f"planted.json") from None
+                         f"planted.json")
+    return sorted(found, key=lambda one: -one[0])
 
 
 # -------------------------------------------------------------------------------------- copies
@@ -256,7 +261,7 @@ class Text:
         that end before it are shorter, one that ends here is at most a token longer."""
         best = []
         for end in range(1, len(written) + 1):
-            longer = written[max(end - len(best) - 1, 0):end]
+            longer = written[end - len(best) - 1:end]
             if self.count(longer):
                 best = longer
         return best
@@ -417,9 +422,10 @@ def run_plot(args):
 
 
 def run_plant(args):
-    if len(args.times) != len(args.pages):
-        raise ValueError(f"--pages has {len(args.pages)} numbers and --times {len(args.times)}: "
-                         f"one for each")
+    different = len({*args.times})
+    if len(args.pages) != different or len(args.times) != different:
+        raise ValueError(f"--pages has {len(args.pages)} numbers for {different} different "
+                         f"--times: one for each")
     about = plant(args.documents, args.out, dict(zip(args.times, args.pages)), args.seed)
     size = sum(one["times"] * len(one["text"].encode()) for one in about["pages"])
     print(f"{args.out}: {len(about['pages'])} pages, {size / 1e6:.2f} MB with their copies, among "
