@@ -455,8 +455,7 @@ def chat(args, engine=None):
     engine.check_talk()
     engine.keep = True
     names = args.tools.split(",") if args.tools else ["search"] * bool(args.index)
-    # A character budget of a quarter of the context, at some 4 characters a token.
-    able = tools.registry(args.index, engine.model.config.context)
+    able = tools.registry(args.index, tools.budget_of(engine.model.config.context))
     talking = Chat(engine, Settings(**args.settings), able, names, args.system)
     if args.load:
         talking.do_load(args.load)
