@@ -77,7 +77,7 @@ class Pocket:
     """What conversations may speak of.
 
     relations   {thing: {relation: attribute}} of things and facts that may be named
-    hidden      names that no user and no assistant says
+    hidden      names that no user and no assistant says, but for addresses that it cites
     unasked     finds those of them that no page found says either
     """
 
@@ -282,7 +282,7 @@ def tool_turn(messages: list, question: str, tool: str, call: str, result: str, 
 def offered(d: Dice, *tools: str) -> list:
     """A system message that offers these tools, and half of the time the others as well."""
     tools = talk.OFFERS if d.chance(0.5) else tools
-    before = "" if d.chance(0.8) else self_talk.introduced(d, "You are a helpful assistant.")
+    before = "" if d.chance(0.8) else "You are a helpful assistant."
     return [{"role": "system", "content": talk.offering(before, tools)}]
 
 
