@@ -11,7 +11,7 @@ from data.world_words import rows
 
 ASKING = {"person": topics("""
 = birthplace
-[birthplace|place of birth|native town|town of origin|home by birth]
+[birthplace|place of birth|native town|home by birth]
 [where|in which town|in what place] {n} was born
 [Where|In which town|In what town] was {n} born?[| I mean the town.]
 {n} was born in {p.town}.
@@ -31,7 +31,7 @@ ASKING = {"person": topics("""
 [What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job]?
 {n} {p.was} a {p.trade}.
 = home
-[home|home town|place of work|town of residence]
+[home|home town|place of work|place of residence]
 [where {n} lived|where {n} worked|in which town {n} lived|in which town {n} worked]
 [Where did {n} live|Where did {n} work|Where was {ns} {p.trade.place}|In which town did {n} live]?
 {n} {p.works} in {p.base}.
@@ -171,7 +171,7 @@ The author of {m} is {b.author}.
 {n} is a {b.genre}.
 """), "dish": topics("""
 = town
-[town|home|town of origin|place of origin]
+[town|home|place of origin|home town]
 [where {n} comes from|in which town {n} was invented|which town {n} comes from]
 [Where does {n} come from|Which town does {n} come from|Where was {n} invented]?
 {n} comes from {d.town}.
@@ -208,7 +208,7 @@ The season for {m} is {d.season}.
 {n} takes {d.minutes} minutes.
 """), "river": topics("""
 = region
-[region|country|home region]
+[home region|country]
 [through which region {n} flows|where {n} flows|in which region {n} is]
 [Where does {n} flow|Through which region does {n} flow|In which region is {n}]?
 {n} flows through {r.region}.

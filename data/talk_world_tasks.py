@@ -236,7 +236,7 @@ def trap(d: Dice) -> tuple:
     return decimals(d)[:2]
 
 
-# ----------------------------------------------------------------------------------------- repeating
+# ---------------------------------------------------------------------------------------- repeating
 
 REPEAT = rows("""
 Repeat: {x}
@@ -258,7 +258,8 @@ Give this back as it is: {x}
 Read this to me: {x}
 Take a note: {x}
 """)
-WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree", "move.ed"]
+WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree",
+         "move.ed"]
 
 
 def repeated(people: list, d: Dice) -> tuple:
