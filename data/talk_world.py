@@ -14,10 +14,11 @@
     identity    who it is where nothing else is said
 
 They follow `INSTRUCTIONS`. What exams ask in data/exams_world.py is in none of them: no wording of
-EXAM_ONLY or IDENTITY, no person of World.unasked, no word and no thing that is not famous for which
-`examined` is true. All that they state is true in the world. What a small model can learn in
-minutes is a matter of form: many wordings of a question, few of its answer, which begins with what
-was asked about (Allen-Zhu and Li 2023, arXiv:2309.14316, on knowing and telling).
+EXAM_ONLY or IDENTITY, no person of World.unasked, and nothing that is not famous for which
+`examined` is true, nor the letters of such a word. All that they state is true in the world. What a
+small model can learn in minutes is a matter of form: many wordings of a question, few of its
+answer, which begins with what was asked about (Allen-Zhu and Li 2023, arXiv:2309.14316, on knowing
+and telling).
 
     python data/talk_world.py --out build/talk                      a file of JSON lines for a kind
     python data/talk_world.py unread --out build/unread.jsonl       pages that no model has read
@@ -34,6 +35,8 @@ import re
 from functools import cache
 from typing import Callable, NamedTuple
 
+from tqdm import tqdm
+
 from csrc.files import write_files
 from data import talk
 from data import talk_world_asking as A
@@ -43,6 +46,7 @@ from data import talk_world_tasks as work
 from data.exams_world import EXAM_ONLY, examined, things
 from data.search import Search, render
 from data.talk_world_self import MAKER, NAME
+from data.tasks import IF_SLOW
 from data.world import World
 from data.world_facts import FAME, RELATIONS, facts_of, kind_of, places
 from data.world_grammar import Dice, say, tidy
@@ -51,8 +55,8 @@ from data.world_questions import ASK
 from data.world_tellings import TELL
 
 # How often the conversations speak of each kind and each class of things.
-KINDS = {"person": 0.55, "town": 0.17, "creature": 0.1, "dish": 0.09, "book": 0.05, "river": 0.04}
-CLASSES = {"many": 0.6, "tens": 0.25, "few": 0.08, "one": 0.07}
+KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
+CLASSES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
 SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
 BUDGET = 800    # characters of a search result: in a row of 512 tokens each has room
 UNTOLD = "The pages that I found do not tell."
@@ -502,9 +506,12 @@ def main() -> None:
         return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index "
                      f"DOCUMENTS {args.out} --out INDEX")
     index = Search(args.index) if args.index else None
-    made = {kind: lines(conversations(world, kind, max(1, round(one.count * args.size)), args.seed,
-                                      index, args.budget))
-            for kind, one in MAKE.items() if index or kind != "search"}
+    made = {}
+    for kind, one in MAKE.items():
+        if index or kind != "search":
+            count = max(1, round(one.count * args.size))
+            made[kind] = lines(tqdm(conversations(world, kind, count, args.seed, index,
+                                                  args.budget), kind, count, **IF_SLOW))
     write_files(args.out, {f"{kind}.jsonl": written for kind, written in made.items()})
     print(f"{args.out}: " + ", ".join(f"{kind} {len(written)}" for kind, written in made.items())
           + ("" if index else "; no search.jsonl without --index"))

@@ -196,6 +196,11 @@ the University of {word}
 {compound} College
 {compound} and Daughters
 {plain} {compound}
+{plain} Computing
+{plain} Labs
+{plain} and {word}
+{plain}
+the {plain} company
 the {compound} Institute
 {compound} & {word}
 {word}{word2}
@@ -239,8 +244,8 @@ def made_up(w, d: Dice) -> dict:
              "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
              "compound": compound(d), "plain": d.pick(PLAIN).title()}
     name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
-                   d.pick(PLAIN).title(), compound(d), f"{word(d, 2)}-{d.between(2, 99)}",
-                   f"{word(d, 1)} {word(d, 2)}"])
+                   *(d.pick(PLAIN).title() for _ in range(4)), compound(d),
+                   f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}
 
 

@@ -258,18 +258,20 @@ Give this back as it is: {x}
 Read this to me: {x}
 Take a note: {x}
 """)
+WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree", "move.ed"]
 
 
 def repeated(people: list, d: Dice) -> tuple:
     """(request, answer) to say names, words or numbers again, most of them never seen before: what
     a question names must come back in its answer and in a program, letter by letter."""
-    many = d.pick([1, 2, 2, 3, 3, 4, 5, 6])
+    many = d.between(1, 9)
     several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
                for _ in range(many)]
     text = d.pick([lambda: ", ".join(several),
                    lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
-                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in range(many)),
-                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in range(many)),
+                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
+                   lambda: " ".join(d.pick(SPELLABLE) for _ in several),
+                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several),
                    lambda: ", ".join(map(str, d.some(people, many))),
                    lambda: " ".join(d.pick([invented(d, 2), d.pick(SPELLABLE), number])
                                     for number in several)])()
