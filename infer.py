@@ -422,7 +422,8 @@ def load(args):
 def is_assistant(engine, folder):
     """Tell whether a model was fine-tuned for chats: by the last stage in a run's log or, of models
     from elsewhere, by a chat template that is not the one of every tokenizer trained here."""
-    log = Path(folder, "log.jsonl")
+    folder = Path(folder)
+    log = (folder.parent if folder.name == "best" else folder) / "log.jsonl"  # best: train.py's
     if not log.exists():
         template = engine.tokenizer.config.get("chat_template")
         return engine.talk and template not in (None, CHAT_TEMPLATE)
@@ -455,8 +456,7 @@ def chat(args, engine=None):
     engine.check_talk()
     engine.keep = True
     names = args.tools.split(",") if args.tools else ["search"] * bool(args.index)
-    # A character budget of a quarter of the context, at some 4 characters a token.
-    able = tools.registry(args.index, engine.model.config.context)
+    able = tools.registry(args.index, tools.budget_of(engine.model.config.context))
     talking = Chat(engine, Settings(**args.settings), able, names, args.system)
     if args.load:
         talking.do_load(args.load)

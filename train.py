@@ -27,6 +27,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from csrc import bind, hf
 from csrc.bind import ChatError, Config, Job, Library, Model
 from csrc.runs import (STATE, Folder, attempt, free_name, newest_run, on_rank_0, peak,
                        read_settings, read_state, resident, restore, save_model, save_state)
-from data.loader import Data, Loader, entropies, prepare
+from data.loader import Conversations, Data, Deck, Loader
 from infer import Engine, Sequence, Settings
 
 # ---- Settings: each field is a flag ------------------------------------------------------------
@@ -44,28 +45,20 @@ def flag(default, help):
 
 
 @dataclass
-class Pretrain:
-    """Learn to predict the next token of documents."""
-    data: str = flag("world", "text, .jsonl, folder or llm.c shards (.bin); "
-                              "world: the embedded corpus")
-    out: str | None = flag(None, "folder of the run; default runs/base, or base-2, ... "
-                                 "if that exists")
+class Training:
+    """What all stages share."""
+    data: str = "world"
+    out: str | None = flag(None, "folder of the run; default runs/STAGE (of pretraining runs/base), "
+                                 "or with -2, ... if that exists")
     model: str | None = flag(None, "start from this model folder, not from random weights")
     resume: bool = flag(False, "go on with --out, or with the newest run, where it stopped")
-    depth: int = flag(4, "layers; width and heads, rates and horizon follow from it")
-    channels: int | None = flag(None, "width, 64 for each head; default 64 a layer")
-    arch: str = flag("modern", "modern (RMSNorm, RoPE, QK-norm, SwiGLU) or gpt2")
-    vocab_size: int | None = flag(None, "of the tokenizer learnt from the text; "
-                                        "default by its size")
-    tokenizer: str | None = flag(None, "a folder or a name (gpt2, cl100k_base, o200k_base); "
-                                       "default: learnt from the text")
     context: int = flag(256, "tokens in a window, T")
     batch: int | None = flag(None, "most windows in one pass, B; default 512 tokens a layer, "
                                    "at most 4096")
     batch_tokens: int | None = flag(None, "tokens in one step, of all passes and ranks; "
                                           "default 512 a layer")
-    steps: int | None = flag(None, "updates of the weights; default 70 to 120 depth^2")
-    lr: float | None = flag(None, "peak learning rate; default by width")
+    steps: int | None = flag(None, "updates of the weights; default by stage, depth and text")
+    lr: float | None = flag(None, "peak learning rate; default by stage and width")
     schedule: str = flag("cosine", "cosine, or wsd (warmup, stable, linear decay)")
     warmup: float = flag(0.02, "fraction of the steps over which the rate rises")
     decay: float = flag(0.3, "fraction of the steps over which wsd decays")
@@ -89,7 +82,46 @@ class Pretrain:
                                   "functions) or blocks")
 
 
-STAGES = {"pretrain": Pretrain}
+@dataclass
+class Pretrain(Training):
+    """Learn to predict the next token of documents."""
+    data: str = flag("world", "text, .jsonl, folder or llm.c shards (.bin); "
+                              "world: the embedded corpus")
+    depth: int = flag(4, "layers; width and heads, rates and horizon follow from it")
+    channels: int | None = flag(None, "width, 64 for each head; default 64 a layer")
+    arch: str = flag("modern", "modern (RMSNorm, RoPE, QK-norm, SwiGLU) or gpt2")
+    vocab_size: int | None = flag(None, "of the tokenizer learnt from the text; "
+                                        "default by its size")
+    tokenizer: str | None = flag(None, "a folder or a name (gpt2, cl100k_base, o200k_base); "
+                                       "default: learnt from the text")
+
+    def horizon(self, layers: int, epoch: float) -> int:
+        """Steps, if not given, for an `epoch` of so many: over six only learn the text by heart."""
+        return min(max(int(6 * epoch), 70 * layers ** 2), 120 * layers ** 2)
+
+    def rate(self, channels: int) -> float:
+        return 2e-3 * (256 / channels) ** 0.5
+
+
+@dataclass
+class Sft(Training):
+    """Learn to answer as the assistant does in conversations (supervised fine-tuning)."""
+    data: str = flag("world", "files or folders of conversations, with commas between, in any "
+                              "format of data/talk_formats.py; world: the pocket world's")
+    model: str | None = flag(None, "start from this model folder; default: the newest base model "
+                                   "in runs/")
+    context: int = flag(512, "tokens in a row of conversations, T")
+    mix: float = flag(0.1, "share of the rows that are documents, so that they are not forgotten")
+    documents: str = flag("world", "the documents: what pretraining takes as --data")
+    eval_tokens: int = flag(1 << 20, "held-out tokens in an evaluation, at most")
+
+    def horizon(self, layers: int, epoch: float) -> int:
+        return max(1, round(2 * epoch))
+
+    def rate(self, channels: int) -> float:
+        return 1e-3 * (256 / channels) ** 2
+
+
 FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
                   "threads", "resume", "out", "zero", "recompute"}
 RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}
@@ -102,23 +134,25 @@ def positive(settings, *names):
             raise ChatError(f"--{name.replace('_', '-')} is {value}, but must be over 0")
 
 
-def check(s: Pretrain) -> None:
-    positive(s, "depth", "channels", "vocab_size", "context", "batch", "batch_tokens", "steps",
-             "lr", "clip", "eval_every", "eval_tokens", "checkpoint_every")
+def check(s: Training) -> None:
+    has = vars(s)
+    positive(s, *(name for name in ("depth", "channels", "vocab_size", "context", "batch",
+                                    "batch_tokens", "steps", "lr", "clip", "eval_every",
+                                    "eval_tokens", "checkpoint_every") if name in has))
     for name, known in (("arch", ("modern", "gpt2")), ("schedule", ("cosine", "wsd")),
                         ("device", ("auto", "cpu", "cuda")), ("dtype", ("auto", "f32", "bf16")),
                         ("zero", ("on", "off")), ("masters", ("on", "off")),
                         ("recompute", tuple(RECOMPUTE))):
-        if getattr(s, name) not in known:
+        if has.get(name, known[0]) not in known:
             raise ChatError(f"--{name} is {getattr(s, name)!r}, but must be one of "
                             f"{', '.join(known)}")
-    if s.tokenizer and (s.model or s.vocab_size):
+    if has.get("tokenizer") and (s.model or s.vocab_size):
         raise ChatError(f"--tokenizer {s.tokenizer} does not go with "
                         f"{'--model, which brings its own' if s.model else '--vocab-size'}")
-    if s.channels and s.channels % 64:
+    if (has.get("channels") or 64) % 64:
         raise ChatError(f"--channels is {s.channels}, but must be a multiple of 64")
-    for name in ("warmup", "decay", "final_lr", "beta1", "beta2"):
-        if not 0 <= getattr(s, name) < 1:
+    for name in ("warmup", "decay", "final_lr", "beta1", "beta2", "mix"):
+        if not 0 <= has.get(name, 0) < 1:
             raise ChatError(f"--{name.replace('_', '-')} is {getattr(s, name)}, "
                             f"but must be in [0, 1)")
 
@@ -136,9 +170,11 @@ def architecture(s: Pretrain, vocab: int) -> Config:
 
 # ---- Data --------------------------------------------------------------------------------------
 
+# For each step, of so many windows, this rank's passes of up to B: (tokens, targets, first, weights)
+# with weights = dLoss/dnll, where the loss is a mean over the whole step, of all passes and ranks.
+
 def pretrain_batches(loader: Loader, windows: int, B: int):
-    """For each step, of so many windows, this rank's passes of up to B: tokens, targets, first
-    (none), weights = dLoss/dnll of the mean over the whole step."""
+    """Each token counts; a window may see the end of the document before: no first."""
     while True:
         rows = loader.next(windows)
         weights = np.full((B, loader.T), 1 / (windows * loader.T), np.float32)
@@ -146,9 +182,32 @@ def pretrain_batches(loader: Loader, windows: int, B: int):
                for part in (rows[i:i + B] for i in range(0, len(rows), B))]
 
 
+def sft_batches(deck: Deck, windows: int, B: int):
+    """What the assistant says counts, and mixed in documents; none sees what it is packed beside."""
+    while True:
+        rows, count = deck.next(windows)
+        weights = rows.mask / np.float32(max(1, count))
+        yield [(rows.tokens[part], rows.targets[part], rows.first[part], weights[part])
+               for part in (slice(i, i + B) for i in range(0, len(weights), B))]
+
+
+class Stage(NamedTuple):
+    settings: type          # a dataclass, whose fields are flags
+    data: type              # of data/loader.py
+    batches: Callable       # (data.loader, windows, B) -> generator of steps
+
+
+STAGES = {"pretrain": Stage(Pretrain, Data, pretrain_batches),
+          "sft": Stage(Sft, Conversations, sft_batches)}
+
+
+def stage_of(s: Training) -> str:
+    return next(name for name, stage in STAGES.items() if stage.settings is type(s))
+
+
 # ---- Schedule and guard ------------------------------------------------------------------------
 
-def learning_rate(s: Pretrain, step: int) -> float:
+def learning_rate(s: Training, step: int) -> float:
     """The rate of update `step`, from 0: linear warmup, then cosine, or stable and linear decay."""
     warmup = max(1, round(s.warmup * s.steps))
     if step < warmup:
@@ -171,14 +230,18 @@ def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
 
 # ---- The loop ----------------------------------------------------------------------------------
 
-def evaluate(model: Model, data: Data, B: int, limit: int, job: Job) -> dict[str, float]:
-    """val_loss: nats a token; val_bpb: bits per byte of raw text (special tokens have no bytes).
-    Each rank takes every ranks-th window."""
-    rows = data.val_rows(data.loader.T, limit)[job.rank::job.ranks]
-    nll = sum(float(model.forward(part[:, :-1], part[:, 1:]).sum(dtype=np.float64))
-              for part in (rows[i:i + B] for i in range(0, len(rows), B)))
-    size = data.tokenizer.byte_lengths[rows[:, 1:]].sum() if data.tokenizer else 0
-    nll, tokens, size = job.sum(nll, rows[:, 1:].size, float(size))
+def evaluate(model: Model, data: Data | Conversations, B: int, limit: int,
+             job: Job) -> dict[str, float]:
+    """val_loss: nats a token that counts; val_bpb: bits per byte of raw text (special tokens have
+    no bytes). Each rank takes every ranks-th window."""
+    rows = [part if part is None else part[job.rank::job.ranks] for part in data.held_out(limit)]
+    tokens, targets, first, mask = rows
+    nll = 0.0
+    for part in (slice(i, i + B) for i in range(0, len(mask), B)):
+        each = model.forward(tokens[part], targets[part], None if first is None else first[part])
+        nll += float((each * mask[part]).sum(dtype=np.float64))
+    size = data.tokenizer.byte_lengths[targets[mask]].sum() if data.tokenizer else 0
+    nll, tokens, size = job.sum(nll, int(mask.sum()), float(size))
     figures = {"val_loss": nll / tokens}
     if data.tokenizer:
         figures["val_bpb"] = nll / math.log(2) / size
@@ -192,7 +255,7 @@ def describe(figures: dict[str, float]) -> str:
 
 class Progress:
     """A run's line: step, loss, gradient norm, rate, tokens/s, share of the peak, time left."""
-    def __init__(self, s: Pretrain, model: Model, spent: float, ranks: int = 1):
+    def __init__(self, s: Training, model: Model, spent: float, ranks: int = 1):
         c = model.config
         matrices = sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
                        if matrix and name != "model.positions.weight"
@@ -232,11 +295,11 @@ def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     return job.sum(loss)[0], model.grad_norm()
 
 
-def where_it_stands(s: Pretrain, data: Data, model: Model, state, job: Job) -> dict:
+def where_it_stands(s: Training, data, model: Model, state, job: Job) -> dict:
     """The progress of a run, new or resumed: then the model and the loader are put there."""
     if not state:
         return {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
-                "best": math.inf, "data": data.identity}
+                "best": math.inf, "data": data.identity, "floors": data.floors()}
     progress, _, tensors = state
     if progress["data"] != data.identity:
         raise ChatError(f"{s.data} is not what the run was trained on: it has other tokens now")
@@ -245,30 +308,31 @@ def where_it_stands(s: Pretrain, data: Data, model: Model, state, job: Job) -> d
     return progress
 
 
-def checkpoint(s: Pretrain, folder: Folder, data: Data, model: Model, progress: dict,
+def checkpoint(s: Training, folder: Folder, data, model: Model, progress: dict,
                floors: dict[str, float]) -> int | None:
     """Write all that the folder is to hold; the step, if it can be resumed from there."""
     progress.update(epoch=data.loader.epoch, index=data.loader.index)
     attempt("loss.png", folder.plot, floors)
+    settings = {**dataclasses.asdict(s), "stage": stage_of(s)}
     whole = attempt("model", save_model, model, data.tokenizer, folder.path) and \
-        attempt("checkpoint", save_state, model, folder.path, progress, dataclasses.asdict(s))
+        attempt("checkpoint", save_state, model, folder.path, progress, settings)
     return progress["step"] if whole else None
 
 
-def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=None,
+def train(s: Training, folder: Folder | None, data, model: Model, state=None,
           stop=lambda step: False, job: Job | None = None):
     """The loop of all stages, on all ranks; returns the last evaluation's figures, None if it was
     stopped. s is from `complete`; rank 0 alone has the folder, and the tensors of a state from
     read_state. stop(step), asked before each step, leaves with a checkpoint if true on any rank."""
-    job = job or Job(model.core)
-    progress, floors = where_it_stands(s, data, model, state, job), {}
+    job, stage = job or Job(model.core), stage_of(s)
+    progress, rows = where_it_stands(s, data, model, state, job), pass_rows(s, job)
+    floors = progress["floors"]
+    if not floors:
+        floors["before"] = evaluate(model, data, rows, s.eval_tokens, job)["val_loss"]
     if job.rank == 0:
         folder.rewind_log(progress["step"])
-        floors = entropies(data.loader.shards[0], data.vocab)
-        print("no model at all gets  "
-              + ", ".join(f"{k} {v:.3f}" for k, v in floors.items()) + " nats")
-    rows = pass_rows(s, job)
-    batches = pretrain_batches(data.loader, s.batch_tokens // s.context, rows)
+        print("to compare with: " + ", ".join(f"{k} {v:.3f}" for k, v in floors.items()) + " nats")
+    batches = STAGES[stage].batches(data.loader, s.batch_tokens // s.context, rows)
     report = Progress(s, model, progress["time"], job.ranks)
     engine = Engine(model, data.tokenizer) \
         if data.tokenizer and s.sample_every and job.rank == 0 else None
@@ -298,6 +362,7 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
         entry = {"step": step, "loss": loss if math.isfinite(loss) else None, "lr": lr,
                  "grad_norm": norm if math.isfinite(norm) else None,
                  "tok_per_s": round(report.rate), "time": round(progress["time"], 2)}
+        entry.update({} if stage == "pretrain" else {"stage": stage})
         if step % s.eval_every == 0 or last:
             figures = evaluate(model, data, rows, s.eval_tokens * (32 if last else 1), job)
             entry.update(figures)
@@ -312,7 +377,7 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
             report.measure()
             print(report.line(step, loss, norm, lr), flush=True)
         if engine and step % s.sample_every == 0:
-            print(f"--- {sample_text(engine, s.seed)}\n", flush=True)
+            print(f"--- {sample_text(engine, data, step // s.sample_every, s.seed)}\n", flush=True)
         if step % s.checkpoint_every == 0 or last:
             saved = on_rank_0(job, model, checkpoint, s, folder, data, model, progress, floors)
     if saved != progress["step"]:
@@ -323,46 +388,49 @@ def train(s: Pretrain, folder: Folder | None, data: Data, model: Model, state=No
     return figures if progress["step"] == s.steps else None
 
 
-def sample_text(engine: Engine, seed: int, length: int = 80) -> str:
-    """How a document begins, as the model writes it by now."""
-    sequence = Sequence(engine.encode(""), Settings(max_tokens=length, seed=seed))
-    return "".join(text for _, _, _, text in engine.generate([sequence]))
+def sample_text(engine: Engine, data, number: int, seed: int, length: int = 80) -> str:
+    """How a document begins or the assistant answers a held-out question, by now."""
+    settings, asked = Settings(max_tokens=length, seed=seed), data.question(number)
+    sequence = engine.turn(asked, settings) if asked else Sequence(engine.encode(""), settings)
+    text = "".join(text for _, _, _, text in engine.generate([sequence]))
+    return f"{asked[-1]['content']}\n    {text}" if asked else text
 
 
 # ---- From flags to a run -----------------------------------------------------------------------
 
-def complete(s: Pretrain, data: Data, config: Config, ranks: int = 1) -> Pretrain:
+def complete(s: Training, data, config: Config, ranks: int = 1) -> Training:
     """The settings with every default that depends on others filled in: the same on any number of
     ranks, which deal a step's windows among them."""
-    rows = s.batch or max(1, min(512 * s.depth, 4096) // s.context)
+    rows = s.batch or max(1, min(512 * config.layers, 4096) // s.context)
     one_pass = rows * s.context
-    batch_tokens = s.batch_tokens or max(1, 512 * s.depth // one_pass) * one_pass
+    batch_tokens = s.batch_tokens or max(1, 512 * config.layers // one_pass) * one_pass
     if batch_tokens % s.context or batch_tokens < ranks * s.context:
         whole = max(ranks, round(batch_tokens / s.context)) * s.context
         raise ChatError(f"--batch-tokens {batch_tokens} is not a multiple of --context {s.context} "
                         f"with a window for each of {ranks} ranks: {whole} is")
-    epochs = 6 * data.loader.tokens // batch_tokens          # more of them only learn it by heart
-    steps = s.steps or min(max(epochs, 70 * s.depth ** 2), 120 * s.depth ** 2)
+    steps = s.steps or s.horizon(config.layers, data.loader.tokens / batch_tokens)
     each = max(1, steps // 20)
+    if isinstance(s, Pretrain):
+        s = dataclasses.replace(s, vocab_size=data.vocab)
     return dataclasses.replace(
-        s, batch=rows, batch_tokens=batch_tokens, steps=steps, vocab_size=data.vocab,
-        lr=s.lr or 2e-3 * (256 / config.channels) ** 0.5, eval_every=s.eval_every or each,
+        s, batch=rows, batch_tokens=batch_tokens, steps=steps, lr=s.lr or s.rate(config.channels),
+        eval_every=s.eval_every or each,
         sample_every=each if s.sample_every is None else s.sample_every,
         checkpoint_every=s.checkpoint_every or max(1, steps // 5))
 
 
-def pass_rows(s: Pretrain, job: Job) -> int:
+def pass_rows(s: Training, job: Job) -> int:
     """The most windows that a rank computes in one pass."""
     return min(s.batch, math.ceil(s.batch_tokens / s.context / job.ranks))
 
 
-def making(s: Pretrain, job: Job) -> int:
+def making(s: Training, job: Job) -> int:
     """How the model is made: model_create's sum."""
     return bind.TRAINS + RECOMPUTE[s.recompute] \
         + bind.NO_MASTERS * (s.masters == "off") + bind.SHARD * (s.zero == "on" and job.ranks > 1)
 
 
-def expect_memory(s: Pretrain, config: Config, job: Job) -> tuple[float, dict[str, float]]:
+def expect_memory(s: Training, config: Config, job: Job) -> tuple[float, dict[str, float]]:
     """Bytes that a rank will hold at its peak, and by purpose what of them is the model's;
     ChatError if the machine, or the GPU, has less."""
     if job.rank == 0:                            # here, so that it counts as held already
@@ -383,8 +451,10 @@ def expect_memory(s: Pretrain, config: Config, job: Job) -> tuple[float, dict[st
     return need / (job.locals if s.device == "cpu" else 1), parts
 
 
-def resumed(s: Pretrain, given: set[str], saved: dict) -> Pretrain:
+def resumed(s: Training, given: set[str], saved: dict) -> Training:
     """The saved settings with flags that leave the result alone and --steps, which is announced."""
+    saved = {**saved}
+    stage = saved.pop("stage", "pretrain")
     for name in sorted(given - FREE_ON_RESUME):
         if getattr(s, name) != saved.get(name):
             raise ChatError(f"--{name.replace('_', '-')} {getattr(s, name)} differs from the run's "
@@ -393,10 +463,10 @@ def resumed(s: Pretrain, given: set[str], saved: dict) -> Pretrain:
     if free.get("steps", saved["steps"]) != saved["steps"]:
         print(f"resuming with {free['steps']} steps, not {saved['steps']}: "
               f"the learning rate follows")
-    return Pretrain(**{**saved, **free})
+    return STAGES[stage].settings(**{**saved, **free})
 
 
-def open_run(s: Pretrain, given: set[str], job: Job):
+def open_run(s: Training, given: set[str], job: Job):
     """(settings, folder, state): where the run will be written, and what is there to resume. The
     folder and the state's tensors are rank 0's; a new folder is made only when nothing can fail."""
     path, folder, state = Path(s.out), None, None
@@ -411,19 +481,20 @@ def open_run(s: Pretrain, given: set[str], job: Job):
     return s, folder, state
 
 
-def shared_data(s: Pretrain, job: Job) -> Data:
+def shared_data(s: Training, job: Job) -> Data | Conversations:
     """One rank makes shards and tokenizer, then one on each machine that does not see them."""
+    kind = STAGES[stage_of(s)].data
     for mine in (job.rank == 0, job.rank and job.local == 0):
         if mine:
-            prepare(s)
+            kind.prepare(s)
         job.sum()
-    data = Data(s, job.rank, job.ranks)
+    data = kind(s, job.rank, job.ranks)
     if job.share(data.identity) != data.identity:
         raise ChatError(f"{s.data} has other tokens here than on rank 0")
     return data
 
 
-def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, threads: int,
+def announce(s: Training, c: Config, data, model: Model, job: Job, threads: int,
              need: float, parts: dict[str, float]) -> None:
     """What this run is, in a few lines."""
     used, cores = threads * job.locals, os.cpu_count()
@@ -437,20 +508,19 @@ def announce(s: Pretrain, c: Config, data: Data, model: Model, job: Job, threads
     device = model.core.ffi.string(model.core.lib.device_name()).decode()
     print(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
           f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
-          f"{data.loader.tokens:,} tokens of training text, {len(data.val):,} held out; "
-          f"{s.steps} steps of {s.batch_tokens} tokens "
+          f"{data}; {s.steps} steps of {s.batch_tokens} tokens "
           f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
           f"{device}, {threads} thread{'s' * (threads > 1)}; {dealt}"
           f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
           + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
 
 
-def run(s: Pretrain, given: set[str], job: Job) -> None:
+def run(s: Training, given: set[str], job: Job) -> None:
     """One rank of a run, from its settings to its end."""
     s, folder, state = open_run(s, given, job)
     threads = job.core.call("device_threads", s.threads or job.cores)
     data = shared_data(s, job)
-    if s.resume and data.vocab != s.vocab_size:
+    if s.resume and data.vocab != getattr(s, "vocab_size", data.vocab):
         raise ChatError(f"{s.data}: {data.vocab} tokens in its vocabulary, "
                         f"the run has {s.vocab_size}")
     changes = {}
@@ -490,11 +560,13 @@ def run(s: Pretrain, given: set[str], job: Job) -> None:
         print(f"{s.out}: model, log.jsonl, loss.png; talk to it: python infer.py --model {s.out}")
 
 
-def start(s: Pretrain, given: set[str]) -> None:
+def start(s: Training, given: set[str]) -> None:
     """Join the job, choose a folder, and see to it that no rank outlives another's failure."""
     check(s)
     if not s.out:
-        s = dataclasses.replace(s, out=str(newest_run() if s.resume else free_name("base")))
+        s = dataclasses.replace(s, out=str(newest_run() if s.resume else free_name(stage_of(s))))
+    if type(s) is not Pretrain and not s.model and not s.resume:
+        s = dataclasses.replace(s, model=str(newest_run("pretrain")))
     if s.resume and not Path(s.out).is_dir():
         raise ChatError(f"--resume: there is no run in {s.out}")
     saved = read_settings(Path(s.out)) if s.resume else {}
@@ -523,7 +595,7 @@ def parse(argv: list[str]):
     if stage not in STAGES:
         near = difflib.get_close_matches(stage, STAGES, 1) or list(STAGES)
         raise ChatError(f"there is no stage {stage!r}; did you mean {near[0]!r}?")
-    fields = dataclasses.fields(STAGES[stage])
+    fields = dataclasses.fields(STAGES[stage].settings)
     parser = argparse.ArgumentParser(
         prog=f"train.py {stage}", description=__doc__, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS)
@@ -542,7 +614,7 @@ def parse(argv: list[str]):
         near = difflib.get_close_matches(unknown[0], flags, 1, 0)
         raise ChatError(f"there is no flag {unknown[0]!r}; the nearest is {near[0]!r} "
                         f"(-h lists them)")
-    return STAGES[stage](**vars(given)), set(vars(given))
+    return STAGES[stage].settings(**vars(given)), set(vars(given))
 
 
 if __name__ == "__main__":

@@ -192,13 +192,17 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def newest_run() -> Path:
+def newest_run(stage: str | None = None) -> Path:
+    """The folder in runs/ whose state was written last; of a `stage`, if given."""
     states = sorted(Path("runs").glob(f"*/{STATE}"), key=lambda path: path.stat().st_mtime)
-    if not states:
-        raise ChatError("there is no run to resume in runs/: start one with `python train.py`")
-    return states[-1].parent
+    for path in reversed(states):
+        if stage in (None, read_settings(path.parent).get("stage", "pretrain")):
+            return path.parent
+    raise ChatError(f"there is no run {f'of {stage}' if stage else 'to resume'} in runs/: "
+                    f"start one with `python train.py`")
 
 
 def free_name(stage: str) -> Path:
-    names = (Path("runs") / (stage if n == 1 else f"{stage}-{n}") for n in range(1, 1000))
+    name = "base" if stage == "pretrain" else stage
+    names = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 1000))
     return next(path for path in names if not path.exists())

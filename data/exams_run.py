@@ -381,19 +381,21 @@ def evaluate(args):
     registry = tools.registry(args.index)
     if args.index and (off := registry["search"].off):
         raise ValueError(off)
-    offered = {name: tool for name, tool in registry.items() if tool.off is None}
+    on = {name for name, tool in registry.items() if tool.off is None}
     said = [f"{name} is off, and what needs it is left out: {tool.off}"
             for name, tool in registry.items() if tool.off]
-    if "python" not in offered:
+    if "python" not in on:
         questions = [question for question in questions if question.kind != "code"]
     world = None if args.no_world else World(args.world)
-    truth = Truth(program_ends if "python" in offered else None,
-                  pages_unread(world) if world and "search" in offered else {})
+    truth = Truth(program_ends if "python" in on else None,
+                  pages_unread(world) if world and "search" in on else {})
     pages = recall.stated(args.training) if world and args.training else None
     outcomes = []
     for label, folder in models:
         engine = Engine.load(folder, args.device, args.dtype)
         assistant = not args.base and is_assistant(engine, folder)
+        registry = tools.registry(args.index, tools.budget_of(engine.model.config.context))
+        offered = {name: registry[name] for name in registry if name in on}
         asked = world_exams(world, args.count, assistant, offered, pages) if world else []
         asked += [Asked(question, way_of(question, assistant)) for question in questions]
         answers, unfit = ask(engine, asked, truth, label)

@@ -1,4 +1,5 @@
-"""What training reads: windows of tokens, dealt to the ranks of a job like cards; held-out windows.
+"""What training reads, dealt to the ranks of a job like cards: windows of documents' tokens, rows of
+conversations; and what is held out of each.
 """
 
 from __future__ import annotations
@@ -6,12 +7,14 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from csrc.bind import ChatError
-from data import bpe, shards
+from data import bpe, shards, talk, talk_formats, tasks
+from data.talk import Rows
 
 
 class Loader:
@@ -76,7 +79,7 @@ class Data:
     """What pretraining reads: training windows, held-out windows, the tokenizer if there is one."""
     def __init__(self, s, rank=0, ranks=1):
         """s: settings of a stage (train.py)."""
-        folder = prepare(s)
+        folder = self.prepare(s)
         train, val = shards.find_shards(folder)
         places = (folder if folder.is_dir() else folder.parent, *filter(None, [s.model]))
         place = s.tokenizer or next((p for p in places if Path(p, "tokenizer.json").exists()), None)
@@ -100,17 +103,107 @@ class Data:
         if len(self.val) < 2:
             raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
 
-    def val_rows(self, T, limit):
-        """(n,T+1) held-out windows in order, up to `limit` tokens; a short set is one short row."""
-        T = min(T, len(self.val) - 1)
+    def held_out(self, limit) -> Rows:
+        """Held-out windows in order, up to `limit` tokens; a short set is one short row."""
+        T = min(self.loader.T, len(self.val) - 1)
         n = min((len(self.val) - 1) // T, max(1, limit // T))
-        return np.stack([self.val[i * T:i * T + T + 1] for i in range(n)]).astype(np.int32)
+        rows = np.stack([self.val[i * T:i * T + T + 1] for i in range(n)]).astype(np.int32)
+        return Rows(rows[:, :-1], rows[:, 1:], None, np.ones((n, T), bool))
+
+    @staticmethod
+    def prepare(s) -> Path:
+        """The folder of shards and tokenizer that these settings ask for, made if not there."""
+        return shards.prepare(s.data, vocab_size=s.vocab_size or default_vocab_size(s.data),
+                              tokenizer=s.tokenizer or s.model)
+
+    def floors(self) -> dict[str, float]:
+        return entropies(self.loader.shards[0], self.vocab)
+
+    def question(self, number) -> list:
+        return []                                # a document begins with nothing
+
+    def __str__(self):
+        return f"{self.loader.tokens:,} tokens of training text, {len(self.val):,} held out"
 
 
-def prepare(s) -> Path:
-    """The folder of shards and tokenizer that these settings ask for, made if it is not there."""
-    return shards.prepare(s.data, vocab_size=s.vocab_size or default_vocab_size(s.data),
-                          tokenizer=s.tokenizer or s.model)
+class Deck:
+    """Rows of conversations, shuffled anew for each epoch, forever: as with the Loader, (epoch,
+    index) is the whole position."""
+    def __init__(self, rows: Rows, seed=0, rank=0, ranks=1):
+        self.rows, self.seed, self.rank, self.ranks = rows, seed, rank, ranks
+        self.counts = rows.mask.sum(1)
+        self.T, self.tokens = rows.tokens.shape[1], rows.tokens.size
+        self.seek(0, 0)
+
+    def next(self, n) -> tuple[Rows, int]:
+        """Moves on by n rows; of these this rank's, every ranks-th, and how many tokens count in
+        all of them."""
+        chosen = []
+        while len(chosen) < n:
+            new = self.order[self.index:self.index + n - len(chosen)]
+            chosen += [*new]
+            self.index += len(new)
+            if self.index == len(self.order):
+                self.seek(self.epoch + 1, 0)
+        mine = chosen[self.rank::self.ranks]
+        return Rows(*(part[mine] for part in self.rows)), int(self.counts[chosen].sum())
+
+    def seek(self, epoch, index):
+        self.epoch, self.index = epoch, index
+        self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.counts))
+
+
+class Conversations:
+    """What fine-tuning reads: conversations packed into rows, with documents mixed in; of every 50
+    conversations the last is held out, without documents."""
+    def __init__(self, s, rank=0, ranks=1):
+        """s: settings of a stage (train.py)."""
+        files, mixed = self.prepare(s)
+        self.tokenizer, skipped = bpe.Tokenizer.load(s.model), Counter()
+        self.vocab, self.talk = self.tokenizer.vocab_size, talk.Talk(self.tokenizer)
+        encoded, self.said = self.talk.encode_all(
+            (c for file in files for c in talk_formats.read(file, skipped)), s.context + 1)
+        if skipped:
+            self.said += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
+        if len(encoded) < 2:
+            raise ChatError(f"{s.data}: {self.said}: one to learn from and one to hold out is the "
+                            f"least")
+        self.asked = encoded[49::50] or encoded[-1:]
+        train = [c for i, c in enumerate(encoded) if i % 50 != 49][:len(encoded) - len(self.asked)]
+        self.val = talk.pack(self.asked, s.context)
+        if mixed:
+            count = round(s.mix / (1 - s.mix) * sum(len(c.ids) for c in train) / s.context)
+            rows = Loader(mixed, s.context, self.vocab, s.seed).next(max(1, count))
+            train += [(row, np.ones(len(row), bool)) for row in rows]
+            self.said += f"; {len(rows)} windows of documents mixed in"
+        self.loader = Deck(talk.pack(train, s.context), s.seed, rank, ranks)
+        self.identity = [zlib.crc32(part) for part in (*self.loader.rows, *self.val)]
+
+    @staticmethod
+    def prepare(s) -> tuple[list[Path], list[Path]]:
+        """The files of conversations and the shards of documents that these settings ask for."""
+        files = tasks.find_files(s.data.split(","), talk_formats.ENDINGS)
+        if not s.mix:
+            return files, []
+        return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]
+
+    def floors(self) -> dict[str, float]:
+        return {}                                # what the model gets before, see train.py
+
+    def question(self, number) -> list:
+        """The messages of a held-out conversation that come before its first answer."""
+        messages = self.talk.decode([*map(int, self.asked[number % len(self.asked)].ids)])
+        roles = [message["role"] for message in messages]
+        return messages[:roles.index("assistant")]
+
+    def held_out(self, limit) -> Rows:
+        """Held-out conversations, up to `limit` tokens."""
+        n = max(1, limit // self.loader.T)
+        return Rows(*(part[:n] for part in self.val))
+
+    def __str__(self):
+        return (f"{self.said}; {self.loader.tokens:,} tokens, of which {self.loader.counts.sum():,}"
+                f" count, {self.val.mask.sum():,} held out")
 
 
 def default_vocab_size(source) -> int:

@@ -38,7 +38,7 @@ from typing import Callable, NamedTuple
 from tqdm import tqdm
 
 from csrc.files import write_files
-from data import talk
+from data import talk, tools
 from data import talk_world_asking as A
 from data import talk_world_manners as manners
 from data import talk_world_self as self_talk
@@ -58,7 +58,7 @@ from data.world_tellings import TELL
 KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
 CLASSES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
 SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
-BUDGET = 800    # characters of a search result: in a row of 512 tokens each has room
+BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 

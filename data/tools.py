@@ -89,6 +89,12 @@ def registry(index=None, budget=BUDGET, pages=search.PASSAGES):
     return {"search": Tool(find, off), "python": Tool(partial(python, budget=budget), python_off())}
 
 
+def budget_of(context):
+    """Return how many characters of a result suit a model's context: three eighths of its tokens,
+    at about four characters each."""
+    return min(BUDGET, context * 3 // 2)
+
+
 def cut(text, budget):
     """Return `text`, or its beginning and end with a note between: at most `budget` characters."""
     if len(text) <= budget:

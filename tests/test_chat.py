@@ -553,7 +553,8 @@ def test_the_newest_stage_tells_what_is_an_assistant(tokenizer, tmp_path, monkey
             ('{"stage": "sft"}\n{"stage": "reward"}', False), ('{"stage": "rl"}\n', True), \
             ('{"sta', False), ("", False), ("[]", False):
         log.write_text(lines)
-        assert bool(is_assistant(e, tmp_path)) == expected
+        for folder in tmp_path, tmp_path / "best":
+            assert bool(is_assistant(e, folder)) == expected
     log.unlink()
     foreign = engine(bpe.Tokenizer(tokenizer.spec, {"chat_template": "{{ messages }}"}), "")
     assert is_assistant(foreign, tmp_path)

@@ -217,10 +217,10 @@ def test_the_memory_that_a_run_announces_is_what_it_takes(book, size):
 
 def test_bits_per_byte_count_the_raw_bytes(book):
     s, folder, data, model = make(book, "run")
-    rows = data.val_rows(s.context, 500)
+    rows = data.held_out(500).targets
     figures = train.evaluate(model, data, 4, 500, Job(model.core))
-    text = b"".join(data.tokenizer.decode_bytes(row[1:]) for row in rows)
-    nats = figures["val_loss"] * rows[:, 1:].size
+    text = b"".join(data.tokenizer.decode_bytes(row) for row in rows)
+    nats = figures["val_loss"] * rows.size
     assert figures["val_bpb"] == pytest.approx(nats / np.log(2) / len(text), rel=1e-6)
 
 
