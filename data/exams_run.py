@@ -25,13 +25,13 @@ from data import exams, exams_report, recall, talk, talk_world, tools
 from data.exams import Question
 from data.exams_report import PAGES, natural
 from data.exams_score import mark, mark_likelihood, summary
-from data.exams_world import (HOW, completions, facts, identity, problems, spelling, traps)
+from data.exams_world import HOW, completions, facts, identity, problems, spelling, traps
 from data.tasks import IF_SLOW, batches
 from data.world import World
 from data.world_facts import FAME
 from infer import Engine, Sequence, Settings, is_assistant, newest_run
 
-# The most tokens of an answer, by the kind of its question: never over half the context.
+# The most tokens of an answer, by the kind of its question, and never over half the context.
 ROOM = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64, "named": 64,
         "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256, "code": 512}
 TOOL_ROOM = 512         # where tools are offered: calls and results count, too
@@ -177,7 +177,7 @@ def ask(engine, asked, truth, label) -> tuple[list, list]:
 def fitting(engine, asked):
     """Return an Asked that leaves room for its answer, without the first of its examples if need
     be; None if it does not even without all."""
-    context, question = engine.model.config.context, asked.question
+    context = engine.model.config.context
     while size(engine, asked) > context - room(asked, context):
         question = asked.question
         if not question.shots:

@@ -81,14 +81,13 @@ def stated(documents=shards.WORLD, truth=None) -> Counter:
 
     documents  a file or folder of JSON lines, or "world". Either each has its "facts", or
     truth      pages.jsonl.gz of the crawl they come from (data/world_web.py) has, by their "url";
-               None: where the embedded corpus keeps it
+               None: crawl/truth/ beside the folder of documents, where the embedded corpus has it
     """
     files = shards.find_files([documents])
-    if truth is None and documents == shards.WORLD:
-        truth = files[0].parents[1] / "crawl" / "truth" / "pages.jsonl.gz"
-    by_url = {record.get("url"): record.get("facts")
-              for _, record in records([Path(truth)] if truth else [])}
+    beside = files[0].resolve().parents[1] / "crawl" / "truth" / "pages.jsonl.gz"
+    truths = [Path(truth)] if truth else [beside] if beside.exists() else []
     texts = training_texts([documents])
+    by_url = {record.get("url"): record.get("facts") for _, record in records(truths)}
     facts = {record["text"]: record.get("facts", by_url.get(record.get("url")))
              for _, record in records(files)}
     if not any(facts.values()):
@@ -122,42 +121,46 @@ def questions(world: World, pages: Counter, count=100) -> list:
     """
     unnamed = [pair for fame in FAME for pair in chosen(world, fame, heldout=fame == "many")]
     every = unnamed + chosen(world, "many", heldout=False)
-    return [question for pairs, make, exam in ((every, completing, "recall"),
-                                               (unnamed, asking, "asked"))
-            for name, some in buckets(world, pages, pairs).items()
-            for question in make(world, some[:count], f"{exam}_{name}")]
+    found = []
+    for name, pairs in buckets(world, pages, every).items():
+        found += completing(world, pairs[:count], f"recall_{name}")
+    for name, pairs in buckets(world, pages, unnamed).items():
+        found += asking(world, pairs[:count], f"asked_{name}", unread=name == bucket(0))
+    return found
 
 
-CURVES = {"recall": ("completed, in wordings of the pages", "C0"),
-          "asked": ("answered, in words of no page", "C1")}
+WAYS = {"recall": "completed, in wordings of the pages", "asked": "answered, in words of no page"}
 
 
 def plot(figures: dict, path) -> None:
     """Draw recall against pages, a .png.
 
-    figures  {name: {"value", "low", "high", "n"}}, in which both curves or one are found
+    figures  {name: {"value", "low", "high", "n"}}: a curve for recall_pages_... and for
+             asked_pages_..., and for each of those of a model that stands before: sft_asked_pages_0
     """
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    endings = [f"_{bucket(least)}" for least in LEAST]
+    curves = sorted({name.removesuffix(ending) for name in figures for ending in endings
+                     if name.endswith(ending)})
+    if not curves:
+        raise ValueError(f"no figure is called recall{endings[0]} or asked{endings[0]}: infer.py "
+                         f"eval --training makes them")
     # The middle of each bucket on a logarithmic axis, with none at a half and no end to the last.
     ends = [*LEAST[1:], 2 * LEAST[-1] + 1]
     middles = [math.sqrt(max(least, 0.5) * max(end - 1, 0.5)) for least, end in zip(LEAST, ends)]
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for exam, (label, colour) in CURVES.items():
-        points = [(x, figures[name]) for x, name in
-                  zip(middles, [f"{exam}_{bucket(least)}" for least in LEAST]) if name in figures]
-        if points:
-            values = [100 * point["value"] for _, point in points]
-            bars = [[abs(100 * point[end] - value) for (_, point), value in zip(points, values)]
-                    for end in ("low", "high")]
-            axes.errorbar([x for x, _ in points], values, bars, fmt="o-", capsize=3, color=colour,
-                          label=label)
-    if not axes.has_data():
-        pyplot.close(figure)
-        raise ValueError(f"no figure is called {bucket(LEAST[0])}, ... after recall_ or asked_: "
-                         f"infer.py eval makes them of a model of the pocket world")
+    for curve in curves:
+        points = [(x, figures[curve + ending]) for x, ending in zip(middles, endings)
+                  if curve + ending in figures]
+        values = [100 * point["value"] for _, point in points]
+        bars = [[abs(100 * point[end] - value) for (_, point), value in zip(points, values)]
+                for end in ("low", "high")]
+        model, _, way = curve.rpartition("_")
+        axes.errorbar([x for x, _ in points], values, bars, fmt="o-", capsize=3,
+                      label=f"{model}: " * bool(model) + WAYS.get(way, way))
     names = [bucket(least).removeprefix("pages_").replace("_", "–") for least in LEAST]
     axes.set(xscale="log", ylim=(-3, 103), xlabel="training pages that state the fact",
              ylabel="% right, with 95 % intervals", title="What a model remembers")
@@ -190,24 +193,25 @@ def plant(sources, out, times=TIMES, seed=0) -> dict:
         raise ValueError(f"--times and --pages are {short(list(times))} and "
                          f"{short(list(times.values()))}, but must be over 0")
     files = shards.find_files(sources)
-    count = sum(documents for _, documents, _ in shards.survey(files))
+    shards.survey(files)                         # which says where something is wrong
+    documents = [line.rstrip(b"\r\n") + b"\n" for line, _ in records(files)]
     strange = strangers(seed)
-    planted = [{"times": n, "text": next(strange)} for n, some in times.items()
-               for _ in range(some)]
-    dice = Dice(f"places {seed}")
-    lines = [json.dumps({"text": one["text"]}).encode() + b"\n" for one in planted
-             for _ in range(one["times"])]
-    total = count + len(lines)
+    pages = [{"times": n, "text": next(strange)} for n, some in times.items()
+             for _ in range(some)]
+    repeated = [json.dumps({"text": one["text"]}).encode() + b"\n" for one in pages
+                for _ in range(one["times"])]
+    total = len(documents) + len(repeated)
     places = [i for i in range(total) if not shards.is_held(i, shards.HELD_OUT)]
-    if len(lines) > len(places):
-        raise ValueError(f"{len(lines)} pages do not fit among {count} documents: fewer --pages or "
-                         f"--times, or more documents")
-    lines = dict(zip(dice.some(places, len(lines)), lines))
-    found = (line.rstrip(b"\r\n") + b"\n" for line, _ in records(files))
-    woven = (lines[i] if i in lines else next(found) for i in range(total))
-    packed = (gzip.compress(b"".join(some), mtime=0) for some in batches(woven, 1 << 20))
-    about = {"sources": list(map(str, files)), "documents": count, "seed": seed, "pages": planted}
-    write_files(out / "documents", {"documents-00000.jsonl.gz": packed})
+    if len(repeated) > len(places):
+        raise ValueError(f"{len(repeated)} pages do not fit among {len(documents)} documents: "
+                         f"fewer --pages or --times, or more documents")
+    places = Dice(f"places {seed}").some(places, len(repeated))
+    at, rest = dict(zip(places, repeated)), iter(documents)
+    lines = (at[i] if i in at else next(rest) for i in range(total))
+    chunks = (gzip.compress(b"".join(some), mtime=0) for some in batches(lines, 1 << 20))
+    about = {"sources": list(map(str, files)), "documents": len(documents), "seed": seed,
+             "pages": pages}
+    write_files(out / "documents", {"documents-00000.jsonl.gz": chunks})
     write_files(out, {"planted.json": to_json(about)})
     return about
 
@@ -362,7 +366,8 @@ def describe(found: dict) -> str:
         longest, times = (median(one[key] for one in samples) for key in ("longest", "times"))
         lines.append(f"{len(samples)} free samples: the longest run of the training text in one "
                      f"has {longest:g} tokens (median) and stands there {times:g} times")
-    for times in [*dict.fromkeys(found["longest"])][::max(len(found["longest"]) - 1, 1)]:
+    groups = [*found["longest"]]
+    for times in dict.fromkeys([groups[0], groups[-1]]):
         one = next(one for one in found["pages"] if one["times"] == times)
         lines.append(f"\n---- {times}: {one['longest']} tokens copied\n{one['prompt']} ...\n"
                      f"the page:  ...{one['page']}\nthe model: ...{one['written']}")

@@ -40,7 +40,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """A file of 40 kB of the pocket world's pages, some plain and some packed."""
+    """A folder of 40 kB of the pocket world's pages, some plain and some packed."""
     folder = tmp_path_factory.mktemp("corpus")
     lines = [json.dumps(page) for page in documents(0, 40_000)]
     (folder / "a.jsonl").write_text("\n".join(lines[:20]))       # its last line does not end
@@ -75,7 +75,7 @@ def trained(planted, tmp_path_factory):
 
 def command(*args):
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)], capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=120)
 
 
 # ---------------------------------------------------------------------- facts, by their pages
@@ -101,7 +101,7 @@ def test_facts_fall_into_the_bucket_of_their_pages(world):
 def test_pages_count_where_training_reads_them(corpus):
     pages = stated(str(corpus))
     records = [record for _, record in recall.records(shards.find_files([corpus]))]
-    read = {text for text in recall.training_texts([corpus])}
+    read = set(recall.training_texts([corpus]))
     assert 0 < sum(record["text"] not in read for record in records) < len(records) / 5
     assert pages == Counter(fact for record in records if record["text"] in read
                             for fact in record["facts"])
@@ -116,11 +116,16 @@ def test_the_truth_of_a_crawl_tells_what_its_pages_state(corpus, tmp_path):
     with gzip.open(truth, "wt") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
         file.write('{"url": "https://gone.example/", "text": "missing"}\n')
-    known = {text for text in recall.training_texts([plain])}
-    assert stated(plain, truth) == Counter(fact for record in records if record["text"] in known
-                                           for fact in record["facts"])
+    read = set(recall.training_texts([plain]))
+    pages = Counter(fact for record in records if record["text"] in read
+                    for fact in record["facts"])
+    assert stated(plain, truth) == pages
     with pytest.raises(ValueError, match=r'documents.jsonl: no document has "facts"'):
         stated(plain)
+    for name, file in ("crawl/truth", truth), ("documents", plain):
+        (tmp_path / "world" / name).mkdir(parents=True)
+        file.rename(tmp_path / "world" / name / file.name)
+    assert stated(tmp_path / "world" / "documents") == pages
 
 
 def test_questions_ask_at_most_so_many_facts_of_each_bucket(world):
@@ -132,6 +137,8 @@ def test_questions_ask_at_most_so_many_facts_of_each_bucket(world):
     assert {f"recall_{bucket(least)}" for least in LEAST} <= exams.keys()
     assert max(exams.values()) == 5
     assert all(question.exam.endswith(bucket(pages[question.id])) for question in found)
+    assert all(question.truth["unread"] == (question.exam == "asked_pages_0")
+               for question in found if question.kind == "fact")
     assert found == questions(World(0), pages, 5)
 
 
@@ -155,14 +162,21 @@ def figure(value):
     return {"value": value, "low": max(0, value - 0.1), "high": min(1, value + 0.1), "n": 50}
 
 
-def test_recall_is_drawn_with_both_curves_or_with_one(tmp_path):
+def test_recall_is_drawn_of_one_model_or_of_several(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+    drawn, errorbar = [], Axes.errorbar
+    monkeypatch.setattr(Axes, "errorbar", lambda self, x, *args, label, **how: drawn.append(
+        (len(x), label)) or errorbar(self, x, *args, label=label, **how))
     both = {f"{exam}_{bucket(least)}": figure(k / 10) for exam in ("recall", "asked")
             for k, least in enumerate(LEAST)}
     plot(both, tmp_path / "both.png")
-    plot({"recall_pages_0": figure(0), "other": figure(1)}, tmp_path / "one.png")
+    plot({"base_recall_pages_10_19": figure(0), "asked_pages_0_made_up": figure(1)},
+         tmp_path / "one.png")
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG")
                for name in ("both.png", "one.png"))
-    with pytest.raises(ValueError, match="infer.py eval makes them"):
+    assert drawn == [(9, recall.WAYS["asked"]), (9, recall.WAYS["recall"]),
+                     (1, "base: " + recall.WAYS["recall"])]
+    with pytest.raises(ValueError, match="infer.py eval --training makes them"):
         plot({"gsm8k_strict": figure(1)}, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
@@ -229,6 +243,7 @@ def test_documents_must_be_json_lines_and_a_folder_new(corpus, planted, tmp_path
     (tmp_path / "book.txt").write_text("A book.\n")
     with pytest.raises(ValueError, match="book.txt: not a file of JSON lines"):
         plant([tmp_path / "book.txt"], tmp_path / "out", {1: 1})
+    assert not (tmp_path / "out").exists()
     with pytest.raises(FileExistsError, match="is not an empty folder"):
         plant([corpus], planted)
 
