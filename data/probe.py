@@ -206,7 +206,11 @@ class Local:
 
     def __call__(self, prompt: str) -> str:
         settings = Settings(temperature=0, max_tokens=JUDGED, seed=0)
-        return next(replies(self.engine, [prompt], settings))
+        reply, = replies(self.engine, [prompt], settings)
+        if reply is None:
+            raise ValueError(f"a prompt of {len(prompt)} characters does not fit the judge's "
+                             f"context of {self.engine.model.config.context} tokens")
+        return reply
 
 
 class Server:

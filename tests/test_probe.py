@@ -401,6 +401,8 @@ def test_a_random_model_is_no_judge(folder, monkeypatch):
         local.questions("A page.")
     with pytest.raises(ValueError, match="verdict"):
         local.judge(Question("documents", "1", "text", "Who?", {}, "Ada"), "Bo")
+    with pytest.raises(ValueError, match="does not fit the judge's context of 512 tokens"):
+        local.questions("A page. " * 600)
 
 
 def test_a_model_without_chatml_is_refused(monkeypatch):
