@@ -30,6 +30,7 @@ from data.world_pages import SLOT
 from folders import random_model
 from infer import Settings
 
+REAL = ROOT.parent / "shared" / "real" / "text" / "c4_demo.jsonl"
 SAMPLED = Settings(temperature=1, max_tokens=8, seed=0)
 
 
@@ -311,6 +312,19 @@ def test_a_server_makes_questions_and_judges(server, monkeypatch, capsys, tmp_pa
     assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer secret"
     assert body["model"] == "tiny" and PAGE in body["messages"][0]["content"]
     assert len(server.seen) == 1 + 4
+
+
+def test_real_pages_are_probed(server, monkeypatch, capsys, tmp_path):
+    if not REAL.exists():
+        pytest.skip(f"there are no real pages: {REAL}")
+    pages = iter(range(10**6))
+    server.answer = lambda prompt: f"Q: What is on page {next(pages)}?\nA: Text" \
+        if "Write 4" in prompt else "wrong"
+    run(monkeypatch, capsys, Assistant(lambda *_: "Pictures."), "--data", REAL, "--judge",
+        server.url, "--count", 20, "--declining", 1, "--out", tmp_path / "out.jsonl")
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(records) == 20
+    assert all(declines(record["messages"][1]["content"]) for record in records)
 
 
 @pytest.mark.parametrize("said, error", [
