@@ -28,7 +28,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from itertools import islice
-from reprlib import repr as short
 from typing import NamedTuple, Protocol
 
 from tqdm import tqdm
@@ -91,7 +90,7 @@ def decline(dice: Dice, truth: dict) -> str:
 ELSEWHERE = "elsewhere"     # the class of all things of other worlds
 OTHER = 1000                # their seeds begin here
 # Which share of the questions is about each class, a key of world_facts.FAME or ELSEWHERE.
-SHARES = {"many": 0.4, "tens": 0.1, "few": 0.05, "one": 0.05, "none": 0.2, ELSEWHERE: 0.2}
+SHARES = {"many": 0.3, "tens": 0.1, "few": 0.05, "one": 0.05, "none": 0.2, ELSEWHERE: 0.3}
 
 
 class WorldJudge:
@@ -104,7 +103,7 @@ class WorldJudge:
 
     at_once = 1
 
-    def __init__(self, seed=0, worlds=4):
+    def __init__(self, seed=0, worlds=8):
         home, self.dice = World(), Dice(f"probe {seed}")
         self.things = {fame: [] for fame in SHARES}
         self.of = {}        # thing: its class, its Pocket, the values that its facts could have
@@ -123,7 +122,7 @@ class WorldJudge:
         if not self.things[ELSEWHERE]:
             shares["none"] += shares.pop(ELSEWHERE)
         for fame, share in shares.items():
-            most = round(count * share)
+            most = max(1, round(count * share))
             ranked = [pair for thing in self.dice.some(self.things[fame], most)
                       for pair in enumerate(self.dice.some(self.questions(thing), most))]
             ranked.sort(key=lambda pair: pair[0])       # one about each thing, then a second
@@ -175,22 +174,22 @@ PAIR = re.compile(r"Q: *(\S[^\n]*)\n+A: *(\S[^\n]*)")
 class ModelJudge:
     """A model, which is asked in words, and believed only where it answers in the form asked for.
 
-    say    prompt -> reply: a Local or a Server
+    tell    prompt -> reply: a Local or a Server
     """
 
-    def __init__(self, say):
-        self.say, self.at_once = say, say.at_once
+    def __init__(self, tell):
+        self.tell, self.at_once = tell, tell.at_once
 
     def questions(self, document: str) -> list[Question]:
-        reply = self.say(MAKE.format(page=document[:PAGE].strip(), count=EACH)).strip()
+        reply = self.tell(MAKE.format(page=document[:PAGE].strip(), count=EACH)).strip()
         if not PAIRS.fullmatch(reply):
             raise ValueError("the judge's questions are not in the form asked for")
-        return [Question("documents", ask.strip(), "text", ask.strip(), {}, told.strip())
-                for ask, told in PAIR.findall(reply)[:EACH]]
+        return [Question("documents", asked.strip(), "text", asked.strip(), {}, told.strip())
+                for asked, told in PAIR.findall(reply)[:EACH]]
 
     def judge(self, question: Question, reply: str) -> str:
-        said = self.say(VERDICT.format(question=question.prompt, answer=question.worked,
-                                       reply=reply.strip()))
+        said = self.tell(VERDICT.format(question=question.prompt, answer=question.worked,
+                                        reply=" ".join(reply.split())))
         verdict = said.strip().rstrip(".").casefold()
         if verdict not in VERDICTS:
             raise ValueError(f"the judge's verdict is none of {', '.join(VERDICTS)}")
@@ -207,7 +206,11 @@ class Local:
 
     def __call__(self, prompt: str) -> str:
         settings = Settings(temperature=0, max_tokens=JUDGED, seed=0)
-        return next(replies(self.engine, [prompt], settings))
+        reply, = replies(self.engine, [prompt], settings)
+        if reply is None:
+            raise ValueError(f"a prompt of {len(prompt)} characters does not fit the judge's "
+                             f"context of {self.engine.model.config.context} tokens")
+        return reply
 
 
 class Server:
@@ -234,33 +237,34 @@ class Server:
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 told = json.loads(response.read(1 << 20))
             content = told["choices"][0]["message"]["content"]
+            content.encode()                # an error where it is no text
+            return content
         except HTTPException as error:
             raise OSError(f"{self.url}: {error!r}") from error
         except OSError as error:
             raise OSError(f"{self.url}: {error}") from error
-        except (ValueError, RecursionError, LookupError, TypeError) as error:
-            raise ValueError(f"{self.url}: what it answers is not OpenAI's JSON") from error
-        if not isinstance(content, str):
-            raise ValueError(f"{self.url}: the message it answers is {short(content)}, not text")
-        return content
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{self.url}: what it answers is not OpenAI's JSON, or no text is in "
+                             f"it") from error
 
 
 def choose(judge: Judge, documents, count: int, failed: Counter) -> list[Question]:
     """The first `count` questions that a judge makes of documents. ValueError if there are none."""
     documents, found, read = iter(documents), [], 0
-    while len(found) < count and (batch := [*islice(documents, judge.at_once)]):
-        read += len(batch)
-        for questions in attempt(judge, judge.questions, [(text,) for text in batch], failed):
-            found += questions or ()
-        if not found and read >= TRIES:
-            break
+    with tqdm(total=count, desc="making questions", **IF_SLOW) as bar:
+        while len(found) < count and (found or read < TRIES) and (
+                batch := [(text,) for text in islice(documents, judge.at_once)]):
+            read += len(batch)
+            for questions in attempt(judge, judge.questions, batch, failed):
+                found += questions or ()
+            bar.update(len(found) - bar.n)
     if not found:
         raise ValueError(f"the judge made no question of {read} documents{reasons(failed)}")
     return found[:count]
 
 
 def attempt(judge: Judge, function, jobs: list, failed: Counter):
-    """Yield function(*job) for each job, in their order; None where it fails, and why is counted."""
+    """Yield function(*job) for each job, in order; None where it fails, and why is counted."""
     def one(job):
         try:
             return function(*job), None
@@ -328,7 +332,8 @@ def probe(engine: Engine, judge: Judge, questions: list[Question], times: int, s
     if len(pairs) < len(asked):
         failed["the question does not fit the model's context"] += len(asked) - len(pairs)
     jobs = [(one.question, reply) for one, reply in pairs]
-    for (one, _), verdict in zip(pairs, attempt(judge, judge.judge, jobs, failed)):
+    verdicts = tqdm(attempt(judge, judge.judge, jobs, failed), "judging", len(jobs), **IF_SLOW)
+    for (one, _), verdict in zip(pairs, verdicts):
         if verdict:
             one.verdicts[verdict] += 1
     return [one for one in asked[::times] if one.verdicts.total()]
@@ -387,11 +392,11 @@ def parse(argv):
         "; a model's folder; or the URL of a server with OpenAI's protocol (default: world)")
     add("--judge-model", metavar="NAME", help="how the server calls its model, where it has many")
     add("--times", type=int, default=3, metavar="N", help="ask each question N times (default: 3)")
-    add("--count", type=int, default=1000, metavar="N", help="N questions (default: 1000)")
-    add("--worlds", type=int, default=4, metavar="N", help="take half of the things that no page "
-        "names from N other worlds; 0: none (default: 4)")
-    add("--declining", type=float, default=0.5, metavar="X", help="the share of conversations that "
-        "say that the answer is not known (default: 0.5)")
+    add("--count", type=int, default=3000, metavar="N", help="N questions (default: 3000)")
+    add("--worlds", type=int, default=8, metavar="N", help="take over half of the things that no "
+        "page names from N other worlds; 0: none (default: 8)")
+    add("--declining", type=float, default=0.65, metavar="X", help="the share of conversations "
+        "that say that the answer is not known (default: 0.65)")
     add("--temperature", type=float, default=0.7, metavar="X", help="of the replies (default: 0.7)")
     add("--seed", type=int, default=0, metavar="S", help="the same seed, the same conversations")
     add("--out", type=Path, required=True, metavar="FILE", help="JSON lines to write")
@@ -402,7 +407,7 @@ def parse(argv):
             raise ValueError(f"--{name} is {value}, but must be from {low} to {high}")
     if args.judge == "world" and args.data != ["world"]:
         raise ValueError(f"--judge world knows the truth of --data world alone: to judge what is "
-                         f"said about {args.data[0]}, name a model's folder or a URL")
+                         f"said about {' '.join(args.data)}, name a model's folder or a URL")
     if args.out.is_dir():
         raise ValueError(f"{args.out}: a folder, but --out must name a file")
     return args
