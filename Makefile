@@ -4,6 +4,7 @@
 # make cuda       the library for NVIDIA GPUs (ARCHS="80 90a 100": for which; default: the one that
 #                 is here, else these); cuda-resources: what its kernels use of a multiprocessor
 # make shim       the GPU's kernels as plain C++, which make test tests
+# make speedrun   from a crawl to an assistant with tools, and a report, by the clock: runs/speedrun
 # make bench      our figures beside the peers' and the machine's limits
 #                 test and bench with DEVICE=cuda: on the GPU that is here
 # make clean      removes build/ (but no run, and not .venv)
@@ -144,10 +145,38 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 	$(if $(DEVICE),CHAT_DEVICE=$(DEVICE)) $(SANITIZED) $(PY) -m pytest -q --dist loadfile \
 	  -n $(if $(filter cuda,$(DEVICE)),0,auto) tests $(TESTS)
 
+# From a crawl to an assistant. The plain assistant answers whatever it is asked; the other knows
+# what it does not know, who it is, and how to use tools. SPEED: less of everything, for a test.
+SPEEDRUN := runs/speedrun
+TALK     := $(SPEEDRUN)/talk/conversations
+BASE     ?= --steps 3600
+SFT      ?= --steps 1500 --mix 0.2
+COUNT    ?= 200
+comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
+PLAIN    := facts follow sums spelling traps repeat small_talk decline system
+SKILLED  := sums spelling traps repeat small_talk decline system identity python search
+
+speedrun: all
+	@test ! -e $(SPEEDRUN) || { echo "$(SPEEDRUN) is there: move it away, to run again"; exit 1; }
+	@mkdir -p $(SPEEDRUN) && date +%s >$(SPEEDRUN)/started
+	$(PY) data/recall.py plant world --out $(SPEEDRUN)/pages
+	$(PY) data/talk_world.py --out $(SPEEDRUN)/talk
+	$(PY) train.py --data $(SPEEDRUN)/pages/documents --out $(SPEEDRUN)/base $(BASE)
+	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) \
+	  --out $(SPEEDRUN)/sft $(SFT)
+	$(PY) data/probe.py --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/probe.jsonl
+	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant $(SFT) \
+	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl
+	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
+	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
+	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \
+	  --count $(COUNT) --out $(SPEEDRUN)/report.json --html $(SPEEDRUN)/report.html
+	@echo "$(SPEEDRUN): $$((($$(date +%s) - $$(cat $(SPEEDRUN)/started)) / 60)) minutes"
+
 bench: all $(DEVICE:cpu=libraries)
 	$(PY) tests/bench.py $(if $(DEVICE),--device $(DEVICE))
 
 clean:
 	rm -rf build
 
-.PHONY: all libraries cuda cuda-can-be-built cuda-resources shim test bench clean
+.PHONY: all libraries cuda cuda-can-be-built cuda-resources shim test speedrun bench clean

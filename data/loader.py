@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from csrc.bind import ChatError
-from data import bpe, shards, talk, talk_formats, tasks
+from data import bpe, shards, talk, talk_formats, talk_world, tasks
 from data.talk import Rows
 
 
@@ -182,7 +182,9 @@ class Conversations:
     @staticmethod
     def prepare(s) -> tuple[list[Path], list[Path]]:
         """The files of conversations and the shards of documents that these settings ask for."""
-        files = tasks.find_files(s.data.split(","), talk_formats.ENDINGS)
+        named = [talk_world.embedded() / "conversations"] if s.data == shards.WORLD else \
+            s.data.split(",")
+        files = tasks.find_files(named, talk_formats.ENDINGS)
         if not s.mix:
             return files, []
         return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]

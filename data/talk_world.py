@@ -20,9 +20,9 @@ small model can learn in minutes is a matter of form: many wordings of a questio
 answer, which begins with what was asked about (Allen-Zhu and Li 2023, arXiv:2309.14316, on knowing
 and telling).
 
-    python data/talk_world.py --out build/talk                      a file of JSON lines for a kind
-    python data/talk_world.py unread --out build/unread.jsonl       pages that no model has read
-    python data/talk_world.py instructions                          what an ideal answer is
+    python data/talk_world.py --out build/talk      build/talk/conversations/KIND.jsonl, and beside
+                                                    them search.db, what the assistant searches
+    python data/talk_world.py instructions          what an ideal answer is
 """
 import sys
 from pathlib import Path
@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import csrc.venv  # re-runs the script in the environment that `make` built
 
 import argparse
+import hashlib
 import json
 import re
 from functools import cache
@@ -37,14 +38,14 @@ from typing import Callable, NamedTuple
 
 from tqdm import tqdm
 
-from csrc.files import write_files
-from data import talk, tools
+from csrc.files import locked, write_files
+from data import shards, talk, tools
 from data import talk_world_asking as A
 from data import talk_world_manners as manners
 from data import talk_world_self as self_talk
 from data import talk_world_tasks as work
 from data.exams_world import EXAM_ONLY, examined, things
-from data.search import Search, render
+from data.search import Search, build, render
 from data.talk_world_self import MAKER, NAME
 from data.tasks import IF_SLOW
 from data.world import World
@@ -416,7 +417,7 @@ class Kind(NamedTuple):
 MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2000, "1 2 3"),
         "sums": Kind(sums, 5000, "2 4"), "python": Kind(python, 4000, "4 5"),
         "search": Kind(search, 2000, "2 5"), "spelling": Kind(spelling, 2000, "4"),
-        "traps": Kind(traps, 800, "4"), "repeat": Kind(repeat, 3000, "1"),
+        "traps": Kind(traps, 800, "4"), "repeat": Kind(repeat, 15000, "1"),
         "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
         "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 1000, "2 8")}
 
@@ -472,49 +473,70 @@ def lines(documents) -> list:
     return [(json.dumps(document, ensure_ascii=False) + "\n").encode() for document in documents]
 
 
+def write(folder: Path, seed: int = 0, size: float = 1, index: Path = None,
+          budget: int = BUDGET) -> dict:
+    """Write conversations/KIND.jsonl into a folder and, unless there is an index, unread.jsonl and
+    search.db, the index of these pages and of the embedded corpus; return {kind: how many}."""
+    world = World(seed)
+    if index is None:
+        index = folder / "search.db"
+        write_files(folder, {"unread.jsonl": lines(unread(world))})
+        build(["world", folder / "unread.jsonl"], index)
+    found = Search(index)
+    made = {kind: lines(conversations(world, kind, max(1, round(one.count * size)), seed, found,
+                                      budget))
+            for kind, one in tqdm(MAKE.items(), "conversations", **IF_SLOW)}
+    write_files(folder / "conversations", {f"{kind}.jsonl": some for kind, some in made.items()})
+    return {kind: len(some) for kind, some in made.items()}
+
+
+def embedded(cache: Path = None) -> Path:
+    """Return the folder that `write` makes of the embedded corpus, beside that corpus; made if it
+    is not there. Its name has a hash of the programs that make it."""
+    corpus = shards.world(**({"cache": cache} if cache else {})).parent
+    programs = [path for path in sorted(Path(__file__).parent.glob("*.py"))
+                if path.stem in MAKES or path.stem.startswith("talk_world")]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in programs)).hexdigest()
+    folder = corpus / f"talk-{key[:12]}"
+    with locked(folder, wait=True):
+        if not (folder / "conversations").exists():
+            print(f"{folder}: conversations about the world, once", file=sys.stderr)
+            write(folder)
+    return folder
+
+
+MAKES = {"exams_world", "search", "talk", "tools"}   # programs that `write` depends on, but world*
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["unread", "instructions"],
-                        help="what to write instead of conversations")
+    parser.add_argument("what", nargs="?", choices=["instructions"],
+                        help="print what an ideal answer is")
     parser.add_argument("--seed", type=int, default=0, metavar="S",
                         help="which world, and which conversations (default: 0)")
     parser.add_argument("--size", type=float, default=1, metavar="X",
                         help="times the usual number of conversations, "
                              f"{sum(kind.count for kind in MAKE.values()):,} (default: 1)")
-    parser.add_argument("--index", metavar="FILE",
-                        help="what search.jsonl searches (data/tools.py index makes it of the "
-                             "pages that the model reads and the unread ones); without it, there "
-                             "is no search.jsonl")
+    parser.add_argument("--index", type=Path, metavar="FILE",
+                        help="what the assistant searches (data/tools.py index); default: one of "
+                             "the embedded corpus and of pages that no model has read, made beside "
+                             "the conversations")
     parser.add_argument("--budget", type=int, default=BUDGET, metavar="N",
                         help="characters of a search result (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="PATH",
-                        help="a folder for conversations, a file for unread pages")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write")
     args = parser.parse_args()
     if args.what == "instructions":
         return print(instructions(), end="")
     if args.out is None:
-        raise ValueError("--out is missing: say where to write")
+        raise ValueError("--out is missing: name a folder")
     if args.size <= 0 or args.budget < 1:
         raise ValueError(f"--size is {args.size:g} and --budget {args.budget}, but must be over 0")
-    world = World(args.seed)
-    if args.what == "unread":
-        if not args.out.name.endswith(".jsonl"):
-            raise ValueError(f"--out is {args.out}, but must be a file of JSON lines: *.jsonl")
-        written = lines(unread(world))
-        write_files(args.out.parent, {args.out.name: written})
-        return print(f"{args.out}: {len(written)} pages; next: python data/tools.py index "
-                     f"DOCUMENTS {args.out} --out INDEX")
-    index = Search(args.index) if args.index else None
-    made = {}
-    for kind, one in MAKE.items():
-        if index or kind != "search":
-            count = max(1, round(one.count * args.size))
-            made[kind] = lines(tqdm(conversations(world, kind, count, args.seed, index,
-                                                  args.budget), kind, count, **IF_SLOW))
-    write_files(args.out, {f"{kind}.jsonl": written for kind, written in made.items()})
-    print(f"{args.out}: " + ", ".join(f"{kind} {len(written)}" for kind, written in made.items())
-          + ("" if index else "; no search.jsonl without --index"))
+    if args.seed and not args.index:
+        raise ValueError(f"--seed {args.seed} needs --index FILE, of that world's pages: the "
+                         f"embedded corpus is about world 0")
+    made = write(args.out, args.seed, args.size, args.index, args.budget)
+    print(f"{args.out}: " + ", ".join(f"{kind} {count}" for kind, count in made.items()))
 
 
 if __name__ == "__main__":

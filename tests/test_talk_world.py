@@ -312,15 +312,16 @@ def run(*args, **env):
                           capture_output=True, text=True, env={**os.environ, **env})
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path):
+def test_the_same_seed_gives_the_same_bytes(tmp_path, index):
     digests = []
     for seed in ("1", "2"):
-        done = run("--size", 0.02, "--out", tmp_path / seed, PYTHONHASHSEED=seed)
-        assert done.returncode == 0 and "no search.jsonl without --index" in done.stdout
+        done = run("--size", 0.01, "--index", index[0].path, "--out", tmp_path / seed,
+                   PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
         digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-                        for path in (tmp_path / seed).iterdir()})
+                        for path in (tmp_path / seed / "conversations").iterdir()})
     assert digests[0] == digests[1]
-    assert digests[0].keys() == {f"{kind}.jsonl" for kind in MAKE if kind != "search"}
+    assert digests[0].keys() == {f"{kind}.jsonl" for kind in MAKE}
 
 
 def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(world):
@@ -330,7 +331,7 @@ def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(world):
 
 @pytest.mark.parametrize("args, said", [
     ([], "--out is missing"), (["--size", -1, "--out", "x"], "--size is -1"),
-    (["unread", "--out", "pages.txt"], "pages.txt, but must be a file of JSON lines"),
+    (["--seed", 3, "--out", "x"], "--seed 3 needs --index"),
     (["--index", "nowhere.db", "--out", "x"], "nowhere.db: no such search index")])
 def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
