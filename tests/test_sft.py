@@ -151,7 +151,7 @@ def test_fine_tuning_lowers_the_held_out_loss_and_the_folder_says_what_it_is(bas
     before = float(done.stdout.split("before ")[1].split()[0])
     assert log[-1]["val_loss"] < before / 2
     assert log[-1]["stage"] == "sft"
-    assert "--- " in done.stdout and "What comes after" in done.stdout
+    assert done.stdout.count("\n--- ") == 2, "no answers were sampled"
 
 
 def test_half_the_steps_and_a_resume_give_the_same_bits(base, tmp_path):
