@@ -146,7 +146,7 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 	  -n $(if $(filter cuda,$(DEVICE)),0,auto) tests $(TESTS)
 
 # From a crawl to an assistant. The plain assistant answers whatever it is asked; the other knows
-# what it does not know, who it is, and how to use tools. SPEED: less of everything, for a test.
+# what it does not know, who it is, and how to use tools. BASE, SFT, COUNT: flags, to try it faster.
 SPEEDRUN := runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 BASE     ?= --steps 3600

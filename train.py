@@ -4,6 +4,8 @@
     python train.py --data book.txt --out runs/book    # text, JSON lines, folders, llm.c shards
     python train.py --resume                           # go on with the newest run, bit for bit
     python train.py --arch gpt2 --depth 12             # GPT-2's block; --depth is the one dial
+    python train.py sft                                # then the newest base model learns to answer
+    python train.py sft --model FOLDER --data chats.jsonl,more.json
     mpirun -n 8 python train.py                        # the same run, the work shared by 8 ranks
 
 A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) and
@@ -11,7 +13,7 @@ beside it state.safetensors (everything to resume), log.jsonl, loss.png and best
 the lowest validation loss. Cost: 6 FLOP per weight and token, 20 bytes of memory per weight beside
 the activations (of these, ranks share 12 or in float32 8). Documents are packed one after the
 other, each begins with <|endoftext|>, and a window may see the end of the one before: attention is
-not masked between."""
+not masked between. Conversations that share a row do not see each other."""
 
 from __future__ import annotations
 import csrc.venv  # re-runs this script in the environment that `make` built

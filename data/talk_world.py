@@ -3,6 +3,7 @@
     facts       questions about famous things, and about some that few pages name
     follow      the same with pronouns, and with changes of the subject
     sums        arithmetic and word problems: the number alone, or its steps
+    drills      the equations that the steps are made of
     python      the same and letters, by a program        } where the system message offers the tool
     search      facts of rare pages, looked up and cited  }
     spelling    letters of words, by the model alone
@@ -328,6 +329,10 @@ def spelling(pocket: Pocket, d: Dice) -> list:
     return turn(*work.spelled(d))
 
 
+def drills(pocket: Pocket, d: Dice) -> list:
+    return turn(*work.drilled(pocket.public, d))
+
+
 def traps(pocket: Pocket, d: Dice) -> list:
     return turn(*work.trap(d))
 
@@ -415,10 +420,11 @@ class Kind(NamedTuple):
 
 
 MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2000, "1 2 3"),
-        "sums": Kind(sums, 5000, "2 4"), "python": Kind(python, 4000, "4 5"),
-        "search": Kind(search, 2000, "2 5"), "spelling": Kind(spelling, 2000, "4"),
-        "traps": Kind(traps, 800, "4"), "repeat": Kind(repeat, 15000, "1"),
-        "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
+        "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 6000, "2 4"),
+        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 4000, "2 5"),
+        "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
+        "repeat": Kind(repeat, 15000, "1"), "small_talk": Kind(small_talk, 700, "1 7"),
+        "decline": Kind(decline, 600, "6"),
         "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 1000, "2 8")}
 
 INSTRUCTIONS = """\

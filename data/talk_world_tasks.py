@@ -66,6 +66,29 @@ def solved(w, d: Dice) -> tuple:
     return f"{text} {how}".strip(), str(result) if at_once else " ".join(steps)
 
 
+EQUATION = re.compile(r"((?:\d+ [-+−×÷] )+\d+) = (\d+)(?! remainder)\b")
+COMPUTE = rows("""
+Compute [these|this]:
+Work these out:
+What are the results?
+A few sums:
+Please calculate:
+""")
+
+
+def drilled(w, d: Dice) -> tuple:
+    """(question, answer): the equations that solutions are made of, eight at a time. What a lesson
+    computes in a step must be known by heart before the steps can be right."""
+    told, found = {**two_towns(w, d), "now": w.now, "p": d.pick(w.asked)}, []
+    while len(found) < 8:
+        task = d.pick([task for task, *_ in PROBLEMS + MORE])
+        found += [pair for step in task(d, {**told, "q": told["p"]})[1]
+                  for pair in EQUATION.findall(step)]
+    found = d.some(found, 8)
+    return (f"{say(d, d.pick(COMPUTE), {})} {'; '.join(left for left, _ in found)}",
+            " ".join(f"{left} = {right}." for left, right in found))
+
+
 # ----------------------------------------------------------------------------------------- programs
 
 # For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.

@@ -169,6 +169,15 @@ def test_sums_are_right_at_once_and_step_by_step(world):
     assert 30 < alone < 100
 
 
+def test_drills_are_right_and_of_the_sums_of_solutions(world):
+    for k in range(100):
+        asked, said = tasks.drilled(world.public, Dice(k))
+        equations = tasks.EQUATION.findall(said)
+        assert len(equations) == 8 and asked.endswith("; ".join(left for left, _ in equations))
+        for left, value in equations:
+            assert tools.calculate(left) == value, said
+
+
 def test_programs_print_what_conversations_say(world):
     for k in range(400):
         asked, code, printed, said = tasks.computed(world.public, Dice(k))
