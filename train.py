@@ -569,6 +569,8 @@ def start(s: Training, given: set[str]) -> None:
         s = dataclasses.replace(s, out=str(newest_run() if s.resume else free_name(stage_of(s))))
     if type(s) is not Pretrain and not s.model and not s.resume:
         s = dataclasses.replace(s, model=str(newest_run("pretrain")))
+    if s.model:
+        hf.configuration(s.model)                # complains before any data is prepared
     if s.resume and not Path(s.out).is_dir():
         raise ChatError(f"--resume: there is no run in {s.out}")
     saved = read_settings(Path(s.out)) if s.resume else {}
