@@ -35,3 +35,12 @@ def lib(request):
     library.call("device_threads", 1)
     yield library
     library.call("device_threads", 0)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For models so small that a second thread costs more than it brings."""
+    library = csrc.bind.Library.load("cpu", "f32")
+    library.call("device_threads", 1)
+    yield
+    library.call("device_threads", 0)

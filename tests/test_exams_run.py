@@ -15,12 +15,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from csrc.bind import Config, Library, Model
+from csrc.bind import Config, Model
 from data import bpe, exams_run, talk, tools
 from data.exams import Question
 from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
                             table, way_of, world_exams)
-from data.exams_world import identity
 from data.tools import Result, Tool
 from data.world import World
 from infer import Engine, Sequence
@@ -30,13 +29,7 @@ TEXT = "the cat sat on the mat. the dog sat on the cat. " * 8
 PAGE = "https://pocket-almanac.example/unread-1"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The models here are so small that a second thread costs more than it brings."""
-    library = Library.load("cpu", "f32")
-    library.call("device_threads", 1)
-    yield
-    library.call("device_threads", 0)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

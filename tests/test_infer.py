@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrc import bind
-from csrc.bind import Config, Library, Model, sample
+from csrc.bind import Config, Model, sample
 from csrc.guess import AHEAD, Costs, Lookup
 from csrc.terminal import describe, spell
 from data import bpe
@@ -30,13 +30,7 @@ TEXT = "the cat sat on the mat. the dog sat on the cat. " * 8
 GREEDY = dict(temperature=0, top_p=1, seed=0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The models here are so small that a second thread costs more than it brings."""
-    library = Library.load("cpu", "f32")
-    library.call("device_threads", 1)
-    yield
-    library.call("device_threads", 0)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import train
-from csrc.bind import ChatError, Config, Library, Model
+from csrc.bind import ChatError, Config, Model
 from data import bpe, recall, shards
 from data.exams_score import mark
 from data.exams_world import examined
@@ -24,13 +24,7 @@ from infer import Engine
 SCRIPT = Path(__file__).resolve().parents[1] / "data" / "recall.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The models here are so small that a second thread costs more than it brings."""
-    library = Library.load("cpu", "f32")
-    library.call("device_threads", 1)
-    yield
-    library.call("device_threads", 0)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from data.exams_score import declines, judge, mark
 from data.exams_world import (EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things)
 from data.talk_world import MAKE, MAKER, NAME, Pocket, conversations, unread
 from data.world import World, documents
-from data.world_facts import RELATIONS, facts_of, kind_of
+from data.world_facts import RELATIONS, facts_of
 from data.world_grammar import Dice
 
 COUNT = 250     # conversations of a kind
