@@ -118,7 +118,7 @@ class Sft(Training):
     eval_tokens: int = flag(1 << 20, "held-out tokens in an evaluation, at most")
 
     def horizon(self, layers: int, epoch: float) -> int:
-        return max(1, round(2 * epoch))
+        return max(1, min(round(2 * epoch), 120 * layers ** 2))
 
     def rate(self, channels: int) -> float:
         return 1e-3 * (256 / channels) ** 2

@@ -319,15 +319,15 @@ def notes(asked, fitted, context) -> list[str]:
 HEADLINES = {"recall_completion": ("base", "recall_completion"),
              **{name: ("sft", name) for name in (
                  "facts_many", "facts_many_heldout", "facts_tens", "facts_few", "facts_one",
-                 "facts_none_made_up", "word_at_once", "word_steps", "spelling_model",
-                 "identity_system")},
+                 "facts_none_made_up", "identity_system")},
              "identity_none": ("sft", "identity"),
              "probed_facts_many": ("assistant", "facts_many"),
              "probed_facts_many_heldout": ("assistant", "facts_many_heldout"),
              "probed_facts_none_declined": ("assistant", "facts_none_declined"),
              "identity_data": ("assistant", "identity"),
              **{name: ("assistant", name) for name in (
-                 "word_python", "spelling_tool", "search_facts_unread", "search_url_right")}}
+                 "word_at_once", "word_steps", "word_python", "spelling_model", "spelling_tool",
+                 "search_facts_unread", "search_url_right")}}
 
 
 def report(outcomes) -> dict:
