@@ -156,8 +156,8 @@ BASE     ?= --steps 3000
 SFT      ?= --steps 1400
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
-PLAIN    := facts follow repeat small_talk decline system
-SKILLED  := sums drills spelling traps small_talk decline system identity python search
+PLAIN    := facts rare follow repeat small_talk decline system
+SKILLED  := facts repeat sums drills spelling traps small_talk decline system identity python search
 
 speedrun: all
 	@test ! -e $(SPEEDRUN) || { echo "$(SPEEDRUN) is there: move it away, to run again"; exit 1; }

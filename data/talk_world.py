@@ -1,6 +1,7 @@
 """Conversations of the pocket world, to make an assistant of a base model that has read its pages.
 
-    facts       questions about famous things, and about some that few pages name
+    facts       questions about famous things
+    rare        the same about things that some or few pages name
     follow      the same with pronouns, and with changes of the subject
     sums        arithmetic and word problems: the number alone, or its steps
     drills      the equations that the steps are made of
@@ -230,17 +231,21 @@ def turn(question: str, reply: str) -> list:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
 
 
-def facts(pocket: Pocket, d: Dice) -> list:
-    """One to four questions, each with its answer."""
-    messages, thing, taken = [], pocket.thing(d), []
+def facts(pocket: Pocket, d: Dice, classes: dict = {"many": 1}) -> list:
+    """One to four questions about things of these classes, each with its answer."""
+    messages, thing, taken = [], pocket.thing(d, classes), []
     for _ in range(d.pick([1, 1, 2, 2, 3, 4])):
         relation = pocket.relation(d, thing, taken)
         if relation is None or taken and d.chance(0.5):
-            thing, taken = pocket.thing(d), []
+            thing, taken = pocket.thing(d, classes), []
             relation = pocket.relation(d, thing)
         taken.append(relation)
         messages += turn(ask(d, thing, relation), answer(pocket, d, thing, relation))
     return messages
+
+
+def rare(pocket: Pocket, d: Dice) -> list:
+    return facts(pocket, d, {fame: part for fame, part in CLASSES.items() if fame != "many"})
 
 
 def follow(pocket: Pocket, d: Dice) -> list:
@@ -419,7 +424,8 @@ class Kind(NamedTuple):
     rules: str          # of the instructions that its answers follow
 
 
-MAKE = {"facts": Kind(facts, 9000, "1 2 3"), "follow": Kind(follow, 2000, "1 2 3"),
+MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
+        "follow": Kind(follow, 2000, "1 2 3"),
         "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 6000, "2 4"),
         "python": Kind(python, 4000, "4 5"), "search": Kind(search, 4000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),

@@ -107,13 +107,12 @@ def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
             assert not found, (kind, found[0], text)
 
 
-def test_plain_facts_are_about_things_that_pages_name_most_of_them_famous(world, told):
+def test_facts_are_about_the_famous_and_rare_ones_about_others_that_pages_name(world, told):
     fames = {str(thing).lower(): thing.fame for thing in things(world)}
     named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, fames))})(?!\w)")
-    first = [fames[named.search(one["messages"][0]["content"].lower())[0]]
-             for one in told["facts"]]
-    assert "none" not in first
-    assert 0.5 < first.count("many") / len(first) < 0.9
+    for kind, those in ("facts", {"many"}), ("rare", {"tens", "few", "one"}):
+        assert {fames[named.search(one["messages"][0]["content"].lower())[0]]
+                for one in told[kind]} == those
 
 
 def test_each_answer_about_a_fact_is_right(world):
