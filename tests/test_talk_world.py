@@ -109,7 +109,8 @@ def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
 
 def test_facts_are_about_the_famous_and_rare_ones_about_others_that_pages_name(world, told):
     fames = {str(thing).lower(): thing.fame for thing in things(world)}
-    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, fames))})(?!\w)")
+    longest = sorted(fames, key=len, reverse=True)
+    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
     for kind, those in ("facts", {"many"}), ("rare", {"tens", "few", "one"}):
         assert {fames[named.search(one["messages"][0]["content"].lower())[0]]
                 for one in told[kind]} == those
