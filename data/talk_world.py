@@ -103,8 +103,8 @@ class Pocket:
     def thing(self, d: Dice, classes: dict = CLASSES, kind: str = None):
         """A thing of chance, of a class of chance where its kind has any."""
         kind = kind or share(d, KINDS)
-        classes = {fame: part for fame, part in classes.items() if self.pools[kind, fame]}
-        return d.pick(self.pools[kind, share(d, classes)]) if classes else self.thing(d)
+        able = {fame: part for fame, part in classes.items() if self.pools[kind, fame]}
+        return d.pick(self.pools[kind, share(d, able)]) if able else self.thing(d, classes)
 
     def relation(self, d: Dice, thing, taken: list = ()) -> str | None:
         """A relation of the thing that is not in `taken`; None: there is no other."""
