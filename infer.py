@@ -311,9 +311,9 @@ class Engine:
         """Take from `rows`, the logits after each of `tokens` or what was drawn from them; tokens
         are those of s from its count-th on, then guesses. After a wrong one they mean nothing.
         Return how many are right."""
-        right = 0
+        right, kinds = 0, s.kinds            # once a call ends these, rows drawn before are void
         for i, row in zip(range(1, len(tokens) + 1), rows):
-            if s.tokens[count:] == tokens[:i] and not s.finish:
+            if s.tokens[count:] == tokens[:i] and s.kinds == kinds and not s.finish:
                 right = i
                 with self.timed("decode", 1):
                     drawn = self.draw(s, row, bans)

@@ -301,7 +301,7 @@ def where_it_stands(s: Training, data, model: Model, state, job: Job) -> dict:
     """The progress of a run, new or resumed: then the model and the loader are put there."""
     if not state:
         return {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
-                "best": math.inf, "data": data.identity, "floors": data.floors()}
+                "best": math.inf, "data": data.identity}
     progress, _, tensors = state
     if progress["data"] != data.identity:
         raise ChatError(f"{s.data} is not what the run was trained on: it has other tokens now")
@@ -328,9 +328,10 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
     read_state. stop(step), asked before each step, leaves with a checkpoint if true on any rank."""
     job, stage = job or Job(model.core), stage_of(s)
     progress, rows = where_it_stands(s, data, model, state, job), pass_rows(s, job)
+    if "floors" not in progress:                 # of fine-tuning: what the model gets before it
+        progress["floors"] = data.floors() or {
+            "before": evaluate(model, data, rows, s.eval_tokens, job)["val_loss"]}
     floors = progress["floors"]
-    if not floors:
-        floors["before"] = evaluate(model, data, rows, s.eval_tokens, job)["val_loss"]
     if job.rank == 0:
         folder.rewind_log(progress["step"])
         print("to compare with: " + ", ".join(f"{k} {v:.3f}" for k, v in floors.items()) + " nats")
@@ -566,7 +567,9 @@ def start(s: Training, given: set[str]) -> None:
     """Join the job, choose a folder, and see to it that no rank outlives another's failure."""
     check(s)
     if not s.out:
-        s = dataclasses.replace(s, out=str(newest_run() if s.resume else free_name(stage_of(s))))
+        named = None if type(s) is Pretrain else stage_of(s)
+        s = dataclasses.replace(s, out=str(newest_run(named) if s.resume else
+                                           free_name(stage_of(s))))
     if type(s) is not Pretrain and not s.model and not s.resume:
         s = dataclasses.replace(s, model=str(newest_run("pretrain")))
     if s.model:

@@ -199,7 +199,7 @@ def newest_run(stage: str | None = None) -> Path:
         if stage in (None, read_settings(path.parent).get("stage", "pretrain")):
             return path.parent
     raise ChatError(f"there is no run {f'of {stage}' if stage else 'to resume'} in runs/: "
-                    f"start one with `python train.py`")
+                    f"start one with `python train.py{f' {stage}' if stage else ''}`")
 
 
 def free_name(stage: str) -> Path:

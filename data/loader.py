@@ -190,7 +190,7 @@ class Conversations:
         return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]
 
     def floors(self) -> dict[str, float]:
-        return {}                                # what the model gets before, see train.py
+        return {}                                # none: train.py measures the model itself
 
     def question(self, number) -> list:
         """The messages of a held-out conversation that come before its first answer."""
