@@ -146,14 +146,16 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 	  -n $(if $(filter cuda,$(DEVICE)),0,auto) tests $(TESTS)
 
 # From a crawl to an assistant. The plain assistant answers whatever it is asked; the other knows
-# what it does not know, who it is, and how to use tools. Before all else the weights learn to copy:
-# so small a model would not find out how to in so little text, and one that can reads better.
-# COPY, BASE, SFT, COUNT: flags, to try it faster.
+# what it does not know, who it is, and how to use tools. Before all else the weights learn to copy,
+# and exercises among the pages keep them copying: so small a model would not find out how to in so
+# little text, and whoever cannot copy a name tells of another.
+# COPY, BASE, SFT, SKILL, COUNT: flags, to try it faster.
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
-COPY     ?= --steps 1000
-BASE     ?= --steps 3000
-SFT      ?= --steps 1400
+COPY     ?= --steps 800
+BASE     ?= --steps 2700
+SFT      ?= --steps 900
+SKILL    ?= --steps 2500
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system
@@ -162,18 +164,19 @@ SKILLED  := facts repeat sums drills spelling traps small_talk decline system id
 speedrun: all
 	@test ! -e $(SPEEDRUN) || { echo "$(SPEEDRUN) is there: move it away, to run again"; exit 1; }
 	@mkdir -p $(SPEEDRUN) && date +%s >$(SPEEDRUN)/started
-	$(PY) data/recall.py plant world --out $(SPEEDRUN)/pages
 	$(PY) data/talk_world.py --out $(SPEEDRUN)/talk
+	$(PY) data/recall.py plant world $(SPEEDRUN)/talk/practice.jsonl --out $(SPEEDRUN)/pages
 	$(PY) train.py --data $(SPEEDRUN)/pages/documents --out $(SPEEDRUN)/random --steps 1
 	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/repeat.jsonl --mix 0 \
-	  --context 256 --lr 2e-3 --out $(SPEEDRUN)/copy $(COPY)
+	  --context 256 --lr 2e-3 --eval-every 400 --out $(SPEEDRUN)/copy $(COPY)
 	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents \
 	  --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
-	  --out $(SPEEDRUN)/sft $(SFT)
-	$(PY) data/probe.py --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/probe.jsonl
-	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant $(SFT) \
-	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl
+	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
+	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 6000 --worlds 16 \
+	  --out $(SPEEDRUN)/probe.jsonl
+	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 \
+	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 500 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
 	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
 	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \

@@ -23,7 +23,8 @@ answer, which begins with what was asked about (Allen-Zhu and Li 2023, arXiv:230
 and telling).
 
     python data/talk_world.py --out build/talk      build/talk/conversations/KIND.jsonl, and beside
-                                                    them search.db, what the assistant searches
+                                                    them search.db, what the assistant searches,
+                                                    and practice.jsonl, documents to pretrain on
     python data/talk_world.py instructions          what an ideal answer is
 """
 import sys
@@ -35,6 +36,7 @@ import argparse
 import hashlib
 import json
 import re
+import tempfile
 from functools import cache
 from typing import Callable, NamedTuple
 
@@ -53,14 +55,14 @@ from data.tasks import IF_SLOW
 from data.world import World
 from data.world_facts import FAME, RELATIONS, facts_of, kind_of, places
 from data.world_grammar import Dice, say, tidy
-from data.world_pages import KINDS as PAGES, SLOT, encyclopedia, state
+from data.world_pages import SLOT, encyclopedia, state
 from data.world_questions import ASK
 from data.world_tellings import TELL
 
 # How often the conversations speak of each kind and each class of things.
 KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
 CLASSES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
-SEARCHED = {"none": 0.35, "one": 0.2, "few": 0.25, "tens": 0.12, "many": 0.08}
+SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
 BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
@@ -82,10 +84,13 @@ class Pocket:
     relations   {thing: {relation: attribute}} of things and facts that may be named
     hidden      names that no user and no assistant says, but for addresses that it cites
     unasked     finds those of them that no page found says either
+    others      Pockets of other worlds, whose pages can be searched as well
+    names       of all that may be named, there too
     """
 
-    def __init__(self, world: World, index: Search = None, budget: int = 0):
+    def __init__(self, world: World, index: Search = None, budget: int = 0, others: list = ()):
         self.world, self.public, self.index, self.budget = world, world.public, index, budget
+        self.others = others
         unasked = [str(person) for person in world.unasked]
         self.unasked, self.found = re.compile("|".join(unasked)), {}
         self.hidden = {*unasked, *(str(thing) for thing in things(world)
@@ -96,6 +101,8 @@ class Pocket:
                 self.relations[thing] = {fact.relation: attribute
                                          for attribute, fact in facts_of(thing).items()
                                          if fact.value not in self.hidden}
+        self.names = sorted({str(thing) for one in (self, *others) for thing in one.relations}
+                            - self.hidden)
         self.pools = {(kind, fame): [thing for thing in self.relations
                                      if (kind_of(thing), thing.fame) == (kind, fame)]
                       for kind in KINDS for fame in FAME}
@@ -112,14 +119,21 @@ class Pocket:
         return d.pick(left) if left else None
 
     def look_up(self, thing, relation: str) -> tuple:
-        """(query, what the search shows, the address of a passage that states the fact or "")."""
+        """(query, what the search shows, the address of a passage that states the fact or ""). The
+        query is the beginning of the answer, which the assistant knows how to say."""
         if (thing, relation) not in self.found:
-            name = A.ASKING[kind_of(thing)][relation][0].strip("[]").split("|")[0]
-            query = f"{thing} {say(Dice(0), name, called(thing))}"
-            shown = render(self.index.search(query), self.budget)
-            value = str(getattr(thing, self.relations[thing][relation]))
-            self.found[thing, relation] = query, shown, source(shown, str(thing), value)
+            said, value = told(thing, relation), self.value(thing, relation)
+            query = said[:places(said.lower(), value.lower())[0][0]].strip()
+            shown = render(self.index.search(query, tools.pages_of(self.budget)), self.budget, query)
+            self.found[thing, relation] = query, shown, self.cited(thing, relation, shown)
         return self.found[thing, relation]
+
+    def value(self, thing, relation: str) -> str:
+        return str(getattr(thing, self.relations[thing][relation]))
+
+    def cited(self, thing, relation: str, shown: str) -> str:
+        """The address of a passage shown that states the fact, or ""."""
+        return source(shown, str(thing), self.value(thing, relation))
 
 
 def source(shown: str, name: str, value: str) -> str:
@@ -211,7 +225,7 @@ def ask_then(d: Dice, thing, relation: str) -> str:
     facts = called(thing, pronoun=True)
     names, _, questions, _ = A.ASKING[kind_of(thing)][relation]
     frame, x = d.pick(A.THEN), say(d, questions, facts)
-    if frame.startswith("And"):
+    if re.search(r"\band \{x\}", frame, re.I):
         x = x[0].lower() + x[1:]
     return tidy(say(d, frame, {**facts, "x": x, "l": say(d, names, facts)}))
 
@@ -220,10 +234,14 @@ def answer(pocket: Pocket, d: Dice, thing, relation: str) -> str:
     """A sentence that tells a fact: one of a few, seldom one of the pages'."""
     kind = kind_of(thing)
     if d.chance(0.05) and relation in TELL[kind]:
-        told = tidy(state(pocket.public, d, thing, relation, True, pocket.world.asked, 0))
-        if not any(name in told for name in pocket.hidden):
-            return told
-    return tidy(say(d, A.ASKING[kind][relation][-1], called(thing)))
+        text = tidy(state(pocket.public, d, thing, relation, True, pocket.world.asked, 0))
+        if not any(name in text for name in pocket.hidden):
+            return text
+    return told(thing, relation)
+
+
+def told(thing, relation: str) -> str:
+    return tidy(say(Dice(0), A.ASKING[kind_of(thing)][relation][-1], called(thing)))
 
 
 def turn(question: str, reply: str) -> list:
@@ -311,20 +329,29 @@ def python(pocket: Pocket, d: Dice) -> list:
     return messages
 
 
+def cite(thing, relation: str, url: str) -> str:
+    return f"{told(thing, relation).rstrip('.')} ({url})."
+
+
 def search(pocket: Pocket, d: Dice) -> list:
-    """A fact that is looked up; or, seldom, one that no page found tells. ValueError if the index
-    tells of hardly any."""
-    told = d.chance(0.97)
+    """A fact that is looked up, and others that stand beside it; or, seldom, one that no page found
+    tells. ValueError if the index tells of hardly any."""
+    stated = d.chance(0.97)
+    if pocket.others and d.chance(0.6):     # there it can only read
+        pocket = d.pick(pocket.others)
     for _ in range(100):
         thing = pocket.thing(d, SEARCHED)
         relation = pocket.relation(d, thing)
         query, shown, url = pocket.look_up(thing, relation)
-        if bool(url) != told or pocket.unasked.search(shown):
+        if bool(url) != stated or pocket.unasked.search(shown):
             continue
         messages, reply = offered(d, "search"), UNTOLD
         if url:
-            reply = f"{answer(pocket, d, thing, relation).rstrip('.')} ({url})."
+            reply = cite(thing, relation, url)
         tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
+        for other in d.some([*pocket.relations[thing]], d.pick([0, 0, 2, 4]) if url else 0):
+            if other != relation and (url := pocket.cited(thing, other, shown)):
+                messages += turn(ask_then(d, thing, other), cite(thing, other, url))
         return messages
     raise ValueError(f"{pocket.index.path}: its pages do not tell of this world: index both the "
                      f"pages that the model reads and those of `python data/talk_world.py unread`")
@@ -343,8 +370,7 @@ def traps(pocket: Pocket, d: Dice) -> list:
 
 
 def repeat(pocket: Pocket, d: Dice) -> list:
-    people = [person for fame in CLASSES for person in pocket.pools["person", fame]]
-    return turn(*work.repeated(people, d))
+    return turn(*work.repeated(pocket.names, d))
 
 
 def small_talk(pocket: Pocket, d: Dice) -> list:
@@ -407,11 +433,10 @@ DRAFTS = 8      # of a page; the one that states the most is published
 
 def entry(world: World, thing, number: int, attempt: int) -> dict:
     """A page of the encyclopedia about a thing."""
-    dice, site = Dice(f"unread {world.seed} {thing} {number} {attempt}"), PAGES["encyclopedia"][2]
+    dice = Dice(f"unread {world.seed} {thing} {number} {attempt}")
     title, text = encyclopedia(world.public, dice, [thing])
     text = f"{title}\n\n{text}"
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    return {"text": text, "url": f"{site}{slug}-{number}", "title": title, "kind": "encyclopedia",
+    return {"text": text, "url": f"https://new-pages.example/{number}", "title": title, "kind": "encyclopedia",
             "facts": world.ledger.stated(text, dice.told)}
 
 
@@ -427,9 +452,9 @@ class Kind(NamedTuple):
 MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "follow": Kind(follow, 2000, "1 2 3"),
         "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 6000, "2 4"),
-        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 4000, "2 5"),
+        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 6000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
-        "repeat": Kind(repeat, 15000, "1"), "small_talk": Kind(small_talk, 700, "1 7"),
+        "repeat": Kind(repeat, 20000, "1"), "small_talk": Kind(small_talk, 700, "1 7"),
         "decline": Kind(decline, 600, "6"),
         "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 1000, "2 8")}
 
@@ -468,17 +493,52 @@ def instructions() -> str:
         f"    {name:12}{kind.rules}" for name, kind in MAKE.items()))
 
 
+def elsewhere(seed: int, folder: Path, budget: int) -> list:
+    """Return Pockets of other worlds, with an index in `folder` of a page about each thing there."""
+    worlds = [World(OTHER + WORLDS * seed + k) for k in range(WORLDS)]
+    pages = [(world, thing) for world in worlds for thing in things(world)]
+    write_files(folder, {"pages.jsonl": lines(entry(world, thing, number, 0)
+                                              for number, (world, thing) in enumerate(pages, 1))})
+    build([folder / "pages.jsonl"], folder / "pages.db")
+    return [Pocket(world, Search(folder / "pages.db"), budget) for world in worlds]
+
+
+OTHER, WORLDS = 2000, 6     # their seeds begin here; how many there are
+
+
 def conversations(world: World, kind: str, count: int, seed: int = 0, index: Search = None,
-                  budget: int = BUDGET):
+                  budget: int = BUDGET, others: list = ()):
     """Yield `count` conversations {"messages", "kind"}, the same ones for the same seed.
 
     kind     a key of MAKE
     index    for "search": of the pages that the model reads, and of those that `unread` gives
     budget   most characters of a search result
+    others   as `elsewhere` gives them, which are searched as well
     """
-    pocket = Pocket(world, index, budget)
+    pocket = Pocket(world, index, budget, others)
     for k in range(count):
         yield {"messages": MAKE[kind].make(pocket, Dice(f"talk {seed} {kind} {k}")), "kind": kind}
+
+
+PRACTICE = {"repeat": 0.5, "search": 0.2, "sums": 0.12, "drills": 0.08}    # shares of MAKE's
+
+
+def practice(pocket: Pocket, size: float = 1):
+    """Yield documents {"text", "url"} of conversations in plain text, four in each: to copy, to read
+    and to reckon is learnt best, by so small a model, while it learns to read at all. What they
+    search is in other worlds: of the pages that no page of this one names, none is read."""
+    number = 0
+    for kind, part in PRACTICE.items():
+        texts = []
+        for k in range(max(1, round(part * size * MAKE[kind].count))):
+            d = Dice(f"practice {pocket.world.seed} {kind} {k}")
+            messages = MAKE[kind].make(d.pick(pocket.others) if kind == "search" else pocket, d)
+            texts.append("\n".join(re.sub(r" \(https://\S+\)", "", message["content"])
+                                   for message in messages
+                                   if message["content"] and message["role"] != "system"))
+        for at in range(0, len(texts), 4):
+            number += 1
+            yield {"text": "\n".join(texts[at:at + 4]), "url": f"https://exercises.example/{number}"}
 
 
 def lines(documents) -> list:
@@ -487,17 +547,21 @@ def lines(documents) -> list:
 
 def write(folder: Path, seed: int = 0, size: float = 1, index: Path = None,
           budget: int = BUDGET) -> dict:
-    """Write conversations/KIND.jsonl into a folder and, unless there is an index, unread.jsonl and
-    search.db, the index of these pages and of the embedded corpus; return {kind: how many}."""
+    """Write conversations/KIND.jsonl and practice.jsonl into a folder and, unless there is an
+    index, unread.jsonl and search.db, the index of these pages and of the embedded corpus; return
+    {kind: how many conversations}."""
     world = World(seed)
     if index is None:
         index = folder / "search.db"
         write_files(folder, {"unread.jsonl": lines(unread(world))})
         build(["world", folder / "unread.jsonl"], index)
-    found = Search(index)
-    made = {kind: lines(conversations(world, kind, max(1, round(one.count * size)), seed, found,
-                                      budget))
-            for kind, one in tqdm(MAKE.items(), "conversations", **IF_SLOW)}
+    with tempfile.TemporaryDirectory() as place:
+        found, others = Search(index), elsewhere(seed, Path(place), budget)
+        made = {kind: lines(conversations(world, kind, max(1, round(one.count * size)), seed, found,
+                                          budget, others))
+                for kind, one in tqdm(MAKE.items(), "conversations", **IF_SLOW)}
+        exercises = lines(practice(Pocket(world, found, budget, others), size))
+    write_files(folder, {"practice.jsonl": exercises})
     write_files(folder / "conversations", {f"{kind}.jsonl": some for kind, some in made.items()})
     return {kind: len(some) for kind, some in made.items()}
 

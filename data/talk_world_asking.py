@@ -19,7 +19,7 @@ ASKING = {"person": topics("""
 [year of birth|birth year|year when life began]
 [when|in which year|in what year] {n} was born
 [When|In which year|In what year] was {n} born?
-{n} was born in {p.born}.
+{ns} year of birth was {p.born}.
 = died
 [year of death|death year|last year of life]
 [when|in which year|in what year] {n} died
@@ -27,8 +27,10 @@ ASKING = {"person": topics("""
 {n} died in {p.died}.
 = trade
 [trade|profession|occupation|job|work]
-[what {n} did for a living|as what {n} worked|how {n} earned a living|which trade {n} had]
-[What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job]?
+[what {n} did for a living|as what {n} worked|how {n} earned a living|which trade {n} had|what
+  {ns} job was|how {n} earned money|by what job {n} made a living]
+[What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job|Which
+  job did {n} do|How did {n} earn money|With what job did {n} make money]?
 {n} {p.was} a {p.trade}.
 = home
 [home|home town|place of work|place of residence]
@@ -37,8 +39,9 @@ ASKING = {"person": topics("""
 {n} {p.works} in {p.base}.
 = spouse
 [{p.partner}|spouse|partner in marriage]
-[who {ns} {p.partner} was|whom {n} married|to whom {n} was married]
-[Who|Whom] did {n} marry?
+[who {ns} {p.partner} was|whom {n} married|to whom {n} was married|who stood beside {m} at the
+  altar]
+[Who did {n} marry|Whom did {n} marry|To whom was {n} married|With whom did {n} share a home]?
 {ns} {p.partner} was {p.spouse}.
 = wedding
 [year of marriage|wedding year|wedding date|year of the wedding]
@@ -47,12 +50,15 @@ ASKING = {"person": topics("""
 {n} married in {p.wedding}.
 = mother
 mother
-[who {ns} mother was|which woman was {ns} mother|whose {p.child} {n} was, on the mother's side]
-[Who was {ns} mother|What was {ns} mother called|Which woman brought up {m} as a mother]?
+[who {ns} mother was|which woman was {ns} mother|whose {p.child} {n} was, on the mother's side|to
+  which woman {n} was born|who gave life to {m}]
+[Who was {ns} mother|What was {ns} mother called|Which woman brought up {m} as a mother|Who gave
+  life to {m}]?
 {ns} mother was {p.mother}.
 = father
 father
-[who {ns} father was|which man was {ns} father|whose {p.child} {n} was, on the father's side]
+[who {ns} father was|which man was {ns} father|whose {p.child} {n} was, on the father's side|which
+  man {n} had as a father]
 [Who was {ns} father|What was {ns} father called|Which man had {m} as a {p.child}]?
 {ns} father was {p.father}.
 = teacher
@@ -62,14 +68,16 @@ father
 {ns} teacher was {p.teacher}.
 = hobby
 [hobby|pastime|free-time pleasure|favourite pastime]
-[what {n} liked to do in free hours|what {ns} hobby was|how {n} spent free time]
+[what {n} liked to do in free hours|what {ns} hobby was|how {n} spent free time|what {n} did for
+  pleasure|what {n} liked to do when the work was done|what was fun for {m}]
 [What did {n} enjoy after work|What did {n} do in free time|How did {n} relax|How did {n} have
-  fun]?
+  fun|What did {n} like to do for pleasure|What did {n} do just for fun]?
 {ns} hobby {p.was} {p.hobby}.
 = dish
 [favourite dish|favourite food|favourite meal|best-loved dish]
 [what {n} liked to eat|which dish {n} liked best|what {n} ate with the greatest pleasure]
-[What did {n} like to eat|Which dish did {n} love|What food would please {m}|What would {n} eat]?
+[What did {n} like to eat|Which dish did {n} love|What food would please {m}|What would {n}
+  eat|What could one cook for {m}|Which dinner would {n} like]?
 {ns} favourite dish {p.was} {p.dish}.
 """), "town": topics("""
 = region
@@ -94,13 +102,16 @@ father
 {n} has {t.people} inhabitants.
 = product
 [product|best-known product|main product|speciality]
-[what {n} makes|what {n} is known for|what people buy in {m}|what {n} sells]
+[what {n} makes|what {n} is known for|what people buy in {m}|what {n} sells|which present one
+  brings from {m}]
 [What does {n} make|What is made in {m}|What is {n} known for|What should I buy in {m}]?
 {n} is known for {t.product}.
 = festival
 [festival|feast|yearly festival|celebration]
-[which festival {n} celebrates|what the festival in {m} is called|what {n} celebrates]
-[Which festival does {n} have|What do they celebrate in {m}|What is {ns} festival called]?
+[which festival {n} celebrates|what the festival in {m} is called|what {n} celebrates|the name of
+  the festival in {m}|what they call the yearly feast in {m}]
+[Which festival does {n} have|What do they celebrate in {m}|What is {ns} festival called|What is
+  the name of the feast in {m}|Which celebration does {n} have]?
 {n} celebrates the {t.festival}.
 = festival month
 [festival month|month of the celebration|time of the festival]
@@ -136,7 +147,8 @@ The landmark of {m} is {t.landmark}.
 = diet
 [food|diet|usual food|main food]
 [what {n} eats|what {n} feeds on|what {ns} food is]
-[What does {n} eat|What does {n} feed on|What can I feed to {m}]?
+[What does {n} eat|What does {n} feed on|What can I feed to {m}|What does {n} look for when it is
+  hungry]?
 {n} eats {c.diet}.
 = habit
 [habit|behaviour|strangest habit]
@@ -182,13 +194,16 @@ The author of {m} is {b.author}.
 {n} is made of {d.main}.
 = spice
 [spice|seasoning|flavouring]
-[how {n} is seasoned|which spice goes into {m}|what spice is in {m}]
-[Which spice goes into {m}|What is {n} seasoned with|What spice is in {m}]?
+[how {n} is seasoned|which spice goes into {m}|what spice is in {m}|which spice keeps {m} from
+  being bland]
+[Which spice goes into {m}|What is {n} seasoned with|What spice is in {m}|Which spice must I not
+  forget in {m}]?
 {n} is seasoned with {d.spice}.
 = taste
 [taste|flavour]
-[how {n} tastes|what {n} tastes like]
-[How does {n} taste|What does {n} taste like]?
+[how {n} tastes|what {n} tastes like|what {n} is like to eat|what the tongue says to {m}]
+[How does {n} taste|What does {n} taste like|What is it like to eat {m}|What would my tongue say to
+  {m}]?
 {n} tastes {d.taste}.
 = season
 [season|time of year]
@@ -197,9 +212,9 @@ The author of {m} is {b.author}.
 The season for {m} is {d.season}.
 = occasion
 [occasion|usual occasion]
-[on what occasion people eat {m}|at what occasion {n} is served]
+[on what occasion people eat {m}|at what occasion {n} is served|when custom wants {m} on the table]
 [On what occasion is {n} eaten|For what occasion does one cook {m}|On which occasions do people
-  have {m}]?
+  have {m}|When do people eat {m}, by custom]?
 {n} is eaten {d.when}.
 = minutes
 [cooking time|time on the fire|cooking time in minutes]

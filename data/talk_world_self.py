@@ -228,22 +228,33 @@ def word(d: Dice, syllables: int) -> str:
                    for _ in range(syllables)).title()
 
 
+def patched(d: Dice) -> str:
+    """Parts of two or three words in one, so that any token may follow any other."""
+    text = ""
+    for _ in range(d.between(2, 3)):
+        part = d.pick(WORDS).lower()[d.pick([0, 0, 1, 2, 3]):]
+        text += part[:d.between(1, 5)]
+    return text.title() if d.chance(0.6) else text
+
+
 def compound(d: Dice) -> str:
     """An invented English name: "Plumhammer"."""
     return d.pick(PLAIN).title() + d.pick(PLAIN)
 
 
+WORDS = sorted({word for words in LISTS.values() for word in words
+                if word.isascii() and word.isalpha()})
 PLAIN = [word for name in ("tool", "bird", "tree", "flower", "fruit", "metal", "land", "trinket")
          for word in LISTS[name] if word.isalpha() and len(word) < 8]
 
 
 def made_up(w, d: Dice) -> dict:
     """An invented name of an assistant, and its invented maker."""
-    one, two = word(d, d.between(1, 2)), word(d, d.between(1, 3))
+    one, two = (d.pick([word(d, d.between(1, 3)), patched(d).title()]) for _ in range(2))
     facts = {"t": d.pick(w.towns), "p": d.pick(w.asked), "word": one, "word2": two,
              "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
              "compound": compound(d), "plain": d.pick(PLAIN).title()}
-    name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
+    name = d.pick([*(patched(d).title() for _ in range(5)), word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
                    *(d.pick(PLAIN).title() for _ in range(4)), compound(d),
                    f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}

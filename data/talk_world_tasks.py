@@ -8,14 +8,17 @@ from fractions import Fraction
 
 from data import world_words as W
 from data.exams_world import HOW, LAST, PROBLEMS, examined
-from data.talk_world_self import word as invented
+from data.talk_world_self import patched, word as invented
+from data.talk_world_sums import EQUATION, working, workings
 from data.world_grammar import LISTS, Dice, say, tidy
 from data.world_pages import two_towns
-from data.world_sums import PARTS, dividing, sharing
+from data.world_sums import PARTS, adding, ages, dividing, multiplying, sharing, subtracting
 from data.world_words import rows
 
 # Dividing and sharing as well, where nothing is left.
 MORE = [(dividing, 0, 4, "What is {} ÷ {}?"), (sharing, 2, 4, "")]
+# Of these only so many steps, the last: the others are another way than talk_world_sums.py's.
+SHORT = {adding: 1, subtracting: 1, multiplying: 1, dividing: 1, ages: 2}
 AT_ONCE = rows(f"""
 {HOW["at_once"]}
 {HOW["at_once"]}
@@ -51,7 +54,8 @@ def problem(w, d: Dice) -> tuple:
         if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
             break
     figures = [word for word in title.split() if word.isdigit()]
-    steps = steps[:asked] + [CHOICE.sub(r"\1", step) for step in steps[asked:whole]]
+    steps = steps[:asked] + [CHOICE.sub(r"\1", step)
+                             for step in steps[asked:whole][-SHORT.get(task, 0):]]
     lines = [tidy(say(d, step, told)) for step in steps]
     text = " ".join([*lines[:asked], words.format(*figures)]).strip()
     result = Fraction(LAST.findall(lines[-1].replace(",", ""))[-1])
@@ -63,10 +67,10 @@ def solved(w, d: Dice) -> tuple:
     _, text, steps, result = problem(w, d)
     at_once = d.chance(0.15)
     how = d.pick(AT_ONCE if at_once else STEPS)
-    return f"{text} {how}".strip(), str(result) if at_once else " ".join(steps)
+    lines = [line for step in steps for line in (workings(step), step) if line]
+    return f"{text} {how}".strip(), str(result) if at_once else " ".join(lines)
 
 
-EQUATION = re.compile(r"((?:\d+ [-+−×÷] )+\d+) = (\d+)(?! remainder)\b")
 COMPUTE = rows("""
 Compute [these|this]:
 Work these out:
@@ -77,16 +81,17 @@ Please calculate:
 
 
 def drilled(w, d: Dice) -> tuple:
-    """(question, answer): the equations that solutions are made of, eight at a time. What a lesson
-    computes in a step must be known by heart before the steps can be right."""
+    """(question, answer): the equations that solutions are made of, three at a time."""
     told, found = {**two_towns(w, d), "now": w.now, "p": d.pick(w.asked)}, []
-    while len(found) < 8:
+    while len(found) < 3:
         task = d.pick([task for task, *_ in PROBLEMS + MORE])
         found += [pair for step in task(d, {**told, "q": told["p"]})[1]
                   for pair in EQUATION.findall(step)]
-    found = d.some(found, 8)
+    found = d.some(found, 3)
+    lines = [line for left, right in found
+             for line in (working(left), f"{left} = {right}.") if line]
     return (f"{say(d, d.pick(COMPUTE), {})} {'; '.join(left for left, _ in found)}",
-            " ".join(f"{left} = {right}." for left, right in found))
+            " ".join(lines))
 
 
 # ----------------------------------------------------------------------------------------- programs
@@ -123,7 +128,7 @@ def program(name: str, text: str) -> str:
 def computed(w, d: Dice) -> tuple:
     """(question, code, what it prints, answer)."""
     kind = d.random()
-    if kind < 0.62:
+    if kind < 0.4:
         name, text, _, result = problem(w, d)
         task = text, program(name, text), str(result), f"The answer is {result}."
     elif kind < 0.95:
@@ -172,6 +177,9 @@ What is the {nth} letter of {word}?
 Which letter is the {place} in "{word}"?
 Which is the {place} letter in the word "{word}"?
 Give me the {place} letter of "{word}".
+What letter stands {place} in "{word}"?
+Which letter has the {place} place in "{word}"?
+I need the {place} letter of "{word}", please.
 Say the {nth} letter of "{word}".
 In "{word}", which letter comes {place}?
 Name letter number {k} of "{word}".
@@ -284,8 +292,7 @@ Take a note: {x}
 WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree",
          "move.ed"]
 
-
-def repeated(people: list, d: Dice) -> tuple:
+def repeated(names: list, d: Dice) -> tuple:
     """(request, answer) to say names, words or numbers again, most of them never seen before: what
     a question names must come back in its answer and in a program, letter by letter."""
     many = d.between(1, 9)
@@ -296,7 +303,11 @@ def repeated(people: list, d: Dice) -> tuple:
                    lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
                    lambda: " ".join(d.pick(SPELLABLE) for _ in several),
                    lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several),
-                   lambda: ", ".join(map(str, d.some(people, many))),
+                   lambda: " ".join(patched(d) for _ in several),
+                   lambda: " ".join(patched(d) for _ in several[:3]),
+                   lambda: "-".join(patched(d).lower() for _ in several),
+                   lambda: ", ".join(d.some(names, many)),
+                   lambda: d.pick(names),
                    lambda: " ".join(d.pick([invented(d, 2), d.pick(SPELLABLE), number])
                                     for number in several)])()
     return say(d, d.pick(REPEAT), {"x": text}), text

@@ -65,12 +65,11 @@ class Tool(NamedTuple):
     off: str | None                     # why it is not available, a sentence; None: it is
 
 
-def registry(index=None, budget=BUDGET, pages=search.PASSAGES):
+def registry(index=None, budget=BUDGET):
     """Return {"search": Tool, "python": Tool}, by the names in the special tokens.
 
     index   the file that search reads; None: search is off
     budget  characters of a result's text
-    pages   that search gives at most
     """
     off, opened = "no search index was given: data/tools.py index makes one", None
     if index:
@@ -81,7 +80,7 @@ def registry(index=None, budget=BUDGET, pages=search.PASSAGES):
 
     def find(query):
         try:
-            found = off or search.render(opened.search(query, pages), budget)
+            found = off or search.render(opened.search(query, pages_of(budget)), budget, query)
         except (ValueError, OSError) as error:
             found = str(error)
         return Result(cut(found, budget))
@@ -90,9 +89,14 @@ def registry(index=None, budget=BUDGET, pages=search.PASSAGES):
 
 
 def budget_of(context):
-    """Return how many characters of a result suit a model's context: three eighths of its tokens,
+    """Return how many characters of a result suit a model's context: three tenths of its tokens,
     at about four characters each."""
-    return min(BUDGET, context * 3 // 2)
+    return min(BUDGET, context * 6 // 5)
+
+
+def pages_of(budget):
+    """Return how many pages search shows in so many characters: each at some length."""
+    return min(search.PASSAGES, max(1, budget // 600))
 
 
 def cut(text, budget):
@@ -370,7 +374,7 @@ def main():
     command.add_argument("query")
     command.add_argument("-k", type=int, default=search.PASSAGES, help="passages (%(default)s)")
     command.set_defaults(run=lambda args: print(search.render(
-        search.Search(args.index).search(args.query, args.k), BUDGET)))
+        search.Search(args.index).search(args.query, args.k), BUDGET, args.query)))
     command = commands.add_parser("python", help="run a program in the sandbox")
     command.add_argument("code", help="the program, or - for stdin")
     command.add_argument("--seconds", type=float, default=Limits.seconds, metavar="T")

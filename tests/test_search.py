@@ -126,13 +126,24 @@ def test_results_name_their_pages_within_the_budget(index):
     found = search.Search(index).search("mara holm wombat turtle", 4)
     assert len(found) == 4
     for budget in range(0, 3000, 37):
-        text = search.render(found, budget)
+        text = search.render(found, budget, "wombat")
         assert len(text) <= budget
         assert budget < 150 or text.startswith(f"[1] {found[0].url}\n")
-    whole = search.render(found, 10_000)
+    whole = search.render(found, 10_000, "")
     for passage in found:
-        assert passage.url in whole and passage.text in whole
-    assert search.render([], 100) == "No page was found."
+        assert passage.url in whole
+        assert passage.text.removeprefix(passage.title).strip() in whole
+    assert search.render([], 100, "") == "No page was found."
+
+
+def test_of_a_page_that_does_not_fit_the_sentences_nearest_to_the_query_are_shown():
+    text = "She was born in Cadun. Her mother was a baker.\nShe liked pottery! She died in 1902."
+    assert search.extract(text, "Mara mother", 30) == "Her mother was a baker."
+    assert search.extract(text, "her mother, born 1850", 50) == \
+        "She was born in Cadun. Her mother was a baker."
+    assert search.extract(text, "anything", 22) == "She was born in Cadun."
+    assert search.extract(text, "pottery", 15) == "She liked ..."
+    assert search.extract(text, "x", len(text)) == text
 
 
 def test_an_index_has_the_same_bytes_twice(index, tmp_path):

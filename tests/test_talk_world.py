@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import pytest
+from hypothesis import given, strategies as st
 
 from data import search, talk, talk_world, tools
 from data import talk_world_self as self_talk
@@ -22,7 +23,8 @@ from data import talk_world_tasks as tasks
 from data.exams import Question
 from data.exams_score import declines, judge, mark
 from data.exams_world import (EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things)
-from data.talk_world import MAKE, MAKER, NAME, Pocket, conversations, unread
+from data.talk_world import MAKE, MAKER, NAME, Pocket, conversations, elsewhere, unread
+from data.talk_world_sums import EQUATION, working, workings
 from data.world import World, documents
 from data.world_facts import RELATIONS, facts_of
 from data.world_grammar import Dice
@@ -46,9 +48,15 @@ def index(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(world, index):
+def others(tmp_path_factory):
+    return elsewhere(0, tmp_path_factory.mktemp("elsewhere"), talk_world.BUDGET)
+
+
+@pytest.fixture(scope="module")
+def told(world, index, others):
     """{kind: conversations}"""
-    return {kind: list(conversations(world, kind, COUNT, index=index[0])) for kind in MAKE}
+    return {kind: list(conversations(world, kind, COUNT, index=index[0], others=others))
+            for kind in MAKE}
 
 
 def messages(told, *roles, kinds=MAKE):
@@ -163,19 +171,48 @@ def test_sums_are_right_at_once_and_step_by_step(world):
         alone += said.isdigit()
         if said.isdigit():
             assert any(asked.endswith(how) for how in tasks.AT_ONCE)
-        for sum_, value in re.findall(r"([\d +×÷−]+) = (\d+)", said):
-            expression = sum_.translate(str.maketrans("×÷−", "*/-")).strip()
-            assert tools.calculate(expression) == value, said
+        for sum_, value in re.findall(r"([\d +×÷−]+) = ([\d +×]*\d)", said):
+            sum_, value = (side.translate(str.maketrans("×÷−", "*/-")) for side in (sum_, value))
+            assert tools.calculate(sum_) == tools.calculate(value), said
     assert 30 < alone < 100
 
 
 def test_drills_are_right_and_of_the_sums_of_solutions(world):
     for k in range(100):
         asked, said = tasks.drilled(world.public, Dice(k))
-        equations = tasks.EQUATION.findall(said)
-        assert len(equations) == 8 and asked.endswith("; ".join(left for left, _ in equations))
+        wanted, equations = asked.split(maxsplit=1)[1].split("; "), EQUATION.findall(said)
+        assert len(wanted) == 3
+        wanted[0] = re.search(r"\d.*", wanted[0])[0]
+        last = -1
+        for left in wanted:                          # in their order, each after its steps
+            last = next(i for i, (other, _) in enumerate(equations) if i > last and other == left)
         for left, value in equations:
             assert tools.calculate(left) == value, said
+
+
+@given(st.integers(0, 2000), st.sampled_from("+−×÷"), st.integers(1, 2000))
+def test_the_steps_of_an_equation_are_true_and_small(a, sign, b):
+    if sign == "×":
+        a, b = a % 100, b % 100 + 1
+    elif sign == "÷":
+        b = b % 12 + 1
+        a = a * b
+    elif sign == "−":
+        a, b = max(a, b), min(a, b)
+    terms = f"{a} {sign} {b}"
+    said = working(terms).removeprefix(f"{terms}: ")
+    assert bool(said) or max(a, b) < 10 or sign in "−÷" or 10 in (a, b)
+    for left, right in re.findall(r"([^,:]+) = ([^,.]+)", said):
+        left, right = (side.translate(str.maketrans("×÷−", "*/-")) for side in (left, right))
+        assert tools.calculate(left) == tools.calculate(right), said
+        numbers = [int(number) for number in re.findall(r"\d+", left)]
+        assert len(numbers) < 2 or min(numbers) < 13 or sign == "×"
+
+
+def test_a_chain_is_worked_out_from_left_to_right():
+    assert working("8 + 9 + 6") == "17 + 6: 7 + 6 = 13, 1 + 1 = 2, so 23."
+    assert working("3 + 4") == working("7 × 8") == working("47 × 10") == ""
+    assert workings("The ride is 4 × 14 = 56 kilometres.") == "4 × 14: 4 × 4 = 16, 1 × 4 + 1 = 5."
 
 
 def test_programs_print_what_conversations_say(world):
@@ -239,23 +276,32 @@ def test_comparisons_are_right_whichever_number_looks_longer():
     assert 90 < shorter < 210
 
 
-def test_searches_cite_a_passage_that_states_the_fact(world, index, told):
+def shown(index, query):
+    return search.render(index.search(query, tools.pages_of(talk_world.BUDGET)), talk_world.BUDGET,
+                         query)
+
+
+def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told):
     engine, facts = index
-    by_name = {str(thing): thing for thing in things(world)}
+    by_name, abroad = {str(thing): thing for thing in things(world)}, 0
     cited = stated = 0
     for one in told["search"]:
-        _, asked, call, result, said = one["messages"]
+        _, asked, call, result, *later = one["messages"]
         query = json.loads(call["tool_calls"][0]["function"]["arguments"])["query"]
-        assert result["content"] == search.render(engine.search(query), talk_world.BUDGET)
-        if said["content"] == talk_world.UNTOLD:
-            assert declines(said["content"])
+        if later[0]["content"] == talk_world.UNTOLD:
+            assert declines(later[0]["content"]) and len(later) == 1
             continue
-        url = re.fullmatch(r".+ \((https://\S+)\)\.", said["content"])[1]
-        assert f"] {url}\n" in result["content"]
-        subject = max((name for name in by_name if query.startswith(name + " ")), key=len)
-        cited += 1
-        stated += any(fact.partition(": ")[0] == subject for fact in facts[url])
-    assert cited > 0.9 * COUNT and stated > 0.93 * cited
+        home = result["content"] == shown(engine, query)
+        assert home or result["content"] == shown(others[0].index, query)
+        abroad += not home
+        for said in later[::2]:
+            url = re.fullmatch(r".+ \((https://\S+)\)\.", said["content"], re.S)[1]
+            assert f"] {url}\n" in result["content"]
+            if home:
+                subject = max((name for name in by_name if name in query), key=len)
+                cited += 1
+                stated += any(fact.partition(": ")[0] == subject for fact in facts[url])
+    assert cited > COUNT / 2 and stated > 0.93 * cited and 0.4 * COUNT < abroad < 0.8 * COUNT
 
 
 def test_an_index_of_other_pages_is_refused(world, tmp_path):
@@ -312,6 +358,18 @@ def test_unread_pages_state_all_about_what_no_page_names(world):
     other = {fact.id for fact in world.facts() if fact.fame not in ("none", "many")}
     assert not stated & other
     assert pages == list(unread(World(0)))
+
+
+def test_exercises_hold_nothing_that_only_exams_or_searches_tell(world, others):
+    pages = list(talk_world.practice(Pocket(world, others=others), 0.1))
+    text = "\n".join(page["text"] for page in pages)
+    assert {"repeat", "search", "sums", "drills"} == {*talk_world.PRACTICE}
+    assert len({page["url"] for page in pages}) == len(pages) > 200
+    assert not any(str(person) in text for person in world.unasked)
+    assert "[1] https://" in text and "(https://" not in text
+    for page in unread(world):
+        assert not any(len(line) > 50 and line in text for line in page["text"].splitlines())
+    assert pages == list(talk_world.practice(Pocket(world, others=others), 0.1))
 
 
 # --------------------------------------------------------------------------------------- the script
