@@ -152,10 +152,10 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 # COPY, BASE, SFT, SKILL, COUNT: flags, to try it faster.
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
-COPY     ?= --steps 800
-BASE     ?= --steps 2700
-SFT      ?= --steps 900
-SKILL    ?= --steps 2500
+COPY     ?= --steps 1000
+BASE     ?= --steps 2600
+SFT      ?= --steps 800
+SKILL    ?= --steps 2400
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system
@@ -173,7 +173,7 @@ speedrun: all
 	  --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
-	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 6000 --worlds 16 \
+	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 4500 --worlds 12 \
 	  --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 \
 	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 500 $(SKILL)

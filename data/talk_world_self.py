@@ -229,11 +229,9 @@ def word(d: Dice, syllables: int) -> str:
 
 
 def patched(d: Dice) -> str:
-    """Parts of two or three words in one, so that any token may follow any other."""
-    text = ""
-    for _ in range(d.between(2, 3)):
-        part = d.pick(WORDS).lower()[d.pick([0, 0, 1, 2, 3]):]
-        text += part[:d.between(1, 5)]
+    """The beginning of a word and the end of another: so any token may follow any other."""
+    one, two = d.pick(WORDS).lower(), d.pick(WORDS).lower()
+    text = one[:d.between(1, 5)] + two[d.upto(len(two)):][-6:]
     return text.title() if d.chance(0.6) else text
 
 
