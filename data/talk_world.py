@@ -124,7 +124,8 @@ class Pocket:
         if (thing, relation) not in self.found:
             said, value = told(thing, relation), self.value(thing, relation)
             query = said[:places(said.lower(), value.lower())[0][0]].strip()
-            shown = render(self.index.search(query, tools.pages_of(self.budget)), self.budget, query)
+            pages = self.index.search(query, tools.pages_of(self.budget))
+            shown = render(pages, self.budget, query)
             self.found[thing, relation] = query, shown, self.cited(thing, relation, shown)
         return self.found[thing, relation]
 
@@ -436,8 +437,8 @@ def entry(world: World, thing, number: int, attempt: int) -> dict:
     dice = Dice(f"unread {world.seed} {thing} {number} {attempt}")
     title, text = encyclopedia(world.public, dice, [thing])
     text = f"{title}\n\n{text}"
-    return {"text": text, "url": f"https://new-pages.example/{number}", "title": title, "kind": "encyclopedia",
-            "facts": world.ledger.stated(text, dice.told)}
+    return {"text": text, "url": f"https://new-pages.example/{number}", "title": title,
+            "kind": "encyclopedia", "facts": world.ledger.stated(text, dice.told)}
 
 
 # -------------------------------------------------------------------------------------------- all
@@ -494,7 +495,8 @@ def instructions() -> str:
 
 
 def elsewhere(seed: int, folder: Path, budget: int) -> list:
-    """Return Pockets of other worlds, with an index in `folder` of a page about each thing there."""
+    """Return Pockets of other worlds, with an index in `folder` of a page about each thing of
+    theirs."""
     worlds = [World(OTHER + WORLDS * seed + k) for k in range(WORLDS)]
     pages = [(world, thing) for world in worlds for thing in things(world)]
     write_files(folder, {"pages.jsonl": lines(entry(world, thing, number, 0)
@@ -524,9 +526,9 @@ PRACTICE = {"repeat": 0.5, "search": 0.2, "sums": 0.12, "drills": 0.08}    # sha
 
 
 def practice(pocket: Pocket, size: float = 1):
-    """Yield documents {"text", "url"} of conversations in plain text, four in each: to copy, to read
-    and to reckon is learnt best, by so small a model, while it learns to read at all. What they
-    search is in other worlds: of the pages that no page of this one names, none is read."""
+    """Yield documents {"text", "url"} of conversations in plain text, four in each: to copy, to
+    read and to reckon is learnt best, by so small a model, while it learns to read at all. The
+    pages that they read are of other worlds: those kept for searching stay unread."""
     number = 0
     for kind, part in PRACTICE.items():
         texts = []
@@ -538,7 +540,8 @@ def practice(pocket: Pocket, size: float = 1):
                                    if message["content"] and message["role"] != "system"))
         for at in range(0, len(texts), 4):
             number += 1
-            yield {"text": "\n".join(texts[at:at + 4]), "url": f"https://exercises.example/{number}"}
+            yield {"url": f"https://exercises.example/{number}",
+                   "text": "\n".join(texts[at:at + 4])}
 
 
 def lines(documents) -> list:

@@ -252,7 +252,8 @@ def made_up(w, d: Dice) -> dict:
     facts = {"t": d.pick(w.towns), "p": d.pick(w.asked), "word": one, "word2": two,
              "small": two.lower(), "tail": word(d, 1).lower(), "CAPS": one.upper(),
              "compound": compound(d), "plain": d.pick(PLAIN).title()}
-    name = d.pick([*(patched(d).title() for _ in range(5)), word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
+    name = d.pick([word(d, 1), word(d, 2), word(d, 2), word(d, 3), word(d, 1).upper(),
+                   *(patched(d).title() for _ in range(5)),
                    *(d.pick(PLAIN).title() for _ in range(4)), compound(d),
                    f"{word(d, 2)}-{d.between(2, 99)}", f"{word(d, 1)} {word(d, 2)}"])
     return {"name": name, "maker": say(d, d.pick(MAKERS), facts)}
