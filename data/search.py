@@ -35,6 +35,7 @@ from data.tasks import IF_SLOW
 MARK, VERSION = 0x63686174, 1   # "chat": SQLite's application_id and user_version of our files
 PASSAGES = 3            # given for a query
 LONGEST = 800           # characters of a passage
+ROOM = 600              # that a page should have where it is shown
 TITLE = 200             # characters of a title
 WORDS = 32              # of a query that are looked for
 QUERY = 2000            # characters of a query that are read
@@ -184,6 +185,11 @@ class Search:
         for row in rows:
             best.setdefault(row[0], Passage(*row))
         return list(best.values())[:k]
+
+    def show(self, query, budget):
+        """Return what a model reads of a query's results, in at most `budget` characters: of fewer
+        pages, if they are few, rather than less of each."""
+        return render(self.search(query, min(PASSAGES, max(1, budget // ROOM))), budget, query)
 
 
 @contextmanager

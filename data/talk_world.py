@@ -49,7 +49,7 @@ from data import talk_world_manners as manners
 from data import talk_world_self as self_talk
 from data import talk_world_tasks as work
 from data.exams_world import EXAM_ONLY, examined, things
-from data.search import Search, build, render
+from data.search import Search, build
 from data.talk_world_self import MAKER, NAME
 from data.tasks import IF_SLOW
 from data.world import World
@@ -124,8 +124,7 @@ class Pocket:
         if (thing, relation) not in self.found:
             said, value = told(thing, relation), self.value(thing, relation)
             query = said[:places(said.lower(), value.lower())[0][0]].strip()
-            pages = self.index.search(query, tools.pages_of(self.budget))
-            shown = render(pages, self.budget, query)
+            shown = self.index.show(query, self.budget)
             self.found[thing, relation] = query, shown, self.cited(thing, relation, shown)
         return self.found[thing, relation]
 

@@ -80,7 +80,7 @@ def registry(index=None, budget=BUDGET):
 
     def find(query):
         try:
-            found = off or search.render(opened.search(query, pages_of(budget)), budget, query)
+            found = off or opened.show(query, budget)
         except (ValueError, OSError) as error:
             found = str(error)
         return Result(cut(found, budget))
@@ -92,11 +92,6 @@ def budget_of(context):
     """Return how many characters of a result suit a model's context: three tenths of its tokens,
     at about four characters each."""
     return min(BUDGET, context * 6 // 5)
-
-
-def pages_of(budget):
-    """Return how many pages search shows in so many characters: each at some length."""
-    return min(search.PASSAGES, max(1, budget // 600))
 
 
 def cut(text, budget):

@@ -136,6 +136,15 @@ def test_results_name_their_pages_within_the_budget(index):
     assert search.render([], 100, "") == "No page was found."
 
 
+@pytest.mark.parametrize("budget, pages", [(1, 1), (614, 1), (1228, 2), (9000, search.PASSAGES)])
+def test_in_few_characters_fewer_pages_are_shown(index, budget, pages):
+    opened = search.Search(index)
+    found = opened.search("mara holm wombat turtle", pages)
+    assert len(found) == pages
+    assert opened.show("mara holm wombat turtle", budget) == search.render(
+        found, budget, "mara holm wombat turtle")
+
+
 def test_of_a_page_that_does_not_fit_the_sentences_nearest_to_the_query_are_shown():
     text = "She was born in Cadun. Her mother was a baker.\nShe liked pottery! She died in 1902."
     assert search.extract(text, "Mara mother", 30) == "Her mother was a baker."

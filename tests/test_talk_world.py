@@ -276,11 +276,6 @@ def test_comparisons_are_right_whichever_number_looks_longer():
     assert 90 < shorter < 210
 
 
-def shown(index, query):
-    return search.render(index.search(query, tools.pages_of(talk_world.BUDGET)), talk_world.BUDGET,
-                         query)
-
-
 def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told):
     engine, facts = index
     by_name, abroad = {str(thing): thing for thing in things(world)}, 0
@@ -291,8 +286,8 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told
         if later[0]["content"] == talk_world.UNTOLD:
             assert declines(later[0]["content"]) and len(later) == 1
             continue
-        home = result["content"] == shown(engine, query)
-        assert home or result["content"] == shown(others[0].index, query)
+        home = result["content"] == engine.show(query, talk_world.BUDGET)
+        assert home or result["content"] == others[0].index.show(query, talk_world.BUDGET)
         abroad += not home
         for said in later[::2]:
             url = re.fullmatch(r".+ \((https://\S+)\)\.", said["content"], re.S)[1]

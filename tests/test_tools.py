@@ -553,9 +553,3 @@ def test_the_script_makes_an_index_and_searches(tmp_path):
     assert run_script("calculate", "2 ** 10").stdout == "1024\n"
     wrong = run_script("search", tmp_path / "none.db", "x")
     assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1 and "no such" in wrong.stderr
-
-
-@pytest.mark.parametrize("context, budget, pages", [(128, 153, 1), (512, 614, 1), (1024, 1228, 2),
-                                                    (8192, 2000, 3)])
-def test_a_small_context_reads_fewer_pages_rather_than_less_of_each(context, budget, pages):
-    assert tools.budget_of(context) == budget and tools.pages_of(budget) == pages
