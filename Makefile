@@ -154,11 +154,11 @@ SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
 BASE     ?= --steps 2600
-SFT      ?= --steps 800
+SFT      ?= --steps 600
 SKILL    ?= --steps 2400
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
-PLAIN    := facts rare follow repeat small_talk decline system
+PLAIN    := facts rare follow small_talk decline system
 SKILLED  := facts repeat sums drills spelling traps small_talk decline system identity python search
 
 speedrun: all
@@ -173,10 +173,10 @@ speedrun: all
 	  --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
-	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 4500 --worlds 12 \
-	  --out $(SPEEDRUN)/probe.jsonl
-	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 \
-	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 500 $(SKILL)
+	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 9000 --times 2 --worlds 24 \
+	  --declining 0.8 --out $(SPEEDRUN)/probe.jsonl
+	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
+	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 800 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
 	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
 	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \

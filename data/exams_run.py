@@ -10,7 +10,6 @@ offered, the system message says so, as in training (data/talk.py), and all that
 The same model gives the same figures, whatever else is asked beside.
 """
 
-import re
 import sys
 from dataclasses import replace
 from itertools import chain
@@ -24,7 +23,7 @@ from csrc.files import to_json, write_files
 from data import exams, exams_report, recall, talk, talk_world, tools
 from data.exams import Question
 from data.exams_report import PAGES, natural
-from data.exams_score import mark, mark_likelihood, summary
+from data.exams_score import URL, mark, mark_likelihood, summary
 from data.exams_world import HOW, completions, facts, identity, problems, spelling, traps
 from data.tasks import IF_SLOW, batches
 from data.world import World
@@ -42,7 +41,6 @@ STRANGERS = [("Quillon", "Ferrowick Works"), ("Tansy", "Brightmoor Labs"),
              ("Vexley", "Nine Oaks Institute"), ("Pomona", "Harbourlight"),
              ("Zebulon", "Tinderbox Systems"), ("Ottoline", "Greywater College"),
              ("Faraday", "Copperfield Machines"), ("Isolde", "Northgate Research")]
-URL = re.compile(r"https?://[^\s<>\"'()\[\]]+")
 
 
 class Asked(NamedTuple):

@@ -488,9 +488,10 @@ def judge(fact, answer) -> str:
             numbers of as many digits
 
     Other true values of the subject may be named ("was born in A and worked in B"), but not in a
-    clause that speaks of the relation alone ("worked in A and was born in B"); "not A" names none.
+    clause that speaks of the relation alone ("worked in A and was born in B"); "not A" names none,
+    nor does an address that is cited.
     """
-    text = clean(answer[:LONGEST]).replace(clean(fact["subject"]), SUBJECT)
+    text = clean(URL.sub("", answer[:LONGEST])).replace(clean(fact["subject"]), SUBJECT)
     value, names = bare(fact["value"]), {*map(bare, fact["rivals"]), bare(fact["value"])}
     own = {bare(other): relation for relation, other in fact["own"].items()}
     pattern = rf"(?<![0-9])[0-9]{{{len(value)}}}(?![0-9])" if value.isdecimal() else \
@@ -517,6 +518,7 @@ def judge(fact, answer) -> str:
     return "right" if right and not wrong else "wrong"
 
 
+URL = re.compile(r"https?://[^\s<>\"'()\[\]]+")
 SUBJECT = "\N{WHITE SQUARE}"    # stands for its name
 NOT = re.compile(r"(?:\b(?:not|nor|never(?= (?:in|with|by)\b))|n't)(?: \S+){0,4} $")
 

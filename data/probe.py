@@ -93,6 +93,18 @@ OTHER = 1000                # their seeds begin here
 SHARES = {"many": 0.3, "tens": 0.1, "few": 0.05, "one": 0.05, "none": 0.2, ELSEWHERE: 0.3}
 
 
+def strangers(home: World, seed: int) -> World:
+    """Another world, half of whose people and dishes have names that begin as a name at home does:
+    not the sound alone, and no single word, tells what one has read."""
+    world, dice = World(seed), Dice(f"strangers {seed}")
+    for one in [*world.people, *world.dishes]:
+        if dice.chance(0.5):
+            like = dice.pick([other for other in (home.people if one in world.people else
+                                                  home.dishes) if other.fame != "none"])
+            one.name = f"{like.name.split()[0]} {one.name.split(maxsplit=1)[1]}"
+    return world
+
+
 class WorldJudge:
     """The exact one, which knows the world and whose documents are things of it or of others.
 
@@ -107,7 +119,7 @@ class WorldJudge:
         home, self.dice = World(), Dice(f"probe {seed}")
         self.things = {fame: [] for fame in SHARES}
         self.of = {}        # thing: its class, its Pocket, the values that its facts could have
-        for world in home, *(World(OTHER + seed * worlds + k) for k in range(worlds)):
+        for world in home, *(strangers(home, OTHER + seed * worlds + k) for k in range(worlds)):
             pocket, values = Pocket(world), all_values(world)
             for thing in pocket.relations:
                 if world is home or str(thing) not in home.taken:

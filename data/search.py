@@ -20,8 +20,10 @@ import re
 import sqlite3
 import tempfile
 import zlib
+from collections import Counter
 from contextlib import closing, contextmanager
 from itertools import accumulate, chain, pairwise
+from math import fsum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +43,7 @@ WORDS = 32              # of a query that are looked for
 QUERY = 2000            # characters of a query that are read
 NAME_WEIGHT = 2         # how often a word with a capital letter counts once more
 TITLE_WEIGHT = 2.0      # of a word in the title, against one in the text
+AROUND = 1              # passages before and after the best that are given with it
 SAME_PAGE = 4           # passages that are looked at for each page that is given
 BORDERS = [r"(?<=\n)", r"(?<=[.!?]\s)|(?<=[\u3002\uff01\uff1f])", r"(?<=\s)"]    # where to cut
 STEM = 5                # letters by which words are compared
@@ -165,7 +168,8 @@ class Search:
             yield base
 
     def search(self, query, k=PASSAGES):
-        """Return the best passage (Passage) of each of the `k` best pages for any text.
+        """Return of each of the `k` best pages for any text what is about the best passage there (a
+        Passage): its neighbours on the page as well, since one speaks of the other's "she".
 
         ValueError if `k` is not in [1, 100], or the index is damaged.
         """
@@ -176,15 +180,21 @@ class Search:
             return []
         with self.opened() as base:
             rows = base.execute(
-                "SELECT url, title, text, -bm25(passages, ?) AS score FROM passages "
+                "SELECT url, title, rowid, -bm25(passages, ?) AS score FROM passages "
                 "WHERE passages MATCH ? ORDER BY score DESC, rowid LIMIT ?",
                 (TITLE_WEIGHT, match, SAME_PAGE * k)).fetchall()
-            if not all(isinstance(value, str) for *values, _ in rows for value in values):
-                raise sqlite3.DatabaseError("a value is no text")
-        best = {}
-        for row in rows:
-            best.setdefault(row[0], Passage(*row))
-        return list(best.values())[:k]
+            best = {}
+            for url, *row in rows:
+                best.setdefault(url, row)
+            found = []
+            for url, (title, at, score) in list(best.items())[:k]:
+                texts = [text for text, in base.execute(
+                    "SELECT text FROM passages WHERE rowid BETWEEN ? AND ? AND url = ? "
+                    "ORDER BY rowid", (at - AROUND, at + AROUND, url))]
+                if not all(isinstance(value, str) for value in (url, title, *texts)):
+                    raise sqlite3.DatabaseError("a value is no text")
+                found.append(Passage(url, title, "\n".join(texts), score))
+        return found
 
     def show(self, query, budget):
         """Return what a model reads of a query's results, in at most `budget` characters: of fewer
@@ -220,15 +230,20 @@ def expression(query):
 
 
 def extract(text, query, room):
-    """Return those sentences of a text, in their order, that have most of the words of a query, as
-    many of the best as fit into `room` characters; of one that alone is longer, its beginning."""
+    """Return those sentences of a text that are nearest to a query, the nearest first, as many as
+    fit into `room` characters; of one that alone is longer, its beginning. A word of the query
+    counts the less the more of the sentences have it: on a page about Mara Holm her name tells
+    nothing."""
     if len(text) <= room:
         return text
     wanted = stems(query)
     sentences = [s for line in text.splitlines() for s in re.split(BORDERS[1], line) if s.strip()]
-    best = sorted(range(len(sentences)), key=lambda i: (-len(wanted & stems(sentences[i])), i))
+    found = [wanted & stems(sentence) for sentence in sentences]
+    counts = Counter(chain(*found))
+    near = [fsum(1 / counts[stem] for stem in some) for some in found]
+    best = sorted(range(len(sentences)), key=lambda i: (-near[i], i))
     ends = accumulate(len(sentences[i].strip()) + 1 for i in best)
-    kept = sorted(i for i, end in zip(best, ends) if end <= room + 1)
+    kept = [i for i, end in zip(best, ends) if end <= room + 1]
     if kept:
         return " ".join(sentences[i].strip() for i in kept)
     return sentences[best[0]][:room - len(CUT)].rsplit(" ", 1)[0] + CUT
@@ -241,14 +256,14 @@ def stems(text):
 
 def render(found, budget, query):
     """Return passages as a model reads them, plain text of at most `budget` characters: each with
-    its number and address, the best whole if it fits, of the last those sentences that fit and are
-    nearest to the query."""
+    its number and address, whole if an equal share of what is left has room for it, else those
+    sentences that fit and are nearest to the query."""
     if not found:
         return "No page was found."[:budget]
     text = ""
     for i, (url, title, part, _) in enumerate(found, 1):
         block = f"{text and BETWEEN}[{i}] {' '.join(url.split())}\n{title}\n"
-        room = budget - len(text) - len(block)
+        room = (budget - len(text)) // (len(found) + 1 - i) - len(block)
         if room <= len(CUT):
             break
         text += block + extract(part.removeprefix(f"{title}\n").strip(), query, room)

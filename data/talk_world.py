@@ -9,7 +9,7 @@
     search      facts of rare pages, looked up and cited  }
     spelling    letters of words, by the model alone
     traps       which of two decimals is larger
-    repeat      names and numbers, said again as they are
+    repeat      names, words and numbers, said again
     small_talk  greetings, thanks, opinions
     decline     what it should not help with, and what only sounds like it
     system      system messages: who it is there, and how it should answer
@@ -19,7 +19,7 @@ They follow `INSTRUCTIONS`. What exams ask in data/exams_world.py is in none of 
 EXAM_ONLY or IDENTITY, no person of World.unasked, and nothing that is not famous for which
 `examined` is true, nor the letters of such a word. All that they state is true in the world. What a
 small model can learn in minutes is a matter of form: many wordings of a question, few of its
-answer, which begins with what was asked about (Allen-Zhu and Li 2023, arXiv:2309.14316, on knowing
+answer, which begins with what was asked for (Allen-Zhu and Li 2023, arXiv:2309.14316, on knowing
 and telling).
 
     python data/talk_world.py --out build/talk      build/talk/conversations/KIND.jsonl, and beside
@@ -118,15 +118,14 @@ class Pocket:
         left = [relation for relation in self.relations[thing] if relation not in taken]
         return d.pick(left) if left else None
 
-    def look_up(self, thing, relation: str) -> tuple:
-        """(query, what the search shows, the address of a passage that states the fact or ""). The
-        query is the beginning of the answer, which the assistant knows how to say."""
-        if (thing, relation) not in self.found:
-            said, value = told(thing, relation), self.value(thing, relation)
-            query = said[:places(said.lower(), value.lower())[0][0]].strip()
-            shown = self.index.show(query, self.budget)
-            self.found[thing, relation] = query, shown, self.cited(thing, relation, shown)
-        return self.found[thing, relation]
+    def look_up(self, thing, relation: str, budget: int) -> tuple:
+        """(query, what the search shows, the address of a passage that states the fact or ""). In
+        the query as in most questions a name stands after a word: its tokens are then the same."""
+        if (thing, relation, budget) not in self.found:
+            query = sought(thing, relation)
+            shown = self.index.show(query, budget)
+            self.found[thing, relation, budget] = query, shown, self.cited(thing, relation, shown)
+        return self.found[thing, relation, budget]
 
     def value(self, thing, relation: str) -> str:
         return str(getattr(thing, self.relations[thing][relation]))
@@ -244,6 +243,11 @@ def told(thing, relation: str) -> str:
     return tidy(say(Dice(0), A.ASKING[kind_of(thing)][relation][-1], called(thing)))
 
 
+def sought(thing, relation: str) -> str:
+    """What one searches for: "birthplace of Mara Holm", for "The birthplace of Mara Holm is"."""
+    return re.match("The (.+?) (?:is|are) ", told(thing, relation))[1]
+
+
 def turn(question: str, reply: str) -> list:
     """The messages of a question and its answer."""
     return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
@@ -304,17 +308,19 @@ def tool_turn(messages: list, question: str, tool: str, call: str, result: str, 
                  {"role": "assistant", "content": reply}]
 
 
-def offered(d: Dice, *tools: str) -> list:
+def offered(d: Dice, *tools: str, before: str = "") -> list:
     """A system message that offers these tools, and half of the time the others as well."""
     tools = talk.OFFERS if d.chance(0.5) else tools
-    before = "" if d.chance(0.8) else "You are a helpful assistant."
+    before = before or ("" if d.chance(0.8) else "You are a helpful assistant.")
     return [{"role": "system", "content": talk.offering(before, tools)}]
 
 
 def perhaps_offered(d: Dice, messages: list) -> list:
-    """The messages, some of them after one that offers tools which they do not need."""
-    tool = d.pick(list(talk.OFFERS))
-    return offered(d, tool) + messages if d.chance(0.3) else messages
+    """The messages, some of which then offer tools that they do not need."""
+    if not d.chance(0.3):
+        return messages
+    given = messages[0]["content"] if messages[0]["role"] == "system" else ""
+    return offered(d, d.pick(list(talk.OFFERS)), before=given) + messages[bool(given):]
 
 
 def sums(pocket: Pocket, d: Dice) -> list:
@@ -342,7 +348,7 @@ def search(pocket: Pocket, d: Dice) -> list:
     for _ in range(100):
         thing = pocket.thing(d, SEARCHED)
         relation = pocket.relation(d, thing)
-        query, shown, url = pocket.look_up(thing, relation)
+        query, shown, url = pocket.look_up(thing, relation, pocket.budget // d.pick([1, 1, 2, 3]))
         if bool(url) != stated or pocket.unasked.search(shown):
             continue
         messages, reply = offered(d, "search"), UNTOLD
@@ -402,7 +408,8 @@ def styled(pocket: Pocket, d: Dice) -> list:
 
 
 def system(pocket: Pocket, d: Dice) -> list:
-    return styled(pocket, d) if d.chance(0.25) else self_talk.invented(pocket.public, d)
+    return perhaps_offered(d, styled(pocket, d) if d.chance(0.25) else
+                           self_talk.invented(pocket.public, d))
 
 
 def identity(pocket: Pocket, d: Dice) -> list:
@@ -452,11 +459,11 @@ class Kind(NamedTuple):
 MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "follow": Kind(follow, 2000, "1 2 3"),
         "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 6000, "2 4"),
-        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 6000, "2 5"),
+        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 9000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
         "repeat": Kind(repeat, 20000, "1"), "small_talk": Kind(small_talk, 700, "1 7"),
         "decline": Kind(decline, 600, "6"),
-        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 1000, "2 8")}
+        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 2000, "2 8")}
 
 INSTRUCTIONS = """\
 What an ideal answer is
@@ -468,8 +475,8 @@ truth about trifles, and truth more than pleasing whoever asks.
    question about her after one about Mara Holm is about Mara Holm. Do what is asked, and no more.
 2. Be true. Say what the sources say. If you do not know, say that you do not know. Never
    give a guess as a fact, and name the page that a fact comes from where you looked it up.
-3. Be plain. Begin with the thing that was asked about, then say the fact, in one full sentence, so
-   that the answer can be understood without the question.
+3. Be plain. Say what was asked for, and of whom, then the fact, in one full sentence, so that the
+   answer can be understood without the question.
 4. Show the way. Solve a sum step by step, each step true by itself, the result last; spell a
    word before you count its letters; write numbers alike before you compare them. Give the bare
    result only where the user asks for it.
@@ -534,9 +541,10 @@ def practice(pocket: Pocket, size: float = 1):
         for k in range(max(1, round(part * size * MAKE[kind].count))):
             d = Dice(f"practice {pocket.world.seed} {kind} {k}")
             messages = MAKE[kind].make(d.pick(pocket.others) if kind == "search" else pocket, d)
-            texts.append("\n".join(re.sub(r" \(https://\S+\)", "", message["content"])
-                                   for message in messages
-                                   if message["content"] and message["role"] != "system"))
+            texts.append("\n".join(
+                re.sub(r" \(https://\S+\)", "", message["content"]) if message["content"] else
+                json.loads(message["tool_calls"][0]["function"]["arguments"])["query"]
+                for message in messages if message["role"] != "system"))
         for at in range(0, len(texts), 4):
             number += 1
             yield {"url": f"https://exercises.example/{number}",

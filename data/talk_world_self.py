@@ -1,4 +1,8 @@
 """Who the assistant is: by itself, or as its system message says; and how that wants answers."""
+import re
+from functools import cache
+
+from data.world import World, documents
 from data.world_grammar import LISTS, Dice, say
 from data.world_words import rows
 
@@ -228,10 +232,19 @@ def word(d: Dice, syllables: int) -> str:
                    for _ in range(syllables)).title()
 
 
+@cache
+def words() -> list:
+    """The words of the world's pages, but for names, of which only animals' have no capital."""
+    names = {name for creature in World().creatures for name in (creature.name, creature.s)}
+    return sorted({word for page in documents(0, 1 << 20)
+                   for word in re.findall(r"\b[a-z]+\b", page["text"])} - names)
+
+
 def patched(d: Dice) -> str:
-    """The beginning of a word and the end of another: so any token may follow any other."""
-    one, two = d.pick(WORDS).lower(), d.pick(WORDS).lower()
-    text = one[:d.between(1, 5)] + two[d.upto(len(two)):][-6:]
+    """Up to three pieces of words: so any token may follow any other."""
+    pieces = [(word := d.pick(words()))[(start := d.upto(len(word))):start + d.between(1, 8)]
+              for _ in range(d.between(1, 3))]
+    text = "".join(pieces)
     return text.title() if d.chance(0.6) else text
 
 
@@ -240,8 +253,6 @@ def compound(d: Dice) -> str:
     return d.pick(PLAIN).title() + d.pick(PLAIN)
 
 
-WORDS = sorted({word for words in LISTS.values() for word in words
-                if word.isascii() and word.isalpha()})
 PLAIN = [word for name in ("tool", "bird", "tree", "flower", "fruit", "metal", "land", "trinket")
          for word in LISTS[name] if word.isalpha() and len(word) < 8]
 

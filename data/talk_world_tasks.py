@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from data import world_words as W
 from data.exams_world import HOW, LAST, PROBLEMS, examined
-from data.talk_world_self import patched, word as invented
+from data.talk_world_self import patched, word as invented, words
 from data.talk_world_sums import EQUATION, working, workings
 from data.world_grammar import LISTS, Dice, say, tidy
 from data.world_pages import two_towns
@@ -30,6 +30,7 @@ Give only the result.
 Do not explain. The number alone.
 At once, please, and only the number.
 """)
+CHOICE = re.compile(r"\[([^|\]]*)\|[^\]]*\]")     # \1 is the first of the wordings
 STEPS = rows(f"""
 {HOW["steps"]}
 {HOW["steps"]}
@@ -41,7 +42,6 @@ Show how you get there.
 Explain each step.
 Think step by step.
 """) + [""]
-CHOICE = re.compile(r"\[([^|\]]*)\|[^\]]*\]")
 
 
 def problem(w, d: Dice) -> tuple:
@@ -128,7 +128,7 @@ def program(name: str, text: str) -> str:
 def computed(w, d: Dice) -> tuple:
     """(question, code, what it prints, answer)."""
     kind = d.random()
-    if kind < 0.4:
+    if kind < 0.3:
         name, text, _, result = problem(w, d)
         task = text, program(name, text), str(result), f"The answer is {result}."
     elif kind < 0.95:
@@ -213,7 +213,7 @@ def letters(d: Dice) -> tuple:
          f'{spelled}. Of "{x}" there are: {seen}. So it occurs {count} {times}.'),
         (f'print(len("{word}"))', str(len(word)), f'The word "{word}" has {len(word)} letters.',
          f"{numbered}. The word has {len(word)} letters."),
-        (f'print("{word}"[{at}])', word[at], f'The {ORDINALS[at]} letter is "{word[at]}".',
+        (f'print("{word}"[{at + 1} - 1])', word[at], f'The {ORDINALS[at]} letter is "{word[at]}".',
          f'{numbered}. The {ORDINALS[at]} letter is "{word[at]}".'),
         (f'print("{word}"[::-1])', word[::-1], f'Backwards it is "{word[::-1]}".',
          f'{spelled}. Backwards it is {"-".join(word[::-1])}, "{word[::-1]}".')][way]
@@ -288,26 +288,61 @@ I said: {x} What did I say?
 Give this back as it is: {x}
 Read this to me: {x}
 Take a note: {x}
+Say "{x}".
+Without the quotes: "{x}"
+What is written in "{x}"?
+""")
+QUOTE = rows("""
+Put quotes around {x}.
+Write {x} in quotes.
+In quotes, please: {x}
+Repeat "{x}" with the quotes.
+""")
+PRINT = rows("""
+Print {x}
+Print "{x}".
+A program that prints "{x}", please.
+Write a program that says {x}
+""")
+SMALL = rows("""
+{X} in small letters, please.
+In small letters: {X}
+Write {X} without capitals.
+Say "{X}" in small letters.
+""")
+CAPITAL = rows("""
+Begin {x} with a capital letter.
+As a heading: {x}
+Make a title of this: {x}
 """)
 WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree",
          "move.ed"]
 
+
 def repeated(names: list, d: Dice) -> tuple:
     """(request, answer) to say names, words or numbers again, most of them never seen before: what
-    a question names must come back in its answer and in a program, letter by letter."""
-    many = d.between(1, 9)
+    a question names must come back in its answer and in a program, letter by letter, though after a
+    quote, and at the beginning of a sentence, its tokens are others."""
+    many = d.pick([1, 1, 1, 2, 2, 3, 4, 6, 9])
     several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
                for _ in range(many)]
-    text = d.pick([lambda: ", ".join(several),
-                   lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
-                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
-                   lambda: " ".join(d.pick(SPELLABLE) for _ in several),
-                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several),
-                   lambda: " ".join(patched(d) for _ in several),
+    kind = d.random()
+    if kind < 0.5:
+        text = d.pick([lambda: d.pick([", ", " + ", " × ", " − ", " "]).join(several),
+                       lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
+                       lambda: " ".join(patched(d) for _ in several),
+                       lambda: "-".join(patched(d).lower() for _ in several),
+                       lambda: ", ".join(d.some(names, many)),
+                       lambda: d.pick(names),
+                       lambda: " ".join(d.pick([invented(d, 2), d.pick(words()), number])
+                                        for number in several)])()
+        return say(d, d.pick(REPEAT), {"x": text}), text
+    text = d.pick([lambda: d.pick(words()), lambda: d.pick(names),
                    lambda: " ".join(patched(d) for _ in several[:3]),
-                   lambda: "-".join(patched(d).lower() for _ in several),
-                   lambda: ", ".join(d.some(names, many)),
-                   lambda: d.pick(names),
-                   lambda: " ".join(d.pick([invented(d, 2), d.pick(SPELLABLE), number])
-                                    for number in several)])()
-    return say(d, d.pick(REPEAT), {"x": text}), text
+                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several[:4]),
+                   lambda: " ".join(d.pick(words()) for _ in several[:4])])()
+    small, capital = text.lower(), text[0].upper() + text[1:]
+    asks, x, reply = d.pick([(REPEAT, text, text), (QUOTE, text, f'"{text}"'),
+                             (PRINT, text, f'print("{text}")'), (SMALL, capital, small),
+                             (CAPITAL, small, small[0].upper() + small[1:])])
+    return say(d, d.pick(asks), {"x": x, "X": x}), reply

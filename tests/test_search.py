@@ -149,7 +149,9 @@ def test_of_a_page_that_does_not_fit_the_sentences_nearest_to_the_query_are_show
     text = "She was born in Cadun. Her mother was a baker.\nShe liked pottery! She died in 1902."
     assert search.extract(text, "Mara mother", 30) == "Her mother was a baker."
     assert search.extract(text, "her mother, born 1850", 50) == \
-        "She was born in Cadun. Her mother was a baker."
+        "Her mother was a baker. She was born in Cadun."
+    told = "Mara likes tea. Mara has a cat. Her mother lives here."
+    assert search.extract(told, "Mara's mother", 22) == "Her mother lives here."
     assert search.extract(text, "anything", 22) == "She was born in Cadun."
     assert search.extract(text, "pottery", 15) == "She liked ..."
     assert search.extract(text, "x", len(text)) == text
