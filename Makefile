@@ -153,12 +153,12 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
-BASE     ?= --steps 2600
-SFT      ?= --steps 600
+BASE     ?= --steps 2450
+SFT      ?= --steps 650
 SKILL    ?= --steps 2400
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
-PLAIN    := facts rare follow small_talk decline system
+PLAIN    := facts rare follow repeat small_talk decline system
 SKILLED  := facts repeat sums drills spelling traps small_talk decline system identity python search
 
 speedrun: all
@@ -167,13 +167,13 @@ speedrun: all
 	$(PY) data/talk_world.py --out $(SPEEDRUN)/talk
 	$(PY) data/recall.py plant world $(SPEEDRUN)/talk/practice.jsonl --out $(SPEEDRUN)/pages
 	$(PY) train.py --data $(SPEEDRUN)/pages/documents --out $(SPEEDRUN)/random --steps 1
-	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/repeat.jsonl --mix 0 \
+	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(call comma-list,copy repeat) --mix 0 \
 	  --context 256 --lr 2e-3 --eval-every 400 --out $(SPEEDRUN)/copy $(COPY)
 	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents \
 	  --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
-	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 9000 --times 2 --worlds 24 \
+	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 6000 --times 2 --worlds 24 \
 	  --declining 0.8 --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
 	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 800 $(SKILL)

@@ -9,7 +9,8 @@
     search      facts of rare pages, looked up and cited  }
     spelling    letters of words, by the model alone
     traps       which of two decimals is larger
-    repeat      names, words and numbers, said again
+    copy        long rows of names, words and numbers, said again
+    repeat      a few words, said again, in quotes, in small letters
     small_talk  greetings, thanks, opinions
     decline     what it should not help with, and what only sounds like it
     system      system messages: who it is there, and how it should answer
@@ -62,6 +63,9 @@ from data.world_tellings import TELL
 # How often the conversations speak of each kind and each class of things.
 KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
 CLASSES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
+# The same where it searches: there the rare ones, and those whose names are copied worst.
+SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, "book": 0.07,
+                  "river": 0.03}
 SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
 BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
 UNTOLD = "The pages that I found do not tell."
@@ -346,7 +350,7 @@ def search(pocket: Pocket, d: Dice) -> list:
     if pocket.others and d.chance(0.6):     # there it can only read
         pocket = d.pick(pocket.others)
     for _ in range(100):
-        thing = pocket.thing(d, SEARCHED)
+        thing = pocket.thing(d, SEARCHED, share(d, SEARCHED_KINDS))
         relation = pocket.relation(d, thing)
         query, shown, url = pocket.look_up(thing, relation, pocket.budget // d.pick([1, 1, 2, 3]))
         if bool(url) != stated or pocket.unasked.search(shown):
@@ -373,6 +377,10 @@ def drills(pocket: Pocket, d: Dice) -> list:
 
 def traps(pocket: Pocket, d: Dice) -> list:
     return turn(*work.trap(d))
+
+
+def copy(pocket: Pocket, d: Dice) -> list:
+    return turn(*work.copied(pocket.names, d))
 
 
 def repeat(pocket: Pocket, d: Dice) -> list:
@@ -458,12 +466,12 @@ class Kind(NamedTuple):
 
 MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "follow": Kind(follow, 2000, "1 2 3"),
-        "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 6000, "2 4"),
+        "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 5000, "2 4"),
         "python": Kind(python, 4000, "4 5"), "search": Kind(search, 9000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
-        "repeat": Kind(repeat, 20000, "1"), "small_talk": Kind(small_talk, 700, "1 7"),
-        "decline": Kind(decline, 600, "6"),
-        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 2000, "2 8")}
+        "copy": Kind(copy, 14000, "1"), "repeat": Kind(repeat, 8000, "1"),
+        "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
+        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 2500, "2 8")}
 
 INSTRUCTIONS = """\
 What an ideal answer is
@@ -528,7 +536,8 @@ def conversations(world: World, kind: str, count: int, seed: int = 0, index: Sea
         yield {"messages": MAKE[kind].make(pocket, Dice(f"talk {seed} {kind} {k}")), "kind": kind}
 
 
-PRACTICE = {"repeat": 0.5, "search": 0.2, "sums": 0.12, "drills": 0.08}    # shares of MAKE's
+# Shares of MAKE's.
+PRACTICE = {"copy": 0.4, "repeat": 0.5, "search": 0.2, "sums": 0.12, "drills": 0.08}
 
 
 def practice(pocket: Pocket, size: float = 1):

@@ -319,28 +319,31 @@ WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building"
          "move.ed"]
 
 
-def repeated(names: list, d: Dice) -> tuple:
-    """(request, answer) to say names, words or numbers again, most of them never seen before: what
-    a question names must come back in its answer and in a program, letter by letter, though after a
-    quote, and at the beginning of a sentence, its tokens are others."""
-    many = d.pick([1, 1, 1, 2, 2, 3, 4, 6, 9])
+def copied(names: list, d: Dice) -> tuple:
+    """(request, answer) to say a long text again, whose words are mostly in no order that one could
+    know: what a question names must come back in its answer and in a program, letter by letter."""
     several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
-               for _ in range(many)]
-    kind = d.random()
-    if kind < 0.5:
-        text = d.pick([lambda: d.pick([", ", " + ", " × ", " − ", " "]).join(several),
-                       lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
-                       lambda: " ".join(patched(d) for _ in several),
-                       lambda: "-".join(patched(d).lower() for _ in several),
-                       lambda: ", ".join(d.some(names, many)),
-                       lambda: d.pick(names),
-                       lambda: " ".join(d.pick([invented(d, 2), d.pick(words()), number])
-                                        for number in several)])()
-        return say(d, d.pick(REPEAT), {"x": text}), text
-    text = d.pick([lambda: d.pick(words()), lambda: d.pick(names),
-                   lambda: " ".join(patched(d) for _ in several[:3]),
-                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several[:4]),
-                   lambda: " ".join(d.pick(words()) for _ in several[:4])])()
+               for _ in range(d.between(1, 9))]
+    text = d.pick([lambda: d.pick([", ", " + ", " × ", " − ", " "]).join(several),
+                   lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
+                   lambda: " ".join(d.pick(words()) for _ in several),
+                   lambda: " ".join(patched(d) for _ in several),
+                   lambda: " ".join(patched(d) for _ in several),
+                   lambda: "-".join(patched(d).lower() for _ in several),
+                   lambda: ", ".join(d.some(names, len(several))),
+                   lambda: " ".join(d.pick([patched(d), d.pick(words()), number])
+                                    for number in several)])()
+    return say(d, d.pick(REPEAT), {"x": text}), text
+
+
+def repeated(names: list, d: Dice) -> tuple:
+    """(request, answer) to say a few words again, as they are, in quotes, by a program, in small
+    letters or with a capital: after a quote and at the beginning of a text the same word has other
+    tokens, and so small a model must learn of each that they are the same."""
+    text = d.pick([lambda: d.pick(words()), lambda: d.pick(words()), lambda: d.pick(names),
+                   lambda: " ".join(patched(d) for _ in range(d.between(1, 3))),
+                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in range(d.between(1, 3))),
+                   lambda: " ".join(d.pick(words()) for _ in range(d.between(1, 3)))])()
     small, capital = text.lower(), text[0].upper() + text[1:]
     asks, x, reply = d.pick([(REPEAT, text, text), (QUOTE, text, f'"{text}"'),
                              (PRINT, text, f'print("{text}")'), (SMALL, capital, small),

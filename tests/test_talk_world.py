@@ -257,11 +257,12 @@ def test_letters_are_right_by_the_model_alone(world):
 
 
 def test_what_is_repeated_stands_in_the_request(told):
-    for one in told["repeat"]:
+    for one in told["copy"] + told["repeat"]:
         asked, said = (message["content"] for message in one["messages"])
         bare = re.sub(r'^(?:print\()?"|"\)?$', "", said)
         assert bare.lower() in asked.lower() and bare
-    assert len({one["messages"][1]["content"] for one in told["repeat"]}) > 0.9 * COUNT
+    for kind in ("copy", "repeat"):
+        assert len({one["messages"][1]["content"] for one in told[kind]}) > 0.9 * COUNT
 
 
 def test_strings_are_patched_of_all_words_of_the_pages():
