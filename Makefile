@@ -167,7 +167,7 @@ speedrun: all
 	$(PY) data/talk_world.py --out $(SPEEDRUN)/talk
 	$(PY) data/recall.py plant world $(SPEEDRUN)/talk/practice.jsonl --out $(SPEEDRUN)/pages
 	$(PY) train.py --data $(SPEEDRUN)/pages/documents --out $(SPEEDRUN)/random --steps 1
-	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(call comma-list,copy repeat) --mix 0 \
+	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/copy.jsonl --mix 0 \
 	  --context 256 --lr 2e-3 --eval-every 400 --out $(SPEEDRUN)/copy $(COPY)
 	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents \
 	  --out $(SPEEDRUN)/base $(BASE)

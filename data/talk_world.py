@@ -469,7 +469,7 @@ MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 5000, "2 4"),
         "python": Kind(python, 4000, "4 5"), "search": Kind(search, 9000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
-        "copy": Kind(copy, 14000, "1"), "repeat": Kind(repeat, 8000, "1"),
+        "copy": Kind(copy, 20000, "1"), "repeat": Kind(repeat, 14000, "1"),
         "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
         "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 2500, "2 8")}
 
@@ -537,7 +537,7 @@ def conversations(world: World, kind: str, count: int, seed: int = 0, index: Sea
 
 
 # Shares of MAKE's.
-PRACTICE = {"copy": 0.4, "repeat": 0.5, "search": 0.2, "sums": 0.12, "drills": 0.08}
+PRACTICE = {"copy": 0.4, "repeat": 0.3, "search": 0.2, "sums": 0.12, "drills": 0.08}
 
 
 def practice(pocket: Pocket, size: float = 1):

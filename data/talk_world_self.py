@@ -241,10 +241,9 @@ def words() -> list:
 
 
 def patched(d: Dice) -> str:
-    """Up to three pieces of words: so any token may follow any other."""
-    pieces = [(word := d.pick(words()))[(start := d.upto(len(word))):start + d.between(1, 8)]
-              for _ in range(d.between(1, 3))]
-    text = "".join(pieces)
+    """The beginning of a word and the end of another: so any token may follow any other."""
+    one, two = d.pick(words()), d.pick(words())
+    text = one[:d.between(1, 5)] + two[d.upto(len(two)):][-6:]
     return text.title() if d.chance(0.6) else text
 
 

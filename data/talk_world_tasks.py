@@ -324,14 +324,17 @@ def copied(names: list, d: Dice) -> tuple:
     know: what a question names must come back in its answer and in a program, letter by letter."""
     several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
                for _ in range(d.between(1, 9))]
-    text = d.pick([lambda: d.pick([", ", " + ", " × ", " − ", " "]).join(several),
+    text = d.pick([lambda: ", ".join(several),
+                   lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
                    lambda: " ".join(invented(d, d.between(1, 3)) for _ in several),
                    lambda: " ".join(d.pick(words()) for _ in several),
+                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several),
                    lambda: " ".join(patched(d) for _ in several),
-                   lambda: " ".join(patched(d) for _ in several),
+                   lambda: " ".join(patched(d) for _ in several[:3]),
                    lambda: "-".join(patched(d).lower() for _ in several),
                    lambda: ", ".join(d.some(names, len(several))),
-                   lambda: " ".join(d.pick([patched(d), d.pick(words()), number])
+                   lambda: d.pick(names),
+                   lambda: " ".join(d.pick([invented(d, 2), d.pick(words()), number])
                                     for number in several)])()
     return say(d, d.pick(REPEAT), {"x": text}), text
 

@@ -367,7 +367,7 @@ def test_unread_pages_state_all_about_what_no_page_names(world):
 def test_exercises_hold_nothing_that_only_exams_or_searches_tell(world, others):
     pages = list(talk_world.practice(Pocket(world, others=others), 0.1))
     text = "\n".join(page["text"] for page in pages)
-    assert {"repeat", "search", "sums", "drills"} == {*talk_world.PRACTICE}
+    assert {"copy", "repeat", "search", "sums", "drills"} == {*talk_world.PRACTICE}
     assert len({page["url"] for page in pages}) == len(pages) > 200
     assert not any(str(person) in text for person in world.unasked)
     assert "[1] https://" in text and "(https://" not in text
