@@ -74,6 +74,8 @@ def fact_question(fact):
     (BORN, "She was born in 1941 and died in 1873.", "wrong"), (BORN, "1873 or 1874", "wrong"),
     (BORN, "She died in 1873.", "wrong"), (BORN, "1874", "wrong"), (BORN, "In 18730.", "wrong"),
     (BORN, "1873, and she reached the age of 68.", "right"),
+    (BORN, "In 1873 (https://page.example/1880).", "right"),
+    (BORN, "It is told in https://page.example/1873", "wrong"),
     (MOTHER, "Ina Holm", "right"), (MOTHER, "Her parents were Ina Holm and Per Holm.", "right"),
     (MOTHER, "Her mother was Per Holm and her father Ina Holm.", "wrong"),
     (MOTHER, "Eva Lind", "wrong"),

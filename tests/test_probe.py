@@ -21,7 +21,7 @@ from data.exams import Question
 from data.exams_score import declines
 from data.exams_world import EXAM_ONLY, examined, things
 from data.probe import (DECLINE_PLAIN, ELSEWHERE, ModelJudge, Probed, Server, WorldJudge,
-                        conversations, decline, sort)
+                        conversations, decline, sort, strangers)
 from data.talk_world import plain
 from data.world import World
 from data.world_facts import places
@@ -100,6 +100,16 @@ def test_things_of_other_worlds_are_many_and_have_names_that_this_one_has_not(ju
     assert len(names) > 170 and not names & taken
     assert not WorldJudge(worlds=0).things[ELSEWHERE]
     assert Counter(q.exam for q in WorldJudge(worlds=0).choose(100))["none"] == 50
+
+
+def test_half_of_the_strangers_have_names_that_begin_as_known_ones_do():
+    home = World()
+    given = {person.name.split()[0] for person in home.people if person.fame != "none"}
+    people = strangers(home, 1000).people
+    assert 0.35 < sum(person.name.split()[0] in given for person in people) / len(people) < 0.65
+    assert {dish.name.split()[0] for dish in strangers(home, 1000).dishes} & {
+        dish.name.split()[0] for dish in home.dishes}
+    assert [*map(str, people)] == [*map(str, strangers(World(), 1000).people)]
 
 
 def test_the_true_answers_are_right_and_those_that_decline_decline(judge, questions):

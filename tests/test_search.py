@@ -106,6 +106,25 @@ def test_a_page_is_given_once_and_its_best_passage(index):
     assert found == sorted(found, key=lambda passage: -passage.score)
 
 
+def test_what_stands_beside_the_best_passage_is_given_and_of_no_other_page(tmp_path):
+    parts = [f"{name} " + f"{word} " * 110 + "end." for name, word in
+             (("Mara Holm", "tea"), ("She", "born"), ("Later", "old"), ("He", "far"))]
+    pages = [{"url": f"https://page.example/{i}", "text": text} for i, text in
+             enumerate(["Nobody.", "\n\n".join(parts), "Somebody."])]
+    search.build([write(tmp_path / "documents-0.jsonl.gz", pages)], tmp_path / "index.db")
+    found, = search.Search(tmp_path / "index.db").search("Mara Holm", 1)
+    assert found.text == "\n".join(parts[:2])
+    found, = search.Search(tmp_path / "index.db").search("old", 1)
+    assert found.text == "\n".join(parts[1:])
+
+
+def test_a_page_leaves_room_for_those_after_it():
+    found = [search.Passage(f"https://page.example/{i}", f"Page {i}", "It is so. " * 90, 1)
+             for i in range(3)]
+    text = search.render(found, 1200, "so")
+    assert len(text) <= 1200 and all(f"[{i}] https" in text for i in (1, 2, 3))
+
+
 @given(st.text(st.sampled_from("ab.\n 。é"), max_size=400) | st.text(max_size=50),
        st.integers(1, 60))
 def test_passages_are_short_and_hold_the_whole_text(text, longest):
