@@ -97,11 +97,11 @@ def strangers(home: World, seed: int) -> World:
     """Another world, half of whose people and dishes have names that begin as a name at home does:
     not the sound alone, and no single word, tells what one has read."""
     world, dice = World(seed), Dice(f"strangers {seed}")
-    for one in [*world.people, *world.dishes]:
-        if dice.chance(0.5):
-            like = dice.pick([other for other in (home.people if one in world.people else
-                                                  home.dishes) if other.fame != "none"])
-            one.name = f"{like.name.split()[0]} {one.name.split(maxsplit=1)[1]}"
+    for ours, theirs in (home.people, world.people), (home.dishes, world.dishes):
+        known = [one.name for one in ours if one.fame != "none"]
+        for one in theirs:
+            if dice.chance(0.5):
+                one.name = f"{dice.pick(known).split()[0]} {one.name.split(maxsplit=1)[1]}"
     return world
 
 

@@ -305,10 +305,10 @@ A program that prints "{x}", please.
 Write a program that says {x}
 """)
 SMALL = rows("""
-{X} in small letters, please.
-In small letters: {X}
-Write {X} without capitals.
-Say "{X}" in small letters.
+{x} in small letters, please.
+In small letters: {x}
+Write {x} without capitals.
+Say "{x}" in small letters.
 """)
 CAPITAL = rows("""
 Begin {x} with a capital letter.
@@ -351,4 +351,4 @@ def repeated(names: list, d: Dice) -> tuple:
     asks, x, reply = d.pick([(REPEAT, text, text), (QUOTE, text, f'"{text}"'),
                              (PRINT, text, f'print("{text}")'), (SMALL, capital, small),
                              (CAPITAL, small, small[0].upper() + small[1:])])
-    return say(d, d.pick(asks), {"x": x, "X": x}), reply
+    return say(d, d.pick(asks), {"x": x}), reply
