@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -197,7 +198,8 @@ class Job:
 
     def abort(self, sentence: str) -> None:
         """Print it and end all ranks at once."""
-        self.core.lib.comm_abort(sentence.encode())
+        print(sentence, file=sys.stderr, flush=True)
+        self.core.lib.comm_abort()
 
     def stop(self) -> None:
         self.core.call("comm_stop")

@@ -11,7 +11,8 @@
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
              nothing: their arguments were checked at the border. Nothing here exits or prints,
-             but a rank whose job ends (comm_abort).
+             but a rank whose job ends (comm_abort), and only news of a death is printed: then
+             Python may wait in a call that nobody answers.
    Threads   one call at a time per model. Results have the same bits at any number of threads, and
              on a GPU each time that the same call is made.
    Ranks     calls marked "on all ranks" talk to the other ranks of a job, which must make them too,
@@ -361,9 +362,9 @@ typedef struct {
 int  comm_start(Job *job);
 void comm_stop(void);
 
-/* Prints the sentence to stderr and ends all ranks, whatever they do, with status 1. The other way
-   to end them is to die: within seconds all end, and a sentence says who died. */
-void comm_abort(const char *sentence);
+/* Ends all ranks, whatever they do, with status 1. The other way to end them is to die: within
+   seconds all end, and a sentence on stderr says who died. */
+void comm_abort(void);
 
 /* x (n), on the host, = the sum of all ranks' x: the same bits on each. n 0: they only meet. */
 int comm_sum(double *x, int n);

@@ -115,7 +115,7 @@ void comm_stop(void) {
     job_stop();
 }
 
-void comm_abort(const char *sentence) { job_abort(sentence); }
+void comm_abort(void) { job_abort(); }
 
 /* MPI is asked by one thread at a time, so the other one must have finished. */
 int comm_sum(double *x, int n) {

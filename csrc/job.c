@@ -243,8 +243,7 @@ void job_stop(void) {
     job = ALONE;
 }
 
-void job_abort(const char *sentence) {
-    fprintf(stderr, "%s\n", sentence);
+void job_abort(void) {
     if (mpi_joined()) mpi_abort();
     _exit(1);
 }

@@ -18,8 +18,8 @@ int  job_local(void);
 int  job_share(void *bytes, size_t n);
 /* Leaves in peace; all ranks come here. */
 void job_stop(void);
-/* Prints the sentence and ends all ranks. */
-void job_abort(const char *sentence);
+/* Ends all ranks. */
+void job_abort(void);
 
 /* MPI: csrc/mpi.c, or where there is none csrc/no_mpi.c. mpi_join checks job.ranks and finds out
    what is local; mpi_exchange sends and receives at most 2^30 bytes; all wait without spinning. */

@@ -122,4 +122,4 @@ void comm_stop(void) {
     job_stop();
 }
 
-void comm_abort(const char *sentence) { job_abort(sentence); }
+void comm_abort(void) { job_abort(); }
