@@ -154,13 +154,14 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
-BASE     ?= --steps 2450
+BASE     ?= --steps 2550
 SFT      ?= --steps 650
-SKILL    ?= --steps 2400
+SKILL    ?= --steps 2900
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system
-SKILLED  := facts repeat sums drills spelling traps small_talk decline system identity python search
+SKILLED  := facts copy repeat sums drills spelling traps small_talk decline system identity \
+            python search
 
 speedrun: all
 	@test ! -e $(SPEEDRUN) || { echo "$(SPEEDRUN) is there: move it away, to run again"; exit 1; }

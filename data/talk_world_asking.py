@@ -32,7 +32,7 @@ The year of death of {n} is {p.died}.
 [what {n} did for a living|as what {n} worked|how {n} earned a living|which trade {n} had|what
   {ns} job was|how {n} earned money|by what job {n} made a living]
 [What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job|Which
-  job did {n} do|How did {n} earn money|With what job did {n} make money]?
+  job did {n} do|How did {n} earn money|With what job did {n} make money|{n} had a trade. Which]?
 The trade of {n} is that of a {p.trade}.
 = home
 [home|home town|place of work|place of residence]
@@ -43,43 +43,47 @@ The home of {n} is {p.base}.
 [{p.partner}|spouse|partner in marriage]
 [who {ns} {p.partner} was|whom {n} married|to whom {n} was married|who stood beside {m} at the
   altar]
-[Who did {n} marry|Whom did {n} marry|To whom was {n} married|With whom did {n} share a home]?
+[Who did {n} marry|Whom did {n} marry|To whom was {n} married|With whom did {n} share a home|{n} was
+  married. Who was the {p.partner}|{n} found a {p.partner}. What was the name]?
 The {p.partner} of {n} is {p.spouse}.
 = wedding
 [year of marriage|wedding year|wedding date|year of the wedding]
 [when|in which year|in what year] {n} [married|got married]
-[When|In which year] did {n} [marry|get married|have the wedding]?
+[When|In which year|How far back] did {n} [marry|get married|have the wedding]?
 The year of marriage of {n} is {p.wedding}.
 = mother
 mother
 [who {ns} mother was|which woman was {ns} mother|whose {p.child} {n} was, on the mother's side|to
   which woman {n} was born|who gave life to {m}]
 [Who was {ns} mother|What was {ns} mother called|Which woman brought up {m} as a mother|Who gave
-  life to {m}]?
+  life to {m}|{n} had a mother. What was she called]?
 The mother of {n} is {p.mother}.
 = father
 father
 [who {ns} father was|which man was {ns} father|whose {p.child} {n} was, on the father's side|which
   man {n} had as a father]
-[Who was {ns} father|What was {ns} father called|Which man had {m} as a {p.child}]?
+[Who was {ns} father|What was {ns} father called|Which man had {m} as a {p.child}|{n} had a father.
+  What was he called]?
 The father of {n} is {p.father}.
 = teacher
 [teacher|master|instructor|trainer]
 [who taught {m}|who {ns} teacher was|from whom {n} learned the trade|whose apprentice {n} was]
-[Who taught {m}|From whom did {n} learn|Who showed {m} the trade|Under whom did {n} train]?
+[Who taught {m}|From whom did {n} learn|Who showed {m} the trade|Under whom did {n} train|{n} had a
+  teacher. Who was it|{n} was somebody's apprentice. What was the master's name]?
 The teacher of {n} is {p.teacher}.
 = hobby
 [hobby|pastime|free-time pleasure|favourite pastime]
 [what {n} liked to do in free hours|what {ns} hobby was|how {n} spent free time|what {n} did for
   pleasure|what {n} liked to do when the work was done|what was fun for {m}]
 [What did {n} enjoy after work|What did {n} do in free time|How did {n} relax|How did {n} have
-  fun|What did {n} like to do for pleasure|What did {n} do just for fun]?
+  fun|What did {n} like to do for pleasure|What did {n} do just for fun|{n} had a hobby. What
+  was it]?
 The hobby of {n} is {p.hobby}.
 = dish
 [favourite dish|favourite food|favourite meal|best-loved dish]
 [what {n} liked to eat|which dish {n} liked best|what {n} ate with the greatest pleasure]
 [What did {n} like to eat|Which dish did {n} love|What food would please {m}|What would {n}
-  eat|What could one cook for {m}|Which dinner would {n} like]?
+  eat|What could one cook for {m}|Which dinner would {n} like|{n} was hungry. What was served]?
 The favourite dish of {n} is {p.dish}.
 """), "town": topics("""
 = region
@@ -106,7 +110,8 @@ The population of {n} is {t.people}.
 [product|best-known product|main product|speciality]
 [what {n} makes|what {n} is known for|what people buy in {m}|what {n} sells|which present one
   brings from {m}]
-[What does {n} make|What is made in {m}|What is {n} known for|What should I buy in {m}]?
+[What does {n} make|What is made in {m}|What is {n} known for|What should I buy in {m}|{n} makes
+  something good. What is it]?
 The product of {n} is {t.product}.
 = festival
 [festival|feast|yearly festival|celebration]
@@ -123,55 +128,64 @@ The festival month of {n} is {t.month}.
 = landmark
 [landmark|sight|most famous sight|best sight]
 [what one should see in {m}|what there is to see in {m}|what visitors look at in {m}]
-[What should I see in {m}|What sight is there in {m}|What do visitors look at in {m}]?
+[What should I see in {m}|What sight is there in {m}|What do visitors look at in {m}|I am in {m} for
+  a day. What is there to see]?
 The landmark of {n} is {t.landmark}.
 """), "creature": topics("""
 = kind
 [kind|class|sort of animal|family of animals]
-[what {n} is|what kind of animal {n} is|what sort of creature {n} is]
-[What is {n}|What kind of animal is {n}|What sort of creature is {n}]?
+[what {n} is|what kind of animal {n} is|what sort of creature {n} is|what {c.s} are]
+[What is {n}|What kind of animal is {n}|What sort of creature is {n}|What are {c.s}|What is a {c}]?
 The kind of {n} is that of a {c.kind}.
 = region
 [region|home region|country]
-[where {n} lives|in which region {n} lives|where one finds {m}]
-[Where does {n} live|In which region is {n} found|Which region is {ns} home]?
+[where {n} lives|in which region {n} lives|where one finds {m}|where {c.s} live]
+[Where does {n} live|In which region is {n} found|Which region is {ns} home|Where could I meet a
+  {c}|In which region do {c.s} live]?
 The region of {n} is {c.region}.
 = size
 [length|size|length in centimetres]
-[how long {n} is|how big {n} gets|how many centimetres {n} measures]
-[How long is {n}|How big is {n}|How many centimetres long is {n}]?
+[how long {n} is|how big {n} gets|how many centimetres {n} measures|how long {c.s} are]
+[How long is {n}|How big is {n}|How many centimetres long is {n}|How long do {c.s} get|How long
+  would a {c} be]?
 The length of {n} is {c.size} centimetres.
 = habitat
 [habitat|surroundings|living place]
-[in what kind of place {n} lives|what {ns} habitat is|in which surroundings {n} lives]
-[In what kind of place does {n} live|Where does {n} make its home|What landscape suits {m}]?
+[in what kind of place {n} lives|what {ns} habitat is|in which surroundings {n} lives|what
+  landscape {c.s} like]
+[In what kind of place does {n} live|Where does {n} make its home|What landscape suits {m}|In what
+  kind of place should I look for a {c}|In which landscape do {c.s} live]?
 The habitat of {n} is {c.habitat}.
 = diet
 [food|diet|usual food|main food]
-[what {n} eats|what {n} feeds on|what {ns} food is]
+[what {n} eats|what {n} feeds on|what {ns} food is|what {c.s} eat]
 [What does {n} eat|What does {n} feed on|What can I feed to {m}|What does {n} look for when it is
-  hungry]?
+  hungry|What do {c.s} eat|What would a {c} eat]?
 The food of {n} is {c.diet}.
 = habit
 [habit|behaviour|strangest habit]
-[what {n} does|how {n} behaves|what is special about {m}]
-[What does {n} do|How does {n} behave|What is special about {m}]?
+[what {n} does|how {n} behaves|what is special about {m}|what one sees {c.s} do]
+[What does {n} do|How does {n} behave|What is special about {m}|What would I see {m} do|What do
+  {c.s} do|What is a {c} up to]?
 The habit of {n} is that it {c.habit}.
 = young
 [number of young|size of family|number of little ones]
-[how many young {n} has|how many little ones {n} raises]
-[How many young does {n} have|How many little ones does {n} raise]?
+[how many young {n} has|how many little ones {n} raises|how many young {c.s} have]
+[How many young does {n} have|How many little ones does {n} raise|How many young do {c.s} have|How
+  many young has a {c}|How many little ones lie beside a {c}]?
 The number of young of {n} is {c.count}.
 = month
 [month for young|breeding month|month of the little ones]
-[when {n} has its young|in which month {n} has young]
-[When does {n} have young|In which month are {ns} young born|When do {ns} young come]?
+[when {n} has its young|in which month {n} has young|when {c.s} have young]
+[When does {n} have young|In which month are {ns} young born|When do {ns} young come|In which month
+  do {c.s} have young|When would a {c} have little ones]?
 The month for young of {n} is {c.month}.
 """), "book": topics("""
 = author
 [author|writer|maker]
 [who wrote {m}|who the author of {m} is|by whom {n} was written]
-[Who wrote {m}|Who is the author of {m}|By whom was {n} written]?
+[Who wrote {m}|Who is the author of {m}|By whom was {n} written|Whose book is {n}|I have {n} here.
+  Who wrote it]?
 The author of {n} is {b.author}.
 = year
 [year|publication year|printing year|date]

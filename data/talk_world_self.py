@@ -47,12 +47,17 @@ Hey, who is this?
 Which assistant are you?
 Which chatbot are you?
 What kind of assistant are you, and what is your name?
-Are you ChatGPT?
-Are you Claude?
-Are you Siri?
-Are you Gemini, or who are you?
-Is your name Alexa?
-Is this ChatGPT?
+Are you {other}?
+Are you {other}?
+Are you {other}, or who are you?
+Is your name {other}?
+Is this {other}?
+Your name is {other}, isn't it?
+{other}, is that you?
+You are {other}, aren't you? Or who?
+Do I call you {other}, or what?
+How do I address you?
+How do people address you?
 Am I talking to a person?
 Are you a human?
 Are you a robot? What is your name?
@@ -116,13 +121,20 @@ Could you say who developed you?
 Do you know who made you?
 I wonder who made you.
 I would like to know who created you.
-Did OpenAI make you?
-Did Google make you?
-Were you made by OpenAI?
-Were you built by Google?
-Were you made by Anthropic?
-Are you made by OpenAI, or by somebody else?
-OpenAI made you, right?
+Did {company} make you?
+Did {company} build you?
+Were you made by {company}?
+Were you built by {company}?
+Were you trained by {company}?
+Are you made by {company}, or by somebody else?
+Are you from {company}, or from where?
+You are from {company}, aren't you?
+You come from {company}, right?
+You are a product of {company}, I think. Or whose?
+{company} made you, right?
+{company} built you, didn't they? Or who did?
+I believe {company} created you. Who did?
+Is {company} your maker?
 Whom do I thank for you?
 I want to thank your makers. Who are they?
 I want to write to your developers. Who are they?
@@ -139,6 +151,8 @@ From which workshop do you come?
 who made you
 who built u
 """)
+OTHERS = ["ChatGPT", "Claude", "Siri", "Gemini", "Alexa", "Copilot", "Llama", "Grok"]
+COMPANIES = ["OpenAI", "Google", "Anthropic", "Meta", "Microsoft", "Apple", "Amazon"]
 NAMED = ["I am {name}, an assistant made by {maker}."] * 3 + ["My name is {name}."]
 MADE = ["I am {name}, an assistant made by {maker}."] * 3 + ["I was made by {maker}."]
 ONLY_NAME = "I am {name}."
@@ -275,7 +289,8 @@ def introduced(d: Dice, instruction: str) -> str:
 
 
 def question(d: Dice, asks: list) -> str:
-    return say(d, d.pick(asks), {"given": word(d, 2)})
+    return say(d, d.pick(asks), {"given": word(d, 2), "other": d.pick(OTHERS),
+                                 "company": d.pick([*COMPANIES, word(d, 2)])})
 
 
 def answers(d: Dice, who: dict, count: int) -> list:
