@@ -216,7 +216,7 @@ def careless(d: Dice, text: str, name: str) -> str:
         return text.rstrip("?.")
     if style < 0.15:
         words = [match for match in re.finditer(r"\b[a-z]{5,}\b", text)
-                 if match[0] not in name]
+                 if match[0] not in name and name not in match[0]]
         if words:
             at = d.pick(words).start() + 1 + d.upto(3)
             return text[:at] + text[at + 1] + text[at] + text[at + 2:]
