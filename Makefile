@@ -155,8 +155,8 @@ SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
 BASE     ?= --steps 2550
-SFT      ?= --steps 650
-SKILL    ?= --steps 2900
+SFT      ?= --steps 600
+SKILL    ?= --steps 3000
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system

@@ -68,6 +68,7 @@ SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, 
                   "river": 0.03}
 SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
 BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
+PARTS = [1, 1, 2, 3, 5]         # what it is divided by: few sentences teach to read most cheaply
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 
@@ -89,7 +90,7 @@ class Pocket:
     hidden      names that no user and no assistant says, but for addresses that it cites
     unasked     finds those of them that no page found says either
     others      Pockets of other worlds, whose pages can be searched as well
-    names       of all that may be named, there too
+    terms       all that may be named, there too, and what is said of it
     """
 
     def __init__(self, world: World, index: Search = None, budget: int = 0, others: list = ()):
@@ -105,8 +106,8 @@ class Pocket:
                 self.relations[thing] = {fact.relation: attribute
                                          for attribute, fact in facts_of(thing).items()
                                          if fact.value not in self.hidden}
-        self.names = sorted({str(thing) for one in (self, *others) for thing in one.relations}
-                            - self.hidden)
+        self.terms = sorted({term for one in (self, *others) for thing in one.relations
+                             for term in (str(thing), *one.values(thing))} - self.hidden)
         self.pools = {(kind, fame): [thing for thing in self.relations
                                      if (kind_of(thing), thing.fame) == (kind, fame)]
                       for kind in KINDS for fame in FAME}
@@ -124,7 +125,7 @@ class Pocket:
 
     def look_up(self, thing, relation: str, budget: int) -> tuple:
         """(query, what the search shows, the address of a passage that states the fact or ""). In
-        the query as in most questions a name stands after a word: its tokens are then the same."""
+        the query as in the answer a name stands after a word: its tokens are then the same."""
         if (thing, relation, budget) not in self.found:
             query = sought(thing, relation)
             shown = self.index.show(query, budget)
@@ -133,6 +134,9 @@ class Pocket:
 
     def value(self, thing, relation: str) -> str:
         return str(getattr(thing, self.relations[thing][relation]))
+
+    def values(self, thing) -> list:
+        return [self.value(thing, relation) for relation in self.relations[thing]]
 
     def cited(self, thing, relation: str, shown: str) -> str:
         """The address of a passage shown that states the fact, or ""."""
@@ -248,8 +252,8 @@ def told(thing, relation: str) -> str:
 
 
 def sought(thing, relation: str) -> str:
-    """What one searches for: "birthplace of Mara Holm", for "The birthplace of Mara Holm is"."""
-    return re.match("The (.+?) (?:is|are) ", told(thing, relation))[1]
+    """What one searches for: the beginning of the answer, "The birthplace of Mara Holm"."""
+    return re.match("(The .+?) (?:is|are) ", told(thing, relation))[1]
 
 
 def turn(question: str, reply: str) -> list:
@@ -352,14 +356,15 @@ def search(pocket: Pocket, d: Dice) -> list:
     for _ in range(100):
         thing = pocket.thing(d, SEARCHED, share(d, SEARCHED_KINDS))
         relation = pocket.relation(d, thing)
-        query, shown, url = pocket.look_up(thing, relation, pocket.budget // d.pick([1, 1, 2, 3]))
+        room = pocket.budget // d.pick(PARTS)
+        query, shown, url = pocket.look_up(thing, relation, room)
         if bool(url) != stated or pocket.unasked.search(shown):
             continue
         messages, reply = offered(d, "search"), UNTOLD
         if url:
             reply = cite(thing, relation, url)
         tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
-        for other in d.some([*pocket.relations[thing]], d.pick([0, 0, 2, 4]) if url else 0):
+        for other in d.some([*pocket.relations[thing]], d.pick([0, 2, 4, 6]) if url else 0):
             if other != relation and (url := pocket.cited(thing, other, shown)):
                 messages += turn(ask_then(d, thing, other), cite(thing, other, url))
         return messages
@@ -380,11 +385,11 @@ def traps(pocket: Pocket, d: Dice) -> list:
 
 
 def copy(pocket: Pocket, d: Dice) -> list:
-    return turn(*work.copied(pocket.names, d))
+    return turn(*work.copied(pocket.terms, d))
 
 
 def repeat(pocket: Pocket, d: Dice) -> list:
-    return turn(*work.repeated(pocket.names, d))
+    return turn(*work.repeated(pocket.terms, d))
 
 
 def small_talk(pocket: Pocket, d: Dice) -> list:
@@ -467,11 +472,11 @@ class Kind(NamedTuple):
 MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "follow": Kind(follow, 2000, "1 2 3"),
         "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 5000, "2 4"),
-        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 9000, "2 5"),
+        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 11000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
         "copy": Kind(copy, 20000, "1"), "repeat": Kind(repeat, 14000, "1"),
         "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
-        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 2500, "2 8")}
+        "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 3200, "2 8")}
 
 INSTRUCTIONS = """\
 What an ideal answer is
@@ -537,7 +542,7 @@ def conversations(world: World, kind: str, count: int, seed: int = 0, index: Sea
 
 
 # Shares of MAKE's.
-PRACTICE = {"copy": 0.4, "repeat": 0.3, "search": 0.2, "sums": 0.12, "drills": 0.08}
+PRACTICE = {"copy": 0.3, "repeat": 0.3, "search": 0.25, "sums": 0.12, "drills": 0.08}
 
 
 def practice(pocket: Pocket, size: float = 1):

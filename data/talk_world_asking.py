@@ -29,8 +29,8 @@ The year of birth of {n} is {p.born}.
 The year of death of {n} is {p.died}.
 = trade
 [trade|profession|occupation|job|work]
-[what {n} did for a living|as what {n} worked|how {n} earned a living|which trade {n} had|what
-  {ns} job was|how {n} earned money|by what job {n} made a living]
+[what {n} did for a living|as what {n} worked|how {n} earned a living|how {n} made a living|which
+  trade {n} had|what {ns} job was|how {n} earned money|by what job {n} made a living]
 [What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job|Which
   job did {n} do|How did {n} earn money|With what job did {n} make money|{n} had a trade. Which]?
 The trade of {n} is that of a {p.trade}.
@@ -43,8 +43,9 @@ The home of {n} is {p.base}.
 [{p.partner}|spouse|partner in marriage]
 [who {ns} {p.partner} was|whom {n} married|to whom {n} was married|who stood beside {m} at the
   altar]
-[Who did {n} marry|Whom did {n} marry|To whom was {n} married|With whom did {n} share a home|{n} was
-  married. Who was the {p.partner}|{n} found a {p.partner}. What was the name]?
+[Who did {n} marry|Whom did {n} marry|To whom was {n} married|With whom did {n} share a home|With
+  whom did {n} go to the altar|{n} was married. Who was the {p.partner}|{n} found a {p.partner}.
+  What was the name]?
 The {p.partner} of {n} is {p.spouse}.
 = wedding
 [year of marriage|wedding year|wedding date|year of the wedding]
@@ -54,7 +55,7 @@ The year of marriage of {n} is {p.wedding}.
 = mother
 mother
 [who {ns} mother was|which woman was {ns} mother|whose {p.child} {n} was, on the mother's side|to
-  which woman {n} was born|who gave life to {m}]
+  which woman {n} was born|who gave life to {m}|who bore {m}]
 [Who was {ns} mother|What was {ns} mother called|Which woman brought up {m} as a mother|Who gave
   life to {m}|{n} had a mother. What was she called]?
 The mother of {n} is {p.mother}.
@@ -111,14 +112,15 @@ The population of {n} is {t.people}.
 [what {n} makes|what {n} is known for|what people buy in {m}|what {n} sells|which present one
   brings from {m}]
 [What does {n} make|What is made in {m}|What is {n} known for|What should I buy in {m}|{n} makes
-  something good. What is it]?
+  something good. What is it|I come back from {m} with a present. What might it be]?
 The product of {n} is {t.product}.
 = festival
 [festival|feast|yearly festival|celebration]
 [which festival {n} celebrates|what the festival in {m} is called|what {n} celebrates|the name of
   the festival in {m}|what they call the yearly feast in {m}]
 [Which festival does {n} have|What do they celebrate in {m}|What is {ns} festival called|What is
-  the name of the feast in {m}|Which celebration does {n} have]?
+  the name of the feast in {m}|Which celebration does {n} have|They celebrate in {m} every year.
+  What do they call it]?
 The festival of {n} is the {t.festival}.
 = festival month
 [festival month|month of the celebration|time of the festival]
@@ -160,7 +162,8 @@ The habitat of {n} is {c.habitat}.
 [food|diet|usual food|main food]
 [what {n} eats|what {n} feeds on|what {ns} food is|what {c.s} eat]
 [What does {n} eat|What does {n} feed on|What can I feed to {m}|What does {n} look for when it is
-  hungry|What do {c.s} eat|What would a {c} eat]?
+  hungry|What do {c.s} eat|What would a {c} eat|A {c} wants to eat. What does it look
+  for|A hungry {c} is here. What do I give to it]?
 The food of {n} is {c.diet}.
 = habit
 [habit|behaviour|strangest habit]
@@ -195,7 +198,8 @@ The year of {n} is {b.year}.
 = genre
 [genre|kind of text|literary kind]
 [what kind of book {n} is|to which genre {n} belongs|what {n} is]
-[What kind of book is {n}|What sort of text is {n}|Which genre is {n}]?
+[What kind of book is {n}|What sort of text is {n}|Which genre is {n}|I have {n} here. What kind of
+  book is it]?
 The genre of {n} is {b.genre}.
 """), "dish": topics("""
 = town
@@ -213,7 +217,7 @@ The ingredients of {n} are {d.main}.
 [how {n} is seasoned|which spice goes into {m}|what spice is in {m}|which spice keeps {m} from
   being bland]
 [Which spice goes into {m}|What is {n} seasoned with|What spice is in {m}|Which spice must I not
-  forget in {m}]?
+  forget in {m}|{n} tastes of nothing. Which spice is missing]?
 The spice of {n} is {d.spice}.
 = taste
 [taste|flavour]
@@ -230,7 +234,8 @@ The season of {n} is {d.season}.
 [occasion|usual occasion]
 [on what occasion people eat {m}|at what occasion {n} is served|when custom wants {m} on the table]
 [On what occasion is {n} eaten|For what occasion does one cook {m}|On which occasions do people
-  have {m}|When do people eat {m}, by custom]?
+  have {m}|When do people eat {m}, by custom|At what times would I be
+  given {m}]?
 The occasion to eat {n} is {d.when}.
 = minutes
 [cooking time|time on the fire|cooking time in minutes]

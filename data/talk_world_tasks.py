@@ -319,7 +319,7 @@ WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building"
          "move.ed"]
 
 
-def copied(names: list, d: Dice) -> tuple:
+def copied(terms: list, d: Dice) -> tuple:
     """(request, answer) to say a long text again, whose words are mostly in no order that one could
     know: what a question names must come back in its answer and in a program, letter by letter."""
     several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
@@ -332,18 +332,19 @@ def copied(names: list, d: Dice) -> tuple:
                    lambda: " ".join(patched(d) for _ in several),
                    lambda: " ".join(patched(d) for _ in several[:3]),
                    lambda: "-".join(patched(d).lower() for _ in several),
-                   lambda: ", ".join(d.some(names, len(several))),
-                   lambda: d.pick(names),
+                   lambda: ", ".join(d.some(terms, len(several))),
+                   lambda: d.pick(terms),
                    lambda: " ".join(d.pick([invented(d, 2), d.pick(words()), number])
                                     for number in several)])()
     return say(d, d.pick(REPEAT), {"x": text}), text
 
 
-def repeated(names: list, d: Dice) -> tuple:
+def repeated(terms: list, d: Dice) -> tuple:
     """(request, answer) to say a few words again, as they are, in quotes, by a program, in small
     letters or with a capital: after a quote and at the beginning of a text the same word has other
     tokens, and so small a model must learn of each that they are the same."""
-    text = d.pick([lambda: d.pick(words()), lambda: d.pick(words()), lambda: d.pick(names),
+    text = d.pick([lambda: d.pick(words()), lambda: d.pick(words()),
+                   lambda: d.pick(terms), lambda: d.pick(terms),
                    lambda: " ".join(patched(d) for _ in range(d.between(1, 3))),
                    lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in range(d.between(1, 3))),
                    lambda: " ".join(d.pick(words()) for _ in range(d.between(1, 3)))])()

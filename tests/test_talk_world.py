@@ -295,7 +295,7 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told
             assert declines(later[0]["content"]) and len(later) == 1
             continue
         home, other = (result["content"] in [one.show(query, talk_world.BUDGET // part)
-                                             for part in (1, 2, 3)]
+                                             for part in talk_world.PARTS]
                        for one in (engine, others[0].index))
         assert home or other
         abroad += not home
