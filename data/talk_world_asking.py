@@ -75,10 +75,11 @@ The teacher of {n} is {p.teacher}.
 = hobby
 [hobby|pastime|free-time pleasure|favourite pastime]
 [what {n} liked to do in free hours|what {ns} hobby was|how {n} spent free time|what {n} did for
-  pleasure|what {n} liked to do when the work was done|what was fun for {m}]
+  pleasure|what {n} liked to do when the work was done|what was fun for {m}|what {n} did on days
+  without work]
 [What did {n} enjoy after work|What did {n} do in free time|How did {n} relax|How did {n} have
   fun|What did {n} like to do for pleasure|What did {n} do just for fun|{n} had a hobby. What
-  was it]?
+  was it|There is no work today. What would {n} like to do]?
 The hobby of {n} is {p.hobby}.
 = dish
 [favourite dish|favourite food|favourite meal|best-loved dish]
@@ -109,8 +110,8 @@ The year of foundation of {n} is {t.founded}.
 The population of {n} is {t.people}.
 = product
 [product|best-known product|main product|speciality]
-[what {n} makes|what {n} is known for|what people buy in {m}|what {n} sells|which present one
-  brings from {m}]
+[what {n} makes|what {n} is known for|what {n} is famous for|what {n} is proud of making|what
+  people buy in {m}|what {n} sells|which present one brings from {m}]
 [What does {n} make|What is made in {m}|What is {n} known for|What should I buy in {m}|{n} makes
   something good. What is it|I come back from {m} with a present. What might it be]?
 The product of {n} is {t.product}.
@@ -156,7 +157,8 @@ The length of {n} is {c.size} centimetres.
 [in what kind of place {n} lives|what {ns} habitat is|in which surroundings {n} lives|what
   landscape {c.s} like]
 [In what kind of place does {n} live|Where does {n} make its home|What landscape suits {m}|In what
-  kind of place should I look for a {c}|In which landscape do {c.s} live]?
+  kind of place should I look for a {c}|In which landscape do {c.s}
+  live|In what surroundings is {n} at home]?
 The habitat of {n} is {c.habitat}.
 = diet
 [food|diet|usual food|main food]
@@ -169,7 +171,7 @@ The food of {n} is {c.diet}.
 [habit|behaviour|strangest habit]
 [what {n} does|how {n} behaves|what is special about {m}|what one sees {c.s} do]
 [What does {n} do|How does {n} behave|What is special about {m}|What would I see {m} do|What do
-  {c.s} do|What is a {c} up to]?
+  {c.s} do|What is a {c} up to|There is a {c}. What does it do]?
 The habit of {n} is that it {c.habit}.
 = young
 [number of young|size of family|number of little ones]
@@ -196,7 +198,7 @@ The author of {n} is {b.author}.
 [When did {n} appear|When was {n} published|In which year was {n} printed]?
 The year of {n} is {b.year}.
 = genre
-[genre|kind of text|literary kind]
+[genre|kind of text|type of text|literary kind]
 [what kind of book {n} is|to which genre {n} belongs|what {n} is]
 [What kind of book is {n}|What sort of text is {n}|Which genre is {n}|I have {n} here. What kind of
   book is it]?
@@ -215,7 +217,7 @@ The ingredients of {n} are {d.main}.
 = spice
 [spice|seasoning|flavouring]
 [how {n} is seasoned|which spice goes into {m}|what spice is in {m}|which spice keeps {m} from
-  being bland]
+  being bland|what one seasons {m} with]
 [Which spice goes into {m}|What is {n} seasoned with|What spice is in {m}|Which spice must I not
   forget in {m}|{n} tastes of nothing. Which spice is missing]?
 The spice of {n} is {d.spice}.
@@ -232,7 +234,8 @@ The taste of {n} is {d.taste}.
 The season of {n} is {d.season}.
 = occasion
 [occasion|usual occasion]
-[on what occasion people eat {m}|at what occasion {n} is served|when custom wants {m} on the table]
+[on what occasion people eat {m}|at what occasion {n} is served|when custom wants {m} on the
+  table|when it is usual to eat {m}]
 [On what occasion is {n} eaten|For what occasion does one cook {m}|On which occasions do people
   have {m}|When do people eat {m}, by custom|At what times would I be
   given {m}]?

@@ -89,9 +89,9 @@ def registry(index=None, budget=BUDGET):
 
 
 def budget_of(context):
-    """Return how many characters of a result suit a model's context: three tenths of its tokens,
+    """Return how many characters of a result suit a model's context: about a third of its tokens,
     at about four characters each."""
-    return min(BUDGET, context * 6 // 5)
+    return min(BUDGET, context * 7 // 5)
 
 
 def cut(text, budget):

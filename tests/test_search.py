@@ -155,7 +155,7 @@ def test_results_name_their_pages_within_the_budget(index):
     assert search.render([], 100, "") == "No page was found."
 
 
-@pytest.mark.parametrize("budget, pages", [(1, 1), (614, 1), (1228, 2), (9000, search.PASSAGES)])
+@pytest.mark.parametrize("budget, pages", [(1, 1), (716, 1), (1432, 2), (9000, search.PASSAGES)])
 def test_in_few_characters_fewer_pages_are_shown(index, budget, pages):
     opened = search.Search(index)
     found = opened.search("mara holm wombat turtle", pages)
