@@ -22,6 +22,7 @@ import tempfile
 import zlib
 from collections import Counter
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from math import fsum
 from pathlib import Path
@@ -167,9 +168,11 @@ class Search:
                 f"{self.path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
             yield base
 
+    @lru_cache(maxsize=1 << 13)
     def search(self, query, k=PASSAGES):
         """Return of each of the `k` best pages for any text what is about the best passage there (a
-        Passage): its neighbours on the page as well, since one speaks of the other's "she".
+        Passage): its neighbours on the page as well, since one speaks of the other's "she". What
+        was sought lately is remembered.
 
         ValueError if `k` is not in [1, 100], or the index is damaged.
         """
