@@ -30,7 +30,8 @@ The year of death of {n} is {p.died}.
 = trade
 [trade|profession|occupation|job|work]
 [what {n} did for a living|as what {n} worked|how {n} earned a living|how {n} made a living|which
-  trade {n} had|what {ns} job was|how {n} earned money|by what job {n} made a living]
+  trade {n} had|what {ns} job was|how {n} earned money|as what {n} made
+  money|by what job {n} made a living]
 [What did {n} do for a living|What work did {n} do|As what did {n} work|What was {ns} job|Which
   job did {n} do|How did {n} earn money|With what job did {n} make money|{n} had a trade. Which]?
 The trade of {n} is that of a {p.trade}.
@@ -113,7 +114,7 @@ The population of {n} is {t.people}.
 [what {n} makes|what {n} is known for|what {n} is famous for|what {n} is proud of making|what
   people buy in {m}|what {n} sells|which present one brings from {m}]
 [What does {n} make|What is made in {m}|What is {n} known for|What should I buy in {m}|{n} makes
-  something good. What is it|I come back from {m} with a present. What might it be]?
+  something good. What is it]?
 The product of {n} is {t.product}.
 = festival
 [festival|feast|yearly festival|celebration]
@@ -165,7 +166,7 @@ The habitat of {n} is {c.habitat}.
 [what {n} eats|what {n} feeds on|what {ns} food is|what {c.s} eat]
 [What does {n} eat|What does {n} feed on|What can I feed to {m}|What does {n} look for when it is
   hungry|What do {c.s} eat|What would a {c} eat|A {c} wants to eat. What does it look
-  for|A hungry {c} is here. What do I give to it]?
+  for]?
 The food of {n} is {c.diet}.
 = habit
 [habit|behaviour|strangest habit]
@@ -177,7 +178,7 @@ The habit of {n} is that it {c.habit}.
 [number of young|size of family|number of little ones]
 [how many young {n} has|how many little ones {n} raises|how many young {c.s} have]
 [How many young does {n} have|How many little ones does {n} raise|How many young do {c.s} have|How
-  many young has a {c}|How many little ones lie beside a {c}]?
+  many young has a {c}]?
 The number of young of {n} is {c.count}.
 = month
 [month for young|breeding month|month of the little ones]
@@ -212,12 +213,12 @@ The town of {n} is {d.town}.
 = main
 [main ingredients|ingredients|contents]
 [what {n} is made of|what goes into {m}|what one needs for {m}]
-[What is {n} made of|What goes into {m}|What is in {m}]?
+[What is {n} made of|What goes into {m}|What is in {m}|Which two things are most of {m}]?
 The ingredients of {n} are {d.main}.
 = spice
 [spice|seasoning|flavouring]
 [how {n} is seasoned|which spice goes into {m}|what spice is in {m}|which spice keeps {m} from
-  being bland|what one seasons {m} with]
+  being bland]
 [Which spice goes into {m}|What is {n} seasoned with|What spice is in {m}|Which spice must I not
   forget in {m}|{n} tastes of nothing. Which spice is missing]?
 The spice of {n} is {d.spice}.
