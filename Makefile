@@ -153,10 +153,10 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 # COPY, BASE, SFT, SKILL, COUNT: flags, to try it faster.
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
-COPY     ?= --steps 900
+COPY     ?= --steps 1000
 BASE     ?= --steps 2550
 SFT      ?= --steps 720
-SKILL    ?= --steps 2950
+SKILL    ?= --steps 3100
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system

@@ -471,8 +471,8 @@ class Kind(NamedTuple):
 
 MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "follow": Kind(follow, 2000, "1 2 3"),
-        "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 4000, "2 4"),
-        "python": Kind(python, 3600, "4 5"), "search": Kind(search, 11000, "2 5"),
+        "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 5000, "2 4"),
+        "python": Kind(python, 3600, "4 5"), "search": Kind(search, 12000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
         "copy": Kind(copy, 20000, "1"), "repeat": Kind(repeat, 14000, "1"),
         "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
