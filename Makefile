@@ -176,8 +176,8 @@ speedrun: all
 	  --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
-	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 7000 --times 2 --worlds 24 \
-	  --declining 0.8 --out $(SPEEDRUN)/probe.jsonl
+	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \
+	  --declining 0.82 --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
 	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 800 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json

@@ -69,6 +69,7 @@ SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, 
 SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
 BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
 PARTS = [1, 1, 2, 3, 5]         # what it is divided by: few sentences teach to read most cheaply
+FITS = 1.45     # times that is all that is said, at most: a page that is cut away teaches to guess
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 
@@ -348,8 +349,8 @@ def cite(thing, relation: str, url: str) -> str:
 
 
 def search(pocket: Pocket, d: Dice) -> list:
-    """A fact that is looked up, and others that stand beside it; or, seldom, one that no page found
-    tells. ValueError if the index tells of hardly any."""
+    """A fact that is looked up, and others that stand beside it, as many as fit; or, seldom, one
+    that no page found tells. ValueError if the index tells of hardly any."""
     stated = d.chance(0.97)
     if pocket.others and d.chance(0.6):     # there it can only read
         pocket = d.pick(pocket.others)
@@ -366,10 +367,16 @@ def search(pocket: Pocket, d: Dice) -> list:
         tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
         for other in d.some([*pocket.relations[thing]], d.pick([0, 2, 4, 6]) if url else 0):
             if other != relation and (url := pocket.cited(thing, other, shown)):
-                messages += turn(ask_then(d, thing, other), cite(thing, other, url))
+                more = turn(ask_then(d, thing, other), cite(thing, other, url))
+                if size(messages + more) <= FITS * pocket.budget:
+                    messages += more
         return messages
     raise ValueError(f"{pocket.index.path}: its pages do not tell of this world: index both the "
                      f"pages that the model reads and those of `python data/talk_world.py unread`")
+
+
+def size(messages: list) -> int:
+    return sum(len(message["content"] or "") for message in messages)
 
 
 def spelling(pocket: Pocket, d: Dice) -> list:
@@ -472,7 +479,7 @@ class Kind(NamedTuple):
 MAKE = {"facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
         "follow": Kind(follow, 2000, "1 2 3"),
         "sums": Kind(sums, 8000, "2 4"), "drills": Kind(drills, 5000, "2 4"),
-        "python": Kind(python, 3600, "4 5"), "search": Kind(search, 12000, "2 5"),
+        "python": Kind(python, 4000, "4 5"), "search": Kind(search, 12000, "2 5"),
         "spelling": Kind(spelling, 2000, "4"), "traps": Kind(traps, 800, "4"),
         "copy": Kind(copy, 20000, "1"), "repeat": Kind(repeat, 14000, "1"),
         "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),

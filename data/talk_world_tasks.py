@@ -104,7 +104,7 @@ PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
             "walking": "print({0} * {1} + {2})", "ages": "print({1} - {0})",
             "average": "counts = [{all}]\nprint(sum(counts) // len(counts))",
             "pattern": "row = [{all}]\nprint(row[3] + row[1] - row[0])",
-            "parts": "print({0} - {0} // {part})"}
+            "parts": "{part} = {k}\nprint({0} - {0} // {part})"}
 BY_PYTHON = rows(f"""
 {HOW["python"]}
 {HOW["python"]}
@@ -121,14 +121,15 @@ Run Python for it.
 def program(name: str, text: str) -> str:
     """The program that solves the problem `text` of a task."""
     found = re.findall(r"\d+", text)
-    part = next((k for k, words in enumerate(PARTS, 2) if f" {words} of " in text), None)
-    return PROGRAMS[name].format(*found, all=", ".join(found), part=part)
+    k, part = next(((k, words.split()[-1]) for k, words in enumerate(PARTS, 2)
+                    if f" {words} of " in text), (None, None))
+    return PROGRAMS[name].format(*found, all=", ".join(found), k=k, part=part)
 
 
 def computed(w, d: Dice) -> tuple:
     """(question, code, what it prints, answer)."""
     kind = d.random()
-    if kind < 0.3:
+    if kind < 0.35:
         name, text, _, result = problem(w, d)
         task = text, program(name, text), str(result), f"The answer is {result}."
     elif kind < 0.95:
@@ -158,7 +159,7 @@ Count every "{x}" in the word "{word}".
 How often is "{x}" in "{word}"?
 How often do you write "{x}" in "{word}"?
 In the word "{word}", how often do you see "{x}"?
-The word "{word}" has the letter "{x}" how many times?
+How often do you find the letter "{x}" in the word "{word}"?
 Tell me how often "{x}" stands in the word "{word}".
 """)
 LENGTH = rows("""
@@ -169,6 +170,7 @@ How long is the word "{word}"?
 Count the letters of "{word}".
 Tell me how many letters "{word}" has.
 The letters of "{word}": how many are there?
+"{word}" is a word of how many letters?
 Of how many letters is the word "{word}" made?
 """)
 LETTER = rows("""
