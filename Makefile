@@ -156,7 +156,7 @@ TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
 BASE     ?= --steps 2550
 SFT      ?= --steps 720
-SKILL    ?= --steps 3100
+SKILL    ?= --steps 3200
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system

@@ -69,7 +69,7 @@ SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, 
 SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
 BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
 PARTS = [1, 1, 2, 3, 5]         # what it is divided by: few sentences teach to read most cheaply
-FITS = 1.45     # times that is all that is said, at most: a page that is cut away teaches to guess
+FITS = 1.4      # times that is all that is said, at most: a page that is cut away teaches to guess
 UNTOLD = "The pages that I found do not tell."
 MIXED = {"young", "festival", "season", "genre"}    # of which ASK asks more than one thing
 
@@ -365,7 +365,7 @@ def search(pocket: Pocket, d: Dice) -> list:
         if url:
             reply = cite(thing, relation, url)
         tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
-        for other in d.some([*pocket.relations[thing]], d.pick([0, 2, 4, 6]) if url else 0):
+        for other in d.some([*pocket.relations[thing]], d.pick([1, 2, 4, 6]) if url else 0):
             if other != relation and (url := pocket.cited(thing, other, shown)):
                 more = turn(ask_then(d, thing, other), cite(thing, other, url))
                 if size(messages + more) <= FITS * pocket.budget:

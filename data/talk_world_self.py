@@ -77,6 +77,34 @@ I want to know who you are.
 Now your name, please.
 Tell me about yourself.
 Say something about yourself.
+With whom do I talk?
+To whom do I speak?
+Whom do I have the pleasure of meeting?
+What name did they give you?
+Which name do you have?
+Which name do you answer to?
+Could I have your name for my notes?
+I would like to call you by your name.
+Before we begin, who are you?
+So who are you, then?
+Tell my daughter who you are.
+My friend asks what you are called.
+Is there a name that I can use for you?
+Please state who is talking.
+What stands on your name plate?
+I have not asked for your name yet.
+Say who you are, and nothing else.
+And what are you called?
+And who are you?
+Sorry, what was the name?
+You have not told me your name.
+We have not met. Who are you?
+Answer with your name, please.
+Sign here, please.
+Put your name under this.
+Your name, not that of {other}.
+I thought you were {other}. Who are you?
+Some say you are {other}. What is your name?
 whats your name
 who are you
 """)
@@ -148,6 +176,39 @@ Who stands behind you?
 Tell me which people built you.
 Please say who made you.
 From which workshop do you come?
+Whose creation are you?
+Whose invention are you?
+Whose idea were you?
+Whose assistant is this?
+Whose program are you?
+Whose are you?
+Who is the author of you?
+Who put you together?
+Who came up with you?
+Who gave you your training?
+Who produced you?
+Who brought you into the world?
+Which organisation developed you?
+Which team trained you?
+Which lab are you from?
+Name whoever made you.
+Say who created you.
+At which company were you made?
+To whom do you belong?
+To whom do you owe that you exist?
+Somebody must have built you. Who was it?
+May I know who created you?
+Tell my son who made you.
+My friend asks who developed you.
+I have to write down who made you.
+Whom do I praise for you?
+Thanks to whom do you exist?
+Did {company} develop you, or who did?
+{company} trained you, or am I wrong?
+I heard that {company} made you. Is it so?
+You were made by {company}. Or not?
+Who made you, {company} or somebody else?
+By whom were you built, by {company}?
 who made you
 who built u
 """)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 import pytest
 from hypothesis import given, strategies as st
 
-from data import search, talk, talk_world, tools
+from data import bpe, search, talk, talk_world, tools
 from data import talk_world_self as self_talk
 from data import talk_world_tasks as tasks
 from data.exams import Question
@@ -307,6 +307,15 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told
                 cited += 1
                 stated += any(fact.partition(": ")[0] == subject for fact in facts[url])
     assert cited > COUNT / 2 and stated > 0.93 * cited and 0.4 * COUNT < abroad < 0.8 * COUNT
+
+
+def test_no_page_is_cut_away_from_what_is_asked_about_it(told):
+    """A row has room for 513 tokens, here of the speedrun's vocabulary, learnt from fewer pages."""
+    texts = (page["text"] for page in documents(0, 400_000))
+    chat = talk.Talk(bpe.learn(bpe.count_chunks(texts), 2048))
+    fitted = [chat.encode(one["messages"], 513) for one in told["search"]]
+    assert sum(bool(one.dropped or one.cut) for one in fitted) < 0.01 * COUNT
+    assert max(len(one.ids) for one in fitted) > 420, "and the room is used"
 
 
 def test_an_index_of_other_pages_is_refused(world, tmp_path):
