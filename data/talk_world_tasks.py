@@ -97,6 +97,7 @@ def drilled(w, d: Dice) -> tuple:
 # ----------------------------------------------------------------------------------------- programs
 
 # For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.
+# A part is named before its number: the word, copied from the question, tells it to a small model.
 PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
             "multiplying": "print({0} * {1})", "dividing": "print({0} // {1})",
             "sharing": "print({0} // {1})", "area": "print({0} * {1})",
@@ -104,7 +105,7 @@ PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
             "walking": "print({0} * {1} + {2})", "ages": "print({1} - {0})",
             "average": "counts = [{all}]\nprint(sum(counts) // len(counts))",
             "pattern": "row = [{all}]\nprint(row[3] + row[1] - row[0])",
-            "parts": "{part} = {k}\nprint({0} - {0} // {part})"}
+            "parts": "print({0} - {0} // ({part} := {k}))"}
 BY_PYTHON = rows(f"""
 {HOW["python"]}
 {HOW["python"]}
