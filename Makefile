@@ -154,9 +154,9 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
-BASE     ?= --steps 2450
+BASE     ?= --steps 2400
 SFT      ?= --steps 720
-SKILL    ?= --steps 3200
+SKILL    ?= --steps 3100
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system
