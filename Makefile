@@ -154,9 +154,9 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 SPEEDRUN ?= runs/speedrun
 TALK     := $(SPEEDRUN)/talk/conversations
 COPY     ?= --steps 1000
-BASE     ?= --steps 2400
+BASE     ?= --steps 2450
 SFT      ?= --steps 720
-SKILL    ?= --steps 3100
+SKILL    ?= --steps 3200
 COUNT    ?= 200
 comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
 PLAIN    := facts rare follow repeat small_talk decline system
@@ -172,14 +172,14 @@ speedrun: all
 	  --vocab-size 2048
 	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/copy.jsonl --mix 0 \
 	  --context 256 --lr 2e-3 --eval-every 400 --out $(SPEEDRUN)/copy $(COPY)
-	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents --eval-every 500 \
+	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents --eval-every 1000 \
 	  --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
 	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \
 	  --declining 0.82 --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
-	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 800 $(SKILL)
+	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 1600 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
 	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
 	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \

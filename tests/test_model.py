@@ -155,6 +155,24 @@ def test_forward_and_every_gradient_equal_ref(lib, name):
     assert model.grad_norm() == pytest.approx(norm, rel=BOUND[lib.dtype])
 
 
+@pytest.mark.parametrize("share", [0.4, 0])
+@each_config
+def test_rows_without_a_target_stay_out_of_the_head(lib, name, share):
+    """After a batch that has left other numbers behind; with no target at all, too."""
+    model = make(lib, name)
+    if model.config.scalar:
+        return
+    learn(model, Batch(model.config, seed=1))
+    model.zero_grad()
+    batch = Batch(model.config)
+    batch.targets[np.random.default_rng(2).random(batch.targets.shape) >= share] = -1
+    out, cache = ref.forward(model.config, model.weights(), *batch[ALL])
+    got = learn(model, batch, fused=True)
+    assert_close(got, out, BOUND[lib.dtype])
+    assert not got[batch.targets < 0].any()
+    assert_close_gradients(gradients(model), ref.backward(cache, batch.weights), BOUND[lib.dtype])
+
+
 @each_config
 def test_logits_equal_ref(lib, name):
     model = make(lib, name)
