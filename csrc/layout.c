@@ -176,7 +176,6 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     m->settings = TAKE(chunk, sizeof(Sampling));    m->at = TAKE(chunk, sizeof *m->at);
     m->drawn = TAKE(chunk, I);                      m->banned = TAKE(c->vocab, I);
     if (training) {
-        m->asked = TAKE(N, I);      m->nth = TAKE(N, I);
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
         m->dx = TAKE(N * C, R);     m->dc = TAKE(N * C, R);
         m->dw = TAKE(N * m->W, R);  m->du = TAKE(N * m->U, R);

@@ -85,29 +85,23 @@ static void head_forward(const Model *m, float *logits, const real *h, int rows)
 }
 
 /* m->h (N,C) to m->out, some rows at a time; with `backward` also the head's gradients, m->coef
-   being dLoss/dout. Rows without a target stay out of it: of a conversation what its user says. */
+   being dLoss/dout. */
 static void head(Model *m, int N, int backward) {
     const Linear *p = &m->head;
-    const int asked = m->n_asked, few = asked < N, C = p->in;
-    real *h = few ? m->dc : m->h, *dh = few ? m->dx : m->dh;
-    if (few) gather_rows(h, m->h, m->asked, asked, C);
-    for (int n = 0, rows; n < asked; n += rows) {
-        rows = min_int(nll_rows(), asked - n);
-        const size_t at = (size_t)n * C;
+    for (int n = 0, rows; n < N; n += rows) {
+        rows = min_int(nll_rows(), N - n);
+        const size_t at = (size_t)n * p->in;
         float *logits = m->config.scalar ? m->out + n : m->logits;
-        head_forward(m, logits, h + at, rows);
+        head_forward(m, logits, m->h + at, rows);
         if (!m->config.scalar)
             nll_forward(m->out + n, backward ? m->dlogits : NULL, logits, m->targets + n,
                         m->coef + n, rows, m->config.vocab, m->P);
         else if (backward)
             narrow(m->dlogits, m->coef + n, rows);
         if (backward)
-            linear_backward(dh + at, grad(m, p->weight), NULL, m->dlogits, h + at,
-                            weight(m, p->weight), NULL, m->work, rows, C, p->out);
+            linear_backward(m->dh + at, grad(m, p->weight), NULL, m->dlogits, m->h + at,
+                            weight(m, p->weight), NULL, m->work, rows, p->in, p->out);
     }
-    if (!few || !backward) return;
-    device_zero(dh + (size_t)asked * C, sizeof(real) * C);       /* m->nth of all other rows */
-    gather_rows(m->dh, dh, m->nth, N, C);
 }
 
 /* ---- A batch, through all of it -------------------------------------------------------------- */
@@ -144,37 +138,6 @@ static int upload_batch(Model *m, const int *tokens, const int *first, int B, in
     return 0;
 }
 
-/* Which of N rows have a target, and these; a scalar head (targets NULL) takes all rows. */
-static int upload_targets(Model *m, const int *targets, int N) {
-    int *asked = malloc(sizeof(int) * 3 * N), *aims = asked + N, *nth = aims + N, count = 0;
-    if (!asked) return chat_fail("no memory for %d targets", N);
-    for (int n = 0; n < N; n++) {
-        const int target = targets ? targets[n] : 0;
-        if (target < 0) continue;
-        asked[count] = n;
-        aims[count++] = target;
-    }
-    for (int n = 0, i = 0; n < N; n++) nth[n] = i < count && asked[i] == n ? i++ : count;
-    device_write(m->asked, asked, sizeof(int) * count);
-    device_write(m->targets, aims, sizeof(int) * count);
-    device_write(m->nth, nth, sizeof(int) * N);
-    free(asked);
-    m->n_asked = count;
-    return 0;
-}
-
-/* The weights of those rows. */
-static int upload_weights(Model *m, const float *weights, int N) {
-    int *asked = malloc((sizeof(int) + sizeof(float)) * N), count = m->n_asked;
-    if (!asked) return chat_fail("no memory for %d weights", N);
-    float *coef = (float *)(asked + N);
-    int failed = device_read(asked, m->asked, sizeof(int) * count);
-    for (int i = 0; i < count && !failed; i++) coef[i] = weights[asked[i]];
-    device_write(m->coef, coef, sizeof(float) * count);
-    free(asked);
-    return failed;
-}
-
 int model_forward(Model *m, float *out, const int *tokens, const int *targets, const int *first,
                   const float *weights, int B, int T) {
     const int scalar = m->config.scalar;
@@ -183,7 +146,8 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     int N = B * T;
     if (plan(m, N, 1) || upload_batch(m, tokens, first, B, T, 1)) return -1;
     if (weights && ensure(m, &m->grads)) return -1;
-    if (upload_targets(m, targets, N) || (weights && upload_weights(m, weights, N))) return -1;
+    if (targets) device_write(m->targets, targets, sizeof(int) * N);
+    if (weights) device_write(m->coef, weights, sizeof(float) * N);
 
     Context x = { B, T, first ? m->first : NULL, NULL };
     blocks_forward(m, &x, N);
@@ -192,9 +156,7 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     m->T = T;
     m->has_first = first != NULL;
     m->fused = weights != NULL;
-    if (device_read(out, m->out, sizeof(float) * m->n_asked)) return -1;
-    for (int n = N, i = m->n_asked; i < n--;) out[n] = targets[n] < 0 ? 0 : out[--i];
-    return 0;
+    return device_read(out, m->out, sizeof(float) * N);
 }
 
 /* logits (N,V) on the host = the head on h (N,C), without the padding. The first nll_rows() of them
@@ -288,7 +250,7 @@ int model_backward(Model *m, const float *weights, int reduce) {
     if (weights && m->fused) return chat_fail("model_forward was given weights already");
     if (ensure(m, &m->grads)) return -1;
     if (weights) {
-        if (upload_weights(m, weights, N)) return -1;
+        device_write(m->coef, weights, sizeof(float) * N);
         head(m, N, 1);
     }
     device_zero(m->dx, sizeof(real) * N * C);

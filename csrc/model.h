@@ -77,7 +77,6 @@ struct Model {
     Activations *acts;               /* (L); what need not be kept, all layers share */
     int *tokens, *targets, *first, *positions, *slots;   /* (N) */
     int *by_token, *by_position;     /* (N) rows, sorted */
-    int n_asked, *asked, *nth;       /* rows with a target; (N): which of those each row is */
     real *last, *h, *dh;             /* (N,C): out of the blocks, norm of it, its gradient */
     float *mean, *rstd;
     float *out, *coef;               /* (N): nll or values, and dLoss/dout */
