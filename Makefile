@@ -179,7 +179,7 @@ speedrun: all
 	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \
 	  --declining 0.82 --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
-	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 1600 $(SKILL)
+	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 3200 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
 	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
 	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \
