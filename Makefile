@@ -169,21 +169,22 @@ speedrun: all
 	$(PY) data/talk_world.py --out $(SPEEDRUN)/talk
 	$(PY) data/recall.py plant world $(SPEEDRUN)/talk/practice.jsonl --out $(SPEEDRUN)/pages
 	$(PY) train.py --data $(SPEEDRUN)/pages/documents --out $(SPEEDRUN)/random --steps 1 \
-	  --vocab-size 2048
+	  --vocab-size 2048 --eval-tokens 1024
 	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/copy.jsonl --mix 0 \
-	  --context 256 --lr 2e-3 --eval-every 400 --out $(SPEEDRUN)/copy $(COPY)
+	  --context 256 --lr 2e-3 --eval-every 400 --eval-tokens 16384 --out $(SPEEDRUN)/copy $(COPY)
 	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents --eval-every 1000 \
-	  --out $(SPEEDRUN)/base $(BASE)
+	  --eval-tokens 8192 --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
-	  --eval-every 500 --out $(SPEEDRUN)/sft $(SFT)
+	  --eval-every 500 --eval-tokens 16384 --out $(SPEEDRUN)/sft $(SFT)
 	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \
 	  --declining 0.82 --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
-	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 3200 $(SKILL)
+	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 800 \
+	  --eval-tokens 16384 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
 	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
 	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \
-	  --count $(COUNT) --out $(SPEEDRUN)/report.json --html $(SPEEDRUN)/report.html
+	  --count $(COUNT) --workers 2 --out $(SPEEDRUN)/report.json --html $(SPEEDRUN)/report.html
 	@echo "$(SPEEDRUN): $$((($$(date +%s) - $$(cat $(SPEEDRUN)/started)) / 60)) minutes"
 
 bench: all $(DEVICE:cpu=libraries)

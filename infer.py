@@ -614,6 +614,8 @@ def flags_of_eval(add):
     add("--training", metavar="F", help="also ask about facts by how many documents of this text, "
         "a file, a folder or 'world', state them")
     add("--base", action="store_true", help="treat every model as one that only goes on with text")
+    add("--workers", type=int, default=1, metavar="N", help="models that are asked at one time, "
+        "each by a process with its share of the threads (default: %(default)s)")
     add("--out", metavar="F.json", help="write the figures")
     add("--html", metavar="F.html", help="write a report with charts and transcripts")
 

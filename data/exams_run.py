@@ -10,7 +10,9 @@ offered, the system message says so, as in training (data/talk.py), and all that
 The same model gives the same figures, whatever else is asked beside.
 """
 
+import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,7 +27,7 @@ from data.exams import Question
 from data.exams_report import PAGES, natural
 from data.exams_score import URL, mark, mark_likelihood, summary
 from data.exams_world import HOW, completions, facts, identity, problems, spelling, traps
-from data.tasks import IF_SLOW, batches
+from data.tasks import IF_SLOW, batches, workers
 from data.world import World
 from data.world_facts import FAME
 from infer import Engine, Sequence, Settings, is_assistant, newest_run
@@ -388,16 +390,15 @@ def evaluate(args):
     truth = Truth(program_ends if "python" in on else None,
                   pages_unread(world) if world and "search" in on else {})
     pages = recall.stated(args.training) if world and args.training else None
-    outcomes = []
-    for label, folder in models:
-        engine = Engine.load(folder, args.device, args.dtype)
-        assistant = not args.base and is_assistant(engine, folder)
-        registry = tools.registry(args.index, tools.budget_of(engine.model.config.context))
-        offered = {name: registry[name] for name in registry if name in on}
-        asked = world_exams(world, args.count, assistant, offered, pages) if world else []
-        asked += [Asked(question, way_of(question, assistant)) for question in questions]
-        answers, unfit = ask(engine, asked, truth, label)
-        outcomes.append(Outcome(label, str(folder), answers, unfit))
+    at_once = min(args.workers, len(models))
+    try:
+        with workers(at_once) as pool:
+            futures = [pool.submit(examine, *model, args, questions, truth, pages, on, at_once)
+                       for model in reversed(models)]       # the last has tools, and most to do
+            outcomes = [future.result() for future in reversed(futures)]
+    except BrokenProcessPool as error:
+        raise OSError("a worker was killed, perhaps for want of memory: --workers 1 needs least"
+                      ) from error
     print(table(outcomes))
     said += [f"{outcome.label}: {note}" for outcome in outcomes for note in outcome.notes]
     for sentence in said:
@@ -406,6 +407,26 @@ def evaluate(args):
         save(args.out, to_json(report(outcomes)))
     if args.html:
         save(args.html, [exams_report.page(outcomes, said).encode()])
+
+
+def examine(label, folder, args, questions, truth, pages, on, at_once) -> Outcome:
+    """Ask one model the world's questions and these.
+
+    pages    as recall.stated counts them, or None
+    on       names of the tools that are not off
+    at_once  how many models share the threads
+    """
+    engine = Engine.load(folder, args.device, args.dtype)
+    if at_once > 1:
+        engine.model.core.call("device_threads", max(1, os.cpu_count() // at_once))
+    assistant = not args.base and is_assistant(engine, folder)
+    registry = tools.registry(args.index, tools.budget_of(engine.model.config.context))
+    offered = {name: registry[name] for name in registry if name in on}
+    asked = [] if args.no_world else world_exams(World(args.world), args.count, assistant, offered,
+                                                 pages)
+    asked += [Asked(question, way_of(question, assistant)) for question in questions]
+    answers, notes = ask(engine, asked, truth, label)
+    return Outcome(label, str(folder), answers, notes)
 
 
 def labelled(given) -> list[tuple]:

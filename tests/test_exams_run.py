@@ -372,6 +372,17 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert again.read_bytes() == out.read_bytes()
 
 
+def test_models_asked_at_one_time_answer_as_one_after_the_other(folder, tmp_path):
+    found = []
+    for workers in 1, 2:
+        out = tmp_path / f"{workers}.json"
+        done = infer("--model", f"a={folder}", "--model", f"b={folder}", "--count", 1, "--out", out,
+                     "--workers", workers)
+        assert done.returncode == 0, done.stderr
+        found.append((out.read_text(), done.stdout.replace(str(out), "")))
+    assert found[0] == found[1] and "a_facts_many" in found[0][0]
+
+
 def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
     import infer as program
     program.evaluate(program.parse(["eval", "--base", "--model", str(folder), "--count", "1"]))
@@ -380,6 +391,7 @@ def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
 
 @pytest.mark.parametrize("flags, told", [
     (["--count", 0], "--count is 0"), (["--shots", -1], "--shots is -1"),
+    (["--workers", 0], "--workers is 0"),
     (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
     (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
     (["--out", "{tmp}"], "is a folder"),
