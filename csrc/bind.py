@@ -126,8 +126,7 @@ class Library:
             raise TypeError(f"{name} takes {len(kinds)} arguments, got {len(args)}")
         if any(isinstance(a, self.ffi.CData) and a == self.ffi.NULL for a in args):
             raise ChatError(f"{name} was called on something that was freed")
-        result = function(*(self.pointer(a, k) if k.kind == "pointer" and
-                            (a is None or isinstance(a, np.ndarray)) else a
+        result = function(*(self.pointer(a, k) if a is None or isinstance(a, np.ndarray) else a
                             for a, k in zip(args, kinds)))
         if isinstance(result, int) and result < 0:
             raise ChatError(self.ffi.string(self.lib.chat_error()).decode())
@@ -170,7 +169,15 @@ class Job:
     def __init__(self, core: Library):
         self.core = core
         job = core.ffi.new("Job *")
-        core.call("comm_start", job)
+
+        def lost(rank):
+            print(f"rank {rank} of {job.ranks} is gone: rank {job.rank} ends too", file=sys.stderr,
+                  flush=True)
+            os._exit(1)
+
+        # C keeps nothing but its address. On CPUs MPI sees to it.
+        self.lost = core.ffi.callback("void(int)", lost) if core.device == "cuda" else None
+        core.call("comm_start", job, self.lost)
         self.rank, self.ranks = job.rank, job.ranks
         self.local, self.locals, self.cores = job.local, job.locals, job.cores
 

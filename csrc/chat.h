@@ -10,9 +10,8 @@
    Shapes    are row-major, the last index fastest. Outputs come first, then inputs, then sizes.
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
-             nothing: their arguments were checked at the border. Nothing here exits or prints,
-             but a rank whose job ends (comm_abort), and only news of a death is printed: then
-             Python may wait in a call that nobody answers.
+             nothing: their arguments were checked at the border. Nothing here prints, and only
+             comm_abort exits.
    Threads   one call at a time per model. Results have the same bits at any number of threads, and
              on a GPU each time that the same call is made.
    Ranks     calls marked "on all ranks" talk to the other ranks of a job, which must make them too,
@@ -358,12 +357,13 @@ typedef struct {
 } Job;
 
 /* Joins the job that this process was started for, before anything else is asked of the device. A
-   process that was started alone does not touch MPI or NCCL. */
-int  comm_start(Job *job);
+   process that was started alone does not touch MPI or NCCL. When a rank dies, MPI says so and ends
+   the others; without MPI `lost` is called with its number on each, by a thread of its own, within
+   seconds. It must end the process: what waits for that rank in a call waits forever. */
+int  comm_start(Job *job, void (*lost)(int rank));
 void comm_stop(void);
 
-/* Ends all ranks, whatever they do, with status 1. The other way to end them is to die: within
-   seconds all end, and a sentence on stderr says who died. */
+/* Ends all ranks, whatever they do, with status 1: without MPI by dying, so that they are told. */
 void comm_abort(void);
 
 /* x (n), on the host, = the sum of all ranks' x: the same bits on each. n 0: they only meet. */

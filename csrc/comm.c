@@ -90,7 +90,8 @@ void comm_wait(void) { wait_until(comm.given); }
 
 /* ---- A job ----------------------------------------------------------------------------------- */
 
-int comm_start(Job *out) {
+int comm_start(Job *out, void (*lost)(int rank)) {
+    (void)lost;                      /* where a rank dies, MPI ends the others */
     if (job_start(0)) return -1;
     *out = job;
     if (job.ranks == 1 || comm.received) return 0;

@@ -67,6 +67,7 @@ enum { PATIENCE = 120 };             /* seconds in which all ranks must have com
 enum { HELLO = 0x63686174, BYE = -1 };
 static int *peers;                   /* (ranks) sockets; all but rank 0 have one, to rank 0 */
 static int leaving;
+static void (*lost)(int rank);       /* comm_start's */
 
 static double now(void) {
     struct timespec t;
@@ -164,11 +165,10 @@ static int meet(void) {
 /* ---- Who is still there ---------------------------------------------------------------------- */
 
 /* Rank 0 tells the others who has gone; to them, rank 0 is the only one they can miss. */
-static void end_all(int gone) {
-    fprintf(stderr, "rank %d of %d is gone: rank %d ends too\n", gone, job.ranks, job.rank);
+static void tell(int gone) {
     for (int r = 0; r < job.ranks; r++)
         if (peers[r] >= 0) send_all(peers[r], &gone, sizeof gone);
-    _exit(1);
+    lost(gone);
 }
 
 static void *watch(void *nothing) {
@@ -185,7 +185,7 @@ static void *watch(void *nothing) {
             int gone = r;
             if (peers[r] < 0 || !each[r].revents) continue;
             int lost = receive_all(peers[r], &gone, sizeof gone);
-            if ((lost || gone != BYE) && !leaving) end_all(gone);
+            if ((lost || gone != BYE) && !leaving) tell(gone);
             peers[r] = -1;
         }
     }
@@ -220,7 +220,8 @@ int job_local(void) {
     return by ? max_int(0, number(by->local, 0)) : 0;
 }
 
-int job_share(void *bytes, size_t n) {
+int job_share(void *bytes, size_t n, void (*when_lost)(int rank)) {
+    lost = when_lost;
     if (mpi_joined()) {
         mpi_broadcast(bytes, n, 0);
         return 0;

@@ -14,8 +14,8 @@ extern Job job;                      /* rank 0 of 1, until job_start */
 int  job_start(int sockets);
 /* The rank among those on this machine, also before that. */
 int  job_local(void);
-/* bytes (n) = rank 0's; once, after job_start. */
-int  job_share(void *bytes, size_t n);
+/* bytes (n) = rank 0's; once, after job_start. Who is lost from now on is told to when_lost. */
+int  job_share(void *bytes, size_t n, void (*when_lost)(int rank));
 /* Leaves in peace; all ranks come here. */
 void job_stop(void);
 /* Ends all ranks. */

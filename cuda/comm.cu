@@ -89,7 +89,7 @@ int comm_broadcast(void *bytes, size_t n, int root) {
 
 /* ---- A job ----------------------------------------------------------------------------------- */
 
-int comm_start(Job *out) {
+int comm_start(Job *out, void (*lost)(int rank)) {
     ncclUniqueId id = {};
     if (job_start(1)) return -1;
     *out = job;
@@ -97,7 +97,7 @@ int comm_start(Job *out) {
     if (device_ready()) return -1;
     if (job.rank == 0 && ncclGetUniqueId(&id) != ncclSuccess)
         return chat_fail("NCCL cannot begin: %s", ncclGetLastError(NULL));
-    if (job_share(&id, sizeof id)) return -1;
+    if (job_share(&id, sizeof id, lost)) return -1;
     if (ncclCommInitRank(&comm, job.ranks, id, job.rank) != ncclSuccess)
         return chat_fail("rank %d cannot join the other GPUs: %s", job.rank,
                          ncclGetLastError(NULL));

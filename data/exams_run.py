@@ -12,7 +12,6 @@ The same model gives the same figures, whatever else is asked beside.
 
 import os
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,7 +26,7 @@ from data.exams import Question
 from data.exams_report import PAGES, natural
 from data.exams_score import URL, mark, mark_likelihood, summary
 from data.exams_world import HOW, completions, facts, identity, problems, spelling, traps
-from data.tasks import IF_SLOW, batches, workers
+from data.tasks import IF_SLOW, batches, naming_the_dead, workers
 from data.world import World
 from data.world_facts import FAME
 from infer import Engine, Sequence, Settings, is_assistant, newest_run
@@ -391,14 +390,10 @@ def evaluate(args):
                   pages_unread(world) if world and "search" in on else {})
     pages = recall.stated(args.training) if world and args.training else None
     at_once = min(args.workers, len(models))
-    try:
-        with workers(at_once) as pool:
-            futures = [pool.submit(examine, *model, args, questions, truth, pages, on, at_once)
-                       for model in reversed(models)]       # the last has tools, and most to do
-            outcomes = [future.result() for future in reversed(futures)]
-    except BrokenProcessPool as error:
-        raise OSError("a worker was killed, perhaps for want of memory: --workers 1 needs least"
-                      ) from error
+    with naming_the_dead(), workers(at_once) as pool:
+        futures = [pool.submit(examine, *model, args, questions, truth, pages, on, at_once)
+                   for model in reversed(models)]           # the last has tools, and most to do
+        outcomes = [future.result() for future in reversed(futures)]
     print(table(outcomes))
     said += [f"{outcome.label}: {note}" for outcome in outcomes for note in outcome.notes]
     for sentence in said:

@@ -126,11 +126,18 @@ def complete(executor, function, jobs, label):
     """
     todo = [job for job in jobs if not job[0].exists()]
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=label, **IF_SLOW) as bar:
-        try:
-            futures = [executor.submit(function, *job) for job in todo]
-            for future in as_completed(futures):
+        with naming_the_dead(f"{label}: "):
+            for future in as_completed([executor.submit(function, *job) for job in todo]):
                 future.result()
                 bar.update()
-        except (BrokenProcessPool, BrokenPipeError) as error:
-            raise OSError(f"{label}: a worker was killed, perhaps for want of memory; the same "
-                          f"command goes on from here, --workers 1 needs least") from error
+
+
+@contextmanager
+def naming_the_dead(label=""):
+    """Make of a worker's death one sentence. What `complete` has made stays, so that the same
+    command goes on from there."""
+    try:
+        yield
+    except (BrokenProcessPool, BrokenPipeError) as error:
+        raise OSError(f"{label}a worker was killed, perhaps for want of memory; try the same "
+                      f"command again, --workers 1 needs least") from error

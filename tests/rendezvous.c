@@ -1,20 +1,17 @@
-/* rendezvous.c: one rank of a job without MPI, for test_ranks.py. It joins, gets what rank 0 shares
-   and waits for orders: a line on stdin lets it go in peace. */
+/* rendezvous.c: a library without MPI or NCCL, of which nothing but a job can be had, for
+   test_ranks.py. Rank 0 shares what NCCL would want. */
 
-#include <stdio.h>
 #include <string.h>
 #include "../csrc/real.h"
 #include "../csrc/job.h"
 
-int main(void) {
-    char secret[64] = "nothing", line[8];
-    if (job_start(1)) return fprintf(stderr, "%s\n", chat_error()), 2;
-    if (job.rank == 0) strcpy(secret, "the id of a communicator");
-    if (job_share(secret, sizeof secret)) return fprintf(stderr, "%s\n", chat_error()), 2;
-    printf("rank %d of %d, local %d of %d: %s\n", job.rank, job.ranks, job.local, job.locals,
-           secret);
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 3;
-    job_stop();
-    return 0;
+int comm_start(Job *out, void (*lost)(int rank)) {
+    char id[64] = "nothing";
+    if (job_start(1)) return -1;
+    *out = job;
+    if (job.rank == 0) strcpy(id, "the id of a communicator");
+    if (job_share(id, sizeof id, lost)) return -1;
+    return strcmp(id, "the id of a communicator") ? chat_fail("it came as %s", id) : 0;
 }
+
+void comm_stop(void) { job_stop(); }

@@ -157,11 +157,11 @@ def test_forward_and_every_gradient_equal_ref(lib, name):
 
 @pytest.mark.parametrize("share", [0.4, 0])
 @each_config
-def test_rows_without_a_target_stay_out_of_the_head(lib, name, share):
+def test_rows_without_a_target_add_nothing(lib, name, share):
     """After a batch that has left other numbers behind; with no target at all, too."""
+    if CONFIGS[name].scalar:
+        pytest.skip("a scalar head has no targets")
     model = make(lib, name)
-    if model.config.scalar:
-        return
     learn(model, Batch(model.config, seed=1))
     model.zero_grad()
     batch = Batch(model.config)
