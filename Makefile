@@ -173,7 +173,7 @@ speedrun: all
 	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/copy.jsonl --mix 0 \
 	  --context 256 --lr 2e-3 --eval-every 400 --eval-tokens 16384 --out $(SPEEDRUN)/copy $(COPY)
 	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents --eval-every 1000 \
-	  --eval-tokens 8192 --out $(SPEEDRUN)/base $(BASE)
+	  --eval-tokens 4096 --out $(SPEEDRUN)/base $(BASE)
 	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --eval-tokens 16384 --out $(SPEEDRUN)/sft $(SFT)
 	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \

@@ -5,7 +5,8 @@
 
    1. Packing. A's rows are cut into panels of MR rows, B's into panels of NR, and each panel is
       laid out k by k: for each k its MR (NR) numbers lie side by side. Short panels and odd k are
-      filled with zeros, so that no later loop has a special case.
+      filled with zeros, so that no later loop has a special case. Of A, which is read a number at a
+      time, rows that are whole stay where they are.
    2. The micro-kernel (`tile`) multiplies a panel of A with a panel of B: an MR x NR tile of C
       stays in registers while k runs; each step loads B's NR numbers and broadcasts MR of A.
    3. Blocks of KC steps of k keep a panel of A in the L1 cache and blocks of B and C in L2.
@@ -101,44 +102,68 @@ static int width(int rows) {
     return rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : rows <= 8 && MR > 8 ? 8 : MR;
 }
 
-static void pack_a(unit *out, Operand a) {
+/* A in panels: those of MR rows begin at `whole`, `panel` units apart. Their rows are `stride` units
+   apart, or packed where it is 0. A last one of fewer rows is packed. */
+typedef struct {
+    const unit *whole, *last;
+    size_t panel, stride;
+} Panels;
+
+/* Whether rows can be read in place: along k, in whole units, and not as far apart as to share a set
+   of the L1 cache, which holds fewer than MR lines. */
+static int in_place(const Operand *a) {
+    return a->k_stride == 1 && a->K % PAIR == 0 && a->row_stride % PAIR == 0
+        && a->row_stride * sizeof(real) % 4096;
+}
+
+static Panels pack_a(unit *out, Operand a) {
     int rest = a.rows % MR, full = a.rows - rest, steps = ceil_div(a.K, PAIR);
-    if (full) pack_panels(out, (Operand){ a.data, full, a.K, a.row_stride, a.k_stride }, MR);
-    if (rest) pack_steps(out + (size_t)full * steps, &a, full, width(rest), 0, steps);
+    size_t stride = a.row_stride / PAIR;
+    Panels to = { (const unit *)a.data, out, MR * stride, stride };
+    if (!in_place(&a)) {
+        to = (Panels){ out, out + (size_t)full * steps, (size_t)MR * steps, 0 };
+        if (full) pack_panels(out, (Operand){ a.data, full, a.K, a.row_stride, a.k_stride }, MR);
+    }
+    if (rest) pack_steps((unit *)to.last, &a, full, width(rest), 0, steps);
+    return to;
 }
 
 static void pack_b(unit *out, Operand b) { pack_panels(out, b, NR); }
 
 /* ---- The micro-kernel ------------------------------------------------------------------------ */
 
-/* c (rows,NR) += a (steps,rows) b (steps,NR), or = where it is the `first` part of the sum. With
-   few rows it is b's way from memory that takes the time, and asking for it early shortens that. */
+/* c (rows,NR) += a (rows,steps) b (steps,NR), or = where it is the `first` part of the sum; a's
+   element (i,k) is a[i * ai + k * ak]. With few rows it is b's way from memory that takes the time,
+   and asking for it early shortens that. */
 static inline __attribute__((always_inline))
-void tile_rows(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
+void tile_rows(float *c, const unit *a, size_t ai, size_t ak, const unit *b, int steps, int first,
+               int rows) {
     vec sum[MR][NV];
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++)
             sum[i][j] = first ? (vec){ 0 } : *(const vec *)(c + i * NR + j * LANES);
-    for (int k = 0; k < steps; k++, a += rows, b += NR) {
+    for (int k = 0; k < steps; k++, a += ak, b += NR) {
         units column[NV];
         for (int j = 0; j < NV; j++) {
             column[j] = *(const units *)(b + j * LANES);
             __builtin_prefetch(b + AHEAD + j * LANES);
         }
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < NV; j++) sum[i][j] = multiply_add(sum[i][j], a[i], column[j]);
+            for (int j = 0; j < NV; j++) sum[i][j] = multiply_add(sum[i][j], a[i * ai], column[j]);
     }
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++) *(vec *)(c + i * NR + j * LANES) = sum[i][j];
 }
 
-/* rows is a width. */
-static void tile(float *c, const unit *a, const unit *b, int steps, int first, int rows) {
-    if (rows == 1) tile_rows(c, a, b, steps, first, 1);
-    else if (rows == 2) tile_rows(c, a, b, steps, first, 2);
-    else if (rows == 4) tile_rows(c, a, b, steps, first, 4);
-    else if (rows == 8 && MR > 8) tile_rows(c, a, b, steps, first, 8);
-    else tile_rows(c, a, b, steps, first, MR);
+/* rows is a width; a is packed, or its rows are `stride` units apart. The compiler is told which. */
+static void tile(float *c, const unit *a, size_t stride, const unit *b, int steps, int first,
+                 int rows) {
+    if (stride) tile_rows(c, a, stride, 1, b, steps, first, MR);
+    else if (rows == 1) tile_rows(c, a, 1, 1, b, steps, first, 1);
+    else if (rows == 2) tile_rows(c, a, 1, 2, b, steps, first, 2);
+    else if (rows == 4) tile_rows(c, a, 1, 4, b, steps, first, 4);
+    else if (rows == 8 && MR > 8) tile_rows(c, a, 1, 8, b, steps, first, 8);
+    else tile_rows(c, a, 1, MR, b, steps, first, MR);
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */
@@ -209,7 +234,7 @@ void expect_tile(const Result *to, int m, int n, int rows, int N) {
 }
 
 /* One block of C: up to MB panels of A from panel p, up to NB panels of B from panel q. */
-static void block(const Result *to, const unit *a, const unit *b,
+static void block(const Result *to, const Panels *a, const unit *b,
                   int M, int N, int steps, int p, int p_end, int q, int q_end) {
     float c[MB * NB][MR * NR] __attribute__((aligned(64)));
     int ni = p_end - p, nj = q_end - q, few = ni < MB / 2;
@@ -220,23 +245,25 @@ static void block(const Result *to, const unit *a, const unit *b,
             int i = p + (few ? t % ni : t / nj), j = q + (few ? t / ni : t % nj);
             float *sums = c[(i - p) * NB + j - q];
             int m = i * MR, n = j * NR, rows = min_int(MR, M - m), R = width(rows);
+            size_t stride = rows == MR ? a->stride : 0;
+            const unit *panel = rows == MR ? a->whole + i * a->panel : a->last;
             if (last) expect_tile(to, m, n, rows, N);
-            tile(sums, a + (size_t)i * steps * MR + (size_t)k * R, b + ((size_t)j * steps + k) * NR,
-                 kc, k == 0, R);
+            tile(sums, panel + (size_t)k * (stride ? 1 : R), stride,
+                 b + ((size_t)j * steps + k) * NR, kc, k == 0, R);
             if (last) write_tile(to, sums, m, n, rows, min_int(NR, N - n), N);
         }
     }
 }
 
-/* to (M,N) from packed a (M,K) and packed b (N,K). */
-static void multiply(const Result to, const unit *a, const unit *b, int M, int N, int K) {
+/* to (M,N) from a (M,K) and packed b (N,K). */
+static void multiply(const Result to, const Panels a, const unit *b, int M, int N, int K) {
     int steps = ceil_div(K, PAIR), a_panels = ceil_div(M, MR), b_panels = ceil_div(N, NR);
     int nb = NB;                                 /* smaller blocks where there are few of them */
     while (nb > 1 && ceil_div(a_panels, MB) * ceil_div(b_panels, nb) < 32) nb /= 2;
     #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)M * N * K > 16.0 * SMALL)
     for (int q = 0; q < b_panels; q += nb)
         for (int p = 0; p < a_panels; p += MB)
-            block(&to, a, b, M, N, steps,
+            block(&to, &a, b, M, N, steps,
                   p, min_int(p + MB, a_panels), q, min_int(q + nb, b_panels));
 }
 
@@ -289,9 +316,8 @@ void linear_pack(real *packed, const real *weight, int from, int rows, int C, in
 /* to (M,N) = a (M,K) times packed b (N,K). */
 static void multiply_rows(Result to, Operand a, const unit *b, unit *work, int N) {
     for (int M = a.rows; to.row < M; to.row += a.rows, a.data += a.rows * a.row_stride) {
-        a.rows = min_int(rows_at_once(a.K), M - to.row);
-        pack_a(work, a);
-        multiply(to, work, b, a.rows, N, a.K);
+        a.rows = in_place(&a) ? M : min_int(rows_at_once(a.K), M - to.row);
+        multiply(to, pack_a(work, a), b, a.rows, N, a.K);
     }
 }
 
@@ -320,9 +346,9 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
     for (int n = 0, some; n < N; n += some) {    /* dout^T (O,N) times inp^T (C,N)^T */
         some = min_int(rows_to_sum(N, C, O), N - n);
         unit *a = b + packed_units(C, some, NR);
-        pack_a(a, (Operand){ dout + (size_t)n * O, O, some, 1, O });
         pack_b(b, (Operand){ inp + (size_t)n * C, C, some, 1, C });
-        multiply((Result){ .sum = dweight }, a, b, O, C, some);
+        multiply((Result){ .sum = dweight },
+                 pack_a(a, (Operand){ dout + (size_t)n * O, O, some, 1, O }), b, O, C, some);
     }
     if (dbias) {
         #pragma omp parallel for schedule(static) if ((size_t)N * O > SMALL)
