@@ -189,7 +189,8 @@ def sft_batches(deck: Deck, windows: int, B: int):
     while True:
         rows, count = deck.next(windows)
         weights = rows.mask / np.float32(max(1, count))
-        yield [(rows.tokens[part], rows.targets[part], rows.first[part], weights[part])
+        targets = np.where(rows.mask, rows.targets, -1)
+        yield [(rows.tokens[part], targets[part], rows.first[part], weights[part])
                for part in (slice(i, i + B) for i in range(0, len(weights), B))]
 
 

@@ -107,10 +107,11 @@ int model_read(Model *model, int what, int index, float *out);
 int model_write(Model *model, int what, int index, const float *values);
 
 /* out (B,T) = each token's negative log-likelihood of its target in nats, or with a scalar head its
-   value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0), NULL for a scalar
-   head; first (B,T) or NULL: where in its row the document of this token begins: it sees nothing
-   earlier, and its position counts from there. weights (B,T) or NULL: if dLoss/dnll is known
-   already, the head's gradient is added here and its logits never computed twice. */
+   value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0, and its logits are not
+   computed), NULL for a scalar head; first (B,T) or NULL: where in its row the document of this
+   token begins: it sees nothing earlier, and its position counts from there. weights (B,T) or NULL:
+   if dLoss/dnll is known already, the head's gradient is added here and its logits never computed
+   twice. */
 int model_forward(Model *model, float *out, const int *tokens, const int *targets,
                   const int *first, const float *weights, int B, int T);
 

@@ -323,8 +323,7 @@ void sample_rows(int *tokens, float *logits, const Sampling *settings,
 /* ---- Moving and converting ------------------------------------------------------------------- */
 
 void gather_rows(real *out, const real *inp, const int *rows, int n, int C) {
-    for (int i = 0; i < n; i++)
-        memcpy(out + (size_t)i * C, inp + (size_t)rows[i] * C, sizeof(real) * C);
+    embed_forward(out, rows, NULL, inp, NULL, n, C);
 }
 
 void widen(float *out, const real *inp, size_t n) {

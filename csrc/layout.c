@@ -176,6 +176,7 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     m->settings = TAKE(chunk, sizeof(Sampling));    m->at = TAKE(chunk, sizeof *m->at);
     m->drawn = TAKE(chunk, I);                      m->banned = TAKE(c->vocab, I);
     if (training) {
+        m->asked = TAKE(N, I);      m->nth = TAKE(N, I);
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
         m->dx = TAKE(N * C, R);     m->dc = TAKE(N * C, R);
         m->dw = TAKE(N * m->W, R);  m->du = TAKE(N * m->U, R);
@@ -200,6 +201,9 @@ int plan(Model *m, int N, int training) {
     if (bytes > device_memory())
         return chat_fail("%d tokens at once need %.1f GB for activations, and there are %.1f GB of"
                          " memory: use a smaller batch", N, bytes / 1e9, device_memory() / 1e9);
+    free(m->asked_in);
+    m->asked_in = malloc(sizeof(int) * ceil_div(N, nll_rows()));
+    if (!m->asked_in) return chat_fail("no memory for %d rows", N);
     m->arena = device_alloc(bytes);
     if (!m->arena) return -1;
     place(m, m->arena, N, training);
@@ -295,7 +299,7 @@ void model_free(Model *m) {
     device_free(m->weights); device_free(m->packed); device_free(m->masters);
     device_free(m->grads); device_free(m->moment1); device_free(m->moment2);
     device_free(m->rope); device_free(m->arena);
-    free(m->acts); free(m->layers); free(m->tensors); free(m->offsets);
+    free(m->acts); free(m->layers); free(m->tensors); free(m->offsets); free(m->asked_in);
     free(m);
 }
 

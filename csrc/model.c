@@ -84,24 +84,30 @@ static void head_forward(const Model *m, float *logits, const real *h, int rows)
                          NULL, m->work, rows, p->in, p->out);
 }
 
-/* m->h (N,C) to m->out, some rows at a time; with `backward` also the head's gradients, m->coef
-   being dLoss/dout. */
+/* m->h (N,C) to m->out, some rows at a time, of which only those that are asked for anything; with
+   `backward` also the head's gradients, m->coef being dLoss/dout. */
 static void head(Model *m, int N, int backward) {
     const Linear *p = &m->head;
-    for (int n = 0, rows; n < N; n += rows) {
-        rows = min_int(nll_rows(), N - n);
-        const size_t at = (size_t)n * p->in;
+    const int C = p->in, few = m->n_asked < N;
+    real *h = few ? m->dc : m->h, *dh = few ? m->dx : m->dh;
+    if (few) gather_rows(h, m->h, m->asked, m->n_asked, C);
+    for (int n = 0, i = 0, rows; n < m->n_asked; n += rows, i++) {
+        if ((rows = m->asked_in[i]) == 0) continue;
+        const size_t at = (size_t)n * C;
         float *logits = m->config.scalar ? m->out + n : m->logits;
-        head_forward(m, logits, m->h + at, rows);
+        head_forward(m, logits, h + at, rows);
         if (!m->config.scalar)
             nll_forward(m->out + n, backward ? m->dlogits : NULL, logits, m->targets + n,
                         m->coef + n, rows, m->config.vocab, m->P);
         else if (backward)
             narrow(m->dlogits, m->coef + n, rows);
         if (backward)
-            linear_backward(m->dh + at, grad(m, p->weight), NULL, m->dlogits, m->h + at,
-                            weight(m, p->weight), NULL, m->work, rows, p->in, p->out);
+            linear_backward(dh + at, grad(m, p->weight), NULL, m->dlogits, h + at,
+                            weight(m, p->weight), NULL, m->work, rows, C, p->out);
     }
+    if (!few || !backward) return;
+    device_zero(dh + (size_t)m->n_asked * C, sizeof(real) * C);  /* m->nth of all other rows */
+    gather_rows(m->dh, dh, m->nth, N, C);
 }
 
 /* ---- A batch, through all of it -------------------------------------------------------------- */
@@ -138,6 +144,44 @@ static int upload_batch(Model *m, const int *tokens, const int *first, int B, in
     return 0;
 }
 
+/* Whether the head computes row n: it has a target, or its neighbour has. bfloat16 are multiplied in
+   pairs, and where these stay together each sum is that over all rows. NULL: a scalar head. */
+static int is_asked(const int *targets, int n, int N) {
+    return !targets || targets[n] >= 0 || targets[min_int(n ^ 1, N - 1)] >= 0;
+}
+
+/* Which of N rows are asked, and for what. */
+static int upload_targets(Model *m, const int *targets, int N) {
+    int *asked = malloc(sizeof(int) * 3 * N), *aims = asked + N, *nth = aims + N, count = 0;
+    if (!asked) return chat_fail("no memory for %d targets", N);
+    memset(m->asked_in, 0, sizeof(int) * ceil_div(N, nll_rows()));
+    for (int n = 0; n < N; n++) {
+        if (!is_asked(targets, n, N)) continue;
+        asked[count] = n;
+        aims[count++] = targets ? targets[n] : 0;
+        m->asked_in[n / nll_rows()]++;
+    }
+    for (int n = 0, i = 0; n < N; n++) nth[n] = i < count && asked[i] == n ? i++ : count;
+    device_write(m->asked, asked, sizeof(int) * count);
+    device_write(m->targets, aims, sizeof(int) * count);
+    device_write(m->nth, nth, sizeof(int) * N);
+    free(asked);
+    m->n_asked = count;
+    return 0;
+}
+
+/* The weights of those rows. */
+static int upload_weights(Model *m, const float *weights, int N) {
+    int *asked = malloc((sizeof(int) + sizeof(float)) * N), count = m->n_asked;
+    if (!asked) return chat_fail("no memory for %d weights", N);
+    float *coef = (float *)(asked + N);
+    int failed = device_read(asked, m->asked, sizeof(int) * count);
+    for (int i = 0; i < count && !failed; i++) coef[i] = weights[asked[i]];
+    device_write(m->coef, coef, sizeof(float) * count);
+    free(asked);
+    return failed;
+}
+
 int model_forward(Model *m, float *out, const int *tokens, const int *targets, const int *first,
                   const float *weights, int B, int T) {
     const int scalar = m->config.scalar;
@@ -146,8 +190,7 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     int N = B * T;
     if (plan(m, N, 1) || upload_batch(m, tokens, first, B, T, 1)) return -1;
     if (weights && ensure(m, &m->grads)) return -1;
-    if (targets) device_write(m->targets, targets, sizeof(int) * N);
-    if (weights) device_write(m->coef, weights, sizeof(float) * N);
+    if (upload_targets(m, targets, N) || (weights && upload_weights(m, weights, N))) return -1;
 
     Context x = { B, T, first ? m->first : NULL, NULL };
     blocks_forward(m, &x, N);
@@ -156,7 +199,9 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets, c
     m->T = T;
     m->has_first = first != NULL;
     m->fused = weights != NULL;
-    return device_read(out, m->out, sizeof(float) * N);
+    if (device_read(out, m->out, sizeof(float) * m->n_asked)) return -1;
+    for (int n = N, i = m->n_asked; i < n--;) out[n] = is_asked(targets, n, N) ? out[--i] : 0;
+    return 0;
 }
 
 /* logits (N,V) on the host = the head on h (N,C), without the padding. The first nll_rows() of them
@@ -250,7 +295,7 @@ int model_backward(Model *m, const float *weights, int reduce) {
     if (weights && m->fused) return chat_fail("model_forward was given weights already");
     if (ensure(m, &m->grads)) return -1;
     if (weights) {
-        device_write(m->coef, weights, sizeof(float) * N);
+        if (upload_weights(m, weights, N)) return -1;
         head(m, N, 1);
     }
     device_zero(m->dx, sizeof(real) * N * C);

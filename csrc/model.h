@@ -77,6 +77,8 @@ struct Model {
     Activations *acts;               /* (L); what need not be kept, all layers share */
     int *tokens, *targets, *first, *positions, *slots;   /* (N) */
     int *by_token, *by_position;     /* (N) rows, sorted */
+    int n_asked, *asked, *nth;       /* the rows that the head computes; which of them each is (N) */
+    int *asked_in;                   /* how many of them are in each nll_rows() rows; on the host */
     real *last, *h, *dh;             /* (N,C): out of the blocks, norm of it, its gradient */
     float *mean, *rstd;
     float *out, *coef;               /* (N): nll or values, and dLoss/dout */
