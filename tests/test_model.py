@@ -174,6 +174,24 @@ def test_rows_without_a_target_add_nothing(lib, name, share):
 
 
 @each_config
+def test_whether_a_row_of_no_weight_has_a_target_changes_no_bit(lib, name):
+    """Also over more rows than there are logits at one time (512)."""
+    if lib.device != "cpu" or CONFIGS[name].scalar:
+        pytest.skip("a GPU's products sum in another order, a scalar head has no targets")
+    model = make(lib, name)
+    for B, T in (4, 19), (14, 40):
+        batch, results = Batch(model.config, B, T), []
+        silent = np.random.default_rng(2).random((B, T)) < 0.6
+        batch.weights[silent] = 0
+        for targets in batch.targets, np.where(silent, -1, batch.targets):
+            model.zero_grad()
+            batch.targets = targets
+            learn(model, batch, fused=True)
+            results.append(gradients(model))
+        assert_same(*results)
+
+
+@each_config
 def test_logits_equal_ref(lib, name):
     model = make(lib, name)
     tokens = Batch(model.config).tokens
