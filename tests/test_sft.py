@@ -184,7 +184,7 @@ def test_half_the_steps_and_a_resume_give_the_same_bits(base, tmp_path):
     ("{", "JSON"), ("", "empty")])
 def test_wrong_conversations_are_refused_with_their_line(base, tmp_path, text, said):
     (tmp_path / "c.jsonl").write_text(text + "\n" * bool(text))
-    done = run(tmp_path, "sft", "--model", base, "--data", "c.jsonl")
+    done = run(tmp_path, "sft", "--model", base, "--data", "c.jsonl", "--mix", 0)
     assert done.returncode and said in done.stderr and "c.jsonl" in done.stderr
     assert len(done.stderr) < 600 and "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
