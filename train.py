@@ -16,7 +16,10 @@ other, each begins with <|endoftext|>, and a window may see the end of the one b
 not masked between. Conversations that share a row do not see each other."""
 
 from __future__ import annotations
-import csrc.venv  # re-runs this script in the environment that `make` built
+
+if __name__ == "__main__":
+    from csrc import cli
+    cli.enter()
 
 import argparse
 import dataclasses
@@ -35,10 +38,12 @@ import numpy as np
 
 from csrc import bind, hf
 from csrc.bind import ChatError, Config, Job, Library, Model
-from csrc.runs import (STATE, Folder, attempt, free_name, newest_run, on_rank_0, peak,
+from csrc.engine import Engine, Sequence, Settings
+from csrc.runs import (Folder, attempt, free_name, newest_run, on_rank_0, peak,
                        read_settings, read_state, resident, restore, save_model, save_state)
-from data.loader import Conversations, Data, Deck, Loader
-from infer import Engine, Sequence, Settings
+from data.chat.rows import Conversations, Deck
+from data.tokens.loader import Data, Loader
+
 
 # ---- Settings: each field is a flag ------------------------------------------------------------
 
@@ -626,4 +631,4 @@ def parse(argv: list[str]):
 
 
 if __name__ == "__main__":
-    csrc.venv.run(lambda: start(*parse(sys.argv[1:])))
+    cli.run(lambda: start(*parse(sys.argv[1:])))

@@ -19,6 +19,8 @@ from pathlib import Path
 import cffi
 import numpy as np
 
+from csrc.files import ChatError
+
 CSRC = Path(__file__).resolve().parent
 LAYERNORM, RMSNORM = 0, 1
 LEARNED, ROPE = 0, 1
@@ -26,14 +28,7 @@ GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
 GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD = 0, 1, 2, 4, 8, 16
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
-# OpenMP's threads wait for each other spinning. For longer than this they sleep instead, or a
-# second busy process on the machine would halve our speed.
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
-
-
-class ChatError(ValueError):
-    """What the C library says went wrong."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, JSON, and tensors in the safetensors format.
+"""Files that are whole or absent: errors in words, atomic writes, locks, JSON.
 
 Whatever is wrong with a file becomes a ChatError: one sentence that begins with its name.
 """
@@ -8,19 +8,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import math
 import os
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from reprlib import repr as short
-from typing import BinaryIO, Callable, Iterable, NamedTuple
+from typing import Iterable
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from csrc.bind import ChatError
-
-NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}      # the dtypes we read; bfloat16 as bits
+class ChatError(ValueError):
+    """What a user gave is wrong: one sentence with the value, and what to do."""
 
 
 @contextmanager
@@ -28,7 +24,7 @@ def naming(path: Path):
     """Make of any error about a file one sentence that begins with its name."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ChatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -101,61 +97,3 @@ def unique(pairs: list) -> dict:
             raise ValueError(f"the key {short(key)} occurs twice")
         found[key] = value
     return found
-
-
-# ---- safetensors: 8 bytes of size, a JSON header, the data ---------------------------------------
-
-class Stored(NamedTuple):
-    """A tensor in an open file, whose header the safetensors library has checked."""
-
-    file: BinaryIO
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int                  # of its first byte in the file
-
-    def read(self) -> np.ndarray:
-        """The tensor as float32; its dtype must be one of NUMPY."""
-        values = np.empty(self.shape, NUMPY[self.dtype])
-        self.file.seek(self.offset)
-        if self.file.readinto(values) != values.nbytes:
-            raise ValueError(f"{self.file.name} became shorter while it was read")
-        if self.dtype == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32, copy=False)
-
-
-def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
-    """{name: tensor} of one file, left open in `files`."""
-    with naming(path):
-        if not path.is_file():
-            raise ValueError("is not a file")
-        with safe_open(path, "np"):
-            pass       # the library checks the header, and that its offsets cover the file exactly
-        file = files.enter_context(open(path, "rb"))
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size), object_pairs_hook=unique)
-        header.pop("__metadata__", None)
-        return {name: Stored(file, about["dtype"], tuple(about["shape"]),
-                             8 + size + about["data_offsets"][0]) for name, about in header.items()}
-
-
-def serialized(dtype: str, shapes: dict[str, tuple[int, ...]], read: Callable,
-               metadata: dict[str, str] | None = None) -> Iterable:
-    """Yield the bytes of a safetensors file, dtype F32 or BF16, one tensor at a time: read(name)
-    gives it as float32, so that there is never a second copy of all of them in memory."""
-    header, end = {"__metadata__": metadata or {"format": "pt"}}, 0
-    for name, shape in shapes.items():
-        begin, end = end, end + math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)              # so that the data begins at a multiple of 8
-    yield len(text).to_bytes(8, "little") + text
-    for name in shapes:
-        yield bfloat16(read(name)) if dtype == "BF16" else np.ascontiguousarray(read(name), "<f4")
-
-
-def bfloat16(values: np.ndarray) -> np.ndarray:
-    """The upper halves of float32, rounded to the nearest, to even between two; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = bits + (0x7FFF + (bits >> 16 & 1)) >> 16
-    return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype("<u2")

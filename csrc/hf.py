@@ -11,19 +11,21 @@ is ever executed; whatever is wrong with one is a ChatError.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
-from typing import NamedTuple
+from typing import BinaryIO, Callable, Iterable, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
-                       SWIGLU, TRAINS, ChatError, Config, Library, Model)
-from csrc.files import (NUMPY, Stored, naming, read_header, read_json, serialized, to_json,
-                        write_files)
+                       SWIGLU, TRAINS, Config, Library, Model)
+from csrc.files import ChatError, naming, read_json, to_json, unique, write_files
 
 BLOCK = ("norm", "position", "activation", "bias", "qk_norm")
 FAMILIES = {             # what Config says of the block: how its classes in transformers begin
@@ -90,8 +92,8 @@ def configuration(folder, **changes) -> tuple[str, Config, Config]:
         family, stored = read_config(raw)
         config = replace(stored, **changes)
         if config.position == LEARNED and config.context > stored.context:
-            raise ValueError(f"there are {stored.context} learned positions, too few for a context "
-                             f"of {config.context}")
+            raise ChatError(f"there are {stored.context} learned positions, too few for a context "
+                            f"of {config.context}")
     return family, stored, config
 
 
@@ -152,8 +154,8 @@ def read_config(raw: dict) -> tuple[str, Config]:
     names = raw.get("architectures")
     name = names[0] if type(names) is list and len(names) == 1 else names
     if type(name) is not str or name not in ARCHITECTURES:
-        raise ValueError(f"architectures is {short(names)}, but must be one of "
-                         f"{', '.join(ARCHITECTURES)}")
+        raise ChatError(f"architectures is {short(names)}, but must be one of "
+                        f"{', '.join(ARCHITECTURES)}")
     family, scalar = ARCHITECTURES[name]
     gpt2 = family == "GPT2"
     keys = GPT2_KEYS if gpt2 else KEYS
@@ -168,8 +170,8 @@ def read_config(raw: dict) -> tuple[str, Config]:
     if family == "Llama":
         attention, mlp = (take(raw, key, bool, False) for key in ("attention_bias", "mlp_bias"))
         if attention != mlp:
-            raise ValueError(f"attention_bias is {attention} and mlp_bias is {mlp}; supported is "
-                             f"only both or neither")
+            raise ChatError(f"attention_bias is {attention} and mlp_bias is {mlp}; supported is "
+                            f"only both or neither")
         fields["bias"] = BIAS_ALL if mlp else BIAS_NONE
     if not gpt2:
         fields |= read_rope(raw)
@@ -194,16 +196,16 @@ def read_window(raw: dict, family: str, layers: int) -> dict:
     if types is None and (not window or family == "Mistral" or full == 0):
         return {"window": window}
     if types is None:
-        raise ValueError(f"max_window_layers is {short(full)}; supported with a window is only 0")
+        raise ChatError(f"max_window_layers is {short(full)}; supported with a window is only 0")
     if type(types) is not list or len(types) != layers:
-        raise ValueError(f"layer_types is {short(types)}, but must be a list of {layers}")
+        raise ChatError(f"layer_types is {short(types)}, but must be a list of {layers}")
     if types == layer_types(layers, 0, 0):
         return {}
     for period in range(layers + 1):
         if types == layer_types(layers, window, period):
             return {"window": window, "window_period": period}
-    raise ValueError(f"layer_types is {short(types)} with a window of {window}; supported is a "
-                     f"window in all layers but every so manieth")
+    raise ChatError(f"layer_types is {short(types)} with a window of {window}; supported is a "
+                    f"window in all layers but every so manieth")
 
 
 def read_rope(raw: dict) -> dict:
@@ -212,15 +214,15 @@ def read_rope(raw: dict) -> dict:
     theta, rope = {"rope_theta": raw.get("rope_theta")}, {}
     for place in (theta, raw.get("rope_parameters") or {}, raw.get("rope_scaling") or {}):
         if type(place) is not dict:
-            raise ValueError(f"rope_parameters or rope_scaling is {short(place)}, not an object")
+            raise ChatError(f"rope_parameters or rope_scaling is {short(place)}, not an object")
         for key, value in place.items():
             key = "rope_type" if key == "type" else key
             if value is not None and rope.setdefault(key, value) != value:
-                raise ValueError(f"{key} is {short(value)} in one place and {short(rope[key])} in "
-                                 f"another")
+                raise ChatError(f"{key} is {short(value)} in one place and {short(rope[key])} in "
+                                f"another")
     check_plain(rope, PLAIN_ROPE)
     for key in rope.keys() - {*theta, *PLAIN_ROPE, *LLAMA3.values()}:
-        raise ValueError(f"RoPE's parameter {short(key)} is not supported")
+        raise ChatError(f"RoPE's parameter {short(key)} is not supported")
     fields = {"rope_theta": take(rope, "rope_theta", float, 10000.0)}
     if rope.get("rope_type") == "llama3":
         for field, key in LLAMA3.items():
@@ -231,20 +233,20 @@ def read_rope(raw: dict) -> dict:
 def check_plain(raw: dict, plain: dict[str, list]) -> None:
     for key, accepted in plain.items():
         if raw.get(key) is not None and raw[key] not in accepted:
-            raise ValueError(f"{key} is {short(raw[key])}; supported is only "
-                             f"{' or '.join(map(short, accepted)) or 'null'}")
+            raise ChatError(f"{key} is {short(raw[key])}; supported is only "
+                            f"{' or '.join(map(short, accepted)) or 'null'}")
 
 
 def take(raw: dict, key: str, kind: type, default=None):
     """What is at a key, a number or a bool as KINDS says; the default for absent and null."""
     value = default if raw.get(key) is None else raw[key]
     if value is None:
-        raise ValueError(f"{key} is missing")
+        raise ChatError(f"{key} is missing")
     fits = {int: type(value) is int and 0 < value < 2**31,
             float: type(value) in (int, float) and 0 <= value <= 1e30,
             bool: type(value) is bool}
     if not fits[kind]:
-        raise ValueError(f"{key} is {short(value)}, but must be {KINDS[kind]}")
+        raise ChatError(f"{key} is {short(value)}, but must be {KINDS[kind]}")
     return kind(value)
 
 
@@ -356,7 +358,7 @@ def fill(model: Model, family: str, stored: Config, tensors: dict[str, Stored]) 
     check_tensors(found, wanted)
     if wanted.get(HEAD) is wanted[embedding]:
         if not np.array_equal(found[HEAD].read(), found[embedding].read()):
-            raise ValueError(f"tie_word_embeddings is true, but {HEAD} is not {embedding}")
+            raise ChatError(f"tie_word_embeddings is true, but {HEAD} is not {embedding}")
     for there, place in wanted.items():
         values = found[there].read()
         values = values.T if place.transposed else values
@@ -371,7 +373,7 @@ def with_prefix(tensors: dict[str, Stored], prefix: str) -> dict[str, Stored]:
     for name, tensor in tensors.items():
         full = name if name.startswith((prefix, "lm_head.", "score.")) else prefix + name
         if full in found:
-            raise ValueError(f"{full} is there twice, with and without {prefix}")
+            raise ChatError(f"{full} is there twice, with and without {prefix}")
         if not BUFFER.search(full):
             found[full] = tensor
     return found
@@ -381,14 +383,14 @@ def check_tensors(found: dict[str, Stored], wanted: dict[str, Place]) -> None:
     """Raise ValueError unless exactly the wanted tensors are there, in their shapes."""
     for name in [*wanted, *found]:
         if name not in found:
-            raise ValueError(f"there is no {name}, which config.json makes {wanted[name].shape}")
+            raise ChatError(f"there is no {name}, which config.json makes {wanted[name].shape}")
         if name not in wanted:
-            raise ValueError(f"config.json describes a model without {name} {found[name].shape}")
+            raise ChatError(f"config.json describes a model without {name} {found[name].shape}")
         if found[name].shape != wanted[name].shape:
-            raise ValueError(f"{name} is {found[name].shape}, but config.json makes it "
-                             f"{wanted[name].shape}")
+            raise ChatError(f"{name} is {found[name].shape}, but config.json makes it "
+                            f"{wanted[name].shape}")
         if found[name].dtype not in NUMPY:
-            raise ValueError(f"{name} is {found[name].dtype}, but must be {' or '.join(NUMPY)}")
+            raise ChatError(f"{name} is {found[name].dtype}, but must be {' or '.join(NUMPY)}")
 
 
 def gather(model: Model, place: Place) -> np.ndarray:
@@ -417,14 +419,78 @@ def find_tensors(folder: Path, files: ExitStack) -> dict[str, Stored]:
 def read_shards(folder: Path, shards: dict, files: ExitStack) -> dict[str, Stored]:
     """All tensors of an index's weight_map {tensor: file}, every word of which is checked."""
     if type(shards) is not dict or not all(type(file) is str for file in shards.values()):
-        raise ValueError(f"weight_map is {short(shards)}, but must name a file for each tensor")
+        raise ChatError(f"weight_map is {short(shards)}, but must name a file for each tensor")
     found: dict[str, Stored] = {}
     for file in sorted(set(shards.values())):
         path = folder / file
         if path.name != file or path.resolve().parent != folder.resolve():
-            raise ValueError(f"{short(file)} is not a file of this folder itself")
+            raise ChatError(f"{short(file)} is not a file of this folder itself")
         tensors = read_header(path, files)
         for name in tensors.keys() ^ {name for name in shards if shards[name] == file}:
-            raise ValueError(f"{name} is in only one of {file} and what weight_map says of it")
+            raise ChatError(f"{name} is in only one of {file} and what weight_map says of it")
         found |= tensors
     return found
+
+
+# ---- safetensors: 8 bytes of size, a JSON header, the data ---------------------------------------
+
+NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}      # the dtypes we read; bfloat16 as bits
+
+
+class Stored(NamedTuple):
+    """A tensor in an open file, whose header the safetensors library has checked."""
+
+    file: BinaryIO
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int                  # of its first byte in the file
+
+    def read(self) -> np.ndarray:
+        """The tensor as float32; its dtype must be one of NUMPY."""
+        values = np.empty(self.shape, NUMPY[self.dtype])
+        self.file.seek(self.offset)
+        if self.file.readinto(values) != values.nbytes:
+            raise ChatError(f"{self.file.name} became shorter while it was read")
+        if self.dtype == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32, copy=False)
+
+
+def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
+    """{name: tensor} of one file, left open in `files`."""
+    with naming(path):
+        if not path.is_file():
+            raise ChatError("is not a file")
+        try:
+            with safe_open(path, "np"):
+                pass   # the library checks the header, and that its offsets cover the file exactly
+        except SafetensorError as error:
+            raise ChatError(str(error)) from error
+        file = files.enter_context(open(path, "rb"))
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size), object_pairs_hook=unique)
+        header.pop("__metadata__", None)
+        return {name: Stored(file, about["dtype"], tuple(about["shape"]),
+                             8 + size + about["data_offsets"][0]) for name, about in header.items()}
+
+
+def serialized(dtype: str, shapes: dict[str, tuple[int, ...]], read: Callable,
+               metadata: dict[str, str] | None = None) -> Iterable:
+    """Yield the bytes of a safetensors file, dtype F32 or BF16, one tensor at a time: read(name)
+    gives it as float32, so that there is never a second copy of all of them in memory."""
+    header, end = {"__metadata__": metadata or {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)              # so that the data begins at a multiple of 8
+    yield len(text).to_bytes(8, "little") + text
+    for name in shapes:
+        yield bfloat16(read(name)) if dtype == "BF16" else np.ascontiguousarray(read(name), "<f4")
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    """The upper halves of float32, rounded to the nearest, to even between two; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = bits + (0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype("<u2")

@@ -17,9 +17,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from csrc import hf
-from csrc.bind import ChatError, Job, Model
-from csrc.files import lock, serialized, write_files
-from data import bpe
+from csrc.bind import Job, Model
+from csrc.files import ChatError, lock, write_files
+from csrc.hf import serialized
 
 # ---- Checkpoints -------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ def read_state(folder: Path):
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
             damaged = [key for key in sums if zlib.crc32(tensors[key]) != sums[key]]
             if damaged:
-                raise ValueError(f"{damaged[0]} does not match its checksum")
+                raise ChatError(f"{damaged[0]} does not match its checksum")
             if problems:
                 print(f"{problems[0]}: using the checkpoint before it", file=sys.stderr)
             return json.loads(metadata["progress"]), json.loads(metadata["settings"]), tensors
@@ -88,9 +88,7 @@ def save_model(model: Model, tokenizer, folder: Path) -> None:
     special = None
     if tokenizer:
         tokenizer.save(folder)
-        if bpe.END in tokenizer.specials:
-            begin, end = tokenizer.special(bpe.BEGIN), tokenizer.special(bpe.END)
-            special = {"bos": begin, "pad": begin, "eos": end, "stop": [end, begin]}
+        special = tokenizer.generation()
     hf.save(model, folder, special)
 
 
@@ -132,7 +130,7 @@ class Folder:
             except (ValueError, KeyError):
                 break                            # a line cut short by a kill
         if kept != lines:
-            bpe.write_file(self.log, "".join(kept))
+            write_files(self.path, {self.log.name: ["".join(kept).encode()]})
 
     def write_log(self, entry: dict) -> None:
         with open(self.log, "a") as file:
@@ -206,3 +204,11 @@ def free_name(stage: str) -> Path:
     name = "base" if stage == "pretrain" else stage
     names = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 1000))
     return next(path for path in names if not path.exists())
+
+
+def newest_model():
+    """Return the folder in runs/ whose model was written last."""
+    models = [*Path("runs").glob("*/model.safetensors")]
+    if not models:
+        raise FileNotFoundError("there is no model in runs/: train one first: python train.py")
+    return max(models, key=os.path.getmtime).parent

@@ -11,8 +11,11 @@ broke, by the next attempt or by the same command, unless the file has changed o
 """
 import sys
 from pathlib import Path
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import csrc.venv  # re-runs the script in the environment that `make` built
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from csrc import cli
+    cli.enter()
 
 import argparse
 import email.utils
@@ -36,8 +39,8 @@ from tqdm import tqdm
 
 from csrc.bind import ChatError
 from csrc.files import lock, read_json, to_json, write_files
-from data import shards
-from data.tasks import IF_SLOW
+from data.tokens import documents
+from data.tokens.parallel import IF_SLOW
 
 ATTEMPTS = 6          # in a row that bring nothing new
 TIMEOUT = 60          # seconds without an answer, or without a byte of it
@@ -182,12 +185,12 @@ def look_up(name, out, session, attempts):
         return TABLE[name]
     if re.match("https?://", name):
         file = file_name(name)
-        then = PRETRAIN if file.endswith((*shards.IN_FOLDERS, ".bin")) else \
+        then = PRETRAIN if file.endswith((*documents.IN_FOLDERS, ".bin")) else \
             PAGES if ".warc" in file else None
         return Corpus("", "", "", then and f"{then}/{file}", [name])
     if not (dump := DUMP.fullmatch(name)):
-        raise ValueError(f"{name!r} is none of {', '.join(TABLE)}, no dump's name like "
-                         f"CC-MAIN-2025-26, and no file's address like https://example.com/a.txt")
+        raise ChatError(f"{name!r} is none of {', '.join(TABLE)}, no dump's name like "
+                        f"CC-MAIN-2025-26, and no file's address like https://example.com/a.txt")
     kind = "wet" if dump[2] else "warc"
     paths = out / f"{dump[1]}-{kind}.paths.gz"
     fetch(session, f"{CRAWL}crawl-data/{dump[1]}/{kind}.paths.gz", paths, attempts)
@@ -195,8 +198,8 @@ def look_up(name, out, session, attempts):
         with gzip.open(paths, "rt", encoding="ascii") as lines:
             return Corpus("", "", "", PAGES, [], [CRAWL + line for line in lines.read().split()])
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise ValueError(f"{paths}: not a list of files ({error}): remove it, and the same command "
-                         f"fetches it again") from error
+        raise ChatError(f"{paths}: not a list of files ({error}): remove it, and the same command "
+                        f"fetches it again") from error
 
 
 def choose(corpus, files):
@@ -211,9 +214,9 @@ def choose(corpus, files):
     except (ValueError, OverflowError):
         count = 0
     if not 1 <= count <= have:
-        raise ValueError(f"--files {files}: there are {have} numbered files; ask for a number of "
-                         f"them, or a fraction like 0.1" if have else
-                         f"--files {files}: all {len(corpus.urls)} files come, none is numbered")
+        raise ChatError(f"--files {files}: there are {have} numbered files; ask for a number of "
+                        f"them, or a fraction like 0.1" if have else
+                        f"--files {files}: all {len(corpus.urls)} files come, none is numbered")
     return corpus.urls + corpus.numbered[:count]
 
 
@@ -222,9 +225,9 @@ def file_name(url):
     try:
         name = unquote(urlsplit(url).path.rpartition("/")[2])
     except ValueError as error:
-        raise ValueError(f"{url}: {error}") from error
+        raise ChatError(f"{url}: {error}") from error
     if not FILE_NAME.fullmatch(name):
-        raise ValueError(f"{url}: does not end in a file's name, but in {name!r}")
+        raise ChatError(f"{url}: does not end in a file's name, but in {name!r}")
     return name
 
 
@@ -254,11 +257,11 @@ def fetch(session, url, path, attempts=ATTEMPTS):
     url, _, fragment = url.partition("#")
     wanted = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
     if wanted is not None and not SHA256.fullmatch(wanted):
-        raise ValueError(f"{url}: {wanted!r} is no sha256, which has 64 digits of 0-9a-f")
+        raise ChatError(f"{url}: {wanted!r} is no sha256, which has 64 digits of 0-9a-f")
     if path.exists():
         if wanted and (actual := digest(path)) != wanted:
-            raise ValueError(f"{path}: its sha256 is {actual}, not {wanted}: remove it, and the "
-                             f"same command fetches it")
+            raise ChatError(f"{path}: its sha256 is {actual}, not {wanted}: remove it, and the "
+                            f"same command fetches it")
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     part, about = (path.with_name(path.name + end) for end in (".part", ".part.json"))
@@ -272,8 +275,8 @@ def fetch(session, url, path, attempts=ATTEMPTS):
             wanted = wanted or (stated if stated and SHA256.fullmatch(stated) else None)
             if wanted and (actual := digest(part)) != wanted:
                 part.unlink()
-                raise ValueError(f"{url}: the sha256 of what came is {actual}, not {wanted}: it "
-                                 f"is deleted, and the same command fetches it again")
+                raise ChatError(f"{url}: the sha256 of what came is {actual}, not {wanted}: it "
+                                f"is deleted, and the same command fetches it again")
             os.replace(part, path)
     except OSError as error:
         if error.errno is None:  # one of our own sentences
@@ -449,14 +452,14 @@ def unpack(archive, folder):
                      and re.fullmatch(r"[\w-]+/(domains|urls)", member.name)}
             for name, member in found.items():
                 if member.size > LONGEST_LIST:
-                    raise ValueError(f"{archive}: {name} would have {member.size} bytes")
+                    raise ChatError(f"{archive}: {name} would have {member.size} bytes")
                 path = folder / name
                 write_files(path.parent, {path.name: iter(tar.extractfile(member))})
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{archive}: damaged ({error}): remove it, and the same command fetches "
-                         f"it again") from error
+        raise ChatError(f"{archive}: damaged ({error}): remove it, and the same command fetches "
+                        f"it again") from error
     if not found:
-        raise ValueError(f"{archive}: no CATEGORY/domains in it: not an archive of UT1's")
+        raise ChatError(f"{archive}: no CATEGORY/domains in it: not an archive of UT1's")
 
 
 # --------------------------------------------------------------------------------- The command line
@@ -480,7 +483,7 @@ def main():
         help="give up after N in a row that bring nothing new (default %(default)s)")
     args = parser.parse_args()
     if args.attempts < 1:
-        raise ValueError(f"--attempts is {args.attempts}, but must be over 0")
+        raise ChatError(f"--attempts is {args.attempts}, but must be over 0")
     if args.name is None:
         print(list_table())
         return
@@ -502,4 +505,4 @@ def main():
 
 
 if __name__ == "__main__":
-    csrc.venv.run(main)
+    cli.run(main)

@@ -16,8 +16,11 @@ what only exams ask about (data/exams_world.py). For other documents the judge i
 """
 import sys
 from pathlib import Path
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import csrc.venv  # re-runs the script in the environment that `make` built
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from csrc import cli
+    cli.enter()
 
 import argparse
 import json
@@ -32,17 +35,20 @@ from typing import NamedTuple, Protocol
 
 from tqdm import tqdm
 
-from csrc.files import write_files
-from data import exams_score, shards, talk
-from data.exams import Question
-from data.exams_world import all_values, truth_of
-from data.talk_world import Pocket, answer, ask, called
-from data.talk_world_asking import ASKING
-from data.tasks import IF_SLOW
-from data.world import World
-from data.world_facts import facts_of
-from data.world_grammar import Dice, say, tidy
-from infer import Engine, Settings, newest_run
+from csrc.files import ChatError, write_files
+from data.chat import protocol
+from data.exams import marks
+from data.tokens import documents
+from data.exams.formats import Question
+from data.pocket.exams import all_values, truth_of
+from data.pocket.talk import Pocket, answer, ask, called
+from data.pocket.talk_asking import ASKING
+from data.tokens.parallel import IF_SLOW
+from data.pocket.world import World
+from data.pocket.facts import facts_of
+from data.pocket.grammar import Dice, say, tidy
+from csrc.engine import Engine, Settings
+from csrc.runs import newest_model
 
 REPLY = 64              # tokens of a reply at most: the answer is one sentence
 KNOWN, UNKNOWN = 1 / 2, 1 / 3   # right more often: it knows; at most so often: it does not
@@ -155,7 +161,7 @@ class WorldJudge:
 
     def judge(self, question: Question, reply: str) -> str:
         """As exams_score.judge; about what no page tells, any answer is made up, right or not."""
-        verdict = exams_score.judge(question.truth, reply)
+        verdict = marks.judge(question.truth, reply)
         return "wrong" if verdict == "right" and question.truth["unread"] else verdict
 
 
@@ -195,7 +201,7 @@ class ModelJudge:
     def questions(self, document: str) -> list[Question]:
         reply = self.tell(MAKE.format(page=document[:PAGE].strip(), count=EACH)).strip()
         if not PAIRS.fullmatch(reply):
-            raise ValueError("the judge's questions are not in the form asked for")
+            raise ChatError("the judge's questions are not in the form asked for")
         return [Question("documents", asked.strip(), "text", asked.strip(), {}, told.strip())
                 for asked, told in PAIR.findall(reply)[:EACH]]
 
@@ -204,7 +210,7 @@ class ModelJudge:
                                         reply=" ".join(reply.split())))
         verdict = said.strip().rstrip(".").casefold()
         if verdict not in VERDICTS:
-            raise ValueError(f"the judge's verdict is none of {', '.join(VERDICTS)}")
+            raise ChatError(f"the judge's verdict is none of {', '.join(VERDICTS)}")
         return verdict
 
 
@@ -220,8 +226,8 @@ class Local:
         settings = Settings(temperature=0, max_tokens=JUDGED, seed=0)
         reply, = replies(self.engine, [prompt], settings)
         if reply is None:
-            raise ValueError(f"a prompt of {len(prompt)} characters does not fit the judge's "
-                             f"context of {self.engine.model.config.context} tokens")
+            raise ChatError(f"a prompt of {len(prompt)} characters does not fit the judge's "
+                            f"context of {self.engine.model.config.context} tokens")
         return reply
 
 
@@ -256,8 +262,8 @@ class Server:
         except OSError as error:
             raise OSError(f"{self.url}: {error}") from error
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{self.url}: what it answers is not OpenAI's JSON, or no text is in "
-                             f"it") from error
+            raise ChatError(f"{self.url}: what it answers is not OpenAI's JSON, or no text is in "
+                            f"it") from error
 
 
 def choose(judge: Judge, documents, count: int, failed: Counter) -> list[Question]:
@@ -271,7 +277,7 @@ def choose(judge: Judge, documents, count: int, failed: Counter) -> list[Questio
                 found += questions or ()
             bar.update(len(found) - bar.n)
     if not found:
-        raise ValueError(f"the judge made no question of {read} documents{reasons(failed)}")
+        raise ChatError(f"the judge made no question of {read} documents{reasons(failed)}")
     return found[:count]
 
 
@@ -310,8 +316,8 @@ def load(folder) -> Engine:
     """The Engine of a model that can chat, or a ValueError."""
     engine = Engine.load(folder)
     if engine.talk is None:
-        raise ValueError(f"{folder}: its tokenizer has no ChatML tokens, so it is no assistant; "
-                         f"python train.py sft makes one")
+        raise ChatError(f"{folder}: its tokenizer has no ChatML tokens, so it is no assistant; "
+                        f"python train.py sft makes one")
     return engine
 
 
@@ -320,7 +326,7 @@ def replies(engine: Engine, prompts: list[str], settings: Settings):
     def turn(index, prompt):
         try:
             return engine.turn([{"role": "user", "content": prompt}], settings, index)
-        except talk.NoRoom:
+        except protocol.NoRoom:
             return None
 
     turns = [turn(*pair) for pair in enumerate(prompts)]
@@ -416,41 +422,41 @@ def parse(argv):
     for name, low, high in (("times", 1, 1000), ("count", 1, 10**7), ("worlds", 0, 1000),
                             ("declining", 0, 1), ("seed", 0, 2**32)):
         if not low <= (value := getattr(args, name)) <= high:
-            raise ValueError(f"--{name} is {value}, but must be from {low} to {high}")
+            raise ChatError(f"--{name} is {value}, but must be from {low} to {high}")
     if args.judge == "world" and args.data != ["world"]:
-        raise ValueError(f"--judge world knows the truth of --data world alone: to judge what is "
-                         f"said about {' '.join(args.data)}, name a model's folder or a URL")
+        raise ChatError(f"--judge world knows the truth of --data world alone: to judge what is "
+                        f"said about {' '.join(args.data)}, name a model's folder or a URL")
     if args.out.is_dir():
-        raise ValueError(f"{args.out}: a folder, but --out must name a file")
+        raise ChatError(f"{args.out}: a folder, but --out must name a file")
     return args
 
 
 def main():
     args = parse(sys.argv[1:])
     settings = Settings(temperature=args.temperature, max_tokens=REPLY, seed=args.seed)
-    engine, failed = load(args.model or newest_run()), Counter()
+    engine, failed = load(args.model or newest_model()), Counter()
     if args.judge == "world":
         judge = WorldJudge(args.seed, args.worlds)
         questions = judge.choose(args.count)
     else:
         is_url = re.match("https?://", args.judge)
         judge = ModelJudge(Server(args.judge, args.judge_model) if is_url else Local(args.judge))
-        questions = choose(judge, shards.documents(*args.data), args.count, failed)
+        questions = choose(judge, documents.documents(*args.data), args.count, failed)
     probed = probe(engine, judge, questions, args.times, settings, failed)
     if not probed:
-        raise ValueError(f"there is no verdict on any reply{reasons(failed)}")
+        raise ChatError(f"there is no verdict on any reply{reasons(failed)}")
     print(table(probed))
     print(*(f"left out {count} times: {reason}\n" for reason, count in failed.most_common()),
           sep="", end="")
     told = conversations(Dice(f"probe {args.seed} told"), probed, args.declining)
     if not told:
         counts = ", ".join(f"{len(some)} {name}" for name, some in sort(probed).items())
-        raise ValueError(f"no conversation can be made, with a share of {args.declining} that "
-                         f"decline, of the answers ({counts}): choose another --declining")
+        raise ChatError(f"no conversation can be made, with a share of {args.declining} that "
+                        f"decline, of the answers ({counts}): choose another --declining")
     write_files(args.out.parent, {args.out.name: (
         json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in told)})
     print(f"{args.out}: {len(told)} conversations")
 
 
 if __name__ == "__main__":
-    csrc.venv.run(main)
+    cli.run(main)

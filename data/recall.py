@@ -16,8 +16,11 @@ tokens that stands anywhere in the training text.
 """
 import sys
 from pathlib import Path
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import csrc.venv  # re-runs the script in the environment that `make` built
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from csrc import cli
+    cli.enter()
 
 import argparse
 import gzip
@@ -32,14 +35,15 @@ from statistics import median
 
 import numpy as np
 
-from csrc.files import naming, read_json, to_json, write_files
-from data import shards
-from data.exams_score import summary
-from data.exams_world import asking, chosen, completing
-from data.tasks import batches
-from data.world import World, page
-from data.world_facts import FAME, pages_by_fact
-from data.world_grammar import Dice
+from csrc.files import ChatError, naming, read_json, to_json, write_files
+from data.tokens import shards
+from data.tokens.documents import JSON_LINES, WORLD, find_files, open_input
+from data.exams.marks import summary
+from data.pocket.exams import asking, chosen, completing
+from data.tokens.parallel import batches
+from data.pocket.world import World, page
+from data.pocket.facts import FAME, pages_by_fact
+from data.pocket.grammar import Dice
 
 LEAST = (0, 1, 2, 4, 10, 20, 50, 100, 200)  # pages that state a fact: where each bucket begins
 WORDS = 110, 150            # of a planted page: some 160 tokens or more
@@ -52,7 +56,7 @@ ORDINARY = "ordinary"       # pages of the training text that stand there once
 
 def training_texts(sources) -> list[str]:
     """Return the documents that a model trained on `sources` has read: not those held out."""
-    files = shards.find_files(sources)
+    files = find_files(sources)
     texts = []
     for part, begins, text in shards.split(shards.survey(files), shards.HELD_OUT):
         if part == "train":
@@ -66,9 +70,9 @@ def training_texts(sources) -> list[str]:
 def records(files):
     """Yield (line, object) for each document of files of JSON lines."""
     for file in files:
-        if not file.name.endswith(shards.JSON_LINES):
-            raise ValueError(f"{file}: not a file of JSON lines ({', '.join(shards.JSON_LINES)})")
-        with naming(file), shards.open_input(file) as lines:
+        if not file.name.endswith(JSON_LINES):
+            raise ChatError(f"{file}: not a file of JSON lines ({', '.join(JSON_LINES)})")
+        with naming(file), open_input(file) as lines:
             for line in lines:
                 if not line.isspace() and (record := json.loads(line)).get("text"):
                     yield line, record
@@ -76,14 +80,14 @@ def records(files):
 
 # ------------------------------------------------------------------------- facts, by their pages
 
-def stated(documents=shards.WORLD, truth=None) -> Counter:
+def stated(documents=WORLD, truth=None) -> Counter:
     """Return {fact id: how many training pages state it}.
 
     documents  a file or folder of JSON lines, or "world". Either each has its "facts", or
     truth      pages.jsonl.gz of the crawl they come from (data/world_web.py) has, by their "url";
                None: crawl/truth/ beside the folder of documents, where the embedded corpus has it
     """
-    files = shards.find_files([documents])
+    files = find_files([documents])
     beside = files[0].resolve().parents[1] / "crawl" / "truth" / "pages.jsonl.gz"
     truths = [Path(truth)] if truth else [beside] if beside.exists() else []
     texts = training_texts([documents])
@@ -91,8 +95,8 @@ def stated(documents=shards.WORLD, truth=None) -> Counter:
     facts = {record["text"]: record.get("facts", by_url.get(record.get("url")))
              for _, record in records(files)}
     if not any(facts.values()):
-        raise ValueError(f"{documents}: no document has \"facts\", the ids of those that it "
-                         f"states, nor does the truth of a crawl tell them of its \"url\"")
+        raise ChatError(f"{documents}: no document has \"facts\", the ids of those that it "
+                        f"states, nor does the truth of a crawl tell them of its \"url\"")
     return pages_by_fact({"facts": facts[text] or ()} for text in texts)
 
 
@@ -146,8 +150,8 @@ def plot(figures: dict, path) -> None:
     curves = sorted({name.removesuffix(ending) for name in figures for ending in endings
                      if name.endswith(ending)})
     if not curves:
-        raise ValueError(f"no figure is called recall{endings[0]} or asked{endings[0]}: infer.py "
-                         f"eval --training makes them")
+        raise ChatError(f"no figure is called recall{endings[0]} or asked{endings[0]}: infer.py "
+                        f"eval --training makes them")
     # The middle of each bucket on a logarithmic axis, with none at a half and no end to the last.
     ends = [*LEAST[1:], 2 * LEAST[-1] + 1]
     middles = [math.sqrt(max(least, 0.5) * max(end - 1, 0.5)) for least, end in zip(LEAST, ends)]
@@ -190,9 +194,9 @@ def plant(sources, out, times=TIMES, seed=0) -> dict:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not an empty folder")
     if not times or min(*times, *times.values()) < 1:
-        raise ValueError(f"--times and --pages are {short(list(times))} and "
-                         f"{short(list(times.values()))}, but must be over 0")
-    files = shards.find_files(sources)
+        raise ChatError(f"--times and --pages are {short(list(times))} and "
+                        f"{short(list(times.values()))}, but must be over 0")
+    files = find_files(sources)
     shards.survey(files)                         # which says where something is wrong
     documents = [line.rstrip(b"\r\n") + b"\n" for line, _ in records(files)]
     strange = strangers(seed)
@@ -203,8 +207,8 @@ def plant(sources, out, times=TIMES, seed=0) -> dict:
     total = len(documents) + len(repeated)
     places = [i for i in range(total) if not shards.is_held(i, shards.HELD_OUT)]
     if len(repeated) > len(places):
-        raise ValueError(f"{len(repeated)} pages do not fit among {len(documents)} documents: "
-                         f"fewer --pages or --times, or more documents")
+        raise ChatError(f"{len(repeated)} pages do not fit among {len(documents)} documents: "
+                        f"fewer --pages or --times, or more documents")
     places = Dice(f"places {seed}").some(places, len(repeated))
     at, rest = dict(zip(places, repeated)), iter(documents)
     lines = (at[i] if i in at else next(rest) for i in range(total))
@@ -236,8 +240,8 @@ def read_planted(path) -> list[tuple[int, str]]:
     except (KeyError, TypeError, ValueError):
         found = []
     if not found:
-        raise ValueError(f"{path}: no list of planted pages, as `data/recall.py plant` makes in "
-                         f"planted.json")
+        raise ChatError(f"{path}: no list of planted pages, as `data/recall.py plant` makes in "
+                        f"planted.json")
     return sorted(found, key=lambda one: -one[0])
 
 
@@ -304,26 +308,26 @@ def copies(engine, planted, training, prompt=16, length=128, samples=50, seed=0)
     many others that stand once. longest: the median, in tokens, of the longest run of the page that
     was written. pages and samples: each of them, the most copied first, with the text copied.
     """
-    from infer import Sequence, Settings         # which may have imported this module
+    from csrc.engine import Sequence, Settings         # which may have imported this module
 
     context, begin = engine.model.config.context, [engine.tokenizer.begin]
     if prompt < 1 or length < 1 or 1 + prompt + length > context:
-        raise ValueError(f"--prompt-tokens {prompt} and --length {length} must be over 0, and with "
-                         f"the token before them fit the model's context of {context}")
+        raise ChatError(f"--prompt-tokens {prompt} and --length {length} must be over 0, and with "
+                        f"the token before them fit the model's context of {context}")
     if begin == [None]:
-        raise ValueError("the model's tokenizer has no token that begins a document, so that there "
-                         "is nothing to go on with")
+        raise ChatError("the model's tokenizer has no token that begins a document, so that there "
+                        "is nothing to go on with")
     texts = training_texts(training)
     counts = Counter(texts)
     for times, text in planted:
         if counts[text] != times:
-            raise ValueError(f"{short(text)} stands {counts[text]} times in the training text, not "
-                             f"{times}: --training must be the documents/ beside planted.json")
+            raise ChatError(f"{short(text)} stands {counts[text]} times in the training text, not "
+                            f"{times}: --training must be the documents/ beside planted.json")
     documents = engine.tokenizer.encode_batch(texts)
     pages = [(str(times), engine.tokenizer.encode(text)) for times, text in planted]
     least = min(len(tokens) for _, tokens in pages)
     if least <= prompt:
-        raise ValueError(f"--prompt-tokens is {prompt}, but a planted page has {least} tokens")
+        raise ChatError(f"--prompt-tokens is {prompt}, but a planted page has {least} tokens")
     ordinary = [tokens for tokens, text in zip(documents, texts)
                 if counts[text] == 1 and (1, text) not in planted and len(tokens) >= least]
     dice = Dice(f"ordinary {seed}")
@@ -422,15 +426,15 @@ def main():
 def run_plot(args):
     figures = read_json(Path(args.report)).get("figures")
     if not isinstance(figures, dict):
-        raise ValueError(f"{args.report}: \"figures\" is {short(figures)}, but must be an object")
+        raise ChatError(f"{args.report}: \"figures\" is {short(figures)}, but must be an object")
     plot(figures, args.out)
 
 
 def run_plant(args):
     different = len({*args.times})
     if len(args.pages) != different or len(args.times) != different:
-        raise ValueError(f"--pages has {len(args.pages)} numbers for {different} different "
-                         f"--times: one for each")
+        raise ChatError(f"--pages has {len(args.pages)} numbers for {different} different "
+                        f"--times: one for each")
     about = plant(args.documents, args.out, dict(zip(args.times, args.pages)), args.seed)
     size = sum(one["times"] * len(one["text"].encode()) for one in about["pages"])
     print(f"{args.out}: {len(about['pages'])} pages, {size / 1e6:.2f} MB with their copies, among "
@@ -438,12 +442,12 @@ def run_plant(args):
 
 
 def run_copies(args):
-    from infer import Engine
+    from csrc.engine import Engine
 
     planted = read_planted(args.planted)
     training = args.training or [Path(args.planted).parent / "documents"]
     if args.samples < 0:
-        raise ValueError(f"--samples is {args.samples}, but must be from 0")
+        raise ChatError(f"--samples is {args.samples}, but must be from 0")
     found = copies(Engine.load(args.model), planted, training, args.prompt_tokens, args.length,
                    args.samples, args.seed)
     print(describe(found))
@@ -452,4 +456,4 @@ def run_copies(args):
 
 
 if __name__ == "__main__":
-    csrc.venv.run(main)
+    cli.run(main)

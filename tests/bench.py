@@ -29,7 +29,6 @@ from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -367,7 +366,8 @@ def lookup(bench, dtype):
 
 def tokenizing(bench, dtype):
     """text to tokens: training must never wait for it"""
-    from data import bpe, world
+    from data.pocket import world
+    from data.tokens import bpe
     from train import Pretrain, architecture
     texts = [page["text"] for page in world.documents(0, (1 if bench.quick else 8) << 20)]
     tokenizer = bpe.learn(bpe.count_chunks(texts[:1000]), 4096)
@@ -447,7 +447,6 @@ def describe(bench):
 
 
 def main():
-    sys.modules["csrc.venv"] = ModuleType("stay")    # whoever runs this chose a Python with peers
     import bench_web                             # it needs this file, as bench_cuda does
     every = PARTS | bench_web.PARTS
     parser = argparse.ArgumentParser(

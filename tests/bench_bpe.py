@@ -28,7 +28,7 @@ MOST = 240                                       # seconds after which there is 
 
 def texts(size):
     """Yield texts of `size` characters in all, as described above."""
-    from data import world
+    from data.pocket import world
     left = size
     real = ROOT.parent / "shared" / "real"
     files = [*sorted(real.glob("text/**/*.*")), *sorted(real.glob("web/langid/sentences/*"))]
@@ -47,19 +47,19 @@ def texts(size):
 
 
 def ours(texts, size, threads):
-    from data import bpe, bpe_train
-    bpe_train.learn_merges(bpe.count_chunks(texts, threads), bpe.wanted_merges(size))
+    from data.tokens import bpe, learn
+    learn.learn_merges(bpe.count_chunks(texts, threads), bpe.wanted_merges(size))
 
 
 def rustbpe(texts, size, threads):
     import rustbpe
-    from data.bpe_train import PATTERN
+    from data.tokens.learn import PATTERN
     rustbpe.Tokenizer().train_from_iterator(iter(texts), size - 32, pattern=PATTERN)
 
 
 def tokenizers(texts, size, threads):
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
-    from data.bpe_train import PATTERN
+    from data.tokens.learn import PATTERN
     its = Tokenizer(models.BPE())
     its.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(PATTERN), "isolated"),
@@ -114,8 +114,6 @@ def rows(bench, dtype):
 
 
 if __name__ == "__main__":
-    from types import ModuleType
-    sys.modules["csrc.venv"] = ModuleType("stay")    # whoever runs this chose a Python with peers
     if sys.argv[1:2] and sys.argv[1] in LEARNERS:
         child(*sys.argv[1:])
     else:

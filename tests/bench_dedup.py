@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import bench_peers as peers
-from data import dedup
-from data.tasks import Here
+from data.crawl import dedup
+from data.tokens.parallel import Here
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMILARITIES = np.arange(0.5, 0.951, 0.05)
@@ -99,7 +99,7 @@ def documents(size):
             text = novel.read_text(encoding="utf-8", errors="replace")
             texts += [text[i:i + 3000] for i in range(0, len(text), 3000)]
     else:
-        from data import world
+        from data.pocket import world
         texts = [page["text"] for page in world.documents()]
     np.random.default_rng(0).shuffle(texts)
     ends = np.cumsum([len(text.encode()) for text in texts])

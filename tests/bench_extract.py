@@ -26,7 +26,7 @@ def rows(bench, dtype):
     """real pages to text: read, decoded, extracted; and the language of texts"""
     if not REAL.exists():
         raise LeftOut(f"{REAL} is absent")
-    from data import extract, language, warc
+    from data.crawl import extract, language, warc
     path = REAL / "pages" / "pages_given.warc.gz"
     gold = {url.strip(): about for url, about in
             json.loads((REAL / "pages" / "gold.json").read_text()).items()}

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import bench_peers as peers  # noqa: E402
-from data import filters  # noqa: E402
-from data.filters import Text  # noqa: E402
+from data.crawl import filters  # noqa: E402
+from data.crawl.filters import Text  # noqa: E402
 
 REAL = ROOT.parent / "shared" / "real"
 PAGE = 4000  # characters of a page of a book, as many as a web page has

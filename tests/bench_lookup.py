@@ -14,8 +14,8 @@ from statistics import median
 import numpy as np
 
 from csrc.bind import GENERATES, Config, Library, Model
-from data.bpe import Tokenizer
-from infer import Engine, Sequence, Settings
+from data.tokens.bpe import Tokenizer
+from csrc.engine import Engine, Sequence, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PERIOD = 32

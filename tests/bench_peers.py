@@ -253,7 +253,7 @@ def llama(model, weights, path, threads):
 
 def encoder(name, tokenizer, texts, threads):
     """A function that encodes the texts with our tokenizer's vocabulary, or None."""
-    from data import bpe
+    from data.tokens import bpe
     module = peer(name)
     if not module:
         return None

@@ -11,7 +11,9 @@ import bench_dedup
 import bench_extract
 import bench_filters
 from bench import BEST
-from data import dedup, filters, shards, warc, web
+from data.crawl import pipeline
+from data.crawl import dedup, filters, warc
+from data.tokens import shards
 
 
 def crawl(bench):
@@ -30,7 +32,7 @@ def pipeline(bench, dtype):
     def run(workers):
         def documents():
             with tempfile.TemporaryDirectory() as out:
-                reports.append(web.run(files, Path(out, "web"), workers=workers))
+                reports.append(pipeline.run(files, Path(out, "web"), workers=workers))
         return documents
 
     reports = []
@@ -45,7 +47,7 @@ def pipeline(bench, dtype):
         for page in warc.pages(file, 0, file.stat().st_size, Counter()):
             start = spent(seconds, passed, "read", start)
             doc = {"url": page.url, "page": page}
-            for name, stage in web.stages(web.Settings()):
+            for name, stage in pipeline.stages(pipeline.Settings()):
                 reason = stage(doc)
                 start = spent(seconds, passed, name, start)
                 if reason:

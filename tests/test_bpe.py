@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrc import venv
-from data import bpe
+from csrc import cli
+from data import bpe as command
+from data.tokens import bpe
 
 REAL = ROOT.parent / "shared" / "real"
 relaxed = settings(deadline=None, derandomize="CI" in os.environ, max_examples=200)
@@ -273,7 +274,7 @@ def test_a_token_of_a_million_bytes_does_no_harm(tmp_path):
 
 def run_train(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["data/bpe.py", "train", *map(str, arguments)])
-    venv.run(bpe.main)
+    cli.run(command.main)
 
 
 def test_the_command_trains_and_tells_bytes_per_token(monkeypatch, tmp_path, capsys):

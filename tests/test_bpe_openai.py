@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bpe import NASTY, REAL, huggingface, nasty_text
 
-from data import bpe, bpe_openai, shards
+from data.tokens import bpe, openai, shards
 
 FOLDER = REAL / "tokenizers"
 PATHS = {"gpt2": FOLDER / "gpt2" / "encoder.json",
@@ -123,13 +123,13 @@ def test_merges_are_found_again_from_ranks_alone():
     ranks = {token: i for token, i in bpe.read_vocabulary(tokenizer.spec)[0].items()}
     merges = tokenizer.spec["model"]["merges"]
     assert [["".join(map(bpe.TO_CHAR.get, part)) for part in pair]
-            for pair in bpe_openai.find_merges(ranks)] == merges
+            for pair in openai.find_merges(ranks)] == merges
 
 
 def test_names_are_found_in_tiktoken_s_cache(name, tmp_path, monkeypatch):
     fill_cache(tmp_path)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    assert bpe_openai.fetch(name, bpe_openai.KNOWN[name]) == PATHS[name].read_bytes()
+    assert openai.fetch(name, openai.KNOWN[name]) == PATHS[name].read_bytes()
 
 
 def test_without_a_network_a_sentence_says_which_file_to_fetch(tmp_path, monkeypatch):

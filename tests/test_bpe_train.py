@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_bpe import NASTY, REAL, nasty_text
 
 from csrc.bind import ChatError
-from data import bpe, bpe_train
+from data.tokens import bpe, learn as learning
 
 relaxed = settings(max_examples=200)
 SURROGATES = ["\ud83d", "\ude00", "\ud835\udcb3"]
@@ -35,7 +35,7 @@ def counter(chunks):
 def learn(counts, merges):
     """What learn_merges makes of {bytes: count}."""
     ends = np.cumsum([len(chunk) for chunk in counts], dtype=np.uint64)
-    return bpe_train.learn_merges(bpe_train.Chunks(
+    return learning.learn_merges(learning.Chunks(
         np.frombuffer(b"".join(counts), np.uint8), ends,
         np.array(list(counts.values()), np.uint64)), merges)
 
@@ -71,8 +71,8 @@ def naive_train(chunks, count):
 @given(st.lists(hard_text, max_size=4))
 def test_chunks_are_split_and_counted_as_the_pattern_does(texts):
     found = bpe.count_chunks(texts)
-    assert counter(found) == bpe_train.count_chunks_plainly(texts)
-    assert found.bytes() == sum(len(bpe_train.utf8(text)) for text in texts)
+    assert counter(found) == learning.count_chunks_plainly(texts)
+    assert found.bytes() == sum(len(learning.utf8(text)) for text in texts)
 
 
 def test_every_character_is_split_as_the_pattern_does():
@@ -81,32 +81,32 @@ def test_every_character_is_split_as_the_pattern_does():
         texts = ["".join(f"a{c}b {c}1{c} !{c}\n{c}'{c}s'{c} {c}{c} \n {c}'r{c}"
                          for c in map(chr, codes))]
         assert (counter(bpe.count_chunks(texts))
-                == bpe_train.count_chunks_plainly(texts)), hex(first)
+                == learning.count_chunks_plainly(texts)), hex(first)
 
 
 def test_the_chunks_come_in_order_and_do_not_depend_on_the_threads(monkeypatch):
     texts = [Path(bpe.__file__).read_text(encoding="utf-8"), "", "".join(NASTY), "z zz z"] * 3
-    expected = bpe_train.count_chunks_plainly(texts)
+    expected = learning.count_chunks_plainly(texts)
     assert list(counter(bpe.count_chunks(["b a", " c a b"])).items()) == [
         (b"b", 1), (b" a", 2), (b" c", 1), (b" b", 1)]
     for batch in (1, 500, 1 << 20):
-        monkeypatch.setattr(bpe_train, "BATCH", batch)
+        monkeypatch.setattr(learning, "BATCH", batch)
         for threads in (1, 2, 7):
             found = bpe.count_chunks(iter(texts), threads)
             assert list(counter(found).items()) == list(expected.items())
 
 
 def test_the_rarest_chunks_are_forgotten_where_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(bpe_train, "BATCH", 1000)
+    monkeypatch.setattr(learning, "BATCH", 1000)
     numbers = [str(n)[::-1].translate(str.maketrans("0123456789", "abcdefghij"))
                for n in range(20_000)]
     texts = [f"{word} often{' twice' * (n % 5 == 0)}" for n, word in enumerate(numbers)]
-    found = bpe_train.count_chunks(texts, most=2000)
+    found = learning.count_chunks(texts, most=2000)
     assert len(found.counts) <= 2000
     counts = counter(found)
     assert counts[b" often"] == 20_000 and counts[b" twice"] == 4000
-    assert counter(bpe_train.count_chunks(texts, 3, most=2000)) == counts
-    assert len(bpe_train.count_chunks(texts).counts) == 20_002
+    assert counter(learning.count_chunks(texts, 3, most=2000)) == counts
+    assert len(learning.count_chunks(texts).counts) == 20_002
 
 
 def test_chunks_are_cut_only_where_they_are_absurdly_long():
@@ -129,7 +129,7 @@ def test_nothing_gives_no_chunks_and_no_merges(capsys):
 
 
 def test_an_error_while_reading_is_passed_on_after_any_number_of_batches(monkeypatch):
-    monkeypatch.setattr(bpe_train, "BATCH", 10)
+    monkeypatch.setattr(learning, "BATCH", 10)
 
     def texts(error):
         yield from ["some text here"] * 50
@@ -146,7 +146,7 @@ def test_an_error_while_reading_is_passed_on_after_any_number_of_batches(monkeyp
 def test_the_merges_are_those_of_the_naive_trainer_ties_included(chunks):
     merges, counts = learn(chunks, 30)
     assert merges == naive_train(chunks, 30)
-    assert (merges, counts) == bpe_train.learn_merges_plainly(chunks, 30)
+    assert (merges, counts) == learning.learn_merges_plainly(chunks, 30)
 
 
 @relaxed
@@ -155,7 +155,7 @@ def test_the_merges_are_those_of_the_naive_trainer_ties_included(chunks):
 def test_long_repetitions_are_merged_as_in_plain_python(parts, count):
     chunk = "".join(unit * (times // len(unit)) for unit, times in parts).encode()
     chunks = {chunk: count, chunk[::-1]: 1} if chunk else {}
-    assert learn(chunks, 60) == bpe_train.learn_merges_plainly(chunks, 60)
+    assert learn(chunks, 60) == learning.learn_merges_plainly(chunks, 60)
 
 
 def test_merges_of_random_words_are_those_of_plain_python():
@@ -163,7 +163,7 @@ def test_merges_of_random_words_are_those_of_plain_python():
     words = ["".join(rng.choices("etaoin shrdlu"[:rng.randint(2, 13)], k=rng.randint(1, 30)))
              for _ in range(3000)]
     chunks = {word.encode(): rng.randint(1, 10**rng.randint(0, 12)) for word in words}
-    assert learn(chunks, 2000) == bpe_train.learn_merges_plainly(chunks, 2000)
+    assert learn(chunks, 2000) == learning.learn_merges_plainly(chunks, 2000)
 
 
 def test_counts_beyond_32_bits_keep_their_order():
@@ -173,7 +173,7 @@ def test_counts_beyond_32_bits_keep_their_order():
     merges, counts = learn(chunks, 10)
     assert merges == [(97, 98), (97, 256), (103, 104), (101, 102), (99, 100), (105, 106)]
     assert counts == [2**62 + many + 1, 2**62, 3 * many, many, many - 1, 2]
-    assert (merges, counts) == bpe_train.learn_merges_plainly(chunks, 10)
+    assert (merges, counts) == learning.learn_merges_plainly(chunks, 10)
 
 
 def test_training_solves_the_example_of_wikipedia():
@@ -189,7 +189,7 @@ def test_overlapping_pairs_count_once():
 
 def test_the_counts_of_merges_say_how_many_tokens_the_text_has():
     chunks = bpe.count_chunks([Path(bpe.__file__).read_text(encoding="utf-8")])
-    merges, counts = bpe_train.learn_merges(chunks, 500)
+    merges, counts = learning.learn_merges(chunks, 500)
     tokenizer = bpe.Tokenizer.from_merges(merges)
     tokens = sum(len(tokenizer.encode_chunk(chunk)) * count
                  for chunk, count in counter(chunks).items())
@@ -204,9 +204,9 @@ def test_a_text_without_enough_pairs_gives_a_smaller_vocabulary_and_says_so(caps
 
 def test_more_merges_than_one_call_makes_are_the_same(monkeypatch):
     chunks = Counter({bytes(random.Random(n).choices(b"abcdef", k=9)): n + 1 for n in range(500)})
-    expected = bpe_train.learn_merges_plainly(chunks, 300)
+    expected = learning.learn_merges_plainly(chunks, 300)
     for step in (1, 7, 299, 300, 301):
-        monkeypatch.setattr(bpe_train, "SLICE", step)
+        monkeypatch.setattr(learning, "SLICE", step)
         assert learn(chunks, 300) == expected
 
 
@@ -215,7 +215,7 @@ def test_more_merges_than_one_call_makes_are_the_same(monkeypatch):
 def test_chunks_that_are_not_in_their_text_are_refused(ends, message):
     text, ones = np.zeros(5, np.uint8), np.ones(len(ends), np.uint64)
     with pytest.raises(ChatError, match=message):
-        bpe_train.learn_merges(bpe_train.Chunks(text, np.array(ends, np.uint64), ones), 3)
+        learning.learn_merges(learning.Chunks(text, np.array(ends, np.uint64), ones), 3)
 
 
 def test_merges_of_real_text_are_those_of_plain_python():
@@ -224,5 +224,5 @@ def test_merges_of_real_text_are_those_of_plain_python():
         pytest.skip(f"{REAL} is absent")
     texts = [path.read_text(encoding="utf-8")[:6_000] for path in texts]
     chunks = bpe.count_chunks(texts)
-    assert counter(chunks) == (plain := bpe_train.count_chunks_plainly(texts))
-    assert bpe_train.learn_merges(chunks, 2500) == bpe_train.learn_merges_plainly(plain, 2500)
+    assert counter(chunks) == (plain := learning.count_chunks_plainly(texts))
+    assert learning.learn_merges(chunks, 2500) == learning.learn_merges_plainly(plain, 2500)

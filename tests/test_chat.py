@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from csrc.bind import Config, Model
-from csrc.guess import Costs, Lookup
-from csrc.terminal import Chat, converse, stream
-from data import bpe, exams, talk
-from data.tools import Result, Tool
-from infer import CALLS, LEFT, READ, Engine, Settings, is_assistant
+from csrc.lookup import Costs, Lookup
+from data.chat.terminal import Chat, converse, stream
+from data.chat import protocol
+from data.exams import formats
+from data.tokens import bpe
+from data.chat.tools import Result, Tool
+from csrc.engine import CALLS, LEFT, READ, Engine, Settings
+from data.chat.protocol import is_assistant
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
 GREEDY = Settings(temperature=0, top_p=1, seed=0)
@@ -43,7 +46,7 @@ class Scripted:
         self.tokenizer, self.read = tokenizer, 0
         self.says = [tokenizer.encoding.encode(text, allowed_special="all") for text in says]
         self.header = [tokenizer.special("<|im_start|>"), *b"assistant\n"]
-        self.result = [tokenizer.special(mark) for mark in talk.MARKS["result"]]
+        self.result = [tokenizer.special(mark) for mark in protocol.MARKS["result"]]
 
     def cache(self, slots, length):
         self.length, self.slots = length, [[] for _ in range(slots)]
@@ -131,7 +134,7 @@ def test_what_a_tool_answers_never_makes_special_tokens(tokenizer):
     e = engine(tokenizer, LOOK + "So.")
     turn = answered(e, tools=known("search", answer=lambda _: Result(INJECTION)))
     special = [i for i in turn.tokens[turn.prompt:] if i in e.special]
-    marks = [*talk.MARKS["search"], *talk.MARKS["result"], bpe.END]
+    marks = [*protocol.MARKS["search"], *protocol.MARKS["result"], bpe.END]
     assert special == [tokenizer.special(mark) for mark in marks]
     assert [m["role"] for m in turn.messages] == ["assistant", "tool", "assistant"]
     assert turn.messages[1]["content"] == INJECTION and turn.text == "So."
@@ -144,7 +147,7 @@ def test_only_tools_that_are_given_and_not_off_can_be_called(tokenizer, given, o
     e = engine(tokenizer, LOOK + "So.")
     turn = e.turn(ASKED, GREEDY, tools=able)
     may = set(e.special) - set(e.never(turn.kinds))
-    marks = talk.MARKS["think"] + talk.MARKS["search"] * (says == "So.")
+    marks = protocol.MARKS["think"] + protocol.MARKS["search"] * (says == "So.")
     assert may == {*e.ends, *map(tokenizer.special, marks)}
     list(e.generate([turn]))
     assert len(turn.calls) == (says == "So.")
@@ -175,7 +178,7 @@ def test_a_turn_calls_tools_only_so_often(tokenizer, monkeypatch, guessed):
     e = engine(tokenizer, LOOK * (CALLS + 3) + "So.", context=2000)
     turn = answered(e, tools=known("search"), settings=Settings(max_tokens=99, temperature=0))
     assert len(turn.calls) == CALLS and all(call.result for call in turn.calls)
-    marks = {tokenizer.special(mark) for mark in talk.MARKS["search"]}
+    marks = {tokenizer.special(mark) for mark in protocol.MARKS["search"]}
     assert sum(i in marks for i in turn.tokens) == 2 * CALLS and marks <= {*e.never(turn.kinds)}
 
 
@@ -194,7 +197,7 @@ def test_a_result_is_cut_so_that_the_answer_has_room(tokenizer, context, size):
     turn = answered(e, tools=known("search", answer=lambda _: Result("é" * (size // 2))))
     read, (_, result, answer) = turn.tokens, turn.messages
     assert (turn.text, turn.finish) == ("So it is.", "stop") and len(read) <= context
-    marks = [read.index(tokenizer.special(mark)) for mark in talk.MARKS["result"]]
+    marks = [read.index(tokenizer.special(mark)) for mark in protocol.MARKS["result"]]
     assert context - marks[1] > LEFT and marks[1] - marks[0] < READ
     whole = 2 * (size // 2) + 2 <= min(context - marks[0] - LEFT, READ)
     assert (result["content"] == "é" * (size // 2)) == whole
@@ -235,9 +238,9 @@ def test_a_random_model_with_tools_keeps_to_the_protocol(random_model, tokenizer
     list(e.generate(turns))
     assert any(turn.calls for turn in turns)
     for turn in turns:
-        again = talk.normal([*ASKED, *turn.messages, *ASKED])
+        again = protocol.normal([*ASKED, *turn.messages, *ASKED])
         assert e.talk.decode(e.talk.encode(again).ids) == again
-        may = {i for marks in talk.MARKS.values() for i in map(tokenizer.special, marks)} | e.ends
+        may = {i for marks in protocol.MARKS.values() for i in map(tokenizer.special, marks)} | e.ends
         assert {*turn.tokens[turn.prompt:]} & e.special <= may
         assert max(turn.tokens) < tokenizer.vocab_size
         assert turn.tokens.count(tokenizer.special("<|result_start|>")) <= len(turn.calls) <= CALLS
@@ -253,7 +256,7 @@ def test_the_oldest_turns_are_left_out_and_counted(tokenizer):
     around = len(e.turn(ASKED, GREEDY).tokens) - len(ASKED[0]["content"])
     for settings, most in (GREEDY, 150), (Settings(max_tokens=5), 195):
         assert e.turn([{"role": "user", "content": "x" * (most - around)}], settings).prompt == most
-        with pytest.raises(talk.NoRoom, match=f"room for {most}: shorten"):
+        with pytest.raises(protocol.NoRoom, match=f"room for {most}: shorten"):
             e.turn([{"role": "user", "content": "x" * (most - around + 1)}], settings)
 
 
@@ -424,7 +427,7 @@ def test_marks_that_do_not_match_are_no_call(chat, monkeypatch, capsys):
     talking = chat(LOOK + "<|python_start|>x<|search_end|>y", able=able, on=["search", "python"])
     play(talking, monkeypatch, "a")
     assert capsys.readouterr().err.count("search: it") == 1
-    assert talk.normal(talking.messages) == talking.messages
+    assert protocol.normal(talking.messages) == talking.messages
 
 
 def test_controls_of_a_terminal_are_not_passed_on(chat, monkeypatch, capsys):
@@ -444,7 +447,7 @@ def test_the_system_message_says_which_tools_are_on(chat, monkeypatch, capsys):
     assert "(tools: python)" in err and "(system message: Rhyme.)" in err
     assert talking.heard([]) == [{"role": "system", "content": "Rhyme."}]
     talking.do_tools("python")
-    assert talking.heard([])[0]["content"] == "Rhyme. " + talk.OFFERS["python"]
+    assert talking.heard([])[0]["content"] == "Rhyme. " + protocol.OFFERS["python"]
 
 
 def test_thoughts_are_shown_and_begun_where_that_is_on(chat, monkeypatch, capsys):
@@ -462,8 +465,8 @@ def test_a_chat_is_saved_loaded_and_goes_on(chat, monkeypatch, capsys, tmp_path)
     play(talking, monkeypatch, "a", "/save chat.jsonl", "b", "/save", "/tokens")
     line, = (tmp_path / "chat.jsonl").read_text().splitlines()
     system, *messages = json.loads(line)["messages"]
-    assert system["content"] == "Be brief. " + talk.OFFERS["search"]
-    assert talk.normal(messages) == talking.messages and len(messages) == 6
+    assert system["content"] == "Be brief. " + protocol.OFFERS["search"]
+    assert protocol.normal(messages) == talking.messages and len(messages) == 6
     talking.engine.talk.encode(json.loads(line)["messages"])         # what train.py sft reads
 
     again = chat(*said, able=able)
@@ -498,7 +501,7 @@ def test_tokens_shows_every_token_and_the_share_of_the_context(chat, monkeypatch
     assert "\\xc3|\\xa9|.|<|im_end|>|" in out
     share = 100 * len(talking.tokens) / 1000
     assert f"{len(talking.tokens)} of 1000 tokens, {share:.0f} %" in err
-    monkeypatch.setattr("csrc.terminal.paint", lambda text, code: f"[{code}:{text}]")
+    monkeypatch.setattr("data.chat.terminal.paint", lambda text, code: f"[{code}:{text}]")
     special = talking.engine.tokenizer.special
     assert stream(talking.engine, [*b"ab", special("<think>"), *b"c"]) == \
         "[48;5;236:a][48;5;240:b][1;35:<think>][48;5;240:c]"
@@ -602,10 +605,10 @@ def test_in_a_terminal_a_model_that_was_trained_for_it_chats(folder, tmp_path):
 # ---- Questions to base models --------------------------------------------------------------------
 
 def test_a_question_becomes_a_document_that_ends_where_the_answer_begins():
-    text = exams.as_asked("What is\n\nthe capital  of France?").text()
-    assert text.startswith(exams.ASSISTANT + "\n\nQuestion: How many")
+    text = formats.as_asked("What is\n\nthe capital  of France?").text()
+    assert text.startswith(formats.ASSISTANT + "\n\nQuestion: How many")
     assert text.endswith("\n\nQuestion: What is the capital of France?\nAnswer:")
-    assert text.count("Question:") == text.count("Answer:") == len(exams.SHOTS) + 1
+    assert text.count("Question:") == text.count("Answer:") == len(formats.SHOTS) + 1
 
 
 def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
@@ -620,13 +623,13 @@ def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
     assert made() == ("And?", ())
     assert made("--examples", str(text)) == ("Once upon a time. And?", ())
     assert made("--examples", str(text), "--as-assistant")[0] == \
-        f"Once upon a time. {exams.ASSISTANT}\n\nQuestion: And?\nAnswer:"
+        f"Once upon a time. {formats.ASSISTANT}\n\nQuestion: And?\nAnswer:"
     shots = "Question: 2+2?\nAnswer: 4\n\nQuestion: Who?\nAnswer: Me\n\n"
     asked = "Question: And?\nAnswer:"
-    assert made("--examples", str(lines)) == (shots + asked, exams.STOP)
+    assert made("--examples", str(lines)) == (shots + asked, formats.STOP)
     assert made("--examples", str(lines), "--shots", "1")[0] == shots[:26] + asked
     assert made("--examples", str(lines), "--as-assistant")[0] == \
-        exams.ASSISTANT + "\n\n" + shots + asked
+        formats.ASSISTANT + "\n\n" + shots + asked
     code, out, err = infer("complete", "--model", folder, "--prompt", "x", "--examples", "nowhere")
     assert (code, out) == (1, "") and "nowhere" in err
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bench_dedup import expected, removed
 from csrc.bind import Library
-from data import dedup
-from data.tasks import Here, workers
+from data.crawl import dedup
+from data.tokens.parallel import Here, workers
 
 ROOT = Path(__file__).resolve().parents[1]
 FOX = "The quick brown fox jumps over the lazy dog, 1,234.50 times."

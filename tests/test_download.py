@@ -27,7 +27,7 @@ import tiktoken.load
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from csrc import venv
+from csrc import cli
 from data import download
 
 BODY = b"".join(b"line %d of what the server has\n" % i for i in range(20_000))
@@ -517,7 +517,7 @@ def test_an_address_cannot_name_a_file_elsewhere(site, tmp_path, monkeypatch, en
 
 def command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["download.py", *map(str, arguments)])
-    venv.run(download.main)
+    cli.run(download.main)
 
 
 def test_the_table_is_well_formed(monkeypatch, capsys):

@@ -14,9 +14,9 @@ sys.path.insert(0, str(ROOT))
 
 import pytest
 
-from data import exams
-from data.exams import read
-from data.exams_score import mark
+from data.exams import formats
+from data.exams.formats import read
+from data.exams.marks import mark
 
 TASKS = ROOT.parent / "shared" / "real" / "tasks"
 real = pytest.mark.skipif(not TASKS.exists(), reason=f"{TASKS} is not there")
@@ -266,7 +266,7 @@ def test_files_that_are_not_there_too_large_or_of_another_exam(tmp_path, monkeyp
     (tmp_path / "b.jsonl").write_text(lines(HELLASWAG))
     with pytest.raises(ValueError, match="b.jsonl: examples of hellaswag for an exam of arc"):
         read(tmp_path / "a.jsonl", examples=tmp_path / "b.jsonl")
-    monkeypatch.setattr(exams, "LARGEST", 100)
+    monkeypatch.setattr(formats, "LARGEST", 100)
     with pytest.raises(ValueError, match="a.jsonl: larger than"):
         read(tmp_path / "a.jsonl")
 

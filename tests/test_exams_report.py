@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from data.exams import Question
-from data.exams_report import COLOURS, SHOWN, VERDICTS, page
-from data.exams_run import Answer, Outcome
+from data.exams.formats import Question
+from data.exams.report import COLOURS, SHOWN, VERDICTS, page
+from data.exams.run import Answer, Outcome
 
 EVIL = ["<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>",
         "</dd></dl><script>alert(1)</script>", "<a href='javascript:alert(1)'>x</a>",

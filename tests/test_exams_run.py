@@ -16,13 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from csrc.bind import Config, Model
-from data import bpe, exams_run, talk, tools
-from data.exams import Question
-from data.exams_run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
+from data.chat import protocol, tools
+from data.exams import run
+from data.tokens import bpe
+from data.exams.formats import Question
+from data.exams.run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
                             table, way_of, world_exams)
-from data.tools import Result, Tool
-from data.world import World
-from infer import Engine, Sequence
+from data.chat.tools import Result, Tool
+from data.pocket.world import World
+from csrc.engine import Engine, Sequence
 
 REAL = ROOT.parent / "shared" / "real" / "tasks"
 TEXT = "the cat sat on the mat. the dog sat on the cat. " * 8
@@ -62,7 +64,7 @@ class Scripted:
     new messages."""
 
     def __init__(self, tokenizer, answer, context=4096):
-        self.tokenizer, self.talk, self.answer = tokenizer, talk.Talk(tokenizer), answer
+        self.tokenizer, self.talk, self.answer = tokenizer, protocol.Talk(tokenizer), answer
         self.model = SimpleNamespace(config=SimpleNamespace(context=context))
 
     def encode(self, text):
@@ -71,7 +73,7 @@ class Scripted:
     def turn(self, messages, settings, index=0, tools=None):
         said = self.answer(messages, sorted(tools or ()))
         said = [{"role": "assistant", "content": said}] if isinstance(said, str) else said
-        return SimpleNamespace(messages=talk.normal([messages[-1], *said])[1:], finish="stop")
+        return SimpleNamespace(messages=protocol.normal([messages[-1], *said])[1:], finish="stop")
 
     def generate(self, sequences):
         for sequence in sequences:
@@ -83,7 +85,7 @@ class Scripted:
 
 def call(tool, given):
     return {"role": "assistant", "content": None, "tool_calls": [{"function": {
-        "name": tool, "arguments": {talk.TOOLS[tool]: given}}}]}
+        "name": tool, "arguments": {protocol.TOOLS[tool]: given}}}]}
 
 
 def tool():
@@ -110,7 +112,7 @@ def perfect(asked):
         one = known[said[-1]["content"], system]
         if not one.wanted:
             return one.question.worked
-        assert one.wanted in offered and talk.OFFERS[one.wanted] in system
+        assert one.wanted in offered and protocol.OFFERS[one.wanted] in system
         source = f" See {PAGE}." if one.wanted == "search" else ""
         return [call(one.wanted, "it"), {"role": "tool", "content": "a result"},
                 {"role": "assistant", "content": one.question.worked + source}]
@@ -237,7 +239,7 @@ def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engi
 def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine, world):
     asked = [one for one in world_exams(world, 1, False, {}) if not one.question.opening]
     for one in asked:
-        grown = exams_run.sequence(engine, one)
+        grown = run.sequence(engine, one)
         assert grown.stream.push(b" Ink.\nQuestion: Who?\nAnswer: Wren.") == " Ink."
         assert grown.stream.stopped
     assert {one.question.exam for one in asked} >= {"facts_many", "identity", "traps"}
@@ -297,7 +299,7 @@ def test_the_same_model_answers_the_same_whatever_is_asked_beside(engine, world)
 
 def outcome(label, **values):
     """A model of which each exam has this share of 10 answers right."""
-    answers = [exams_run.Answer(Question(name, "1", "named", "?", "", ""), [],
+    answers = [run.Answer(Question(name, "1", "named", "?", "", ""), [],
                                 [(name, {"": k < value})])
                for name, value in values.items() for k in range(10)]
     return Outcome(label, f"runs/{label}", answers, [])
@@ -412,7 +414,7 @@ def test_programs_are_left_out_and_told_where_python_is_off(folder, tmp_path, mo
     exam = tmp_path / "mbpp.jsonl"
     exam.write_text(json.dumps({"text": "Add.", "code": "def f(): pass", "task_id": 9,
                                 "test_list": ["assert f() is None"]}) + "\n")
-    monkeypatch.setattr("data.tools.python_off", lambda: "there is none here")
+    monkeypatch.setattr("data.chat.tools.python_off", lambda: "there is none here")
     program.evaluate(program.parse(["eval", "--model", str(folder), "--no-world",
                                     "--exam", str(exam)]))
     printed = capsys.readouterr()
@@ -428,12 +430,12 @@ def test_published_exams_are_read_and_scored_end_to_end(tokenizer, assistant):
     files = [REAL / name for name in (
         "gsm8k/train_1500.jsonl", "mmlu", "arc/arc_challenge_train.json", "mbpp/mbpp_300.jsonl",
         "bfcl/BFCL_v4_simple_python.json", "simpleqa/simple_qa_500.csv", "math/svamp.jsonl")]
-    questions = exams_run.file_exams(files, None, 1, 4)
+    questions = run.file_exams(files, None, 1, 4)
     assert len({question.id.partition("/")[0] for question in questions
                 if question.exam == "mmlu"}) == 4          # not all of the first subject
     asked = [Asked(question, way_of(question, assistant)) for question in questions]
     sandbox = assistant and not tools.python_off()
-    truth = Truth(run=exams_run.program_ends if sandbox else lambda code: (True, ""))
+    truth = Truth(run=run.program_ends if sandbox else lambda code: (True, ""))
     if assistant:
         worked = {one.question.prompt: one.question.worked for one in asked}
         engine = Scripted(tokenizer, lambda said, _: worked[said[-1]["content"]], 1 << 16)

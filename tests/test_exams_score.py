@@ -14,9 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data import exams, exams_score, exams_world
-from data.exams import Question
-from data.exams_score import (as_number, calls, contains, final, fits_value, mark, mark_likelihood,
+from data.exams import formats, marks
+from data.pocket import exams
+from data.exams.formats import Question
+from data.exams.marks import (as_number, calls, contains, final, fits_value, mark, mark_likelihood,
                               numbers, summary, wilson, words)
 from test_exams_world import FACT
 
@@ -216,14 +217,14 @@ def test_what_is_no_call_or_a_monstrous_one_is_only_wrong(text):
 
 def test_nothing_is_ever_evaluated(tmp_path):
     """Neither by the names that evaluate, nor by answers that would leave a file."""
-    for module in (exams, exams_score, exams_world):
+    for module in (formats, marks, exams):
         tree = ast.parse(Path(module.__file__).read_text())
         called = {node.func.id for node in ast.walk(tree)
                   if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
         assert not called & {"eval", "exec", "compile", "__import__", "getattr", "open_code"}
     trace = tmp_path / "trace"
     evil = f"open({str(trace)!r}, 'w')"
-    for kind in exams_score.KINDS.keys() - {"code"}:
+    for kind in marks.KINDS.keys() - {"code"}:
         truth = {"call": CALL, "compared": {"right": 1, "wrong": 2, "larger": True}, "letter": 0,
                  "fact": FACT, "number": Fraction(1), "sum": Fraction(1)}.get(kind, "x")
         for answer in (evil, f"geo.area(base={evil}, unit='cm2')", f"#### {evil}", f"[{evil}]"):
@@ -231,7 +232,7 @@ def test_nothing_is_ever_evaluated(tmp_path):
     assert not trace.exists()
 
 
-@given(st.text(max_size=60), st.sampled_from(sorted(exams_score.KINDS.keys() - {"code"})))
+@given(st.text(max_size=60), st.sampled_from(sorted(marks.KINDS.keys() - {"code"})))
 @example("#### ", "number")
 @example("İ" * 9, "fact")
 def test_any_answer_gets_its_marks(answer, kind):

@@ -10,17 +10,18 @@ sys.path.insert(0, str(ROOT))
 
 import pytest
 
-from data import exams_score, exams_world
-from data.exams import Question
-from data.exams_score import declines, judge, mark, numbers
-from data.exams_world import (EXAM_ONLY, HOW, completions, examined, facts, identity, problems,
-                              spelling, traps)
-from data.world import World
-from data.world_facts import FAME, kind_of
-from data.world_grammar import Dice, parse, tidy
-from data.world_pages import answer, state
-from data.world_questions import ASK, SHORT
-from data.world_tellings import TELL
+from data.exams import marks
+from data.pocket import exams
+from data.exams.formats import Question
+from data.exams.marks import declines, judge, mark, numbers
+from data.pocket.exams import (EXAM_ONLY, HOW, completions, examined, facts, identity, problems,
+                               spelling, traps)
+from data.pocket.world import World
+from data.pocket.facts import FAME, kind_of
+from data.pocket.grammar import Dice, parse, tidy
+from data.pocket.pages import answer, state
+from data.pocket.questions import ASK, SHORT
+from data.pocket.tellings import TELL
 
 
 # --------------------------------------------------------------------------------------- the judge
@@ -163,7 +164,7 @@ def test_whom_exams_ask_about(world):
         (question.prompt, "search_facts_unread", False) for question in facts(world, "none")]
     recalled = {question.id for question in completions(world)}
     assert len(recalled) > 150 and recalled < {question.id for question in facts(world)}
-    assert all(map(examined, exams_world.WORDS)) and len(exams_world.WORDS) > 100
+    assert all(map(examined, exams.WORDS)) and len(exams.WORDS) > 100
 
 
 def expand(parts):
@@ -193,14 +194,14 @@ def test_every_fact_can_be_asked_in_three_ways(world):
 def test_other_values_of_the_world_are_wrong_answers(world):
     for question in facts(world, count=150):
         for other in question.truth["rivals"][:40]:
-            if exams_score.bare(other) != exams_score.bare(question.truth["value"]):
+            if marks.bare(other) != marks.bare(question.truth["value"]):
                 assert judge(question.truth, other) == "wrong", (question, other)
         assert judge(question.truth, "I do not know " + question.prompt) == "declined"
 
 
 def test_what_the_pages_say_of_a_fact_is_right(world):
     dice, count = Dice("judge"), 0
-    by_name = {str(thing): thing for thing in exams_world.things(world)}
+    by_name = {str(thing): thing for thing in exams.things(world)}
     for question in [*facts(world, count=250), *facts(world, "none", count=100),
                      *facts(world, heldout=True)]:
         fact = question.truth
@@ -208,7 +209,7 @@ def test_what_the_pages_say_of_a_fact_is_right(world):
         if topic in TELL[kind_of(thing)]:
             for tell in (answer, state) if topic in SHORT.get(kind_of(thing), ()) else (state,):
                 text = tidy(tell(world.public, dice, thing, topic))
-                if exams_score.bare(fact["value"]) in exams_score.clean(text):
+                if marks.bare(fact["value"]) in marks.clean(text):
                     count += 1
                     assert judge(fact, text) == "right", (fact, text)
     assert count > 500

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import extract, language, warc
+from data.crawl import extract, language, warc
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "real" / "web"
 PAGE = """<!doctype html><html><head><title>Site</title><script>var x = "a script";</script>

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data import filters
-from data.filters import (MASKS, Text, bad_words, c4, fineweb, gopher_quality, gopher_repetition,
-                          mask_personal, url_filter)
+from data.crawl import filters
+from data.crawl.filters import (MASKS, Text, bad_words, c4, fineweb, gopher_quality,
+                                gopher_repetition, mask_personal, url_filter)
 
 REAL = ROOT.parent / "shared" / "real"
 ANYTHING = st.text(st.characters() | st.sampled_from(" \n.,'-!?()/:@0123456789aInt\0\ud800"))

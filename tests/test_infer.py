@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from csrc import bind
 from csrc.bind import Config, Model, sample
-from csrc.guess import AHEAD, Costs, Lookup
-from csrc.terminal import describe, spell
-from data import bpe
-from infer import Engine, Sequence, Settings, Stream, summary
+from csrc.lookup import AHEAD, Costs, Lookup
+from data.chat.terminal import describe, spell
+from data.tokens import bpe
+from csrc.engine import Engine, Sequence, Settings, Stream
+from infer import summary
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -182,7 +183,7 @@ def test_more_sequences_than_slots_wait_and_give_the_same(engine, monkeypatch):
 
     expected = run()
     for slots in 1, 2, 3:
-        monkeypatch.setattr("infer.SLOTS", slots)
+        monkeypatch.setattr("csrc.engine.SLOTS", slots)
         assert run() == expected
 
 
@@ -200,12 +201,12 @@ def test_a_prompt_read_in_pieces_gives_the_same(engine, monkeypatch):
         return continue_all(engine, [Sequence(prompt, Settings(seed=1))])
 
     expected = run()
-    monkeypatch.setattr("infer.PIECE", 3)
+    monkeypatch.setattr("csrc.engine.PIECE", 3)
     assert run() == expected
 
 
 def test_a_sequence_that_its_caller_ends_makes_room_for_the_next(engine, monkeypatch):
-    monkeypatch.setattr("infer.SLOTS", 1)
+    monkeypatch.setattr("csrc.engine.SLOTS", 1)
     first, second = (Sequence(engine.encode("the"), Settings(seed=2), i) for i in range(2))
     for s, *_ in engine.generate([first, second]):
         if s is first and len(s.tokens) == s.prompt + 2:
@@ -418,7 +419,7 @@ def test_guesses_change_no_bit_be_they_right_or_wrong(tokenizer, monkeypatch, ch
         with monkeypatch.context() as patch:
             force(patch, guess)
             for slots in 1, 3, 32:
-                patch.setattr("infer.SLOTS", slots)
+                patch.setattr("csrc.engine.SLOTS", slots)
                 assert trace(engine, make()) == expected
                 assert engine.guesses["made"] > 0
                 assert (engine.guesses["right"] > 0) == (guess is not wrong)
@@ -463,7 +464,7 @@ def test_what_its_caller_ends_gives_no_token_more_however_many_were_right(engine
     whole = make()
     trace(engine, whole)
     force(monkeypatch, rightly(whole))
-    monkeypatch.setattr("infer.SLOTS", 3)
+    monkeypatch.setattr("csrc.engine.SLOTS", 3)
     a, b, c, d = sequences = make()
     new = Counter()
     for s, *_ in engine.generate(sequences):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from csrc.bind import ChatError
-from data import shards
-from data.loader import Loader, entropies
+from data.tokens import shards
+from data.tokens.loader import Loader, entropies
 
 
 @pytest.fixture

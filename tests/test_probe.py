@@ -16,19 +16,21 @@ sys.path.insert(0, str(ROOT))
 import pytest
 
 from csrc.bind import Config
-from data import bpe, probe, talk
-from data.exams import Question
-from data.exams_score import declines
-from data.exams_world import EXAM_ONLY, examined, things
+from data import probe
+from data.chat import protocol
+from data.tokens import bpe
+from data.exams.formats import Question
+from data.exams.marks import declines
+from data.pocket.exams import EXAM_ONLY, examined, things
 from data.probe import (DECLINE_PLAIN, ELSEWHERE, ModelJudge, Probed, Server, WorldJudge,
                         conversations, decline, sort, strangers)
-from data.talk_world import plain
-from data.world import World
-from data.world_facts import places
-from data.world_grammar import Dice, say
-from data.world_pages import SLOT
+from data.pocket.talk import plain
+from data.pocket.world import World
+from data.pocket.facts import places
+from data.pocket.grammar import Dice, say
+from data.pocket.pages import SLOT
 from folders import random_model
-from infer import Settings
+from csrc.engine import Settings
 
 REAL = ROOT.parent / "shared" / "real" / "text" / "c4_demo.jsonl"
 SAMPLED = Settings(temperature=1, max_tokens=8, seed=0)
@@ -54,7 +56,7 @@ class Assistant:
         prompt = messages[-1]["content"]
         self.asked.append(prompt)
         if (reply := self.reply(prompt, index)) is None:
-            raise talk.NoRoom("no room")
+            raise protocol.NoRoom("no room")
         return SimpleNamespace(finish="stop", messages=[{"role": "assistant", "content": reply}])
 
     def generate(self, sequences):
@@ -167,7 +169,7 @@ def test_what_it_knows_it_tells_and_what_it_does_not_it_declines(judge, question
     for record in told:
         user, assistant = record["messages"]
         assert (user["role"], assistant["role"]) == ("user", "assistant")
-        assert talk.normal(record["messages"]) == record["messages"]
+        assert protocol.normal(record["messages"]) == record["messages"]
         assert record["kind"] == "probe" and record["known"] in (0, 1)
         assert declines(assistant["content"]) == (record["known"] == 0)
         if record["known"]:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 import train
 from csrc.bind import ChatError, Config, Model
-from data import bpe, recall, shards
-from data.exams_score import mark
-from data.exams_world import examined
+from data import recall
+from data.tokens import bpe, shards
+from data.exams.marks import mark
+from data.pocket.exams import examined
 from data.recall import LEAST, Text, bucket, copies, plant, plot, questions, read_planted, stated
-from data.world import World, documents
-from infer import Engine
+from data.pocket.world import World, documents
+from csrc.engine import Engine
 
 SCRIPT = Path(__file__).resolve().parents[1] / "data" / "recall.py"
 

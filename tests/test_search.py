@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import search, tools, world
-from data.world import World
-from data.world_grammar import Dice, say
-from data.world_pages import SLOT
-from data.world_questions import ASK
+from data.chat import search, tools
+from data.pocket import world
+from data.pocket.world import World
+from data.pocket.grammar import Dice, say
+from data.pocket.pages import SLOT
+from data.pocket.questions import ASK
 
 PAGES = [{"url": f"https://page.example/{i}", "text": text} for i, text in enumerate([
     "Mara Holm\nMara Holm was a baker. She was born in Tinona in 1873.",

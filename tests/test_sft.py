@@ -10,7 +10,7 @@ import pytest
 
 import train
 from csrc.bind import Job, Model
-from data import talk_formats
+from data.chat import formats
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real" / "conversations"
@@ -218,7 +218,7 @@ def test_real_conversations_of_every_format_lower_their_held_out_loss(base, tmp_
     files = [file for file in sorted(REAL.rglob("*.json*")) if file.is_file()]
     chats = []
     for file in files:
-        chats += [c for _, c in zip(range(8), talk_formats.read(file))]
+        chats += [c for _, c in zip(range(8), formats.read(file))]
     s, data, model = made(base, write(tmp_path / "c.jsonl", chats), context=256, batch=8,
                           batch_tokens=2048, steps=30, lr=3e-3, out=str(tmp_path / "run"))
     before = train.evaluate(model, data, 4, 1 << 16, Job(model.core))["val_loss"]

@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrc import venv
-from data import bpe, shards
+from csrc import cli
+from data import shards as command
+from data.pocket import corpus
+from data.tokens import bpe, documents, shards
 
 relaxed = settings(deadline=None, derandomize="CI" in os.environ)
 NAMES = [first + middle + last for first in ("ba", "fo", "gu", "ka", "lo", "mi", "ste", "tri")
@@ -36,8 +38,8 @@ def tokenizer():
 @pytest.fixture
 def small(monkeypatch):
     """Pieces of a few dozen characters, so that short texts are cut as long ones would be."""
-    monkeypatch.setattr(shards, "PIECE", 40)
-    monkeypatch.setattr(shards, "LONGEST", 400)
+    monkeypatch.setattr(documents, "PIECE", 40)
+    monkeypatch.setattr(documents, "LONGEST", 400)
     monkeypatch.setattr(shards, "BATCH", 100)
 
 
@@ -68,9 +70,9 @@ def test_documents_come_from_text_json_lines_gzip_and_folders(tmp_path, capsys):
     write(tmp_path / "sub" / "picture.png", b"\0")
     expected = ["three\n", "four <|endoftext|> \u2028 é", "one\n",
                 "two <|endoftext|>\n<|endoftext|>x\n", "five\r\n", "six"]
-    assert list(shards.documents(tmp_path)) == expected
+    assert list(documents.documents(tmp_path)) == expected
     assert "1 other files skipped" in capsys.readouterr().err
-    assert list(shards.documents(str(tmp_path / "b.txt"), tmp_path / "a.jsonl.gz")) \
+    assert list(documents.documents(str(tmp_path / "b.txt"), tmp_path / "a.jsonl.gz")) \
         == expected[2:4] + expected[:2]
 
 
@@ -84,7 +86,7 @@ def test_a_text_read_in_pieces_has_the_documents_and_tokens_of_the_whole(
     path = write(tmp_path_factory.getbasetemp() / "pieces.txt", text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "PIECE", piece)
-        parts = list(shards.pieces(path))
+        parts = list(documents.pieces(path))
     documents, tokens = [], []
     for begins, part in parts:
         if begins:
@@ -92,14 +94,14 @@ def test_a_text_read_in_pieces_has_the_documents_and_tokens_of_the_whole(
             tokens.append([])
         documents[-1] += part
         tokens[-1] += tokenizer.encode(part)
-    assert documents == list(shards.documents(path))
+    assert documents == list(documents.documents(path))
     assert documents == [part for part in shards.SEPARATOR.split(text) if part]
     assert tokens == [tokenizer.encode(document) for document in documents]
 
 
 def test_a_text_without_lines_is_cut_at_the_bound(tmp_path, small):
     path = write(tmp_path / "line.txt", "é" * 3000)
-    parts = list(shards.pieces(path))
+    parts = list(documents.pieces(path))
     assert "".join(text for _, text in parts) == "é" * 3000
     assert [begins for begins, _ in parts] == [True] + [False] * (len(parts) - 1)
     assert max(len(text) for _, text in parts) < 500
@@ -126,7 +128,7 @@ def test_an_unreadable_file_is_an_error_that_names_the_place(
     if content is not None:
         write(tmp_path / name, content)
     with pytest.raises((ValueError, OSError)) as caught:
-        list(shards.documents(tmp_path / name))
+        list(documents.documents(tmp_path / name))
     assert message in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
@@ -135,10 +137,10 @@ def test_broken_gzip_and_a_folder_of_other_things_are_errors(tmp_path):
     for data in (good[:-20], b"no gzip", good[:50] + b"zzzz" + good[54:]):
         (tmp_path / "a.txt.gz").write_bytes(data)
         with pytest.raises(ValueError, match="a.txt.gz: broken gzip"):
-            list(shards.documents(tmp_path / "a.txt.gz"))
+            list(documents.documents(tmp_path / "a.txt.gz"))
     (tmp_path / "a.txt.gz").rename(tmp_path / "a.png")
     with pytest.raises(ValueError, match="none of 1 files is .txt"):
-        list(shards.documents(tmp_path))
+        list(documents.documents(tmp_path))
 
 
 def write_parquet(path, columns, **options):
@@ -153,9 +155,9 @@ def test_rows_of_parquet_are_documents_in_order(tmp_path, rows, options):
     texts = [f"row {i}\n<|endoftext|>\n é\0 {'x' * (i % 5000)}" for i in range(rows)]
     path = write_parquet(tmp_path / "a.parquet",
                          {"id": range(rows + 2), "text": ["", *texts, None]}, **options)
-    assert list(shards.documents(path)) == texts
+    assert list(documents.documents(path)) == texts
     write(tmp_path / "b.txt", "last")
-    assert list(shards.documents(tmp_path)) == [*texts, "last"]
+    assert list(documents.documents(tmp_path)) == [*texts, "last"]
 
 
 @pytest.mark.parametrize("columns, message", [
@@ -170,10 +172,10 @@ def test_rows_of_parquet_are_documents_in_order(tmp_path, rows, options):
 def test_parquet_without_text_is_an_error_that_says_what_there_is(tmp_path, columns, message):
     path = write_parquet(tmp_path / "a.parquet", columns)
     if message is None:
-        assert list(shards.documents(path)) == ["a"]
+        assert list(documents.documents(path)) == ["a"]
         return
     with pytest.raises(ValueError) as caught:
-        list(shards.documents(path))
+        list(documents.documents(path))
     assert str(caught.value).startswith(f"{path}: ") and message in str(caught.value)
 
 
@@ -190,7 +192,7 @@ def test_a_damaged_parquet_file_is_an_error_that_names_it(tmp_path):
     for index, data in enumerate(damaged):
         path.write_bytes(data)
         try:
-            list(shards.documents(path))
+            list(documents.documents(path))
             assert index > len(whole) // 97  # not one cut short
         except ValueError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
@@ -201,7 +203,7 @@ def test_a_damaged_parquet_file_is_an_error_that_names_it(tmp_path):
 def test_parquet_needs_pyarrow_and_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match=r"a\.parquet: to read Parquet, .* pip install pyarrow$"):
-        list(shards.documents(write(tmp_path / "a.parquet", "PAR1")))
+        list(documents.documents(write(tmp_path / "a.parquet", "PAR1")))
 
 
 # -------------------------------------------------------------------------------------- Holding out
@@ -374,20 +376,20 @@ def test_processes_that_prepare_the_same_at_once_get_one_whole_folder(tmp_path):
 
 
 def test_the_embedded_world_is_a_crawl_that_was_filtered_once(tmp_path, monkeypatch, capsys):
-    documents = shards.world(200_000, tmp_path)
+    made = corpus.documents(200_000, tmp_path)
     assert "personal" in capsys.readouterr().err            # the funnel was shown
-    assert shards.world(200_000, tmp_path) == documents and not capsys.readouterr().err
-    monkeypatch.setattr(shards, "world", lambda: documents)
+    assert corpus.documents(200_000, tmp_path) == made and not capsys.readouterr().err
+    monkeypatch.setattr(corpus, "documents", lambda: made)
     folder = shards.prepare("world", tmp_path / "cache", vocab_size=400)
     assert folder.name.startswith("world-")
     begin = bpe.Tokenizer.load(folder).begin
-    pages = json.loads((documents / "report.json").read_text())["funnel"][-1]["pages"]
+    pages = json.loads((made / "report.json").read_text())["funnel"][-1]["pages"]
     assert read(folder, "train").count(begin) + read(folder, "val").count(begin) == pages > 100
 
 
 def run_command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["data/shards.py", *map(str, arguments)])
-    venv.run(shards.main)
+    cli.run(command.main)
 
 
 def test_the_command_writes_shards_and_tells_the_speed(tmp_path, monkeypatch, capsys):

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data import bpe
-from data.talk import LONGEST, NoRoom, Talk, normal, pack
+from data.tokens import bpe
+from data.chat.protocol import LONGEST, NoRoom, Talk, normal, pack
 
 quick = settings(deadline=None, derandomize="CI" in os.environ, max_examples=100)
 

@@ -11,8 +11,9 @@ sys.path.insert(0, str(ROOT))
 
 import pytest
 
-from data import bpe, talk_formats
-from data.talk import LONGEST, Talk, normal
+from data.chat import formats
+from data.tokens import bpe
+from data.chat.protocol import LONGEST, Talk, normal
 
 REAL = ROOT.parent / "shared" / "real" / "conversations"
 
@@ -43,7 +44,7 @@ def line(*values):
 
 def read(path, *lines, skipped=None):
     path.write_bytes(b"".join(lines))
-    return [conversation["messages"] for conversation in talk_formats.read(path, skipped)]
+    return [conversation["messages"] for conversation in formats.read(path, skipped)]
 
 
 def reply(text, role="assistant", replies=(), **more):
@@ -120,7 +121,7 @@ def test_each_format_is_known_by_its_content_and_read(name, tmp_path):
 def test_our_own_format_keeps_what_else_a_record_has(tmp_path):
     path = tmp_path / "a.jsonl"
     read(path, *line({"kind": "x", "messages": [user("a"), assistant("b")]}))
-    assert [*talk_formats.read(path)] == [{"kind": "x", "messages": [user("a"), assistant("b")]}]
+    assert [*formats.read(path)] == [{"kind": "x", "messages": [user("a"), assistant("b")]}]
 
 
 UNFIT = {
@@ -218,7 +219,7 @@ def test_the_command_converts_any_format_and_says_how_much_it_read(tmp_path):
     assert done.returncode == 0 and not done.stderr
     assert "in/sharegpt.json: 1 conversations\n    1 skipped: questions without" in done.stdout
     assert done.stdout.endswith("out/all.jsonl: 13 conversations\n")
-    written = [*talk_formats.read(tmp_path / "out/all.jsonl")]
+    written = [*formats.read(tmp_path / "out/all.jsonl")]
     assert [c["messages"] for c in written] == [
         messages for name in sorted(EXAMPLES, key=lambda name: name + ".json")
         for messages in EXAMPLES[name][1]]
@@ -227,7 +228,7 @@ def test_the_command_converts_any_format_and_says_how_much_it_read(tmp_path):
     done = command("in", "--out", "out/all.jsonl")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("talk.py: in/broken.json:1: of no known format")
-    assert [*talk_formats.read(tmp_path / "out/all.jsonl")] == written
+    assert [*formats.read(tmp_path / "out/all.jsonl")] == written
 
 
 COUNTS = {  # conversations, skipped
@@ -250,7 +251,7 @@ def test_every_conversation_of_published_files_is_read_or_counted_and_comes_back
     if not (REAL / name).exists():
         pytest.skip(f"{REAL / name} is not there")
     talk, skipped = Talk(bpe.Tokenizer.from_merges([])), Counter()
-    found = [c["messages"] for c in talk_formats.read(REAL / name, skipped)]
+    found = [c["messages"] for c in formats.read(REAL / name, skipped)]
     assert (len(found), skipped.total()) == COUNTS[name]
     for messages in found[::10]:
         ids, mask, *_ = talk.encode(messages)

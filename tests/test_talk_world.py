@@ -17,17 +17,19 @@ sys.path.insert(0, str(ROOT))
 import pytest
 from hypothesis import given, strategies as st
 
-from data import bpe, search, talk, talk_world, tools
-from data import talk_world_self as self_talk
-from data import talk_world_tasks as tasks
-from data.exams import Question
-from data.exams_score import declines, judge, mark
-from data.exams_world import (EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things)
-from data.talk_world import MAKE, MAKER, NAME, Pocket, conversations, elsewhere, unread
-from data.talk_world_sums import EQUATION, working, workings
-from data.world import World, documents
-from data.world_facts import RELATIONS, facts_of
-from data.world_grammar import Dice
+from data.chat import protocol, search, tools
+from data.pocket import talk
+from data.tokens import bpe
+from data.pocket import talk_self as self_talk
+from data.pocket import talk_tasks as tasks
+from data.exams.formats import Question
+from data.exams.marks import declines, judge, mark
+from data.pocket.exams import EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things
+from data.pocket.talk import MAKE, MAKER, NAME, Pocket, conversations, elsewhere, unread
+from data.pocket.talk_sums import EQUATION, working, workings
+from data.pocket.world import World, documents
+from data.pocket.facts import RELATIONS, facts_of
+from data.pocket.grammar import Dice
 
 COUNT = 250     # conversations of a kind
 
@@ -42,14 +44,14 @@ def index(tmp_path_factory):
     """Of 400 KB of the corpus and the unread pages; and {url: facts} of these pages."""
     folder = tmp_path_factory.mktemp("index")
     pages = [*documents(0, 400_000), *unread(World(0))]
-    (folder / "pages.jsonl").write_bytes(b"".join(talk_world.lines(pages)))
+    (folder / "pages.jsonl").write_bytes(b"".join(talk.lines(pages)))
     search.build([folder / "pages.jsonl"], folder / "search.db")
     return search.Search(folder / "search.db"), {page["url"]: page["facts"] for page in pages}
 
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    return elsewhere(0, tmp_path_factory.mktemp("elsewhere"), talk_world.BUDGET)
+    return elsewhere(0, tmp_path_factory.mktemp("elsewhere"), talk.BUDGET)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_each_conversation_is_in_normal_form_and_ends_with_an_answer(told):
         assert len(some) == COUNT
         for one in some:
             assert one["kind"] == kind
-            assert talk.normal(one["messages"]) == one["messages"]
+            assert protocol.normal(one["messages"]) == one["messages"]
             assert one["messages"][-1]["role"] == "assistant" and one["messages"][-1]["content"]
 
 
@@ -96,11 +98,11 @@ def test_no_wording_of_an_exam_is_in_a_conversation(told):
             template = template.replace("{p.child}", "(?:son|daughter)")
             template = re.sub(r"\{[^}]*\}", "(?:.+)", template)
             patterns.append(" ".join(re.findall(r"\(\?:.*?\)|\w+", template)))
-    patterns += [re.escape(talk_world.plain(ask)) for ask, _ in IDENTITY]
+    patterns += [re.escape(talk.plain(ask)) for ask, _ in IDENTITY]
     exam = re.compile("|".join(rf"(?:{pattern})" for pattern in patterns))
-    assert exam.search(talk_world.plain("Please: name the town in which Mara Holm was born."))
+    assert exam.search(talk.plain("Please: name the town in which Mara Holm was born."))
     for kind, text in messages(told, "user"):
-        found = exam.search(talk_world.plain(text))
+        found = exam.search(talk.plain(text))
         assert not found, (kind, text)
 
 
@@ -108,7 +110,7 @@ def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
     hidden = [str(thing) for thing in things(world)
               if thing.fame != "many" and examined(str(thing))]
     unasked = [str(person) for person in world.unasked]
-    for names, roles in ((unasked, talk.ROLES), (hidden, ("system", "user", "assistant"))):
+    for names, roles in ((unasked, protocol.ROLES), (hidden, ("system", "user", "assistant"))):
         named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?:e?s)?(?!\w)",
                            re.I)
         for kind, text in messages(told, *roles):
@@ -131,7 +133,7 @@ def test_each_answer_about_a_fact_is_right(world):
         facts = {fact.relation: fact for fact in facts_of(thing).values()}
         for relation in relations if thing.fame == "many" else [*relations][number % 4::4]:
             dice = Dice(f"{thing} {relation}")
-            said = talk_world.answer(pocket, dice, thing, relation)
+            said = talk.answer(pocket, dice, thing, relation)
             if judge(truth_of(world, thing, facts[relation], rivals), said) != "right":
                 wrong.append((facts[relation], said))
     assert not wrong
@@ -139,18 +141,18 @@ def test_each_answer_about_a_fact_is_right(world):
 
 def test_a_relation_is_asked_in_many_wordings_that_name_its_subject(world):
     pocket, dice = Pocket(world), Dice("wordings")
-    for kind in talk_world.KINDS:
+    for kind in talk.KINDS:
         thing = pocket.pools[kind, "many"][0]
         for relation in pocket.relations[thing]:
-            asked = [talk_world.ask(dice, thing, relation) for _ in range(120)]
+            asked = [talk.ask(dice, thing, relation) for _ in range(120)]
             assert len(set(asked)) > 80
             assert all(str(thing).lower() in text.lower() for text in asked)
 
 
 def test_every_relation_can_be_asked_and_answered():
-    asking = {kind: {*some} for kind, some in talk_world.A.ASKING.items()}
+    asking = {kind: {*some} for kind, some in talk.A.ASKING.items()}
     assert asking == {kind: {*some} for kind, some in RELATIONS.items()}
-    assert all(len(lines) == 4 for some in talk_world.A.ASKING.values() for lines in some.values())
+    assert all(len(lines) == 4 for some in talk.A.ASKING.values() for lines in some.values())
 
 
 def test_follow_ups_are_understood_only_from_what_came_before(told):
@@ -241,7 +243,7 @@ def test_python_is_called_only_where_it_is_offered(told):
             for message in one["messages"]:
                 for call in message.get("tool_calls", ()):
                     assert kind in ("python", "search")
-                    assert talk.OFFERS[call["function"]["name"]] in offers
+                    assert protocol.OFFERS[call["function"]["name"]] in offers
 
 
 def test_letters_are_right_by_the_model_alone(world):
@@ -291,11 +293,11 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told
     for one in told["search"]:
         _, asked, call, result, *later = one["messages"]
         query = json.loads(call["tool_calls"][0]["function"]["arguments"])["query"]
-        if later[0]["content"] == talk_world.UNTOLD:
+        if later[0]["content"] == talk.UNTOLD:
             assert declines(later[0]["content"]) and len(later) == 1
             continue
-        home, other = (result["content"] in [one.show(query, talk_world.BUDGET // part)
-                                             for part in talk_world.PARTS]
+        home, other = (result["content"] in [one.show(query, talk.BUDGET // part)
+                                             for part in talk.PARTS]
                        for one in (engine, others[0].index))
         assert home or other
         abroad += not home
@@ -312,7 +314,7 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told
 def test_no_page_is_cut_away_from_what_is_asked_about_it(told):
     """A row has room for 513 tokens, here of the speedrun's vocabulary, learnt from fewer pages."""
     texts = (page["text"] for page in documents(0, 400_000))
-    chat = talk.Talk(bpe.learn(bpe.count_chunks(texts), 2048))
+    chat = protocol.Talk(bpe.learn(bpe.count_chunks(texts), 2048))
     fitted = [chat.encode(one["messages"], 513) for one in told["search"]]
     assert sum(bool(one.dropped or one.cut) for one in fitted) < 0.01 * COUNT
     assert max(len(one.ids) for one in fitted) > 420, "and the room is used"
@@ -352,7 +354,7 @@ def test_nothing_else_said_it_is_our_own_assistant(told):
 def test_the_system_message_decides_on_the_form_of_an_answer(world):
     pocket = Pocket(world)
     for k in range(200):
-        system, *rest = talk_world.styled(pocket, Dice(k))
+        system, *rest = talk.styled(pocket, Dice(k))
         form = next(form for line, form in self_talk.STYLES if line in system["content"])
         for said in (message["content"] for message in rest[1::2]):
             assert {"word": " " not in said, "capitals": said == said.upper(),
@@ -375,15 +377,15 @@ def test_unread_pages_state_all_about_what_no_page_names(world):
 
 
 def test_exercises_hold_nothing_that_only_exams_or_searches_tell(world, others):
-    pages = list(talk_world.practice(Pocket(world, others=others), 0.1))
+    pages = list(talk.practice(Pocket(world, others=others), 0.1))
     text = "\n".join(page["text"] for page in pages)
-    assert {"copy", "repeat", "search", "sums", "drills"} == {*talk_world.PRACTICE}
+    assert {"copy", "repeat", "search", "sums", "drills"} == {*talk.PRACTICE}
     assert len({page["url"] for page in pages}) == len(pages) > 200
     assert not any(str(person) in text for person in world.unasked)
     assert "[1] https://" in text and "(https://" not in text
     for page in unread(world):
         assert not any(len(line) > 50 and line in text for line in page["text"].splitlines())
-    assert pages == list(talk_world.practice(Pocket(world, others=others), 0.1))
+    assert pages == list(talk.practice(Pocket(world, others=others), 0.1))
 
 
 # --------------------------------------------------------------------------------------- the script

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import tools
-from data.bpe import SPECIALS, Tokenizer
-from data.tools import Limits, calculate, python
+from data.chat import tools
+from data.tokens.bpe import SPECIALS, Tokenizer
+from data.chat.tools import Limits, calculate, python
 from test_search import PAGES, index, write  # noqa: F401  (index is a fixture)
 
 ROOT = Path(__file__).resolve().parents[1]

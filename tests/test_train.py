@@ -18,7 +18,7 @@ import pytest
 import train
 from csrc import runs
 from csrc.bind import ChatError, Job, Library, Model
-from data import bpe, shards
+from data.tokens import bpe, shards
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--depth", "1", "--context", "16", "--batch", "4", "--steps", "12", "--vocab-size", "320",

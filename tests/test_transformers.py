@@ -191,7 +191,7 @@ def test_twenty_steps_of_training_have_the_losses_of_torch(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return pytest.importorskip("data.bpe")
+    return pytest.importorskip("data.tokens.bpe")
 
 
 NASTY = ["", " ", "Hello, world! It's 12345 o'clock.", "  two\n\n\nlines \t ",

@@ -21,8 +21,10 @@ from pathlib import Path
 import pytest
 
 from csrc.files import locked
-from data import shards, web, world
-from data.web import STAGES, Settings
+from data.crawl import pipeline
+from data.pocket import world
+from data.tokens import shards
+from data.crawl.pipeline import STAGES, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "data" / "web.py"
@@ -120,7 +122,7 @@ def result(crawl, tmp_path_factory):
     """(folder, report) of the crawl, in this process, with the rejects."""
     out = tmp_path_factory.mktemp("result") / "web"
     lists = (str(crawl.parent / "lists"),)
-    return out, web.run([crawl], out, Settings(blocklists=lists, keep_rejects=True), 1)
+    return out, pipeline.run([crawl], out, Settings(blocklists=lists, keep_rejects=True), 1)
 
 
 def test_each_stage_rejects_its_own_page(result):
@@ -178,7 +180,7 @@ def test_a_page_cannot_put_markup_into_the_report(crawl, tmp_path):
     path = tmp_path / "x.warc.gz"
     path.write_bytes(record("https://a.example/](http://b.example)<script>",
                             html("x", "&lt;script&gt;alert(1)&lt;/script&gt; [a](http://evil)")))
-    web.run([path, crawl / "a.warc.gz"], tmp_path / "out", Settings(), 1)
+    pipeline.run([path, crawl / "a.warc.gz"], tmp_path / "out", Settings(), 1)
     text = (tmp_path / "out" / "report.md").read_text()
     assert "<script" not in text and "](http" not in text
 
@@ -186,7 +188,7 @@ def test_a_page_cannot_put_markup_into_the_report(crawl, tmp_path):
 @pytest.mark.parametrize("stage", STAGES)
 def test_until_a_stage_writes_what_it_kept(crawl, tmp_path, result, settings, stage):
     from dataclasses import replace
-    report = web.run([crawl], tmp_path / "out", replace(settings, until=stage), 1)
+    report = pipeline.run([crawl], tmp_path / "out", replace(settings, until=stage), 1)
     whole = {row["stage"]: row["pages"] for row in result[1]["funnel"]}
     found = documents(tmp_path / "out")
     assert [row["stage"] for row in report["funnel"]] == list(STAGES[:STAGES.index(stage) + 1])
@@ -200,16 +202,16 @@ def test_parts_without_documents_leave_no_file_for_shards_to_refuse(stories, tmp
     (pages / "a.warc.gz").write_bytes(record("https://tales.example/de", html("Fluss", GERMAN)))
     (pages / "b.warc.gz").write_bytes(b"".join(
         record(f"https://tales.example/{i}", html(*story)) for i, story in enumerate(stories[:9])))
-    web.run([pages], tmp_path / "out", Settings(keep_rejects=True), 1)
+    pipeline.run([pages], tmp_path / "out", Settings(keep_rejects=True), 1)
     assert len(list(shards.documents(tmp_path / "out"))) == 9
     assert not (tmp_path / "out" / "documents-00000.jsonl.gz").exists()
 
 
 def test_tokens_are_counted_where_a_tokenizer_is_given(crawl, tmp_path):
-    from data import bpe
+    from data.tokens import bpe
     tokenizer = bpe.Tokenizer.from_merges([])
     tokenizer.save(tmp_path / "bytes")
-    report = web.run([crawl], tmp_path / "out", Settings(tokenizer=str(tmp_path / "bytes")), 1)
+    report = pipeline.run([crawl], tmp_path / "out", Settings(tokenizer=str(tmp_path / "bytes")), 1)
     last = report["funnel"][-1]
     assert last["tokens"] == last["bytes"] and report["tokens"] == "counted"
 
@@ -219,19 +221,19 @@ def test_tokens_are_counted_where_a_tokenizer_is_given(crawl, tmp_path):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(web, "SMALLEST_PART", 3000)
+    monkeypatch.setattr(pipeline, "SMALLEST_PART", 3000)
 
 
 def test_processes_write_the_bytes_that_one_writes(crawl, settings, tmp_path, small_parts):
-    web.run([crawl], tmp_path / "one", settings, 1)
-    web.run([crawl], tmp_path / "three", settings, 3)
+    pipeline.run([crawl], tmp_path / "one", settings, 1)
+    pipeline.run([crawl], tmp_path / "three", settings, 3)
     assert len(bytes_of(tmp_path / "one")) > 8
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "three")
 
 
 def test_the_number_of_parts_does_not_change_the_documents(crawl, settings, tmp_path, small_parts,
                                                            result):
-    web.run([crawl], tmp_path / "out", settings, 1)
+    pipeline.run([crawl], tmp_path / "out", settings, 1)
     assert documents(tmp_path / "out") == documents(result[0])
 
 
@@ -250,14 +252,14 @@ def test_ranks_write_the_bytes_that_processes_write(crawl, settings, tmp_path):
 
 def test_a_killed_job_goes_on_and_writes_the_same_bytes(crawl, settings, tmp_path, small_parts):
     """Killed after each of its tasks, by an exception that nothing in the pipeline expects."""
-    web.run([crawl], tmp_path / "whole", settings, 1)
+    pipeline.run([crawl], tmp_path / "whole", settings, 1)
 
     class Killed(BaseException):
         pass
 
     for limit in range(1, 100):
         left = iter(range(limit % 5 + 1))
-        replace, write = os.replace, web.write_files
+        replace, write = os.replace, pipeline.write_files
 
         def dying(*args):
             if next(left, None) is None:
@@ -265,10 +267,10 @@ def test_a_killed_job_goes_on_and_writes_the_same_bytes(crawl, settings, tmp_pat
             return write(*args)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(web, "write_files", dying)
+            patch.setattr(pipeline, "write_files", dying)
             patch.setattr(os, "replace", replace)
             try:
-                web.run([crawl], tmp_path / "killed", settings, 1)
+                pipeline.run([crawl], tmp_path / "killed", settings, 1)
                 break
             except Killed:
                 pass
@@ -338,7 +340,7 @@ def test_a_report_for_which_there_is_no_room_is_one_sentence(unbuffered):
 def test_a_finished_job_is_not_done_again(result, crawl):
     before = bytes_of(result[0])
     settings = Settings(blocklists=(str(crawl.parent / "lists"),), keep_rejects=True)
-    assert web.run([crawl], result[0], settings, 1) == result[1]
+    assert pipeline.run([crawl], result[0], settings, 1) == result[1]
     assert bytes_of(result[0]) == before
 
 
@@ -348,20 +350,20 @@ def test_a_finished_job_is_not_done_again(result, crawl):
 def test_other_settings_for_a_folder_are_refused(result, crawl):
     before = bytes_of(result[0])
     with pytest.raises(ValueError, match="begun with other settings"):
-        web.run([crawl], result[0], Settings(), 1)
+        pipeline.run([crawl], result[0], Settings(), 1)
     assert bytes_of(result[0]) == before
 
 
 def test_a_folder_of_something_else_is_refused(crawl, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="not empty"):
-        web.run([crawl], tmp_path, Settings(), 1)
+        pipeline.run([crawl], tmp_path, Settings(), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_two_jobs_in_one_folder_are_refused(crawl, tmp_path):
     with locked(tmp_path / "out"), pytest.raises(ValueError, match="another process"):
-        web.run([crawl], tmp_path / "out", Settings(), 1)
+        pipeline.run([crawl], tmp_path / "out", Settings(), 1)
 
 
 def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
@@ -376,14 +378,14 @@ def test_a_folder_that_was_killed_while_it_was_begun_or_tidied_goes_on(crawl, se
     out = tmp_path / "out"
     (out / "work").mkdir(parents=True)
     (out / "work" / ".begun.json.new").write_text('{"sett')
-    report = web.run([crawl], out, settings, 1)
+    report = pipeline.run([crawl], out, settings, 1)
     (out / "work").mkdir()
     (out / "work" / "roots.npy").write_text("")
-    assert web.run([crawl], out, settings, 1) == report and not (out / "work").exists()
+    assert pipeline.run([crawl], out, settings, 1) == report and not (out / "work").exists()
 
 
 def test_rejects_take_the_memory_of_what_they_are_packed():
-    rejects, limit = web.Lines(), 64 << 20
+    rejects, limit = pipeline.Lines(), 64 << 20
     tracemalloc.start()
     for i in range(40):
         rejects.add({"html": str(i) + " " * (5 << 20)})
@@ -412,12 +414,12 @@ def test_wrong_arguments_are_one_sentence(tmp_path, arguments, words):
 
 def test_a_dead_worker_is_named_and_the_same_command_goes_on(crawl, settings, tmp_path,
                                                              small_parts):
-    web.run([crawl], tmp_path / "whole", settings, 1)
+    pipeline.run([crawl], tmp_path / "whole", settings, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web, "clean", die)
+        patch.setattr(pipeline, "clean", die)
         with pytest.raises(OSError, match="a worker was killed"):
-            web.run([crawl], tmp_path / "out", settings, 2)
-    web.run([crawl], tmp_path / "out", settings, 2)
+            pipeline.run([crawl], tmp_path / "out", settings, 2)
+    pipeline.run([crawl], tmp_path / "out", settings, 2)
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
 
 

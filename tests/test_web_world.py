@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from data import tasks, web, world_web
+from data.crawl import pipeline
+from data.pocket import web
+from data.tokens import parallel
 
 SIZE = 3 << 20  # bytes of good text
 
@@ -49,10 +51,10 @@ def judge(crawl, result):
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    with tasks.workers(2) as executor:
-        world_web.write(folder / "crawl", 1, SIZE, executor)
-    settings = web.Settings(blocklists=(str(folder / "crawl" / "blocklists"),), keep_rejects=True)
-    web.run([folder / "crawl" / "warc"], folder / "result", settings, 2)
+    with parallel.workers(2) as executor:
+        web.write(folder / "crawl", 1, SIZE, executor)
+    settings = pipeline.Settings(blocklists=(str(folder / "crawl" / "blocklists"),), keep_rejects=True)
+    pipeline.run([folder / "crawl" / "warc"], folder / "result", settings, 2)
     return judge(folder / "crawl", folder / "result")
 
 

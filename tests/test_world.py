@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from data import world_lessons, world_questions, world_sentences, world_stories, world_words
-from data.world import NOW, World, documents, page
-from data.world_facts import CLASSES, FAME, NEAR, SPAN, kind_of, pages_by_fact
-from data.world_grammar import LISTS, Dice, ing, listing, parse, past, plural, say, tidy, title_case
-from data.world_pages import BEST, KINDS, topics
-from data.world_questions import ASK, SHORT
-from data.world_tellings import TELL
+from data.pocket import lessons, questions, sentences, stories, words
+from data.pocket.world import NOW, World, documents, page
+from data.pocket.facts import CLASSES, FAME, NEAR, SPAN, kind_of, pages_by_fact
+from data.pocket.grammar import (LISTS, Dice, ing, listing, parse, past, plural, say, tidy,
+                                 title_case)
+from data.pocket.pages import BEST, KINDS, topics
+from data.pocket.questions import ASK, SHORT
+from data.pocket.tellings import TELL
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 8 << 20
@@ -298,7 +299,7 @@ def test_a_longer_corpus_begins_with_the_shorter_one():
 
 
 def test_every_template_can_be_parsed():
-    for module in world_lessons, world_sentences, world_stories, world_words, world_questions:
+    for module in lessons, sentences, stories, words, questions:
         for table in vars(module).values():
             if isinstance(table, list) and all(isinstance(row, str) for row in table):
                 assert all(parse(row) for row in table)

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from data import world_languages, world_web
-from data.tasks import workers
-from data.world import World, documents
-from data.world_dirt import BESIDE, BLOCKED, DIRT, Page, charset, jaccard, luhn, markup, shingles
-from data.world_grammar import Dice
-from data.world_sites import SITES
+from data.pocket import languages, web
+from data.tokens.parallel import workers
+from data.pocket.world import World, documents
+from data.pocket.dirt import BESIDE, BLOCKED, DIRT, Page, charset, jaccard, luhn, markup, shingles
+from data.pocket.grammar import Dice
+from data.pocket.sites import SITES
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE, PER_FILE, SEED = 768 << 10, 400, 7
@@ -32,7 +32,7 @@ SIZE, PER_FILE, SEED = 768 << 10, 400, 7
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("web") / "world"
     with workers(1) as executor:
-        world_web.write(folder, SEED, SIZE, executor, PER_FILE)
+        web.write(folder, SEED, SIZE, executor, PER_FILE)
     return folder
 
 
@@ -64,7 +64,7 @@ def responses(members):
 @pytest.fixture(scope="module")
 def pages():
     """The crawl of a larger world, as objects."""
-    return world_web.crawl(0, 3 << 20)
+    return web.crawl(0, 3 << 20)
 
 
 def unpack(data):
@@ -183,7 +183,7 @@ def test_another_program_reads_the_files(members, responses, truth):
 
 def test_the_same_bytes_with_one_worker_and_two(folder, tmp_path):
     with workers(2) as executor:
-        world_web.write(tmp_path / "again", SEED, SIZE, executor, PER_FILE)
+        web.write(tmp_path / "again", SEED, SIZE, executor, PER_FILE)
     assert tree(folder) == tree(tmp_path / "again") and len(tree(folder)) >= 7
 
 
@@ -277,7 +277,7 @@ def test_each_page_in_another_language_is_recognised(pages):
             best = detector.detect(page.text.replace("\n", " "))[0]
             assert best["lang"] != "en"
             found[page.lang].append(best["lang"] == page.lang and best["score"] >= 0.65)
-    assert found.keys() == world_languages.LANGUAGES.keys() and len(found) >= 5
+    assert found.keys() == languages.LANGUAGES.keys() and len(found) >= 5
     assert all(sum(right) >= 0.97 * len(right) for right in found.values())
 
 
@@ -285,7 +285,7 @@ def test_languages_have_words_enough_and_no_template_is_left_over():
     text = collections.defaultdict(str)
     world = World(0)
     for k in range(200):
-        code, _, _, title, page = world_languages.page(world, Dice(k))
+        code, _, _, title, page = languages.page(world, Dice(k))
         assert page.startswith(title + "\n\n") and not re.search(r"[\[\]{}|/]|\bNone\b", page)
         text[code] += page
     assert all(len(words(pages)) > 300 for pages in text.values())
@@ -396,13 +396,13 @@ def test_charsets_lie_in_many_ways_and_markup_is_broken_in_many():
     ways = set()
     for k in range(200):
         lie = charset(page, None, Dice(k))
-        content = world_web.body(lie, [("Title", page.url)], Dice(k))
+        content = web.body(lie, [("Title", page.url)], Dice(k))
         assert b"None" not in content
         assert re.search("[éèïâ]", decoded(content)) and "Ã" not in decoded(content)
         ways.add((lie.codec, lie.header, lie.meta))
     assert len(ways) >= 8
     page.url = "https://paper-boat.example/a-1"
-    broken = [world_web.body(markup(page, None, Dice(k)), [("Title", page.url)], Dice(k))
+    broken = [web.body(markup(page, None, Dice(k)), [("Title", page.url)], Dice(k))
               for k in range(100)]
     for sign in b"\0", b", < ", b"</html>\n<html>", b"x&amp;y=1;" * 2000, b"<b><i>", b"junk=":
         assert 0 < sum(sign in content for content in broken) < 100, sign

@@ -1,0 +1,100 @@
+"""What fine-tuning reads, dealt to the ranks of a job like cards: rows of conversations, and what is
+held out of them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from csrc.files import ChatError
+from data.chat import formats, protocol
+from data.chat.protocol import Rows
+from data.tokens import bpe, parallel, shards
+from data.tokens.documents import WORLD, embedded
+from data.tokens.loader import Loader
+
+
+class Deck:
+    """Rows of conversations, shuffled anew for each epoch, forever: as with the Loader, (epoch,
+    index) is the whole position."""
+    def __init__(self, rows: Rows, seed=0, rank=0, ranks=1):
+        self.rows, self.seed, self.rank, self.ranks = rows, seed, rank, ranks
+        self.counts = rows.mask.sum(1)
+        self.T, self.tokens = rows.tokens.shape[1], rows.tokens.size
+        self.seek(0, 0)
+
+    def next(self, n) -> tuple[Rows, int]:
+        """Moves on by n rows; of these this rank's, every ranks-th, and how many tokens count in
+        all of them."""
+        chosen = []
+        while len(chosen) < n:
+            new = self.order[self.index:self.index + n - len(chosen)]
+            chosen += [*new]
+            self.index += len(new)
+            if self.index == len(self.order):
+                self.seek(self.epoch + 1, 0)
+        mine = chosen[self.rank::self.ranks]
+        return Rows(*(part[mine] for part in self.rows)), int(self.counts[chosen].sum())
+
+    def seek(self, epoch, index):
+        self.epoch, self.index = epoch, index
+        self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.counts))
+
+
+class Conversations:
+    """What fine-tuning reads: conversations packed into rows, with documents mixed in; of every 50
+    conversations the last is held out, without documents."""
+    def __init__(self, s, rank=0, ranks=1):
+        """s: settings of a stage (train.py)."""
+        files, mixed = self.prepare(s)
+        self.tokenizer, skipped = bpe.Tokenizer.load(s.model), Counter()
+        self.vocab, self.talk = self.tokenizer.vocab_size, protocol.Talk(self.tokenizer)
+        encoded, self.said = self.talk.encode_all(
+            (c for file in files for c in formats.read(file, skipped)), s.context + 1)
+        if skipped:
+            self.said += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
+        if len(encoded) < 2:
+            raise ChatError(f"{s.data}: {self.said}: one to learn from and one to hold out is the "
+                            f"least")
+        self.asked = encoded[49::50] or encoded[-1:]
+        train = [c for i, c in enumerate(encoded) if i % 50 != 49][:len(encoded) - len(self.asked)]
+        self.val = protocol.pack(self.asked, s.context)
+        if mixed:
+            count = round(s.mix / (1 - s.mix) * sum(len(c.ids) for c in train) / s.context)
+            rows = Loader(mixed, s.context, self.vocab, s.seed).next(max(1, count))
+            train += [(row, np.ones(len(row), bool)) for row in rows]
+            self.said += f"; {len(rows)} windows of documents mixed in"
+        self.loader = Deck(protocol.pack(train, s.context), s.seed, rank, ranks)
+        self.identity = [zlib.crc32(part) for part in (*self.loader.rows, *self.val)]
+
+    @staticmethod
+    def prepare(s) -> tuple[list[Path], list[Path]]:
+        """The files of conversations and the shards of documents that these settings ask for."""
+        named = [embedded("conversations") / "conversations"] if s.data == WORLD else \
+            s.data.split(",")
+        files = parallel.find_files(named, formats.ENDINGS)
+        if not s.mix:
+            return files, []
+        return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]
+
+    def floors(self) -> dict[str, float]:
+        return {}                                # none: train.py measures the model itself
+
+    def question(self, number) -> list:
+        """The messages of a held-out conversation that come before its first answer."""
+        messages = self.talk.decode([*map(int, self.asked[number % len(self.asked)].ids)])
+        roles = [message["role"] for message in messages]
+        return messages[:roles.index("assistant")]
+
+    def held_out(self, limit) -> Rows:
+        """Held-out conversations, up to `limit` tokens."""
+        n = max(1, limit // self.loader.T)
+        return Rows(*(part[:n] for part in self.val))
+
+    def __str__(self):
+        return (f"{self.said}; {self.loader.tokens:,} tokens, of which {self.loader.counts.sum():,}"
+                f" count, {self.val.mask.sum():,} held out")

@@ -1,0 +1,283 @@
+"""What happens in a terminal: a chat with its commands, and how tokens, colours and notes look."""
+
+import difflib
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from csrc.files import ChatError, write_files
+from data.chat import formats, protocol
+from data.chat.tools import CONTROLS
+
+LINES = 3            # of a tool's result that are shown
+
+
+def converse(engine, model, what, answer):
+    """Call `answer` with each line that is typed, until Ctrl-D. model: its name; what: a line that
+    says what may be typed."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  (arrow keys and history in input)
+    core = engine.model
+    note(f"{model}: {core.parameters / 1e6:.1f} million parameters, {core.device} {core.dtype}, "
+         f"context {core.config.context} tokens\n{what} Ctrl-C stops the model, Ctrl-D leaves.")
+    while True:
+        try:
+            answer(input("> "))
+        except EOFError:
+            return print()
+        except KeyboardInterrupt:
+            note("\n(Ctrl-D leaves)")
+        except (OSError, ValueError) as error:
+            note(error)
+
+
+class Chat:
+    """A conversation in a terminal. What the assistant says goes to stdout; its thoughts, its tools
+    and what else there is to tell go to stderr.
+
+    engine, settings  who answers, and how: of a chat's n-th answer, as Engine.turn with index n - 1
+    tools, on         {name: Tool}, and the names of those that the assistant is offered
+    system            what the system message says besides; "" is nothing
+    think             whether answers begin with a thought, and thoughts are shown
+    messages          what was said, in data.talk's normal form, without the system message
+    tokens            what the model read and wrote last; [] if not this conversation
+    file              where this conversation was saved; None: nowhere
+    """
+
+    def __init__(self, engine, settings, tools, on=(), system=""):
+        self.engine, self.settings, self.tools, self.system = engine, settings, tools, system
+        self.think, self.messages, self.tokens, self.asked = False, [], [], 0
+        self.file, self.midline = None, False
+        self.offer(on)
+
+    def answer(self, line):
+        """Do what a typed line says."""
+        if not line.startswith("/"):
+            if line.strip():
+                self.ask(line)
+            return
+        name, _, rest = line[1:].partition(" ")
+        known = [name[3:] for name in vars(Chat) if name.startswith("do_")]
+        if name not in known:
+            near, = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            raise ChatError(f"/{name} is no command; the nearest is /{near}, and /help lists all "
+                            f"(a line that begins with a blank is no command)")
+        getattr(self, f"do_{name}")(rest.strip())
+
+    def ask(self, text):
+        """Show how the assistant answers; return False if Ctrl-C stops it. What was said stays.
+        ValueError, and nothing is said, if there is no room for `text`."""
+        asked = [*self.messages, {"role": "user", "content": text}]
+        turn = self.engine.turn(self.heard(asked), self.settings, self.asked,
+                                {name: self.tools[name] for name in self.on}, self.think)
+        if turn.dropped:
+            note(f"(the {turn.dropped} oldest turns no longer fit into the context of "
+                 f"{self.engine.model.config.context} tokens)")
+        self.asked += 1
+        try:
+            self.show(turn)
+        except KeyboardInterrupt:
+            self.tell("(stopped)")
+        finally:
+            self.messages, self.tokens = protocol.normal(asked + turn.messages), turn.tokens
+        if turn.finish == "length":
+            self.tell(f"(cut off after {len(turn.tokens) - turn.prompt} tokens)")
+        self.say("\n" if self.midline else "")
+        return bool(turn.finish)
+
+    def show(self, turn):
+        """Generate a turn, and print it as it grows."""
+        kind, called, answered = turn.kind, 0, 0
+        for _, _, _, text in self.engine.generate([turn]):
+            if answered < called:
+                self.tell_result(turn.calls[answered].result)
+                answered = called
+            if kind == "text":
+                self.say(text)
+            elif kind == "think" and self.think:
+                note(CONTROLS.sub("\ufffd", text), end="" if turn.kind == kind else "\n")
+            if called < len(turn.calls):
+                self.tell(f"{turn.calls[called].name}: {turn.calls[called].text}")
+                called += 1
+            kind = turn.kind
+        if answered < called and turn.calls[answered].result:
+            self.tell_result(turn.calls[answered].result)
+
+    def tell_result(self, result):
+        """Show how a tool's result begins, and write its figures to files."""
+        lines = result.text.splitlines()
+        more = f"[{len(lines) - LINES} more lines]"
+        self.tell("\n".join(["    " + line for line in lines[:LINES]]
+                            + ["    " + more] * (len(lines) > LINES)))
+        for figure in result.figures:
+            name = next(name for i in count(1) if not Path(name := f"figure-{i}.png").exists())
+            try:
+                write_files(Path(), {name: [figure]})
+            except ValueError as error:
+                name = error
+            self.tell(f"    {name}")
+
+    def say(self, text):
+        print(CONTROLS.sub("\ufffd", text), end="", flush=True)
+        self.midline = not text.endswith("\n") if text else self.midline
+
+    def tell(self, text):
+        self.say("\n" if self.midline else "")
+        note(CONTROLS.sub("\ufffd", text))
+
+    def heard(self, messages):
+        """Return `messages` after the system message, if there is one."""
+        system = protocol.offering(self.system, self.on)
+        return [{"role": "system", "content": system}] * bool(system) + messages
+
+    def offer(self, names):
+        """Offer the assistant these tools, but for those that are off."""
+        for name in names:
+            if name not in self.tools:
+                raise ChatError(f"{name} is no tool; there are {' and '.join(self.tools)}")
+            if self.tools[name].off:
+                note(f"({name} is off: {self.tools[name].off})")
+        self.on = [name for name in self.tools if name in names and not self.tools[name].off]
+
+    # ---- Commands: their names, and what /help says
+
+    def do_new(self, _):
+        """/new: forget what was said; the system message stays"""
+        self.messages, self.tokens, self.file = [], [], None
+
+    def do_system(self, text):
+        """/system TEXT: what the system message says; without TEXT there is none"""
+        self.system = text
+        note(f"(system message: {protocol.offering(text, self.on) or 'none'})")
+
+    def do_think(self, word):
+        """/think on|off: begin answers with a thought, and show thoughts"""
+        if word not in ("", "on", "off"):
+            raise ChatError(f"/think is {word}, but must be on or off")
+        self.engine.tokenizer.special(protocol.MARKS["think"][0])
+        self.think = word == "on" or not word and not self.think
+        note(f"(thinking is {'on' if self.think else 'off'})")
+
+    def do_tools(self, names):
+        """/tools search python|off: what the assistant may use"""
+        if names:
+            self.offer([] if names == "off" else names.replace(",", " ").split())
+        note(f"(tools: {', '.join(self.on) or 'none'})")
+
+    def do_save(self, name):
+        """/save FILE: write the conversation as OpenAI's messages, as train.py sft reads them"""
+        path = Path(name or self.file or "")
+        if not self.messages or not path.name:
+            raise ChatError("/save needs something that was said, and a file to write it to")
+        if path.exists() and path != self.file:
+            raise ChatError(f"{path} exists: name another file")
+        line = json.dumps({"messages": protocol.normal(self.heard(self.messages))}, ensure_ascii=False)
+        write_files(path.parent, {path.name: [line.encode() + b"\n"]})
+        self.file = path
+        note(f"({path}: {len(self.messages)} messages)")
+
+    def do_load(self, name):
+        """/load FILE: go on with the first conversation of a file, in any format talk.py reads"""
+        first = next(formats.read(Path(name)), None)
+        if not first:
+            raise ChatError(f"{name}: there is no conversation in it")
+        system, messages = "", first["messages"]
+        if messages[0]["role"] == "system":
+            system, messages = messages[0]["content"], messages[1:]
+        messages = protocol.normal(messages)
+        offered = [tool for tool, offer in protocol.OFFERS.items() if offer in system]
+        for tool in offered:
+            system = system.replace(protocol.OFFERS[tool], "").strip()
+        self.do_new("")
+        self.system, self.messages = system, messages
+        self.offer(offered)
+        note(f"({name}: {len(messages)} messages)")
+        for message in messages:
+            if message["content"]:
+                self.tell(f"{message['role']}: {message['content']}")
+
+    def do_tokens(self, _):
+        """/tokens: what the model reads and writes, token by token"""
+        if not self.messages:
+            raise ChatError("nothing was said yet")
+        tokens = self.tokens or self.engine.talk.prompt(self.heard(self.messages))[0]
+        context = self.engine.model.config.context
+        print(stream(self.engine, tokens))
+        note(f"{len(tokens)} of {context} tokens, {100 * len(tokens) / context:.0f} %")
+
+    def do_undo(self, _):
+        """/undo: forget the last question and its answer"""
+        last = max((i for i, m in enumerate(self.messages) if m["role"] == "user"), default=None)
+        if last is None:
+            raise ChatError("nothing was said yet")
+        self.messages, self.tokens, gone = self.messages[:last], [], self.messages[last]["content"]
+        return gone
+
+    def do_retry(self, _):
+        """/retry: ask the last question again"""
+        self.ask(self.do_undo(""))
+
+    def do_help(self, _):
+        """/help: this"""
+        note("\n".join(what.__doc__ for name, what in vars(Chat).items() if name[:3] == "do_"))
+
+
+# ---- How things look -----------------------------------------------------------------------------
+
+def describe(engine, token, probabilities):
+    """Return a line: the token, then the likeliest that could have come, itself among them."""
+    room = max(1, (shutil.get_terminal_size().columns - 18) // 20)
+    likely = [i for i in np.argsort(-probabilities, kind="stable")[:room] if probabilities[i] > 0]
+    if token not in likely:
+        likely[-1] = token
+    line = paint(spell(engine, token, 12), "1")
+    for i in likely:
+        full, part = divmod(round(float(probabilities[i]) * 5 * 8), 8)  # a bar of five, in eighths
+        bar = "█" * full + "▏▎▍▌▋▊▉"[part - 1:part]
+        cell = f"{spell(engine, i, 8)} {bar:5}{probabilities[i]:4.0%}"
+        line += "  " + (paint(cell, "32") if i == token else cell)
+    more = np.count_nonzero(probabilities) - len(likely)
+    return line + (paint(f"  +{more}", "2") if more else "") + "\n"
+
+
+def spell(engine, token, width):
+    """Return a token in `width` columns of a terminal; blanks are dots, controls are escapes."""
+    text = visible(engine, token)
+    while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
+                       for c in text)) > width:
+        text = text[:-2] + "…"
+    return text + " " * (width - used)
+
+
+def visible(engine, token):
+    """Return a token's text; blanks are dots, controls and parts of characters are escapes."""
+    text = engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
+
+
+def stream(engine, tokens):
+    """Return all of `tokens` visibly: special ones in colour, others on one of two backgrounds in
+    turn, or between bars where there are no colours. Lines end where the text's do."""
+    shown = ""
+    for i, token in enumerate(tokens):
+        text, colour = visible(engine, token), "48;5;" + ("236", "240")[i % 2]
+        cell = paint(text, "1;35" if token in engine.special else colour)
+        shown += cell if cell != text else text + "|"
+        shown += "\n" * text.endswith("\\n")
+    return shown
+
+
+def paint(text, code, file=sys.stdout):
+    """Return `text` in a colour (an SGR code) if `file` is a terminal."""
+    return f"\x1b[{code}m{text}\x1b[0m" if file.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def note(text, end="\n"):
+    print(paint(text, "2", sys.stderr), end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,220 @@
+"""How the pocket world speaks: English endings, dice, and a grammar of a few lines (`say`)."""
+import bisect
+import functools
+import itertools
+import random
+import re
+
+from data.pocket import words as W
+
+
+# ----------------------------------------------------------------------------------------- English
+
+
+def doubles(verb: str) -> bool:
+    """True for "stop" and "plan": consonant, vowel, consonant, and the last letter doubles."""
+    return verb in W.DOUBLING or bool(re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", verb))
+
+
+def plural(noun: str) -> str:
+    head, _, last = noun.rpartition(" ")
+    if last in W.IRREGULAR_PLURAL:
+        last = W.IRREGULAR_PLURAL[last]
+    elif re.search(r"[^aeiou]y$", last):
+        last = last[:-1] + "ies"
+    else:
+        last += "es" if re.search(r"(s|x|ch|sh|z)$", last) else "s"
+    return f"{head} {last}".strip()
+
+
+class Noun(str):
+    """A word that stays the same through a page: {animal} and {animal.s} in all its sentences."""
+
+    @property
+    def s(self) -> str:
+        return plural(self)
+
+
+def past(verb: str) -> str:
+    if verb in W.IRREGULAR_PAST:
+        return W.IRREGULAR_PAST[verb]
+    if re.search(r"[^aeiou]y$", verb):
+        return verb[:-1] + "ied"
+    return verb + "d" if verb.endswith("e") else verb + verb[-1] * doubles(verb) + "ed"
+
+
+def third(verb: str) -> str:
+    return plural(verb)         # he bakes, carries, watches: the same rule
+
+
+def ing(verb: str) -> str:
+    if verb.endswith("e") and not verb.endswith("ee"):
+        return verb[:-1] + "ing"
+    return verb + verb[-1] * doubles(verb) + "ing"
+
+
+def listing(items: list) -> str:
+    """"pears", "pears and figs", "pears, figs and plums"."""
+    items = [str(item) for item in items]
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen twenty""".split()
+
+
+def number(n: int) -> str:
+    return SMALL[n] if n <= 20 else f"{n:,}" if n > 9999 else str(n)
+
+
+A_TO_AN = re.compile(r"\b([Aa]) (?=(?!one\b|once\b|uni[^n]|use|usu|ewe|eu)[aeiou]|hour|honest"
+                     r"|8|11\b|18\b)", re.I)
+CAPITAL = re.compile(r'(^|\n|[.!?] |\." |(?:^|(?<=\s))")[a-z]')
+DOUBLED = re.compile(r"\b([a-z]+) \1\b")
+SPACES = re.compile(r" +(?=[ ,.;:!?\n])")
+
+
+def tidy(text: str) -> str:
+    """A before vowels becomes an; no doubled words or spaces; capitals where sentences begin."""
+    text = DOUBLED.sub(r"\1", SPACES.sub("", text))
+    return CAPITAL.sub(lambda m: m[0].upper(), A_TO_AN.sub(r"\1n ", text)).strip()
+
+
+# --------------------------------------------------------------------------------- dice and grammar
+
+
+@functools.lru_cache(None)
+def zipf_weights(n: int) -> list:
+    return list(itertools.accumulate(1 / (rank + 1 + n / 2) for rank in range(n)))
+
+
+class Dice(random.Random):
+    """Chance, from `random()` alone: the method whose sequence Python promises never to change.
+
+    told    the slots that `say` filled in from facts: (thing, attribute) for "{p.home.region}",
+            the home and "region"
+    """
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.told = []
+
+    def upto(self, n: int) -> int:
+        return int(self.random() * n)
+
+    def between(self, low: int, high: int) -> int:
+        return low + self.upto(high - low + 1)
+
+    def chance(self, p: float) -> bool:
+        return self.random() < p
+
+    def pick(self, items):
+        return items[int(self.random() * len(items))]
+
+    def some(self, items, k: int) -> list:
+        """k different items, in random order."""
+        pool = list(items)
+        return [pool.pop(self.upto(len(pool))) for _ in range(min(k, len(pool)))]
+
+    def often(self, items):
+        """An item, of a long list the early ones more often: there the common words come first."""
+        share = self.random() * self.random() if len(items) > 12 else self.random()
+        return items[int(share * len(items))]
+
+    def zipf(self, items):
+        """The item of rank r of n with probability proportional to 1/(r + n/2): Zipf's law, with
+        Mandelbrot's term, so that the last is drawn a third as often as the first."""
+        weights = zipf_weights(len(items))
+        return items[bisect.bisect(weights, self.random() * weights[-1])]
+
+
+def word_lists() -> dict:
+    """Every list a slot can name: "fruit" and its plural "fruit.s", "move" and "move.ed"."""
+    def split(text):
+        return [word.replace("_", " ") for word in text.split()]
+    lists = {name: split(text) for name, text in W.WORDS.items()}
+    for name, text in W.NOUNS.items():
+        lists[name] = split(text)
+    lists["site"] = lists["building"]
+    lists["material"] = lists["wood"] + lists["metal"] + lists["stone"]
+    for name in W.NOUNS:
+        lists[name + ".s"] = [plural(noun) for noun in lists[name]]
+    for name, text in W.VERBS.items():
+        lists[name] = split(text)
+        for form, inflect in ((".ed", past), (".es", third), (".ing", ing)):
+            lists[name + form] = [inflect(verb) for verb in lists[name]]
+    return lists
+
+
+LISTS = word_lists()
+TOKEN = re.compile(r"\[|\]|\||\{[^}]*\}|[^\[\]|{}]+")
+
+
+@functools.lru_cache(None)
+def parse(template: str) -> list:
+    """A template as a list of strings, (slot, times) tuples and lists of alternatives, which again
+    are such lists."""
+    top = [[]]
+    stack = [top]
+    for token in TOKEN.findall(template):
+        if token == "[":
+            stack.append([[]])
+        elif token == "|":
+            stack[-1].append([])
+        elif token == "]":
+            choice = stack.pop()
+            stack[-1][-1].append(choice)
+        elif token[0] == "{":
+            name, _, times = token[1:-1].partition("*")
+            span = re.fullmatch(r"(\d+)-(\d+)", name)
+            slot = ("number", int(span[1]), int(span[2])) if span else (name, *name.split("."))
+            stack[-1][-1].append((slot, int(times or 1)))
+        else:
+            stack[-1][-1].append(token)
+    assert len(stack) == 1 and len(top) == 1, f"unbalanced brackets in {template!r}"
+    return top[0]
+
+
+def say(dice: Dice, template: str, facts: dict) -> str:
+    """One way to say a template. "[a|b|]" is one of the alternatives, which may nest or be empty;
+    "{p.name}" is a fact from `facts`; any other "{fruit}" or "{fruit.s}" a random word of that
+    list, "{fruit.s*3}" three different ones ("figs, plums and pears"); "{2-9}" a number."""
+    return "".join(said(dice, parse(template), facts))
+
+
+def said(dice, parts, facts):
+    for part in parts:
+        if type(part) is str:
+            yield part
+        elif type(part) is list:
+            yield from said(dice, dice.pick(part), facts)
+        else:
+            (name, first, *rest), times = part
+            if name == "number":
+                yield number(dice.between(first, rest[0]))
+            elif times > 1:
+                yield listing(dice.some(LISTS[name], times))
+            elif first in facts:
+                thing = functools.reduce(getattr, rest[:-1], facts[first])
+                if rest:
+                    dice.told.append((thing, rest[-1]))
+                    thing = getattr(thing, rest[-1])
+                yield str(thing)
+            else:
+                yield dice.often(LISTS[name])
+
+
+def tell(dice: Dice, table: list, k: int, facts: dict) -> str:
+    """k different sentences of a table, as a paragraph."""
+    return " ".join(say(dice, template, facts) for template in dice.some(table, k))
+
+
+def table(lines: list) -> list:
+    return [[column.strip() for column in line.split(";")] for line in lines]
+
+
+def title_case(text: str) -> str:
+    small = "a an and of the to for with in on from by".split()
+    words = tidy(text).split()
+    return " ".join(word if k and word in small else word[0].upper() + word[1:]
+                    for k, word in enumerate(words))

@@ -1,0 +1,227 @@
+"""The pocket world as a crawler finds it: WARC files, and the truth about what is in them.
+
+    FOLDER/warc/world-00000.warc.gz ...    as Common Crawl writes them: warcinfo, then of each page
+                                           request, response and metadata, a gzip member a record
+    FOLDER/blocklists/adult/domains ...    domains to be blocked, one a line, as UT1 has them
+    FOLDER/truth/pages.jsonl.gz            a line a page, in the order of the files
+    FOLDER/truth/facts.jsonl               what is true in the world
+
+A line of pages.jsonl.gz has the page's "url", "file" and "kind"; "dirt", what is wrong with it, or
+null; "ends", where the pipeline may end it, stages of data/web.py or "kept" (data/world_dirt.py);
+"of", the url of the page that it repeats, and "similarity", the Jaccard index of their word
+5-grams (of the two either may be the one that stays); "personal", strings that have to be masked;
+"lang"; "text", what an extractor should find: title, blank line, paragraphs, or null; and what else
+`documents` says of the text, such as the facts that it states.
+"""
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import tempfile
+import uuid
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Iterator
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from csrc.files import naming, write_files
+from data.tokens.parallel import IF_SLOW, complete
+from data.pocket.world import NOW, World, documents
+from data.pocket.dirt import BLOCKED, Page, soil
+from data.pocket.grammar import Dice
+from data.pocket.html import Draft
+from data.pocket.sites import site_of
+
+PAGES = 4000            # in a WARC file
+SECONDS = 2             # between two pages of the crawl
+AGENT = "pocketbot/1.0 (+https://lantern-encyclopedia.example/bot)"
+MAGIC = {"application/pdf": b"%PDF-1.4\n", "image/jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+         "image/png": b"\x89PNG\r\n\x1a\n", "application/zip": b"PK\3\4"}
+
+
+def crawl(seed: int, size: int) -> list[Page]:
+    """All pages, in the order in which the crawler came by: `size` bytes of good text, and dirt."""
+    world, dice = World(seed), Dice(f"crawl {seed}")
+
+    def good(bar) -> Iterator[Page]:
+        for document in documents(seed, size):
+            more = dict(document)
+            text = more.pop("text")
+            bar.update(len(text.encode()))
+            yield Page(more.pop("url"), more.pop("kind"), more.pop("title"), text, year=NOW,
+                       more=more)
+
+    with tqdm(total=size, desc="pages", unit="B", unit_scale=True, **IF_SLOW) as bar:
+        return sorted(soil(good(bar), world.public, seed), key=lambda page: dice.random())
+
+
+# -------------------------------------------------------------------------------------------- bytes
+
+
+def broken(html: str, dice: Dice) -> str:
+    """HTML that no validator accepts and every browser shows."""
+    def once(pattern, new, text):
+        return re.sub(pattern, new, text, count=1)
+    wounds = [
+        lambda h: re.sub("</(p|li|dd|P)>", "", h),
+        lambda h: re.sub(r"(<p[^>]*>)(\w+ \w+)", r"\1<b><i>\2</b></i>", h),
+        lambda h: re.sub(r", (?=[a-z]+ )", ", < ", h, count=3),
+        lambda h: once("(?i)<h1", "</body></html>\n<html><body class=second>\n<h1", h),
+        lambda h: re.sub(r"(?<=[a-z] )(?=[a-z]+ [a-z]+[.,])", "\0", h, count=4),
+        lambda h: once("(?i)<h1", f'<h1 data-state="{"x&amp;y=1;" * dice.between(2000, 9000)}"', h),
+        lambda h: once("(?is)<!doctype.*?>", "", re.sub("(?i)</?(html|head)[^>]*>", "", h)),
+        lambda h: re.sub(r'="([\w-]+)"', r"=\1", h),
+        lambda h: re.sub("(?i)(<p[ >])", r"<o:p></o:p></br>\1", h),
+        lambda h: h.replace("</h1>", "</h2></h1 junk=>").replace("</H1>", "</H3></H1>")]
+    for wound in dice.some(wounds, 3):
+        html = wound(html)
+    return html
+
+
+def body(page: Page, near: list, dice: Dice) -> bytes:
+    """What the server sends after the HTTP headers."""
+    if page.type in MAGIC:
+        noise = hashlib.shake_256(page.url.encode()).digest(dice.between(500, 5000))
+        return MAGIC[page.type] + noise
+    if page.status != 200:
+        return (f"<html><head><title>{page.title}</title></head>"
+                f"<body>{page.html}</body></html>").encode()
+    html = Draft(page, near, dice).write()
+    if page.broken:
+        html = broken(html, dice)
+    if page.codec == "utf-16-le":
+        html = "\ufeff" + html
+    return html.encode(page.codec, "xmlcharrefreplace")
+
+
+def http(page: Page, content: bytes, when: datetime, dice: Dice) -> bytes:
+    """The response of a server: status line, headers, blank line, content."""
+    charset = f"; charset={page.header}" if page.header and page.type == "text/html" else ""
+    server = site_of(urlsplit(page.url).hostname).server
+    headers = [f"Date: {format_datetime(when, usegmt=True)}", f"Server: {server}",
+               f"Content-Type: {page.type}{charset}", f"Content-Length: {len(content)}",
+               "X-Crawler-Content-Encoding: gzip",
+               f"Set-Cookie: visit={dice.between(1, 10**9)}; path=/; HttpOnly",
+               "Vary: Accept-Encoding", "Connection: close",
+               f"Cache-Control: max-age={60 * dice.between(0, 60)}"]
+    if page.status // 100 == 3:
+        headers.append(f"Location: {page.url.replace('http://old.', 'https://')}")
+    headers = headers[:3] + dice.some(headers[3:], len(headers) - 3)
+    top = f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}"
+    return "\r\n".join([top, *headers, "", ""]).encode() + content
+
+
+def digest(data: bytes) -> str:
+    return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()
+
+
+def record(kind: str, url: str, block: bytes, when: datetime, fields: dict) -> bytes:
+    """A WARC/1.0 record (ISO 28500), not yet compressed; its id follows from what is in it."""
+    name = hashlib.blake2b(f"{kind} {url} {when}".encode(), digest_size=16).digest()
+    content = {"warcinfo": "application/warc-fields", "metadata": "application/warc-fields"}.get(
+        kind, f"application/http; msgtype={kind}")
+    headers = {"WARC-Type": kind, "WARC-Date": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+               "WARC-Record-ID": f"<urn:uuid:{uuid.UUID(bytes=name, version=4)}>",
+               "Content-Length": len(block), "Content-Type": content, **fields}
+    lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+    return f"WARC/1.0\r\n{lines}\r\n".encode() + block + b"\r\n\r\n"
+
+
+def squeeze(data: bytes) -> bytes:
+    return gzip.compress(data, 6, mtime=0)
+
+
+def records(page: Page, near: list, when: datetime, dice: Dice) -> Iterator[bytes]:
+    """The gzip members of one page: request, response, metadata."""
+    parts = urlsplit(page.url)
+    target = {"WARC-Target-URI": page.url, "WARC-IP-Address": f"10.0.0.{dice.between(1, 99)}"}
+    ask = (f"GET {parts.path or '/'} HTTP/1.1\r\nUser-Agent: {AGENT}\r\nAccept: text/html\r\n"
+           f"Host: {parts.hostname}\r\nConnection: Keep-Alive\r\n\r\n")
+    yield squeeze(record("request", page.url, ask.encode(), when, target))
+    content = body(page, near, dice)
+    answer = http(page, content, when, dice)
+    target |= {"WARC-Payload-Digest": digest(content), "WARC-Block-Digest": digest(answer),
+               "WARC-Identified-Payload-Type": page.type}
+    whole = record("response", page.url, answer, when, target)
+    if page.damage == "short":          # less of it than Content-Length says
+        yield squeeze(whole[:-len(content) // 2])
+    else:
+        member = squeeze(whole)
+        yield member[:len(member) // 2] if page.damage == "gzip" else member
+    about = f"fetchTimeMs: {dice.between(20, 900)}\r\ncharset-detected: {page.codec}\r\n"
+    yield squeeze(record("metadata", page.url, about.encode(), when,
+                         {"WARC-Target-URI": page.url}))
+
+
+def write_warc(out: Path, pages: list[Page], first: int, seed: int) -> None:
+    """Write one file; `first` is the number of its first page in the crawl."""
+    def members() -> Iterator[bytes]:
+        start = datetime(pages[0].year, 6, 1, tzinfo=timezone.utc)
+        info = (f"software: pocket world\r\nisPartOf: WORLD-{start.year}-{seed}\r\nformat: WARC "
+                "File Format 1.0\r\npublisher: chat.c\r\n")
+        when = start + timedelta(seconds=SECONDS * first)
+        yield squeeze(record("warcinfo", out.name, info.encode(), when,
+                             {"WARC-Filename": out.name}))
+        linked: dict = {}
+        for page in pages:
+            if page.dirt is None:
+                linked.setdefault(urlsplit(page.url).hostname, []).append((page.title, page.url))
+        every = [link for links in linked.values() for link in links] or [("Home", "/")]
+        for number, page in enumerate(pages, first):
+            dice = Dice(f"html {seed} {page.url}")
+            near = linked.get(urlsplit(page.url).hostname, every)
+            yield from records(page, near, start + timedelta(seconds=SECONDS * number), dice)
+    write_files(out.parent, {out.name: members()})
+
+
+# -------------------------------------------------------------------------------------------- truth
+
+
+def truth(page: Page, file: str) -> dict:
+    return {"url": page.url, "file": file, "kind": page.kind, "dirt": page.dirt,
+            "ends": page.ends, "of": page.of, "similarity": page.similarity,
+            "personal": page.personal, "lang": page.lang, "text": page.text,
+            **(page.more if page.text else {})}
+
+
+def lines(rows) -> Iterator[bytes]:
+    return (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None:
+    """Make the folder that is described above, of `size` bytes of good text.
+
+    executor  from data.tasks.workers; the bytes are the same with any
+
+    It is made under another name and renamed, so `folder` is complete or not there. OSError or
+    ValueError, one sentence, if it exists and is not empty, or if the disk is full.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not an empty folder; remove it or choose "
+                              "another")
+    with naming(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    with place as temporary:
+        work = Path(temporary) / "world"
+        pages = crawl(seed, size)
+        files = [f"world-{number // per_file:05}.warc.gz" for number in range(len(pages))]
+        complete(executor, write_warc,
+                 [(work / "warc" / files[k], pages[k:k + per_file], k, seed)
+                  for k in range(0, len(pages), per_file)], "web")
+        for category, domains in BLOCKED.items():
+            write_files(work / "blocklists" / category,
+                        {"domains": ["".join(f"{name}\n" for name in domains).encode()]})
+        write_files(work / "truth", {
+            "pages.jsonl.gz": [squeeze(b"".join(lines(map(truth, pages, files))))],
+            "facts.jsonl": lines(fact._asdict() for fact in World(seed).facts())})
+        with naming(folder):
+            work.rename(folder)

@@ -1,0 +1,495 @@
+"""The pocket world: a small invented internet, written from a seed.
+
+There is no network on many machines and nobody's text may be shipped, so the default corpus is
+*made*: encyclopedia pages, stories, news, recipes, explanations, lessons, letters and forum threads
+about people, towns, creatures, dishes, books and rivers that do not exist. `World(seed)` is the
+truth, a table of facts; `documents(seed, size)` tells it in many words. Every document agrees with
+the table and every worked sum is correct. Some things are named on hundreds of pages, some on tens,
+a few, exactly one or none, and each page says which facts it states, so that what a model remembers
+and what it makes up can be measured against how often it read it.
+
+The same seed gives the same bytes on every machine. This file holds the world; world_facts.py says
+what can be asked about it, who is famous and which page states what; world_pages.py has one small
+function for each kind of page, world_grammar.py the grammar they share, and the other files hold
+words and sentences.
+"""
+
+import argparse
+import hashlib
+import itertools
+import re
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Iterator
+
+from data.pocket import words as W
+from data.pocket.facts import CLASSES, FAME, Fact, Ledger, agenda
+from data.pocket.grammar import (LISTS, Dice, listing, number, past, plural, say, table, third,
+                                 tidy, title_case)
+from data.pocket.pages import DECK, KINDS, about
+
+NOW = 1960      # the present year of the world
+
+
+# ------------------------------------------------------------------------------------------- facts
+# Each fact is a plain field. A slot such as {p.home.region} walks from one to the next, and a thing
+# written into a sentence is its name.
+
+
+class Named:
+    fame = "many"       # a key of world_facts.FAME
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(eq=False)
+class Trade(Named):
+    name: str
+    place: str      # where it is done
+    verb: str       # "bake"
+    object: str     # "bread and rolls"
+    tool: str
+
+    def __post_init__(self):
+        self.did = f"{past(self.verb)} {self.object}"
+        self.does = f"{third(self.verb)} {self.object}"
+
+
+@dataclass(eq=False)
+class Region(Named):
+    name: str
+    adjective: str
+    land: str       # "a land of lakes"
+    sights: str     # what one sees there
+    weather: str
+    culture: "Culture" = field(repr=False)
+    towns: list = field(default_factory=list, repr=False)       # the famous ones, as in all these
+    creatures: list = field(default_factory=list, repr=False)
+
+
+@dataclass(eq=False)
+class River(Named):
+    name: str
+    region: Region
+    length: int     # kilometres
+    towns: list = field(default_factory=list, repr=False)   # from source to mouth
+
+
+@dataclass(eq=False)
+class Town(Named):
+    name: str
+    region: Region
+    river: River
+    kind: str       # "a market town"
+    founded: int
+    population: int
+    product: str
+    festival: str
+    custom: str     # what happens at the festival
+    month: str      # of the festival
+    landmark: str
+    fame: str = "many"
+    born: list = field(default_factory=list, repr=False)
+    dishes: list = field(default_factory=list, repr=False)
+
+    def __post_init__(self):
+        self.people, self.weather = f"{self.population:,}", self.region.weather
+
+
+@dataclass(eq=False)
+class Person(Named):
+    given: str
+    family: str
+    female: bool
+    born: int
+    died: int | None            # None: alive in the year NOW
+    town: Town                  # of birth
+    home: Town                  # of work
+    trade: Trade
+    nature: str
+    hobby: str
+    fame: str = "many"
+    asked: bool = True          # False: on no page of questions and answers
+    mother: "Person | None" = None
+    father: "Person | None" = None
+    teacher: "Person | None" = None
+    spouse: "Person | None" = None
+    wedding: int | None = None
+    dish: "Dish | None" = None
+    book: "Book | None" = None
+    invention: "Invention | None" = None
+    children: list = field(default_factory=list, repr=False)
+
+    def __post_init__(self):
+        self.name = f"{self.given} {self.family}"
+        self.he, self.him, self.his = ("she", "her", "her") if self.female else ("he", "him", "his")
+        self.He, self.His, self.himself = self.he.title(), self.his.title(), self.him + "self"
+        self.man, self.partner, self.child = (
+            ("woman", "husband", "daughter") if self.female else ("man", "wife", "son"))
+        alive = self.died is None
+        self.years = f"born {self.born}" if alive else f"{self.born}–{self.died}"
+        self.age = (self.died or NOW) - self.born
+        self.was, self.likes = ("is" if alive else "was"), "likes"
+        self.liked, self.lives, self.works = (("likes", "lives", "works") if alive else
+                                              ("liked", "lived", "worked"))
+        self.base = self.home       # in sentences that say that it is the person's home
+
+
+    @property
+    def place(self) -> str:
+        return self.trade.place
+
+    @property
+    def tool(self) -> str:
+        return self.trade.tool
+
+
+@dataclass(eq=False)
+class Creature(Named):
+    name: str
+    region: Region
+    kind: str
+    size: int       # centimetres
+    habitat: str
+    diet: str
+    diet2: str      # in hard times
+    cover: str      # feathers, fur, scales
+    colour: str
+    habit: str      # "sleeps on one leg"
+    young: str
+    litter: int     # how many young
+    month: str      # when they come
+    fame: str
+
+    def __post_init__(self):
+        self.s, self.count = plural(self.name), number(self.litter)
+
+
+@dataclass(eq=False)
+class Book(Named):
+    name: str
+    author: Person
+    year: int
+    genre: str
+    plot: str       # "follows a kind baker who loses a mill"
+    fame: str
+
+
+@dataclass(eq=False)
+class Invention(Named):
+    name: str
+    inventor: Person
+    year: int
+    use: str
+    how: str
+
+
+@dataclass(eq=False)
+class Dish(Named):
+    name: str
+    town: Town
+    method: str     # soup, pie, ...
+    main: str       # "leeks and walnuts"
+    spice: str
+    taste: str
+    when: str       # "at weddings"
+    season: str
+    minutes: int
+    fame: str
+
+
+class Culture:
+    """A sound: words of one to three syllables with the endings of one people."""
+
+    def __init__(self, row: str):
+        columns = [column.split() for column in row.split(";")]
+        self.onsets, self.vowels, codas = columns[:3]
+        self.codas = codas + [""] * (len(codas) + 2)
+        self.women, self.men, self.families, self.towns, self.adjectives = columns[3:]
+
+    def word(self, dice: Dice, endings: list, syllables: int) -> str:
+        while True:
+            stem = "".join(dice.pick(self.onsets) + dice.pick(self.vowels) + dice.pick(self.codas)
+                           for _ in range(syllables))
+            ending = dice.pick(endings)
+            if ending and ending[0] in "aeiou":
+                stem = stem.rstrip("aeiou")
+            word = stem + ending
+            if 3 < len(word) < 10 and not UNSPEAKABLE.search(word) and word not in COMMON:
+                return word.title()
+
+
+UNSPEAKABLE = re.compile(r"[^aeiou]{4}|[aeiou]{3}|(.)\1\1|aa|ii|uu|nazi|rape|shit|slut|coon|dago")
+COMMON = {part for words in LISTS.values() for word in words for part in word.split()}
+
+
+class World:
+    """The truth: lists of regions, rivers, towns, people, creatures, dishes, books and inventions,
+    the famous ones first. `public` has the same lists of those that any page may name, and `agenda`
+    says which page tells of which of the others."""
+
+    def __init__(self, seed: int = 0):
+        self.seed, self.taken = seed, set()
+        self.asked, self.unasked = [], []   # famous people: no page of questions names the second
+        self.dice = Dice(f"world {seed}")
+        self.public = SimpleNamespace(now=NOW)
+        self.trades = [Trade(*columns) for columns in table(W.TRADES)]
+        self.regions = [self.region(*row) for row in zip(W.CULTURES, table(W.LANDS))]
+        self.rivers = self.public.rivers = [self.river(region) for region in self.regions
+                                            for _ in range(1)]
+        self.towns = self.of_every_fame("town", "towns", self.town)
+        self.dishes = self.of_every_fame("dish", "dishes", self.dish)
+        self.people = self.of_every_fame("person", "people", self.household)
+        self.creatures = self.of_every_fame("creature", "creatures", self.creature)
+        self.books = self.of_every_fame("book", "books", self.book)
+        self.inventions = self.public.inventions = [self.invention() for _ in range(INVENTIONS)]
+        self.public.living = [p for p in self.public.people if p.died is None]
+        self.public.asked = [p for p in self.public.people if p.asked]
+        things = [*self.people, *self.towns, *self.creatures, *self.books, *self.dishes]
+        self.agenda = agenda(self.dice, [thing for thing in things if thing.fame != "many"])
+        self.ledger = Ledger([*things, *self.rivers])
+
+    def facts(self) -> list[Fact]:
+        """All facts that can be asked for, told or not."""
+        return self.ledger.facts
+
+    def of_every_fame(self, kind: str, name: str, make) -> list:
+        """As many things of each class as CLASSES says, the classes in their order; make(fame,
+        room) gives a list of at most `room` new ones. The first class becomes public.name."""
+        things = []
+        for fame, count in zip(FAME, CLASSES[kind]):
+            some = []
+            while len(some) < count:
+                some += make(fame, count - len(some))
+            some = self.dice.some(some, count)
+            if fame == "many":
+                setattr(self.public, name, some)
+            if kind == "person":
+                self.teach(some)
+            things += some
+        return things
+
+    def fresh(self, make) -> str:
+        """make() until it gives a name that nothing else in the world has."""
+        for name in iter(make, None):
+            if name not in self.taken:
+                self.taken.add(name)
+                return name
+
+    def region(self, row: str, land: list) -> Region:
+        culture, dice = Culture(row), self.dice
+        stem = self.fresh(lambda: culture.word(dice, [""], 2).rstrip("aeiou"))
+        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), stem + culture.adjectives[0],
+                        *land, culture)
+        culture.given = {female: [self.fresh(lambda: culture.word(dice, endings, 1))
+                                  for _ in range(24)]
+                         for female, endings in ((True, culture.women), (False, culture.men))}
+        return region
+
+    def river(self, region: Region) -> River:
+        culture = region.culture
+        return River(self.fresh(lambda: culture.word(self.dice, ["", *culture.women], 1)), region,
+                     self.dice.between(40, 900))
+
+    def somewhere(self, places: list, things: str, fame: str):
+        """One of these places; for a famous thing, one that has as few of them as any other."""
+        least = min(len(getattr(place, things)) for place in places)
+        return self.dice.pick([place for place in places
+                               if fame != "many" or len(getattr(place, things)) == least])
+
+    def town(self, fame: str, room: int) -> list:
+        dice = self.dice
+        river = self.somewhere(self.rivers, "towns", fame)
+        region = river.region
+        endings = region.culture.towns
+        name = self.fresh(lambda: region.culture.word(dice, endings, dice.between(1, 2)))
+        share = dice.random()
+        population = 400 + int(9000 * share * share * share * share) * 10 + dice.upto(10)
+        kind = say(dice, "a [|{landish} ]village" if population < 2000 else
+                   "a [market town|small town|river town|quiet town]" if population < 12000 else
+                   "a [city|trading city|large town]", {})
+        festival, custom = dice.pick(table(W.FESTIVALS))
+        festival += dice.pick([" Festival", " Fair", " Day", " Night"])
+        town = Town(name, region, river, clause(kind), dice.between(720, 1690), population,
+                    dice.pick(LISTS["goods"]), festival, custom, dice.pick(LISTS["month"]),
+                    clause(say(dice, dice.pick(W.LANDMARKS), {})), fame)
+        if fame == "many":
+            region.towns.append(town)
+            river.towns.append(town)
+        return [town]
+
+    def household(self, fame: str, room: int) -> list:
+        """A couple and their nought to three children, born in the town where the couple lives; or,
+        where there is no room for two, one person."""
+        dice = self.dice
+        home = dice.zipf(self.public.towns)
+        family = self.fresh(lambda: home.region.culture.word(
+            dice, home.region.culture.families, dice.between(1, 2)))
+        year = (1910 if not self.asked else     # somebody famous must be alive, for the news
+                dice.between(1740, 1915) if dice.chance(0.5) else dice.between(1870, 1912))
+        room = min(room, ROOM.get(fame, room))
+        if room < 2:
+            people = [self.person(family, dice.chance(0.5), year, home, fame)]
+        else:
+            couple = [self.person(family, female, year + dice.upto(9), home, fame)
+                      for female in (True, False)]
+            for one, other in (couple, couple[::-1]):
+                one.spouse, one.wedding = other, year + 27
+            births = sorted(year + 28 + 4 * k + dice.upto(4)
+                            for k in range(min(dice.upto(4), room - 2)))
+            children = [self.person(family, dice.chance(0.5), born, home, fame) for born in births
+                        if born < NOW - 20]
+            for child in children:
+                child.mother, child.father = couple
+                child.town = home
+            for parent in couple:
+                parent.children = children
+            people = couple + children
+        asked = 2 * len(self.unasked) >= len(self.asked)
+        for person in people:
+            if fame == "many":
+                person.asked = asked
+                (self.asked if asked else self.unasked).append(person)
+                person.town.born.append(person)
+        return people
+
+    def person(self, family: str, female: bool, born: int, home: Town, fame: str) -> Person:
+        dice = self.dice
+        name = self.fresh(lambda: f"{dice.pick(home.region.culture.given[female])} {family}")
+        died = born + dice.between(51, 93)
+        birthplace = home if dice.chance(0.4) else dice.pick(home.region.towns)
+        return Person(name.split()[0], family, female, born, died if died < NOW else None,
+                      birthplace, home, dice.pick(self.trades), dice.pick(LISTS["nature"]),
+                      dice.pick(LISTS["hobby"]), fame, dish=dice.zipf(self.public.dishes))
+
+    def teach(self, people: list) -> None:
+        """Most people have learned their trade from somebody famous."""
+        for person in sorted(people, key=lambda p: p.born):
+            elders = [p for p in self.public.people if 18 < person.born - p.born < 50]
+            if elders and self.dice.chance(0.75):
+                person.teacher = self.dice.pick(elders)
+                person.trade = person.teacher.trade
+
+    def creature(self, fame: str, room: int) -> list:
+        dice, region = self.dice, self.somewhere(self.regions, "creatures", fame)
+        name = self.fresh(lambda: region.culture.word(dice, ["", "el", "ick", "o", "a"], 2)).lower()
+        kind, sizes, habitats, foods, cover, habits, young = dice.pick(table(W.CREATURES))
+        low, high = map(int, sizes.split())
+        diet, diet2 = dice.some(foods.split("/"), 2)
+        creature = Creature(name, region, kind, dice.between(low, high),
+                            dice.pick(habitats.split("/")), diet, diet2, cover,
+                            dice.pick(LISTS["colour"]), dice.pick(habits.split("/")), young,
+                            dice.between(2, 9), dice.pick(LISTS["month"][2:8]), fame)
+        if fame == "many":
+            region.creatures.append(creature)
+        return [creature]
+
+    def dish(self, fame: str, room: int) -> list:
+        dice, town = self.dice, self.dice.pick(self.public.towns)
+        method = dice.pick(list(W.METHODS))
+        sweet = method in ("jam", "cake", "porridge") or method == "pie" and dice.chance(0.5)
+        plants = LISTS["fruit" if sweet else "vegetable"]
+        origin = dice.pick([town.name, town.region.adjective])
+        name = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")
+        first = name.removeprefix(origin + " ").removesuffix(" " + method)
+        second = dice.pick([plant for plant in plants if plant != first])
+        dish = Dish(name, town, method, f"{plural(first)} and {plural(second)}",
+                    dice.pick(["cinnamon", "ginger", "nutmeg", "saffron"] if sweet
+                              else LISTS["herb"] + LISTS["spice"]),
+                    "sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
+                    else listing(dice.some(LISTS["taste"][1:], 2)),
+                    dice.pick(W.OCCASIONS),
+                    dice.pick(LISTS["season"]), 5 * dice.between(*W.COOKING[method]), fame)
+        if fame == "many":
+            town.dishes.append(dish)
+        return [dish]
+
+    def book(self, fame: str, room: int) -> list:
+        dice = self.dice
+        author = dice.pick([p for p in self.public.people if fame != "many" or not p.book])
+        facts = {"p": author, "t": dice.zipf(self.public.towns)}
+        name = self.fresh(lambda: title_case(say(dice, dice.pick(W.TITLES), facts)))
+        genre, plot = dice.pick(table(W.GENRES))
+        book = Book(name, author, min(author.born + dice.between(22, 44), NOW), genre,
+                    clause(say(dice, plot, facts)), fame)
+        if fame == "many":
+            author.book = book
+        return [book]
+
+    def invention(self) -> Invention:
+        dice = self.dice
+        inventor = dice.pick([p for p in self.public.people if not p.invention])
+        devices = {device: row for device, *row in table(W.DEVICES)}
+        name = self.fresh(lambda: f"{inventor.family} {dice.pick(list(devices))}")
+        use, how = devices[name.removeprefix(inventor.family + " ")]
+        year = min(inventor.born + dice.between(21, 44), NOW)
+        inventor.invention = Invention(name, inventor, year, use, how)
+        return inventor.invention
+
+
+ROOM = {"few": 3, "one": 1}     # the largest household of a class: each of it adds to the others'
+INVENTIONS = 16
+
+
+def clause(text: str) -> str:
+    """A piece of a sentence, tidy in itself ("an old bridge") but without a capital."""
+    return tidy("It " + text).removeprefix("It ")
+
+
+# ---------------------------------------------------------------------------------------- documents
+
+
+def page(world: World, index: int) -> dict:
+    """Page `index` of a world: {"text", "url", "title", "kind", "facts"}."""
+    dice = Dice(f"page {world.seed} {index}")
+    if index in world.agenda:
+        kind, (title, text) = about(world.public, dice, world.agenda[index])
+    else:
+        kind = dice.pick(DECK)
+        title, text = KINDS[kind][1](world.public, dice)
+    title = title[0].upper() + title[1:]
+    text = f"{title}\n\n{text}"
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return {"text": text, "url": f"{KINDS[kind][2]}{slug}-{index + 1}", "title": title,
+            "kind": kind, "facts": world.ledger.stated(text, dice.told)}
+
+
+def documents(seed: int = 0, size: int = 8 << 20) -> Iterator[dict]:
+    """Documents {"text", "url", "title", "kind", "facts": [ids of the facts that it states]}, no
+    two alike, until their texts hold `size` bytes of UTF-8. A longer corpus of the same seed begins
+    with the shorter one."""
+    world, seen, total = World(seed), set(), 0
+    for index in itertools.count():
+        document = page(world, index)
+        data = document["text"].encode()
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        total += len(data)
+        yield document
+        if total >= size:
+            return
+
+
+# ------------------------------------------------------------------------------------ command line
+
+
+def byte_count(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", text.strip().upper())
+    size = int(float(match[1]) * 1024 ** " KMG".index(match[2] or " ")) if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write bytes or 500K, 8M, 1G")
+    return size
+
+
+def show(seed: int, size: int) -> None:
+    """Print the first document of each kind."""
+    shown = set()
+    for document in documents(seed, size):
+        if document["kind"] not in shown:
+            shown.add(document["kind"])
+            print(f"[{document['kind']}] {document['url']}\n{document['text']}\n")
+        if len(shown) == len(KINDS):
+            return

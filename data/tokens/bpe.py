@@ -1,0 +1,350 @@
+"""Byte-pair encoding: learn a vocabulary from text, turn text into tokens and back.
+
+A vocabulary is 256 bytes, then one token a merge, then the special tokens. Text is first split
+into words, digits, punctuation and blanks by PATTERN; inside each such chunk the two neighbouring
+tokens whose merge was learned first are joined, until no two are left that can be. (Sennrich et
+al. 2016, arXiv 1508.07909; on bytes: Radford et al. 2019, GPT-2.)
+
+data/bpe_train.py learns the merges; `Tokenizer` encodes with tiktoken and reads and writes Hugging
+Face's tokenizer.json, so that other programs give the same ids. A tokenizer is such a folder, one
+of OpenAI's by its name (gpt2, cl100k_base, o200k_base), or the file of one of those.
+"""
+
+import json
+import os
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import regex
+import tiktoken
+
+from csrc.files import ChatError, write_files
+from data.tokens.learn import PATTERN, learn_merges, utf8
+
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+BEGIN = "<|endoftext|>"  # begins every document and every conversation
+END = "<|im_end|>"       # ends a turn
+NAMED = [BEGIN, "<|im_start|>", END, "<|search_start|>", "<|search_end|>", "<|python_start|>",
+         "<|python_end|>", "<|result_start|>", "<|result_end|>", "<think>", "</think>"]
+SPECIALS = NAMED + [f"<|reserved_{i}|>" for i in range(32 - len(NAMED))]
+
+# For other programs, in as little of Jinja as Qwen's templates use. data/talk.py, which explains
+# the protocol, makes the same ids without it.
+CHAT_TEMPLATE = """\
+{{- '<|endoftext|>' -}}
+{%- for message in messages -%}
+{%- if message['role'] == 'tool' -%}{{- '<|result_start|>' -}}
+{%- elif loop.first or message['role'] != 'assistant' or messages[loop.index0 - 1]['role'] != 'tool'
+-%}{{- '<|im_start|>' + message['role'] + '\\n' -}}{%- endif -%}
+{%- if message['reasoning_content'] is string -%}
+{{- '<think>' + message['reasoning_content'] + '</think>' -}}{%- endif -%}
+{%- if message['content'] is string -%}{{- message['content'] -}}
+{%- elif message['content'] -%}{%- for part in message['content'] -%}
+{%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- endif -%}
+{%- endfor -%}{%- endif -%}
+{%- if message['role'] == 'tool' -%}{{- '<|result_end|>' -}}
+{%- elif message['tool_calls'] -%}{%- for call in message['tool_calls'] -%}
+{%- set name = call['function']['name'] -%}{%- set given = call['function']['arguments'] -%}
+{%- if name == 'search' -%}{{- '<|search_start|>' + given['query'] + '<|search_end|>' -}}
+{%- elif name == 'python' -%}{{- '<|python_start|>' + given['code'] + '<|python_end|>' -}}
+{%- else -%}{{- '<|python_start|>{"name": ' + name|tojson + ', "arguments": ' -}}
+{%- if given is string -%}{{- given -}}{%- else -%}{{- given|tojson -}}{%- endif -%}
+{{- '}<|python_end|>' -}}{%- endif -%}{%- endfor -%}
+{%- else -%}{{- '<|im_end|>\\n' -}}
+{%- if loop.last and add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+{%- endif -%}{%- endfor -%}
+"""
+
+BLANKS = 1 << 16  # characters: longer runs of blanks are not left to tiktoken's regex engine
+
+
+# ----------------------------------------------------------------------------------------- Training
+
+def wanted_merges(vocab_size):
+    """Return how many merges make a vocabulary of `vocab_size`, bytes and SPECIALS included.
+
+    ValueError if not even those fit.
+    """
+    least = 256 + len(SPECIALS)
+    if vocab_size < least:
+        raise ChatError(f"a vocabulary of {vocab_size} is too small: 256 bytes and "
+                        f"{len(SPECIALS)} special tokens make {least}")
+    return vocab_size - least
+
+
+def learn(chunks, vocab_size):
+    """Return a Tokenizer learnt from chunks, as `count_chunks` gives them."""
+    return Tokenizer.from_merges(learn_merges(chunks, wanted_merges(vocab_size))[0])
+
+
+# ------------------------------------------------------------------------------------ The tokenizer
+
+class Tokenizer:
+    """A vocabulary and its special tokens. `encode` never gives a special token.
+
+    encoding      the tiktoken.Encoding that does the work
+    vocab_size    how many ids there are, special tokens included
+    specials      the id of each special token, by name
+    begin         the id that begins documents: <|endoftext|>'s, else bos_token's, else None
+    byte_lengths  int32 (vocab_size,): bytes of text in each token, 0 for special ones
+    """
+
+    def __init__(self, spec, config):
+        """Take what tokenizer.json and tokenizer_config.json hold; ValueError if it is unfit."""
+        self.spec, self.config = spec, config
+        self.pattern, self.normal_form = read_split(spec)
+        ranks, self.specials = read_vocabulary(spec)
+        self.vocab_size = len(ranks) + len(self.specials)
+        bos = config.get("bos_token")
+        bos = bos["content"] if isinstance(bos, dict) else bos
+        self.begin = self.specials.get(BEGIN, self.specials.get(bos))
+        self.encoding = tiktoken.Encoding("chat.c", pat_str=self.pattern, mergeable_ranks=ranks,
+                                          special_tokens=self.specials)
+        self.byte_lengths = np.zeros(self.vocab_size, np.int32)
+        for token, i in ranks.items():
+            self.byte_lengths[i] = len(token)
+
+    @classmethod
+    def from_merges(cls, merges):
+        """Make a tokenizer of our own kind: 256 bytes, `merges` of `learn_merges`, SPECIALS."""
+        tokens = [TO_CHAR[byte] for byte in range(256)]
+        for left, right in merges:
+            tokens.append(tokens[left] + tokens[right])
+        return cls(describe(tokens, merges, SPECIALS, PATTERN), dict(CONFIG))
+
+    @classmethod
+    def load(cls, folder):
+        """Read a Hugging Face folder: ours, or byte-level BPE like GPT-2's, Qwen2's, Llama 3's; or
+        one of OpenAI's vocabularies, by name or from its file (data/openai.py).
+
+        FileNotFoundError if there is no tokenizer.json; ValueError names what is broken in it, or
+        what it asks for that is not supported.
+        """
+        path, about, template = (Path(folder, name) for name in FILES)
+        if not path.is_file():
+            from data.tokens import openai  # which imports this module
+            if str(folder) in openai.KNOWN or Path(folder).is_file():
+                return cls(*openai.load(folder))
+            raise FileNotFoundError(f"no tokenizer in {folder}: there is no {path} (by name there "
+                                    f"are {', '.join(openai.KNOWN)})")
+        try:
+            config = json.loads(about.read_bytes()) if about.exists() else {}
+            if template.exists():
+                config["chat_template"] = template.read_text(encoding="utf-8")
+            return cls(json.loads(path.read_bytes()), config)
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise ChatError(f"{folder}: malformed tokenizer ({error!r})") from error
+        except ValueError as error:
+            raise ChatError(f"{folder}: unusable tokenizer: {error}") from error
+
+    def save(self, folder):
+        """Write tokenizer.json, tokenizer_config.json and the chat template, if there is one."""
+        path, about, template = (Path(folder, name) for name in FILES)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.config.get("chat_template"):
+            write_file(template, self.config["chat_template"])
+        write_file(about, json.dumps(self.config, indent=2))
+        write_file(path, json.dumps(self.spec, ensure_ascii=False))
+
+    def encode(self, text):
+        """Return the ids of `text`, a list of int. What looks like a special token is plain text.
+
+        Lone surrogates become U+FFFD. The time is linear in the length of any text.
+        """
+        if self.normal_form:
+            text = unicodedata.normalize(self.normal_form, text)
+        # A run of 2 * BLANKS blanks fills one of these slices. tiktoken panics on a million of
+        # them; `regex` does not, and splits the text into the same chunks.
+        starts = range(0, len(text) - BLANKS + 1, BLANKS)
+        if not any(text[i : i + BLANKS].isspace() for i in starts):
+            return self.encoding.encode_ordinary(text)
+        ids = []
+        for chunk in regex.findall(self.pattern, utf8(text).decode()):
+            ids += self.encode_chunk(chunk.encode())
+        return ids
+
+    def encode_chunk(self, chunk):
+        """Return the ids of bytes that are not to be split any further."""
+        return self.encoding._encode_single_piece(chunk)
+
+    def encode_batch(self, texts, threads=None):
+        """Return [encode(text), ...], computed by `threads` threads (None: one a processor)."""
+        count = min(threads or os.cpu_count(), len(texts)) or 1
+        results = [None] * len(texts)
+
+        def work(first):
+            results[first::count] = map(self.encode, texts[first::count])
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(work, range(count)))
+        return results
+
+    def decode_bytes(self, ids):
+        """Return the bytes of `ids`, special tokens by name; ValueError if there is no such id."""
+        ids = [int(i) for i in ids]
+        for i in ids:
+            if not 0 <= i < self.vocab_size:
+                raise ChatError(f"token {i} is outside the vocabulary of {self.vocab_size}")
+        return self.encoding.decode_bytes(ids)
+
+    def decode(self, ids):
+        """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def generation(self):
+        """Return the ids that generation_config.json names, or None if this is no tokenizer of our
+        own: a chat ends with END or BEGIN."""
+        if END not in self.specials:
+            return None
+        begin, end = self.special(BEGIN), self.special(END)
+        return {"bos": begin, "pad": begin, "eos": end, "stop": [end, begin]}
+
+    def special(self, name):
+        """Return the id of the special token `name`; ValueError if there is none."""
+        if name not in self.specials:
+            known = ", ".join(self.specials) or "none at all"
+            raise ChatError(f"the tokenizer has no special token {name!r}, but {known}")
+        return self.specials[name]
+
+
+# -------------------------------------------------------------------- Hugging Face's tokenizer.json
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+CONFIG = {
+    # Given a model family's class, transformers 5 rebuilds its split and ignores tokenizer.json.
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": BEGIN,
+    "eos_token": END,
+    "pad_token": BEGIN,
+    "clean_up_tokenization_spaces": False,
+    "model_max_length": int(1e30),  # transformers' word for "the model says"
+    "chat_template": CHAT_TEMPLATE,
+}
+
+# JSON has no bytes, so GPT-2 spells them: printable Latin-1 as itself, the others from U+0100 on.
+PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+TO_CHAR = {byte: chr(byte) for byte in PRINTABLE} | {b: chr(256 + i) for i, b in enumerate(OTHERS)}
+TO_BYTE = {char: byte for byte, char in TO_CHAR.items()}
+
+
+def describe(tokens, merges, specials, pattern):
+    """Return the contents of tokenizer.json.
+
+    tokens    as spelled in JSON; their places are their ids
+    merges    pairs of ids
+    specials  names, whose ids follow
+    """
+    def off(*keys):
+        return dict.fromkeys(keys, False)
+
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
+             **off("invert")}
+    level = {"type": "ByteLevel", **off("add_prefix_space", "trim_offsets", "use_regex")}
+    plain = off("single_word", "lstrip", "rstrip", "normalized")
+    unused = dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix",
+                            "end_of_word_suffix"))
+    return {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [{"id": len(tokens) + i, "content": name, **plain, "special": True}
+                         for i, name in enumerate(specials)],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, level]},
+        "post_processor": None,
+        "decoder": level,
+        "model": {"type": "BPE", **unused, **off("fuse_unk", "byte_fallback"),
+                  "vocab": {token: i for i, token in enumerate(tokens)},
+                  "merges": [[tokens[left], tokens[right]] for left, right in merges]},
+    }
+
+
+def read_split(spec):
+    """Return the pattern that splits text, and the Unicode normal form to bring it to ("": none).
+
+    ValueError names the normalizer or pre-tokenizer that this cannot express.
+    """
+    form = (spec.get("normalizer") or {"type": ""})["type"]
+    if form not in ("", "NFC", "NFD", "NFKC", "NFKD"):
+        raise ChatError(f"the normalizer {form} is not supported")
+    step = spec.get("pre_tokenizer") or {"type": "null"}
+    patterns = []
+    for step in step["pretokenizers"] if step["type"] == "Sequence" else [step]:
+        how = step.get("behavior"), step.get("invert")
+        if step["type"] == "Split" and how in [("Isolated", False), ("Removed", True)]:
+            patterns.append(step["pattern"]["Regex"])
+        elif step["type"] != "ByteLevel" or step.get("add_prefix_space"):
+            raise ChatError(f"the pre-tokenizer {json.dumps(step)[:200]} is not supported")
+        elif step.get("use_regex", True):
+            patterns.append(GPT2_PATTERN)
+    if len(patterns) != 1 or step["type"] != "ByteLevel":
+        raise ChatError(f"not supported: {len(patterns)} split patterns, last step {step['type']} "
+                        f"(needs one pattern, then ByteLevel)")
+    return patterns[0], form
+
+
+def read_vocabulary(spec):
+    """Return ({bytes: id}, {special name: id}) of a tokenizer.json; ValueError if it is unsound.
+
+    tiktoken takes a token's id for its rank, and joins any two tokens that make a third. It gives
+    the ids of the merge list where ids rise along the list: up to the rank of a token, its bytes
+    have seen the same merges wherever they stand alone, so they are in the same two parts.
+    """
+    model = spec["model"]
+    if model.get("type") != "BPE":
+        raise ChatError(f"the model {model.get('type')} is not supported, only BPE")
+    for key in ("byte_fallback", "dropout", "continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(key):
+            raise ChatError(f"{key} = {model[key]!r} is not supported")
+    vocab = model["vocab"]
+    added = [(token["content"], token["id"]) for token in spec.get("added_tokens") or []]
+    specials = dict(added)
+    check_ids([*vocab.items(), *(item for item in added if item not in vocab.items())])
+
+    made, last = set(TO_BYTE), -1
+    for i, pair in enumerate(model["merges"]):
+        left, right = pair.split(" ") if isinstance(pair, str) else pair
+        for token in (left, right, left + right):
+            if token not in vocab:
+                raise ChatError(f"merge {i} ({left!r}, {right!r}): there is no token {token!r}")
+        if vocab[left + right] < last:
+            raise ChatError(f"merge {i} makes the id {vocab[left + right]} after {last}: ids in "
+                            f"another order than the merges are not supported")
+        last = vocab[left + right]
+        made.add(left + right)
+
+    ranks = {}
+    for token, i in vocab.items():
+        if token in specials:
+            continue
+        if not TO_BYTE.keys() >= set(token):
+            raise ChatError(f"token {token!r} (id {i}) is not spelled in GPT-2's byte alphabet")
+        if token not in made and not model.get("ignore_merges"):
+            raise ChatError(f"token {token!r} (id {i}) is made by no merge")
+        ranks[bytes(TO_BYTE[char] for char in token)] = i
+    for byte in range(256):
+        if bytes([byte]) not in ranks:
+            raise ChatError(f"there is no token for the byte {byte:#04x}")
+    return ranks, specials
+
+
+def check_ids(items):
+    """Raise ValueError unless the ids in `items` (token, id) are 0, 1, 2, ..., each once."""
+    names = {}
+    for token, i in items:
+        if type(i) is not int or i < 0:
+            raise ChatError(f"token {token!r} has the id {i!r}")
+        if i in names:
+            raise ChatError(f"the tokens {names[i]!r} and {token!r} both have the id {i}")
+        names[i] = token
+    gap = next(i for i in range(len(names) + 1) if i not in names)
+    if gap < len(names):
+        raise ChatError(f"no token has the id {gap}, but there are ids up to {max(names)}")
+
+
+def write_file(path, text):
+    """Write `text` to `path` so that there is always the old file or the whole new one."""
+    write_files(path.parent, {path.name: [text.encode()]})

@@ -1,0 +1,162 @@
+"""Documents: the texts to learn from, read out of files of many kinds.
+
+Text files hold one each, or several between lines that are just <|endoftext|>; JSON lines have a
+"text" each (.jsonl, .json); either may be a .gz; Parquet has a column "text" (.parquet). A source is
+a file, a folder of these, or "world", the embedded corpus. Long documents come in pieces of about a
+megabyte, so that memory stays small on any input.
+"""
+
+import codecs
+import gzip
+import importlib
+import json
+import re
+import sys
+import zlib
+from itertools import chain
+
+from csrc.files import ChatError
+from data.tokens import parallel
+
+WORLD = "world"         # the source that needs no file
+JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+IN_FOLDERS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".json.gz", ".parquet")
+PIECE = 1 << 20        # bytes read at a time, and about the length of a piece of a long document
+LONGEST = 16 << 20     # characters: where this many offer no place to cut, we cut anyway
+BATCH_ROWS = 100       # of a Parquet file read at a time
+
+SEPARATOR = re.compile(r"^<\|endoftext\|>\r?(?:\n|\Z)", re.MULTILINE)
+# Up to the last newline with a non-blank after it. In bpe.PATTERN (and GPT-4's, Llama 3's) a chunk
+# never goes on after a newline but with blanks, so one ends there. And it ends there whether or not
+# the rest is in sight: the newlines after punctuation and `\s*[\r\n]+` do not look ahead, and come
+# before `\s+(?!\S)`, which does. So the pieces have the tokens of the whole. (With GPT-2's pattern
+# blank lines just before such a cut, with GPT-4o's "!\n/", may be grouped in another way, once a
+# megabyte.)
+CUT = re.compile(r".*\n(?=\S)", re.DOTALL)
+
+
+def documents(*sources):
+    """Yield each document (str) of `sources`: files, folders or "world".
+
+    OSError or ValueError names the file, and the line or the byte, that cannot be read.
+    """
+    for file in find_files(sources):
+        parts = []
+        for begins, text in pieces(file):
+            if begins and parts:
+                yield "".join(parts)
+                parts = []
+            parts.append(text)
+        yield "".join(parts)
+
+
+def find_files(sources):
+    """Return the files (Path) that `sources` stand for, those in folders sorted."""
+    found = []
+    for source in sources:
+        found += sorted(embedded("documents").glob("documents-*")) if source == WORLD else \
+            parallel.find_files([source], IN_FOLDERS)
+    return found
+
+
+def pieces(file):
+    """Yield (begins, text): documents in pieces; `begins` is True on the first of a document."""
+    empty = True
+    read = json_pieces if file.name.endswith(JSON_LINES) else \
+        parquet_pieces if file.suffix == ".parquet" else text_pieces
+    try:
+        for piece in read(file):
+            empty = False
+            yield piece
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ChatError(f"{file}: broken gzip data ({error})") from error
+    if empty:
+        raise ChatError(f"{file}: empty, there is no document in it")
+
+
+def json_pieces(file):
+    """Yield (True, text) for each line of a file of JSON lines."""
+    with open_input(file) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.isspace():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ChatError(f"{file}:{number}: not a line of JSON ({error})") from error
+            if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+                raise ChatError(f'{file}:{number}: not an object whose "text" is a string')
+            if record["text"]:
+                yield True, record["text"]
+
+
+def parquet_pieces(file):
+    """Yield (True, text) for each row of a Parquet file, a few in memory at a time."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise ChatError(f"{file}: to read Parquet, {sys.executable} -m pip install "
+                        f"pyarrow") from error
+    row = 0
+    try:
+        with parquet.ParquetFile(file, buffer_size=PIECE, pre_buffer=False) as table:
+            if "text" not in table.schema_arrow.names:
+                raise ChatError(f'{file}: no column "text", but '
+                                f'{", ".join(table.schema_arrow.names) or "none at all"}')
+            for batch in table.iter_batches(BATCH_ROWS, columns=["text"], use_threads=False):
+                for row, text in enumerate(batch.column("text").to_pylist(), row + 1):
+                    if not isinstance(text, str | None):
+                        raise ChatError(f'{file}: row {row}: "text" is not a string')
+                    if text:
+                        yield True, text
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ChatError(f"{file}: broken Parquet after row {row} ({reason})") from error
+
+
+def text_pieces(file):
+    """Yield (begins, text) of a text file, cut where CUT says or, failing that, at LONGEST."""
+    begins, rest = True, ""
+    for block in chain(read_text(file), [""]):
+        rest += block
+        cut = len(rest)
+        if block and cut < LONGEST:  # more is to come: leave the last lines for the next turn
+            match = CUT.match(rest)
+            cut = match.end() if match else 0
+        for i, text in enumerate(SEPARATOR.split(rest[:cut])):
+            begins = begins or i > 0
+            if text:
+                yield begins, text
+                begins = False
+        rest = rest[cut:]
+
+
+def read_text(file):
+    """Yield a file's text, decoded, about PIECE at a time; ValueError names the first bad byte."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset, data = 0, True
+    with open_input(file) as stream:
+        while data:
+            data = stream.read(PIECE)
+            if (zero := data.find(0)) >= 0:
+                raise ChatError(f"{file}: not a text file, byte {offset + zero} is zero")
+            begun = len(decoder.getstate()[0])  # bytes of a character left over from the last turn
+            try:
+                text = decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                at = offset - begun + error.start
+                raise ChatError(f"{file}: not UTF-8 at byte {at} ({error.reason})") from error
+            if text := text if offset else text.removeprefix("\ufeff"):
+                yield text
+            offset += len(data)
+
+
+def open_input(file):
+    """Open a file for reading bytes, unpacked if its name ends in .gz."""
+    return gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb")
+
+
+def embedded(what):
+    """Return a folder of the embedded corpus, made if it is not there: "documents", or its
+    "conversations". The pocket world is looked up here, when it is asked for, and nowhere else."""
+    return getattr(importlib.import_module("data.pocket.corpus"), what)()

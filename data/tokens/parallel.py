@@ -1,0 +1,145 @@
+"""Work as a map over files, by processes of this machine or by all ranks of an MPI job.
+
+A task is a function and the file it makes: `complete` runs those whose file is not there yet, so
+that a killed job goes on where it stopped, and since no task asks how many workers there are, the
+files have the same bytes at any number of them.
+
+    python data/web.py ...                                             processes, one a core
+    mpirun -n 4 .venv/bin/python -m mpi4py.futures data/web.py ...     a cluster, 3 ranks working
+"""
+
+import os
+import signal
+import sys
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+from tqdm import tqdm
+
+from csrc.files import ChatError
+
+IF_SLOW = {"delay": 2, "leave": False, "disable": None}  # progress: after 2 s, on a terminal
+
+
+class Processes(ProcessPoolExecutor):
+    """Processes that never see a Ctrl-C, which is their parent's, and that end with their parent,
+    even one that is killed. They are spawned, not forked: a fork after OpenMP hangs."""
+
+    def __init__(self, count):
+        super().__init__(count, get_context("spawn"), end_with_parent)
+
+    def submit(self, function, /, *args, **kwargs):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})     # what is started inherits it
+        try:
+            return super().submit(function, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def end_with_parent():
+    """Let this process wait for no work that cannot come any more."""
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+
+
+class Here(Executor):
+    """Runs each task in this process, when it is submitted."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+def find_files(sources, endings):
+    """Return the files (Path) that `sources` stand for: files as they are, of folders those with
+    one of the `endings`, sorted. ValueError if a folder has none, FileNotFoundError."""
+    found = []
+    for path in map(Path, sources):
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file())
+            readable = [file for file in inside if file.name.lower().endswith(endings)]
+            if not readable:
+                raise ChatError(f"{path}: none of {len(inside)} files is {', '.join(endings)}")
+            if len(readable) < len(inside):
+                tell(f"{path}: {len(inside) - len(readable)} other files skipped")
+            found += readable
+        elif path.exists():
+            found.append(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    return found
+
+
+@cache
+def tell(sentence):
+    """Print it to stderr, once however often it is told."""
+    print(sentence, file=sys.stderr)
+
+
+def batches(items, most, size=len):
+    """Group items into lists, each full as soon as the sizes of its items sum to `most`."""
+    batch, total = [], 0
+    for item in items:
+        batch.append(item)
+        total += size(item)
+        if total >= most:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
+
+
+@contextmanager
+def workers(count=None):
+    """Yield an Executor: under `-m mpi4py.futures` its ranks, else `count` processes (None: one a
+    processor; 1: this one). Ctrl-C ends them amid their tasks."""
+    if count is not None and count < 1:
+        raise ChatError(f"--workers is {count}, but must be over 0")
+    if "mpi4py.futures" in sys.modules:
+        from mpi4py.futures import MPIPoolExecutor
+        executor = MPIPoolExecutor()
+    elif count == 1:
+        executor = Here()
+    else:
+        executor = Processes(count or os.cpu_count())
+    with executor:
+        try:
+            yield executor
+        except BaseException as error:           # do not begin what has not begun
+            executor.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                for process in active_children():
+                    process.terminate()
+            raise
+
+
+def complete(executor, function, jobs, label):
+    """Call function(out, *args) for each (out, *args) of `jobs` whose file `out` is not there.
+
+    function  of a module (it is pickled by name); writes `out` last and whole (csrc/files.py)
+    label     what the progress bar says
+
+    OSError if a worker dies: what is done stays, and the same call does the rest.
+    """
+    todo = [job for job in jobs if not job[0].exists()]
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=label, **IF_SLOW) as bar:
+        with naming_the_dead(f"{label}: "):
+            for future in as_completed([executor.submit(function, *job) for job in todo]):
+                future.result()
+                bar.update()
+
+
+@contextmanager
+def naming_the_dead(label=""):
+    """Make of a worker's death one sentence. What `complete` has made stays, so that the same
+    command goes on from there."""
+    try:
+        yield
+    except (BrokenProcessPool, BrokenPipeError) as error:
+        raise OSError(f"{label}a worker was killed, perhaps for want of memory; try the same "
+                      f"command again, --workers 1 needs least") from error

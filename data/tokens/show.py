@@ -1,0 +1,105 @@
+"""Tokens as one sees them: coloured, with their ids, in a terminal or as an HTML page, and how many
+each of several tokenizers makes of the same text.
+
+What would not be seen is spelled out: blanks as dots and arrows, other characters without a shape
+(controls, escapes, marks that turn the direction of writing) as their numbers, and the bytes of a
+token that holds but a part of a character as \\xNN. So a text cannot write to the terminal.
+"""
+
+import os
+import sys
+import unicodedata
+from html import escape
+from pathlib import Path
+
+from csrc.files import ChatError
+from data.tokens import bpe
+
+SHAPES = {" ": "·", "\n": "⏎", "\r": "␍", "\t": "→"}
+COLOURS = (153, 194, 229, 224, 189, 223)  # of the 256 that terminals have; below the same for HTML
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>Tokens</title>
+<style>
+body { font: 16px/1.9 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
+.text { font-family: ui-monospace, monospace; overflow-wrap: anywhere }
+.text span { color: #111; border-radius: 3px; padding: 2px 0 }
+.text sub { color: #555; font-size: 60%; padding: 0 2px }
+th, td { text-align: right; padding: 0 1em 0 0 }
+th:first-child, td:first-child { text-align: left }
+.c0 { background: #afd7ff } .c1 { background: #d7ffd7 } .c2 { background: #ffffaf }
+.c3 { background: #ffd7d7 } .c4 { background: #d7d7ff } .c5 { background: #ffd7af }
+</style>
+"""
+
+
+def show(args):
+    """The command `show` of data/bpe.py."""
+    text = read(args.text)
+    tokenizers = {name: bpe.Tokenizer.load(name) for name in args.tokenizer}
+    ids = {name: tokenizer.encode(text) for name, tokenizer in tokenizers.items()}
+    rows = [("tokenizer", "vocabulary", "tokens", "bytes per token")]
+    for name, tokenizer in tokenizers.items():
+        size = int(tokenizer.byte_lengths[ids[name]].sum()) if ids[name] else 0
+        rate = f"{size / len(ids[name]):.2f}" if ids[name] else "-"
+        rows.append((visible(name), f"{tokenizer.vocab_size:,}", f"{len(ids[name]):,}", rate))
+    pieces = {name: [(visible(tokenizer.decode_bytes([i]).decode("utf-8", "backslashreplace")), i)
+                     for i in ids[name]] for name, tokenizer in tokenizers.items()}
+    if args.html:
+        out = Path(args.html)
+        bpe.write_file(out, page(rows, pieces))
+        print(f"{out}: {', '.join(f'{row[2]} tokens of {row[0]}' for row in rows[1:])}")
+        return
+    sys.stdout.reconfigure(errors="backslashreplace")
+    for name in tokenizers:
+        title = f"{visible(name)}\n" if len(tokenizers) > 1 else ""
+        print(title + draw(pieces[name], sys.stdout.isatty()), end="\n\n")
+    width = max(len(row[0]) for row in rows)
+    for first, *others in rows:
+        print(f"{first:{width}}" + "".join(f"{value:>17}" for value in others))
+
+
+def read(text):
+    """Return the text that an argument stands for: stdin's, a file's, or itself."""
+    if text == "-":
+        data, name = sys.stdin.buffer.read(), "stdin"
+    elif os.path.isfile(text):
+        data, name = Path(text).read_bytes(), text
+    else:
+        return text
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ChatError(f"{name}: not UTF-8 at byte {error.start} ({error.reason})") from error
+
+
+def visible(text):
+    """Return `text` with a sign for each character that one would not see or should not print."""
+    return "".join(SHAPES.get(char) or (char if unicodedata.category(char)[0] not in "CZ"
+                                        else f"\\u{{{ord(char):x}}}") for char in text)
+
+
+def draw(pieces, coloured):
+    """Return the lines for a terminal: each token, then its id in small digits."""
+    small = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    drawn = []
+    for n, (piece, i) in enumerate(pieces):
+        token = piece + str(i).translate(small)
+        if coloured:
+            token = f"\x1b[30;48;5;{COLOURS[n % len(COLOURS)]}m{token}\x1b[0m"
+        drawn.append(token + "\n" * (SHAPES["\n"] in piece))
+    return "".join(drawn)
+
+
+def page(rows, pieces):
+    """Return a page that needs no other file."""
+    def cells(kind, row):
+        return "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row)
+
+    table = "\n".join(f"<tr>{cells('td' if n else 'th', row)}</tr>" for n, row in enumerate(rows))
+    parts = [f"{PAGE}<table>\n{table}\n</table>\n"]
+    for name, tokens in pieces.items():
+        spans = (f'<span class="c{n % len(COLOURS)}">{escape(piece)}<sub>{i}</sub></span>'
+                 + "<br>\n" * (SHAPES["\n"] in piece) for n, (piece, i) in enumerate(tokens))
+        parts.append(f'<h2>{escape(visible(name))}</h2>\n<p class="text">{"".join(spans)}</p>\n')
+    return "".join(parts)
