@@ -24,6 +24,7 @@ import platform
 import re
 import sys
 import time
+from data.tokens import learn
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
@@ -370,7 +371,7 @@ def tokenizing(bench, dtype):
     from data.tokens import bpe
     from train import Pretrain, architecture
     texts = [page["text"] for page in world.documents(0, (1 if bench.quick else 8) << 20)]
-    tokenizer = bpe.learn(bpe.count_chunks(texts[:1000]), 4096)
+    tokenizer = bpe.learn(learn.count_chunks(texts[:1000]), 4096)
     tokens = sum(map(len, tokenizer.encode_batch(texts))) / 1e3
     model = Model.create(architecture(Pretrain(), tokenizer.vocab_size), "cpu", dtype)
     others = ["tokenizers", "tiktoken"]

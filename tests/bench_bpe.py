@@ -48,7 +48,7 @@ def texts(size):
 
 def ours(texts, size, threads):
     from data.tokens import bpe, learn
-    learn.learn_merges(bpe.count_chunks(texts, threads), bpe.wanted_merges(size))
+    learn.learn_merges(learn.count_chunks(texts, threads), bpe.wanted_merges(size))
 
 
 def rustbpe(texts, size, threads):

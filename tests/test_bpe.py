@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from csrc import cli
 from data import bpe as command
-from data.tokens import bpe
+from data.tokens import bpe, learn
 
 REAL = ROOT.parent / "shared" / "real"
 relaxed = settings(deadline=None, derandomize="CI" in os.environ, max_examples=200)
@@ -31,7 +31,7 @@ nasty_text = st.one_of(st.text(), st.lists(st.sampled_from(NASTY)).map("".join))
 @pytest.fixture(scope="module")
 def tokenizer():
     texts = [Path(bpe.__file__).read_text(encoding="utf-8"), "".join(NASTY) * 3, "né 中文 한국어 " * 9]
-    return bpe.learn(bpe.count_chunks(texts), 1200)
+    return bpe.learn(learn.count_chunks(texts), 1200)
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def naive_train(chunks, count):
 @relaxed
 @given(st.lists(hard_text, max_size=4))
 def test_chunks_are_split_and_counted_as_the_pattern_does(texts):
-    found = bpe.count_chunks(texts)
+    found = learning.count_chunks(texts)
     assert counter(found) == learning.count_chunks_plainly(texts)
     assert found.bytes() == sum(len(learning.utf8(text)) for text in texts)
 
@@ -80,19 +80,19 @@ def test_every_character_is_split_as_the_pattern_does():
         codes = range(first, first + 0x1000, 1 if first < 0x3000 else 13)
         texts = ["".join(f"a{c}b {c}1{c} !{c}\n{c}'{c}s'{c} {c}{c} \n {c}'r{c}"
                          for c in map(chr, codes))]
-        assert (counter(bpe.count_chunks(texts))
+        assert (counter(learning.count_chunks(texts))
                 == learning.count_chunks_plainly(texts)), hex(first)
 
 
 def test_the_chunks_come_in_order_and_do_not_depend_on_the_threads(monkeypatch):
     texts = [Path(bpe.__file__).read_text(encoding="utf-8"), "", "".join(NASTY), "z zz z"] * 3
     expected = learning.count_chunks_plainly(texts)
-    assert list(counter(bpe.count_chunks(["b a", " c a b"])).items()) == [
+    assert list(counter(learning.count_chunks(["b a", " c a b"])).items()) == [
         (b"b", 1), (b" a", 2), (b" c", 1), (b" b", 1)]
     for batch in (1, 500, 1 << 20):
         monkeypatch.setattr(learning, "BATCH", batch)
         for threads in (1, 2, 7):
-            found = bpe.count_chunks(iter(texts), threads)
+            found = learning.count_chunks(iter(texts), threads)
             assert list(counter(found).items()) == list(expected.items())
 
 
@@ -110,7 +110,7 @@ def test_the_rarest_chunks_are_forgotten_where_there_are_too_many(monkeypatch):
 
 
 def test_chunks_are_cut_only_where_they_are_absurdly_long():
-    counts = counter(bpe.count_chunks(["a" * 2500, "ab ab", "\ud800"]))
+    counts = counter(learning.count_chunks(["a" * 2500, "ab ab", "\ud800"]))
     assert counts == {b"a" * 1000: 2, b"a" * 500: 1, b"ab": 1, b" ab": 1, "\ufffd".encode(): 1}
 
 
@@ -118,13 +118,13 @@ def test_chunks_are_cut_only_where_they_are_absurdly_long():
 def test_a_million_of_the_same_are_split_in_linear_time(unit):
     text = unit * (1_000_000 // len(unit))
     for text in (text, text + "x"):  # quadratic time would not end
-        assert bpe.count_chunks([text]).bytes() == len(text.encode())
+        assert learning.count_chunks([text]).bytes() == len(text.encode())
 
 
 def test_nothing_gives_no_chunks_and_no_merges(capsys):
     for texts in ([], [""], ["", ""]):
-        assert counter(bpe.count_chunks(texts)) == {}
-        assert bpe.learn(bpe.count_chunks(texts), 300).vocab_size == 288
+        assert counter(learning.count_chunks(texts)) == {}
+        assert bpe.learn(learning.count_chunks(texts), 300).vocab_size == 288
     assert learn({}, 5) == ([], [])
 
 
@@ -136,7 +136,7 @@ def test_an_error_while_reading_is_passed_on_after_any_number_of_batches(monkeyp
         raise error
     for error in (ValueError("not UTF-8"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            bpe.count_chunks(texts(error))
+            learning.count_chunks(texts(error))
 
 
 # ----------------------------------------------------------------------------------------- Learning
@@ -177,7 +177,7 @@ def test_counts_beyond_32_bits_keep_their_order():
 
 
 def test_training_solves_the_example_of_wikipedia():
-    tokenizer = bpe.learn(bpe.count_chunks(["aaabdaaabac"]), 288 + 3)
+    tokenizer = bpe.learn(learning.count_chunks(["aaabdaaabac"]), 288 + 3)
     assert learn({b"aaabdaaabac": 1}, 3)[0] == [(97, 97), (97, 98), (256, 257)]
     assert tokenizer.encode("aaabdaaabac") == [258, 100, 258, 97, 99]
 
@@ -188,7 +188,7 @@ def test_overlapping_pairs_count_once():
 
 
 def test_the_counts_of_merges_say_how_many_tokens_the_text_has():
-    chunks = bpe.count_chunks([Path(bpe.__file__).read_text(encoding="utf-8")])
+    chunks = learning.count_chunks([Path(bpe.__file__).read_text(encoding="utf-8")])
     merges, counts = learning.learn_merges(chunks, 500)
     tokenizer = bpe.Tokenizer.from_merges(merges)
     tokens = sum(len(tokenizer.encode_chunk(chunk)) * count
@@ -197,7 +197,7 @@ def test_the_counts_of_merges_say_how_many_tokens_the_text_has():
 
 
 def test_a_text_without_enough_pairs_gives_a_smaller_vocabulary_and_says_so(capsys):
-    tokenizer = bpe.learn(bpe.count_chunks(["abab"]), 5000)
+    tokenizer = bpe.learn(learning.count_chunks(["abab"]), 5000)
     assert tokenizer.vocab_size == 256 + 1 + 32
     assert "after 1 of 4712 merges: the vocabulary is smaller" in capsys.readouterr().err
 
@@ -223,6 +223,6 @@ def test_merges_of_real_text_are_those_of_plain_python():
     if not texts:
         pytest.skip(f"{REAL} is absent")
     texts = [path.read_text(encoding="utf-8")[:6_000] for path in texts]
-    chunks = bpe.count_chunks(texts)
+    chunks = learning.count_chunks(texts)
     assert counter(chunks) == (plain := learning.count_chunks_plainly(texts))
     assert learning.learn_merges(chunks, 2500) == learning.learn_merges_plainly(plain, 2500)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from csrc.bind import Config, Model
 from data.chat import protocol, tools
 from data.exams import run
-from data.tokens import bpe
+from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
                             table, way_of, world_exams)
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return bpe.learn(bpe.count_chunks([TEXT]), 256 + 32 + 20)
+    return bpe.learn(learn.count_chunks([TEXT]), 256 + 32 + 20)
 
 
 @pytest.fixture(scope="module")

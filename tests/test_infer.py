@@ -20,7 +20,7 @@ from csrc import bind
 from csrc.bind import Config, Model, sample
 from csrc.lookup import AHEAD, Costs, Lookup
 from data.chat.terminal import describe, spell
-from data.tokens import bpe
+from data.tokens import bpe, learn
 from csrc.engine import Engine, Sequence, Settings, Stream
 from infer import summary
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return bpe.learn(bpe.count_chunks([TEXT]), 256 + 32 + 20)
+    return bpe.learn(learn.count_chunks([TEXT]), 256 + 32 + 20)
 
 
 @pytest.fixture(scope="module")

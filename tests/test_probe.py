@@ -18,7 +18,7 @@ import pytest
 from csrc.bind import Config
 from data import probe
 from data.chat import protocol
-from data.tokens import bpe
+from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.marks import declines
 from data.pocket.exams import EXAM_ONLY, examined, things
@@ -405,7 +405,7 @@ def test_a_server_that_is_not_there_is_one_sentence_soon(monkeypatch, capsys, tm
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A tiny random model that could chat."""
-    tokenizer = bpe.learn(bpe.count_chunks(["the cat sat on the mat. " * 8]), 256 + 32 + 10)
+    tokenizer = bpe.learn(learn.count_chunks(["the cat sat on the mat. " * 8]), 256 + 32 + 10)
     model = random_model(Config(vocab=tokenizer.vocab_size, context=512, layers=1, channels=16,
                                 heads=2, kv_heads=2, head_dim=8, hidden=16))
     path = tmp_path_factory.mktemp("model")

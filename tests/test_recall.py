@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import train
 from csrc.bind import ChatError, Config, Model
 from data import recall
-from data.tokens import bpe, shards
+from data.tokens import bpe, learn, shards
 from data.exams.marks import mark
 from data.pocket.exams import examined
 from data.recall import LEAST, Text, bucket, copies, plant, plot, questions, read_planted, stated
@@ -308,7 +308,7 @@ def test_a_page_read_100_times_comes_back_verbatim_and_ordinary_ones_do_not(trai
 
 def random_folder(folder, corpus):
     """A model folder that knows nothing, with a tokenizer of this text."""
-    tokenizer = bpe.learn(bpe.count_chunks(recall.training_texts([corpus])), 320)
+    tokenizer = bpe.learn(learn.count_chunks(recall.training_texts([corpus])), 320)
     model = Model.create(Config(vocab=320, context=48, layers=1, channels=16, heads=2, kv_heads=1,
                                 head_dim=8, hidden=16))
     model.save(folder)

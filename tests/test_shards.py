@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from csrc import cli
 from data import shards as command
 from data.pocket import corpus
-from data.tokens import bpe, documents, shards
+from data.tokens import bpe, documents, learn, shards
 
 relaxed = settings(deadline=None, derandomize="CI" in os.environ)
 NAMES = [first + middle + last for first in ("ba", "fo", "gu", "ka", "lo", "mi", "ste", "tri")
@@ -32,7 +32,7 @@ STORY = "".join(f"On day {i} {name} the fox, it's said, saw {i * i} geese.\n\nTh
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return bpe.learn(bpe.count_chunks([STORY]), 500)
+    return bpe.learn(learn.count_chunks([STORY]), 500)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data.tokens import bpe
+from data.tokens import bpe, learn
 from data.chat.protocol import LONGEST, NoRoom, Talk, normal, pack
 
 quick = settings(deadline=None, derandomize="CI" in os.environ, max_examples=100)
@@ -31,7 +31,7 @@ BYTES = Talk(bpe.Tokenizer.from_merges([]))
 @pytest.fixture(scope="module")
 def talk():
     texts = [(ROOT / "data/talk.py").read_text(), "assistant\nuser\nsystem\n\n\n \n" * 9]
-    return Talk(bpe.learn(bpe.count_chunks(texts), 700))
+    return Talk(bpe.learn(learn.count_chunks(texts), 700))
 
 
 def user(text):

@@ -19,7 +19,7 @@ from hypothesis import given, strategies as st
 
 from data.chat import protocol, search, tools
 from data.pocket import talk
-from data.tokens import bpe
+from data.tokens import bpe, learn
 from data.pocket import talk_self as self_talk
 from data.pocket import talk_tasks as tasks
 from data.exams.formats import Question
@@ -314,7 +314,7 @@ def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told
 def test_no_page_is_cut_away_from_what_is_asked_about_it(told):
     """A row has room for 513 tokens, here of the speedrun's vocabulary, learnt from fewer pages."""
     texts = (page["text"] for page in documents(0, 400_000))
-    chat = protocol.Talk(bpe.learn(bpe.count_chunks(texts), 2048))
+    chat = protocol.Talk(bpe.learn(learn.count_chunks(texts), 2048))
     fitted = [chat.encode(one["messages"], 513) for one in told["search"]]
     assert sum(bool(one.dropped or one.cut) for one in fitted) < 0.01 * COUNT
     assert max(len(one.ids) for one in fitted) > 420, "and the room is used"

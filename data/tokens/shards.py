@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from csrc.files import ChatError, naming
-from data.tokens import bpe, parallel
+from data.tokens import bpe, learn, parallel
 from data.tokens.documents import find_files, pieces
 from data.tokens.parallel import IF_SLOW
 
@@ -185,7 +185,7 @@ def build(folder, files, tokenizer=None, vocab_size=4096, held_out=HELD_OUT, lim
         texts = (text for part, _, text in split(surveyed, held_out) if part == "train")
         every = 1 + sum(characters for _, _, characters in surveyed) // LEARN_FROM
         sample = tqdm(islice(texts, 0, None, every), "counting", unit=" texts", **IF_SLOW)
-        tokenizer = bpe.learn(bpe.count_chunks(sample), vocab_size)
+        tokenizer = bpe.learn(learn.count_chunks(sample), vocab_size)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         work = Path(temporary) / "data"
         tokenizer.save(work)
