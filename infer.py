@@ -24,7 +24,7 @@ from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 
-from csrc.engine import Engine, Sequence, Settings
+from csrc.engine import Engine, Sequence, Sampling
 from csrc.runs import newest_model
 from data.chat import tools
 from data.chat.protocol import is_assistant
@@ -65,7 +65,7 @@ def chat(args, engine=None):
     engine.keep = True
     names = args.tools.split(",") if args.tools else ["search"] * bool(args.index)
     able = tools.registry(args.index, tools.budget_of(engine.model.config.context))
-    talking = Chat(engine, Settings(**args.settings), able, names, args.system)
+    talking = Chat(engine, Sampling(**args.settings), able, names, args.system)
     if args.load:
         talking.do_load(args.load)
     prompt = piped(args)
@@ -111,7 +111,7 @@ def show(engine, prompt, args):
     The first is printed as it grows; the others grow beside it, and are printed in their turn.
     """
     text, stop = document(prompt, args)
-    settings = Settings(**{**args.settings, "stop": (*args.settings.get("stop", ()), *stop)})
+    settings = Sampling(**{**args.settings, "stop": (*args.settings.get("stop", ()), *stop)})
     tokens, turn = engine.encode(text), 0
     sequences = [Sequence(tokens, settings, i) for i in range(settings.n)]
     unseen = [f"---- {i + 1} of {settings.n} ----\n" * (settings.n > 1) for i in range(settings.n)]
@@ -172,7 +172,7 @@ def parse(argv):
         "runs/); for eval also LABEL=F, and repeated")
     add("--prompt", metavar="P", help="how the text begins; -: all of stdin but a last newline. "
         "Special tokens spelled in it are plain text (default: ask for it)")
-    for f in fields(Settings):
+    for f in fields(Sampling):
         if f.metadata:
             default = "random" if f.name == "seed" else f.default
             add("--" + f.name.replace("_", "-"), type=f.type, metavar="N" if f.type is int else "X",
@@ -206,7 +206,7 @@ def parse(argv):
                 parser.error(f"{word} is no {what}; the nearest is {near}")
     if args.stage != "eval":
         args.model = args.model and args.model[-1]
-    args.settings = {f.name: value for f in fields(Settings)
+    args.settings = {f.name: value for f in fields(Sampling)
                      if (value := getattr(args, f.name)) is not None}
     return args
 
@@ -231,7 +231,7 @@ def flags_of_eval(add):
 def main():
     sys.stdout.reconfigure(errors="replace")
     args = parse(sys.argv[1:])
-    Settings(**args.settings)  # complains before a model is loaded
+    Sampling(**args.settings)  # complains before a model is loaded
     STAGES[args.stage](args)
 
 

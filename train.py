@@ -38,14 +38,14 @@ import numpy as np
 
 from csrc import bind, hf
 from csrc.bind import ChatError, Config, Job, Library, Model
-from csrc.engine import Engine, Sequence, Settings
+from csrc.engine import Engine, Sequence, Sampling
 from csrc.runs import (Folder, attempt, free_name, newest_run, on_rank_0, peak,
                        read_settings, read_state, resident, restore, save_model, save_state)
 from data.chat.rows import Conversations, Deck
 from data.tokens.loader import Data, Loader
 
 
-# ---- Settings: each field is a flag ------------------------------------------------------------
+# ---- Sampling: each field is a flag ------------------------------------------------------------
 
 def flag(default, help):
     return dataclasses.field(default=default, metadata={"help": help})
@@ -177,11 +177,11 @@ def architecture(s: Pretrain, vocab: int) -> Config:
 
 # ---- Data --------------------------------------------------------------------------------------
 
-# For each step, of so many windows, this rank's passes of up to B: (tokens, targets, first, weights)
+# For each step, of so many windows, this rank's passes of up to B: (tokens, targets, doc_start, weights)
 # with weights = dLoss/dnll, where the loss is a mean over the whole step, of all passes and ranks.
 
 def pretrain_batches(loader: Loader, windows: int, B: int):
-    """Each token counts; a window may see the end of the document before: no first."""
+    """Each token counts; a window may see the end of the document before: no doc_start."""
     while True:
         rows = loader.next(windows)
         weights = np.full((B, loader.T), 1 / (windows * loader.T), np.float32)
@@ -195,7 +195,7 @@ def sft_batches(deck: Deck, windows: int, B: int):
         rows, count = deck.next(windows)
         weights = rows.mask / np.float32(max(1, count))
         targets = np.where(rows.mask, rows.targets, -1)
-        yield [(rows.tokens[part], targets[part], rows.first[part], weights[part])
+        yield [(rows.tokens[part], targets[part], rows.doc_start[part], weights[part])
                for part in (slice(i, i + B) for i in range(0, len(weights), B))]
 
 
@@ -243,10 +243,10 @@ def evaluate(model: Model, data: Data | Conversations, B: int, limit: int,
     """val_loss: nats a token that counts; val_bpb: bits per byte of raw text (special tokens have
     no bytes). Each rank takes every ranks-th window."""
     rows = [part if part is None else part[job.rank::job.ranks] for part in data.held_out(limit)]
-    tokens, targets, first, mask = rows
+    tokens, targets, doc_start, mask = rows
     nll = 0.0
     for part in (slice(i, i + B) for i in range(0, len(mask), B)):
-        each = model.forward(tokens[part], targets[part], None if first is None else first[part])
+        each = model.forward(tokens[part], targets[part], None if doc_start is None else doc_start[part])
         nll += float((each * mask[part]).sum(dtype=np.float64))
     size = data.tokenizer.byte_lengths[targets[mask]].sum() if data.tokenizer else 0
     nll, tokens, size = job.sum(nll, int(mask.sum()), float(size))
@@ -297,8 +297,8 @@ def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     """Add the gradients of a step's passes, on all ranks; its mean loss and its gradient's norm."""
     model.zero_grad()
     loss = 0.0
-    for i, (tokens, targets, first, weights) in enumerate(passes):
-        loss += float((model.forward(tokens, targets, first, weights) * weights).sum())
+    for i, (tokens, targets, doc_start, weights) in enumerate(passes):
+        loss += float((model.forward(tokens, targets, doc_start, weights) * weights).sum())
         model.backward(reduce=i + 1 == len(passes))
     return job.sum(loss)[0], model.grad_norm()
 
@@ -399,7 +399,7 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
 
 def sample_text(engine: Engine, data, number: int, seed: int, length: int = 80) -> str:
     """How a document begins or the assistant answers a held-out question, by now."""
-    settings, asked = Settings(max_tokens=length, seed=seed), data.question(number)
+    settings, asked = Sampling(max_tokens=length, seed=seed), data.question(number)
     sequence = engine.turn(asked, settings) if asked else Sequence(engine.encode(""), settings)
     text = "".join(text for _, _, _, text in engine.generate([sequence]))
     return f"{asked[-1]['content']}\n    {text}" if asked else text

@@ -134,11 +134,11 @@ class Library:
         except (TypeError, OverflowError) as error:
             raise ChatError(f"the configuration does not fit: {error}") from None
 
-    def memory(self, config: Config, how: int, N: int = 0, slots: int = 0,
+    def memory(self, config: Config, flags: int, N: int = 0, slots: int = 0,
                length: int = 0) -> dict[str, float]:
         """Bytes that such a model takes, by purpose: see model_memory in chat.h."""
         out = self.ffi.new("Memory *")
-        self.call("model_memory", out, self.config(config), how, N, slots, length)
+        self.call("model_memory", out, self.config(config), flags, N, slots, length)
         return {name: getattr(out, name) for name, _ in self.ffi.typeof("Memory").fields}
 
     def real(self, array) -> np.ndarray:
@@ -230,16 +230,16 @@ class Model:
     """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it."""
 
     def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32",
-                 how: int = TRAINS):
-        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. how: a sum of TRAINS,
+                 flags: int = TRAINS):
+        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. flags: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
-        self.config, self.device, self.dtype, self.how = config, device, dtype, how
+        self.config, self.device, self.dtype, self.flags = config, device, dtype, flags
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core = Library.load(device, dtype)
         ffi, call = self.core.ffi, self.core.call
         self.handle = ffi.NULL
         out = ffi.new("Model **")
-        call("model_create", out, self.core.config(config), how)
+        call("model_create", out, self.core.config(config), flags)
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
@@ -251,12 +251,12 @@ class Model:
 
     @staticmethod
     def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0,
-               how: int = TRAINS) -> "Model":
+               flags: int = TRAINS) -> "Model":
         """Random weights: norms 1, biases 0, matrices normal with deviation 1/sqrt(inputs), but 0
         those that write to the residual stream: every block begins as the identity, which a short
         run profits from most (arXiv:2203.03466, D.2). A model with a tied head thus begins by
         repeating the token it reads, and forgets that in a few steps."""
-        model = Model(config, device, dtype, how)
+        model = Model(config, device, dtype, flags)
         rng = np.random.default_rng(seed)
         for name, shape, matrix in model.tensors:
             if matrix and not name.endswith(("o_proj.weight", "down_proj.weight")):
@@ -267,11 +267,11 @@ class Model:
         return model
 
     @staticmethod
-    def load(folder, device: str = "cpu", dtype: str = "f32", how: int = TRAINS,
+    def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
              **changes) -> "Model":
         """A Hugging Face folder (csrc/hf.py); `changes` replace fields of its Config."""
         from csrc import hf
-        return hf.load(folder, device, dtype, how, **changes)
+        return hf.load(folder, device, dtype, flags, **changes)
 
     def save(self, folder) -> None:
         """Write config.json, generation_config.json and model.safetensors (csrc/hf.py)."""
@@ -290,7 +290,7 @@ class Model:
 
     def read(self, name: str, what: str = "weight") -> np.ndarray:
         """A copy of a tensor as float32; what: weight (the master), gradient, moment1, moment2."""
-        if self.before_read and self.how & SHARD:
+        if self.before_read and self.flags & SHARD:
             self.before_read(name, what)
         out = np.empty(self.tensors[self.index[name]][1], np.float32)
         self.core.call("model_read", self.handle, WHAT[what], self.index[name], out)
@@ -312,16 +312,16 @@ class Model:
 
     # ---- training ----
 
-    def forward(self, tokens, targets=None, first=None, weights=None) -> np.ndarray:
+    def forward(self, tokens, targets=None, doc_start=None, weights=None) -> np.ndarray:
         """(B,T) nll of each target in nats, or values with a scalar head. weights (B,T): dLoss/dnll
         where it is known already: the head's gradients are added here, then call backward() without
         any, and zero_grad() not in between."""
         tokens = batch(tokens)
         out = np.empty(tokens.shape, np.float32)
         targets = None if targets is None else ints(targets, tokens.shape)
-        first = None if first is None else ints(first, tokens.shape)
+        doc_start = None if doc_start is None else ints(doc_start, tokens.shape)
         self.shape = tokens.shape
-        self.core.call("model_forward", self.handle, out, tokens, targets, first,
+        self.core.call("model_forward", self.handle, out, tokens, targets, doc_start,
                           self._coefficients(weights), *tokens.shape)
         return out
 

@@ -31,7 +31,7 @@ def setting(default, low, high, text):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Sampling:
     """How to continue a prompt. Each field is a flag: its default, its limits, what it does."""
 
     max_tokens: int = setting(256, 1, 2**31 - 1, "end after N new tokens")
@@ -170,7 +170,7 @@ class Engine:
     def load(cls, folder, device="auto", dtype="auto"):
         """Read a Hugging Face folder."""
         tokenizer = Tokenizer.load(folder)
-        return cls(Model.load(folder, *Library.choose(device, dtype), how=GENERATES), tokenizer)
+        return cls(Model.load(folder, *Library.choose(device, dtype), flags=GENERATES), tokenizer)
 
     def encode(self, text):
         """Return the tokens of a document that begins with `text`; no text makes special ones."""

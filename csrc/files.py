@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import json
 import os
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from reprlib import repr as short
-from typing import Iterable
+from typing import BinaryIO, Iterable, Iterator
 
 
 class ChatError(ValueError):
@@ -49,6 +51,12 @@ def write_files(folder: Path, files: dict[str, Iterable]) -> None:
             for path in temporary.values():
                 with suppress(OSError):
                     path.unlink()
+
+
+def write_file(path: Path, data: bytes | str) -> None:
+    """Write one file: there is always the old one or the whole new one."""
+    path = Path(path)
+    write_files(path.parent, {path.name: [data.encode() if isinstance(data, str) else data]})
 
 
 @contextmanager
@@ -97,3 +105,33 @@ def unique(pairs: list) -> dict:
             raise ValueError(f"the key {short(key)} occurs twice")
         found[key] = value
     return found
+
+
+# ---- JSON lines ----------------------------------------------------------------------------------
+
+def open_input(path: Path) -> BinaryIO:
+    """Open a file for reading bytes, unpacked if its name ends in .gz."""
+    return gzip.open(path, "rb") if str(path).endswith(".gz") else open(path, "rb")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, object]]:
+    """(number, value) of each line of a file of JSON lines, plain or .gz, from 1; blank ones are
+    left out. ChatError names the file and the line that is no JSON."""
+    try:
+        with open_input(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.isspace():
+                    continue
+                try:
+                    yield number, json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise ChatError(f"{path}:{number}: not a line of JSON ({error})") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ChatError(f"{path}: broken gzip data ({error})") from error
+
+
+def write_lines(path: Path, records: Iterable) -> None:
+    """Write a file of JSON lines, as write_file does."""
+    path = Path(path)
+    write_files(path.parent, {path.name: (
+        json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)})

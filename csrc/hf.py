@@ -97,7 +97,7 @@ def configuration(folder, **changes) -> tuple[str, Config, Config]:
     return family, stored, config
 
 
-def load(folder, device: str = "cpu", dtype: str = "f32", how: int = TRAINS, **changes) -> Model:
+def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS, **changes) -> Model:
     """The model in a folder; how: csrc/bind.py's sum. `changes` replace its Config's fields.
 
     scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
@@ -107,7 +107,7 @@ def load(folder, device: str = "cpu", dtype: str = "f32", how: int = TRAINS, **c
     Library.load(device, dtype)                  # what is wrong with it is not the folder's fault
     family, stored, config = configuration(folder, **changes)
     with naming(folder / "config.json"):
-        model = Model(config, device, dtype, how)
+        model = Model(config, device, dtype, flags)
     with ExitStack() as files:
         tensors = find_tensors(folder, files)
         with naming(folder):

@@ -47,7 +47,7 @@ from data.tokens.parallel import IF_SLOW
 from data.pocket.world import World
 from data.pocket.facts import facts_of
 from data.pocket.grammar import Dice, say, tidy
-from csrc.engine import Engine, Settings
+from csrc.engine import Engine, Sampling
 from csrc.runs import newest_model
 
 REPLY = 64              # tokens of a reply at most: the answer is one sentence
@@ -223,7 +223,7 @@ class Local:
         self.engine = load(folder)
 
     def __call__(self, prompt: str) -> str:
-        settings = Settings(temperature=0, max_tokens=JUDGED, seed=0)
+        settings = Sampling(temperature=0, max_tokens=JUDGED, seed=0)
         reply, = replies(self.engine, [prompt], settings)
         if reply is None:
             raise ChatError(f"a prompt of {len(prompt)} characters does not fit the judge's "
@@ -321,7 +321,7 @@ def load(folder) -> Engine:
     return engine
 
 
-def replies(engine: Engine, prompts: list[str], settings: Settings):
+def replies(engine: Engine, prompts: list[str], settings: Sampling):
     """Yield the assistant's reply to each prompt; None where the prompt does not fit."""
     def turn(index, prompt):
         try:
@@ -339,7 +339,7 @@ def replies(engine: Engine, prompts: list[str], settings: Settings):
                                    if message["role"] == "assistant")
 
 
-def probe(engine: Engine, judge: Judge, questions: list[Question], times: int, settings: Settings,
+def probe(engine: Engine, judge: Judge, questions: list[Question], times: int, settings: Sampling,
           failed: Counter) -> list[Probed]:
     """Ask each question `times` times, and judge the replies. Left out are questions that do not
     fit the context, and those on none of whose replies there is a verdict; why is counted."""
@@ -433,7 +433,7 @@ def parse(argv):
 
 def main():
     args = parse(sys.argv[1:])
-    settings = Settings(temperature=args.temperature, max_tokens=REPLY, seed=args.seed)
+    settings = Sampling(temperature=args.temperature, max_tokens=REPLY, seed=args.seed)
     engine, failed = load(args.model or newest_model()), Counter()
     if args.judge == "world":
         judge = WorldJudge(args.seed, args.worlds)

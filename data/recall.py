@@ -308,7 +308,7 @@ def copies(engine, planted, training, prompt=16, length=128, samples=50, seed=0)
     many others that stand once. longest: the median, in tokens, of the longest run of the page that
     was written. pages and samples: each of them, the most copied first, with the text copied.
     """
-    from csrc.engine import Sequence, Settings         # which may have imported this module
+    from csrc.engine import Sequence, Sampling         # which may have imported this module
 
     context, begin = engine.model.config.context, [engine.tokenizer.begin]
     if prompt < 1 or length < 1 or 1 + prompt + length > context:
@@ -333,8 +333,8 @@ def copies(engine, planted, training, prompt=16, length=128, samples=50, seed=0)
     dice = Dice(f"ordinary {seed}")
     pages += [(ORDINARY, tokens) for tokens in dice.some(ordinary, len(pages))]
 
-    greedy = Settings(temperature=0, max_tokens=length, seed=seed)
-    free = Settings(temperature=1, top_p=1, max_tokens=length, seed=seed)
+    greedy = Sampling(temperature=0, max_tokens=length, seed=seed)
+    free = Sampling(temperature=1, top_p=1, max_tokens=length, seed=seed)
     begun = [Sequence(begin + tokens[:prompt], greedy) for _, tokens in pages]
     drawn = [Sequence(begin, free, index) for index in range(samples)]
     for _ in engine.generate(begun + drawn):

@@ -305,7 +305,7 @@ def large(layers):
     """The shape of TinyLlama 1.1B (arXiv:2401.02385) in bf16, or its first layers."""
     config = replace(TINYLLAMA, layers=layers)
     need(memory(config, "bf16", GENERATES, 256, 17, LENGTH))
-    model = Model(config, "cpu", "bf16", how=GENERATES)
+    model = Model(config, "cpu", "bf16", flags=GENERATES)
     for name, values in numbers(model):
         model.write(name, values)
     return model, "TinyLlama" if layers == TINYLLAMA.layers else f"{layers} layers of TinyLlama"

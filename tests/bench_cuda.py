@@ -123,7 +123,7 @@ def training(bench, dtype):
         if memory(config, DTYPE, how, B * T, device=DEVICE) > library().call("device_memory"):
             bench.leave_out(name, "the GPU has too little memory")
             continue
-        model = Model.create(config, DEVICE, DTYPE, how=how)
+        model = Model.create(config, DEVICE, DTYPE, flags=how)
         flop = 6 * model.parameters + 12 * config.layers * config.channels * T
         ours, = bench.alternate(our_step(model, B, T))
         model.free()                             # two of them may not fit at once
@@ -228,7 +228,7 @@ def decoding(bench, dtype):
     bench.part(f"Decoding {DTYPE}", limit="memory, read and written")
     for name, config, many in ("GPT-2 124M", GPT2, None), ("GPT-2 1.5B", XL, 30):
         config, steps = small(bench, config), 8 if bench.quick else 64
-        model = Model.create(config, DEVICE, DTYPE, how=GENERATES)
+        model = Model.create(config, DEVICE, DTYPE, flags=GENERATES)
         size = 2 * sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
                        if matrix and name != "model.positions.weight")
         bandwidth = Bandwidth(bench)
@@ -244,13 +244,13 @@ def decoding(bench, dtype):
 # ---- The same numbers --------------------------------------------------------------------------
 
 
-def losses(device, dtype, config, steps, B, T, how=TRAINS):
+def losses(device, dtype, config, steps, B, T, flags=TRAINS):
     """The loss of each step on one stream of tokens with something to learn."""
     rng = np.random.default_rng(0)
     # Words of four tokens each, drawn with unequal frequency.
     words = rng.integers(0, config.vocab, (1000, 4))
     stream = words[np.minimum(rng.geometric(0.01, steps * B * T // 4 + T), 1000) - 1].ravel()
-    model, lost = Model.create(config, device, dtype, seed=0, how=how), []
+    model, lost = Model.create(config, device, dtype, seed=0, flags=how), []
     weights = np.full((B, T), 1 / (B * T), np.float32)
     for step in range(1, steps + 1):
         rows = np.stack([stream[at:at + T + 1] for at in

@@ -15,7 +15,7 @@ import numpy as np
 
 from csrc.bind import GENERATES, Config, Library, Model
 from data.tokens.bpe import Tokenizer
-from csrc.engine import Engine, Sequence, Settings
+from csrc.engine import Engine, Sequence, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
 PERIOD = 32
@@ -64,7 +64,7 @@ def race(model, prompts, **settings):
     taken, made, right = ([], []), 0, 0
     for prompt in prompts:
         for engine, seconds in zip(engines, taken):
-            for _ in engine.generate([Sequence(prompt.tolist(), Settings(seed=0, **settings))]):
+            for _ in engine.generate([Sequence(prompt.tolist(), Sampling(seed=0, **settings))]):
                 pass
             seconds.append(engine.seconds["decode"] / engine.tokens["decode"])
             made, right = made + engine.guesses["made"], right + engine.guesses["right"]
@@ -78,7 +78,7 @@ def rows(bench, dtype):
     prompts = rng.integers(0, 256, (3 if bench.quick else 9, PERIOD))
     quotes = np.tile(prompts, 2)[:, :PERIOD + 2]
     greedy, random = dict(max_tokens=92, temperature=0), dict(max_tokens=150, top_p=1)
-    cases = [("quoting", Model.load(quoter(), "cpu", dtype, how=GENERATES), quotes, greedy, 1.8),
+    cases = [("quoting", Model.load(quoter(), "cpu", dtype, flags=GENERATES), quotes, greedy, 1.8),
              ("not quoting", chatter(QUOTER, dtype), prompts, random, 0.98),
              ("not quoting", chatter(POCKET, dtype), prompts, random, 0.98)]
     for what, model, texts, settings, reach in cases:

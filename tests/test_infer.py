@@ -21,7 +21,7 @@ from csrc.bind import Config, Model, sample
 from csrc.lookup import AHEAD, Costs, Lookup
 from data.chat.terminal import describe, spell
 from data.tokens import bpe, learn
-from csrc.engine import Engine, Sequence, Settings, Stream
+from csrc.engine import Engine, Sequence, Sampling, Stream
 from infer import summary
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
@@ -106,7 +106,7 @@ class Script:
 def write(tokenizer, text, **settings):
     """(the pieces of text, finish) of a model that would write `text`, str or bytes."""
     text = text if isinstance(text, bytes) else text.encode()
-    s = Sequence([tokenizer.begin], Settings(**{**GREEDY, **settings}))
+    s = Sequence([tokenizer.begin], Sampling(**{**GREEDY, **settings}))
     pieces = [piece for *_, piece in Engine(Script(tokenizer, text), tokenizer).generate([s])]
     return pieces, s.finish
 
@@ -115,7 +115,7 @@ def write(tokenizer, text, **settings):
 
 def test_greedy_takes_the_argmax_of_the_full_forward_token_by_token(engine):
     prompt = engine.encode("the cat")
-    [(new, _)] = continue_all(engine, [Sequence(prompt, Settings(**GREEDY))])
+    [(new, _)] = continue_all(engine, [Sequence(prompt, Sampling(**GREEDY))])
     tokens = list(prompt)
     for token in new:
         logits = engine.model.logits([tokens])[0, -1]
@@ -126,7 +126,7 @@ def test_greedy_takes_the_argmax_of_the_full_forward_token_by_token(engine):
 
 
 def test_a_draw_is_the_one_of_sample_at_its_position_and_comes_with_its_probabilities(engine):
-    settings = Settings(max_tokens=5, top_p=1, min_p=1e-4, repetition_penalty=1.5, seed=3)
+    settings = Sampling(max_tokens=5, top_p=1, min_p=1e-4, repetition_penalty=1.5, seed=3)
     s = Sequence(engine.encode("the"), settings)
     tokens = list(s.tokens)
     for _, token, probabilities, _ in engine.generate([s], probabilities=True):
@@ -141,7 +141,7 @@ def test_a_draw_is_the_one_of_sample_at_its_position_and_comes_with_its_probabil
                                  dict(seed=3, top_p=0.5), dict(seed=4, min_p=0.2)])
 def test_tokens_drawn_on_the_device_are_those_drawn_from_the_logits(engine, how):
     def tokens(probabilities):
-        each = [Sequence(engine.encode(text), Settings(max_tokens=20, **how), i)
+        each = [Sequence(engine.encode(text), Sampling(max_tokens=20, **how), i)
                 for i, text in enumerate(["the cat", "", "on the mat"])]
         for _, _, p, _ in engine.generate(each, probabilities):
             assert (p is not None) == probabilities
@@ -152,7 +152,7 @@ def test_tokens_drawn_on_the_device_are_those_drawn_from_the_logits(engine, how)
 
 @pytest.mark.parametrize("n", [1, 3, 8, 40])
 def test_the_same_seed_gives_the_same_text_however_many_grow_beside_it(engine, n):
-    settings = Settings(max_tokens=12, seed=5, temperature=1.5)
+    settings = Sampling(max_tokens=12, seed=5, temperature=1.5)
 
     def make(i):
         return Sequence(engine.encode("on the"), settings, i)
@@ -167,7 +167,7 @@ def test_a_sequence_does_not_depend_on_its_place_or_its_company(engine):
     prompts = ["the dog sat", "", "on", "the cat sat on the mat", "the dog"]
 
     def make(i):
-        return Sequence(engine.encode(prompts[i]), Settings(max_tokens=3 + 2 * i, seed=i))
+        return Sequence(engine.encode(prompts[i]), Sampling(max_tokens=3 + 2 * i, seed=i))
 
     alone = [continue_all(engine, [make(i)])[0] for i in range(5)]
     for order in [0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]:
@@ -178,7 +178,7 @@ def test_a_sequence_does_not_depend_on_its_place_or_its_company(engine):
 def test_more_sequences_than_slots_wait_and_give_the_same(engine, monkeypatch):
     def run():
         prompt = engine.encode("the")
-        return continue_all(engine, [Sequence(prompt, Settings(max_tokens=2 + i, seed=7), i)
+        return continue_all(engine, [Sequence(prompt, Sampling(max_tokens=2 + i, seed=7), i)
                                      for i in range(7)])
 
     expected = run()
@@ -188,7 +188,7 @@ def test_more_sequences_than_slots_wait_and_give_the_same(engine, monkeypatch):
 
 
 def test_a_shared_prompt_is_read_once(engine):
-    prompt, settings = engine.encode("the cat sat on the mat"), Settings(max_tokens=2, seed=0)
+    prompt, settings = engine.encode("the cat sat on the mat"), Sampling(max_tokens=2, seed=0)
     results = continue_all(engine, [Sequence(prompt, settings, i) for i in range(6)])
     made = sum(len(new) for new, _ in results)
     assert engine.tokens == {"prefill": len(prompt) - 1, "decode": made}
@@ -198,7 +198,7 @@ def test_a_prompt_read_in_pieces_gives_the_same(engine, monkeypatch):
     prompt = engine.encode("the dog sat on the cat")
 
     def run():
-        return continue_all(engine, [Sequence(prompt, Settings(seed=1))])
+        return continue_all(engine, [Sequence(prompt, Sampling(seed=1))])
 
     expected = run()
     monkeypatch.setattr("csrc.engine.PIECE", 3)
@@ -207,12 +207,12 @@ def test_a_prompt_read_in_pieces_gives_the_same(engine, monkeypatch):
 
 def test_a_sequence_that_its_caller_ends_makes_room_for_the_next(engine, monkeypatch):
     monkeypatch.setattr("csrc.engine.SLOTS", 1)
-    first, second = (Sequence(engine.encode("the"), Settings(seed=2), i) for i in range(2))
+    first, second = (Sequence(engine.encode("the"), Sampling(seed=2), i) for i in range(2))
     for s, *_ in engine.generate([first, second]):
         if s is first and len(s.tokens) == s.prompt + 2:
             s.finish = "cancelled"
     assert len(first.tokens) == first.prompt + 2 and first.finish == "cancelled"
-    assert [continue_all(engine, [Sequence(engine.encode("the"), Settings(seed=2), 1)])[0][0]] == \
+    assert [continue_all(engine, [Sequence(engine.encode("the"), Sampling(seed=2), 1)])[0][0]] == \
         [second.tokens[second.prompt:]]
 
 
@@ -223,7 +223,7 @@ def test_nothing_to_generate_gives_nothing(engine):
 def test_special_tokens_but_those_that_end_are_never_drawn(engine):
     ends = {engine.tokenizer.special("<|endoftext|>"), engine.tokenizer.special("<|im_end|>")}
     assert engine.ends == ends
-    drawn, settings = set(), Settings(temperature=100, top_p=1, seed=0)
+    drawn, settings = set(), Sampling(temperature=100, top_p=1, seed=0)
     sequences = [Sequence(engine.encode(""), settings, i) for i in range(64)]
     for _, token, probabilities, _ in engine.generate(sequences, probabilities=True):
         assert probabilities[engine.banned].max() == 0
@@ -246,7 +246,7 @@ def test_special_tokens_spelled_in_a_prompt_stay_text(engine):
 @pytest.mark.parametrize("length, new", [(CONTEXT - 1, 2), (CONTEXT, 1)])
 def test_generation_that_fills_the_context_ends_by_length(engine, length, new):
     begin, word = engine.encode("the")[:2]
-    s = Sequence([begin] + [word] * (length - 1), Settings(max_tokens=10, seed=2))
+    s = Sequence([begin] + [word] * (length - 1), Sampling(max_tokens=10, seed=2))
     assert len(continue_all(engine, [s])[0][0]) == new
     assert s.finish == "length" and s.text
 
@@ -254,9 +254,9 @@ def test_generation_that_fills_the_context_ends_by_length(engine, length, new):
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(engine):
     for length in CONTEXT + 1, 10 * CONTEXT:
         with pytest.raises(ValueError, match=f"{length} tokens.*{CONTEXT}"):
-            next(engine.generate([Sequence([1] * length, Settings())]))
+            next(engine.generate([Sequence([1] * length, Sampling())]))
     with pytest.raises(ValueError, match="0 tokens"):
-        next(engine.generate([Sequence([], Settings())]))
+        next(engine.generate([Sequence([], Sampling())]))
 
 
 def test_max_tokens_ends_by_length_with_what_was_held_back(tokenizer):
@@ -272,7 +272,7 @@ def test_max_tokens_ends_by_length_with_what_was_held_back(tokenizer):
     ("stop", ("a", ""))])
 def test_settings_outside_their_limits_are_refused_by_name(name, bad):
     with pytest.raises(ValueError, match=name.replace("stop", "stop string")):
-        Settings(**{name: bad})
+        Sampling(**{name: bad})
 
 
 def test_a_model_that_cannot_write_is_refused(engine, tokenizer):
@@ -399,7 +399,7 @@ def test_guesses_change_no_bit_be_they_right_or_wrong(tokenizer, monkeypatch, ch
     prompts = ["the cat sat on the cat sat on", "the", "on the mat. on the mat. on the", "a"]
 
     def make():
-        return [Sequence(engine.encode(prompt), Settings(max_tokens=3 + 6 * i, **how), i)
+        return [Sequence(engine.encode(prompt), Sampling(max_tokens=3 + 6 * i, **how), i)
                 for i, prompt in enumerate(prompts)]
 
     engine.guess, plain = False, make()
@@ -431,7 +431,7 @@ def test_right_guesses_take_one_call_for_all_of_them(tokenizer, monkeypatch):
     engine = Engine(Script(tokenizer, text.encode()), tokenizer)
     calls, extend = [], engine.model.extend
     engine.model.extend = lambda *args, **how: calls.append(args) or extend(*args, **how)
-    s = Sequence([tokenizer.begin], Settings(**GREEDY))
+    s = Sequence([tokenizer.begin], Sampling(**GREEDY))
     assert "".join(piece for *_, piece in engine.generate([s])) == text and s.finish == "stop"
     assert len(calls) == 2 and engine.guesses == {"made": 21, "right": 21}
     assert "decode 23 tokens" in summary(engine, [s])
@@ -442,7 +442,7 @@ def test_right_guesses_take_one_call_for_all_of_them(tokenizer, monkeypatch):
 def test_guesses_end_where_the_text_must(tokenizer, monkeypatch, max_tokens):
     force(monkeypatch, lambda tokens, count: [ord("a")] * count)
     model = Script(tokenizer, b"a" * 100)                            # its context is 64
-    s = Sequence([tokenizer.begin], Settings(max_tokens=max_tokens, **GREEDY))
+    s = Sequence([tokenizer.begin], Sampling(max_tokens=max_tokens, **GREEDY))
     used = [model.used[0] for _ in Engine(model, tokenizer).generate([s])]
     assert len(used) == max(used) == min(max_tokens, 64) and s.finish == "length"
 
@@ -458,7 +458,7 @@ def test_a_stop_string_ends_right_guesses_midway(tokenizer, monkeypatch, stop):
 
 def test_what_its_caller_ends_gives_no_token_more_however_many_were_right(engine, monkeypatch):
     def make():
-        return [Sequence(engine.encode(prompt), Settings(max_tokens=9, seed=2), i)
+        return [Sequence(engine.encode(prompt), Sampling(max_tokens=9, seed=2), i)
                 for i, prompt in enumerate(["the cat", "on", "a dog", "the mat"])]
 
     whole = make()
@@ -582,7 +582,7 @@ def test_cli_two_runs_with_one_seed_print_the_same(run_folder):
 def test_cli_n_prints_n_samples_each_whole_and_in_its_place(run_folder, engine):
     code, out, about = infer(run_folder, "--prompt", "the", "--max-tokens", "6", "--seed", "1",
                              "--n", "5", "--dtype", "f32")
-    settings = Settings(max_tokens=6, seed=1)
+    settings = Sampling(max_tokens=6, seed=1)
     texts = [continue_all(engine, [Sequence(engine.encode("the"), settings, i)])[0][1]
              for i in range(5)]
     assert out == "".join(f"---- {i + 1} of 5 ----\n{text}\n" for i, text in enumerate(texts))

@@ -216,7 +216,7 @@ def test_the_fused_path_gives_the_same_bits(lib, name):
 @each_config
 def test_recomputation_gives_the_same_bits_in_less_memory(lib, name, how):
     model, results = make(lib, name), []
-    other = Model(model.config, lib.device, lib.dtype, how=TRAINS + how)
+    other = Model(model.config, lib.device, lib.dtype, flags=TRAINS + how)
     for tensor, value in model.weights().items():
         other.write(tensor, value)
     batch = Batch(model.config)
@@ -239,7 +239,7 @@ def test_weights_without_masters_are_rounded_by_chance_and_right_on_average(lib)
     config = like(channels=64, hidden=64)
     drawn = []
     for first in 1, 1, 2:
-        model = Model(config, lib.device, lib.dtype, how=TRAINS + NO_MASTERS)
+        model = Model(config, lib.device, lib.dtype, flags=TRAINS + NO_MASTERS)
         name = "model.layers.0.mlp.up_proj.weight"
         model.write(name, np.ones((64, 64)))
         model.write(name, np.full((64, 64), -1.0), "gradient")
@@ -506,7 +506,7 @@ def test_a_fork_continues_like_the_original(lib, name):
 @each_config
 def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
     model = make(lib, name)
-    copy = Model(model.config, lib.device, lib.dtype, how=GENERATES)
+    copy = Model(model.config, lib.device, lib.dtype, flags=GENERATES)
     for tensor, value in model.weights().items():
         copy.write(tensor, value)
     batch = Batch(model.config, 2, 9)

@@ -30,10 +30,10 @@ from data.pocket.facts import places
 from data.pocket.grammar import Dice, say
 from data.pocket.pages import SLOT
 from folders import random_model
-from csrc.engine import Settings
+from csrc.engine import Sampling
 
 REAL = ROOT.parent / "shared" / "real" / "text" / "c4_demo.jsonl"
-SAMPLED = Settings(temperature=1, max_tokens=8, seed=0)
+SAMPLED = Sampling(temperature=1, max_tokens=8, seed=0)
 
 
 @pytest.fixture(scope="module")

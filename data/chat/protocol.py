@@ -480,12 +480,12 @@ def pack(encoded, T):
         places.append((row, T - room, size, i))
 
     tokens, targets = np.zeros((count, T), np.int32), np.full((count, T), -1, np.int32)
-    first, mask = np.tile(np.arange(T, dtype=np.int32), (count, 1)), np.zeros((count, T), bool)
+    doc_start, mask = np.tile(np.arange(T, dtype=np.int32), (count, 1)), np.zeros((count, T), bool)
     for row, start, size, i in places:
         part, (ids, produced) = (row, slice(start, start + size)), encoded[i][:2]
         tokens[part], targets[part] = ids[:-1], ids[1:]
-        first[part], mask[part] = start, produced[1:]
-    return Rows(tokens, targets, first, mask)
+        doc_start[part], mask[part] = start, produced[1:]
+    return Rows(tokens, targets, doc_start, mask)
 
 
 # --------------------------------------------------------------------------------- The command line

@@ -33,7 +33,7 @@ from data.pocket.exams import HOW, completions, facts, identity, problems, spell
 from data.tokens.parallel import IF_SLOW, batches, naming_the_dead, workers
 from data.pocket.world import World
 from data.pocket.facts import FAME
-from csrc.engine import Engine, Sequence, Settings
+from csrc.engine import Engine, Sequence, Sampling
 from csrc.runs import newest_model
 
 # The most tokens of an answer, by the kind of its question, and never over half the context.
@@ -211,7 +211,7 @@ def sequence(engine, asked):
     question, stop = asked.question, ()
     if asked.way == "document":
         stop = (*question.stop, *(() if question.opening else formats.STOP))
-    settings = Settings(temperature=0, seed=0, max_tokens=room(asked, engine.model.config.context),
+    settings = Sampling(temperature=0, seed=0, max_tokens=room(asked, engine.model.config.context),
                         stop=stop)
     if asked.way == "document":
         return Sequence(engine.encode(question.text()), settings)

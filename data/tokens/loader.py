@@ -21,14 +21,14 @@ class Rows(NamedTuple):
     """Conversations side by side in R rows, for model.forward: int32 (R,T), and mask bool (R,T).
 
     targets   the next token, -1 where there is none
-    first     where in the row the conversation of this token begins: it sees nothing earlier
+    doc_start where in the row the conversation of this token begins: it sees nothing earlier
     mask      where the target is one that the assistant produces, so that dLoss/dnll is
               mask / mask.sum(), summed over all that one update sees
     """
 
     tokens: np.ndarray
     targets: np.ndarray
-    first: np.ndarray
+    doc_start: np.ndarray
     mask: np.ndarray
 
 

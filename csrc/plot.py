@@ -1,0 +1,33 @@
+"""Pictures: Matplotlib, loaded when one is drawn, and a file that is whole or absent."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from pathlib import Path
+
+from csrc.files import write_file
+
+# Distinct to the colour-blind, too, in this order.
+COLOURS = ("#2a78d6", "#e0803a", "#1baa7a", "#b5489a", "#777777", "#d6a52a")
+
+
+@contextmanager
+def picture(path: Path | None = None, rows: int = 1, columns: int = 1, size=(8, 5), **layout):
+    """Yield (figure, axes), as pyplot.subplots gives them, to draw on; then write `path`, a .png.
+    With path None the figure's `png` attribute holds the bytes afterwards. Text is shown as it is:
+    no dollar sign begins a formula."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", **layout)
+        try:
+            yield figure, axes
+            image = io.BytesIO()
+            figure.savefig(image, dpi=120, metadata={"Software": None})
+            figure.png = image.getvalue()
+        finally:
+            pyplot.close(figure)
+    if path is not None:
+        write_file(Path(path), figure.png)
