@@ -4,6 +4,7 @@ A command is a dataclass whose fields are its flags, and a function that takes o
 
     @dataclass
     class Train:
+        '''Learn a vocabulary.'''
         text: list[str] = flag(help="text files", positional=True)
         vocab_size: int = flag(4096, "tokens of the vocabulary", limits="[288, inf)")
 
@@ -11,14 +12,16 @@ A command is a dataclass whose fields are its flags, and a function that takes o
         cli.run(lambda: cli.dispatch(__doc__, {"train": (Train, train)}))
 
 A field's type decides how its words are read: `int`, `float`, `str` or `Path`, each also `| None`;
-`bool` is a switch; `list[T]` takes several words, and its flag may be repeated. Errors are one
-sentence with the value and the remedy, on stderr, and exit status 1. A ChatError or OSError is the
-user's to mend; any other exception shows where it comes from. CHAT_DEBUG=1 shows that of all.
+`bool` is a switch (--no-NAME, if its default is True); `list[T]` takes several words, and its flag
+may be repeated. Errors are one sentence with the value and the remedy, on stderr, and exit status 1.
+A ChatError or OSError is the user's to mend; any other exception shows where it comes from.
+CHAT_DEBUG=1 shows that of all.
 """
 
 import argparse
 import dataclasses
 import difflib
+import inspect
 import math
 import os
 import signal
@@ -64,13 +67,10 @@ def inside(value, limits: str) -> bool:
         and (value < high or limits[-1] == "]" and value == high)
 
 
-def check(settings, names=None) -> None:
-    """ChatError unless each field of a dataclass (of `names`, if given) has a value that its limits
-    and choices allow."""
+def check(settings) -> None:
+    """ChatError unless each field of a dataclass has a value that its limits and choices allow."""
     for field in dataclasses.fields(settings):
         limits, choices = field.metadata.get("limits"), field.metadata.get("choices")
-        if names is not None and field.name not in names:
-            continue
         value = getattr(settings, field.name)
         for one in value if isinstance(value, (list, tuple)) else [value]:
             if one is None:
@@ -84,7 +84,7 @@ def check(settings, names=None) -> None:
 
 def nearest(word: str, known) -> str:
     """The most similar of the `known` words."""
-    return difflib.get_close_matches(word, known, 1, 0)[0]
+    return difflib.get_close_matches(word, [*known], 1, 0)[0]
 
 
 def kinds(settings: type) -> dict[str, tuple[type, bool]]:
@@ -98,44 +98,46 @@ def kinds(settings: type) -> dict[str, tuple[type, bool]]:
     return found
 
 
+def explained(field: dataclasses.Field) -> str:
+    """The line of a flag in -h: what it does, its default and its limits."""
+    about, default = field.metadata, field.default
+    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    said = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+    notes = [said] if default not in (None, True, False, "", dataclasses.MISSING) and said else []
+    notes += [f"in {about['limits']}"] if about["limits"] else []
+    return (about["help"] + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%")
+
+
 def parser_of(settings: type, program: str, description: str) -> argparse.ArgumentParser:
     """The parser of one command."""
     parser = argparse.ArgumentParser(
         prog=program, description=description, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS)
     parser.error = lambda sentence: complain(sentence, program)
-    kind_of = kinds(settings)
-    for field in dataclasses.fields(settings):
-        about, (kind, several) = field.metadata, kind_of[field.name]
-        if "help" not in about:
-            continue                             # not a flag
-        positional, required = about["positional"], False
-        text, how = about["help"].replace("%", "%%"), {}
-        if field.default is not dataclasses.MISSING:
-            text += f" ({field.default})" if field.default not in (None, False, "") else ""
-        elif field.default_factory is dataclasses.MISSING:
-            required = not positional
-        else:
-            text += f" ({' '.join(map(str, made))})" if (made := field.default_factory()) \
-                and several else ""
+    for field in flags_of(settings):
+        about, (kind, several) = field.metadata, kinds(settings)[field.name]
+        optional = field.default is not dataclasses.MISSING \
+            or field.default_factory is not dataclasses.MISSING
+        name, how = option(field.name), {"help": explained(field)}
         if kind is bool:
-            parser.add_argument(option(field.name), action="store_true", help=text)
+            name = name.replace("--", "--no-", 1) if field.default is True else name
+            parser.add_argument(name, dest=field.name, **how,
+                                action="store_false" if field.default is True else "store_true")
             continue
-        how["metavar"] = about["metavar"] or (
-            field.name.upper() if positional else
+        how.update(type=kind, metavar=about["metavar"] or (
+            field.name.upper() if about["positional"] else
             "|".join(map(str, about["choices"])) if about["choices"] else
-            {int: "N", float: "X", Path: "PATH"}.get(kind, "S"))
+            {int: "N", float: "X", Path: "PATH"}.get(kind, "S")))
         if several:
-            needed = field.default_factory is dataclasses.MISSING \
-                and field.default is dataclasses.MISSING
-            how["nargs"] = "+" if needed or not positional else "*"
-            how.update({} if positional else {"action": "extend"})
-        elif positional and field.default is not dataclasses.MISSING:
+            how["nargs"] = "*" if optional and about["positional"] else "+"
+        elif optional and about["positional"]:
             how["nargs"] = "?"
-        if not positional:
-            how["required"] = required
-        parser.add_argument(field.name if positional else option(field.name), type=kind,
-                            help=text, **how)
+        if about["positional"]:
+            parser.add_argument(field.name, **how)
+        else:
+            parser.add_argument(name, required=not optional, **how,
+                                **({"action": "extend"} if several else {}))
     return parser
 
 
@@ -144,46 +146,71 @@ def complain(sentence: str, program: str):
     raise ChatError(f"{sentence} ({program} -h lists the flags)")
 
 
+def about(kind: type, function) -> str:
+    """What a command says of itself: its dataclass's docstring, unless dataclasses made that of the
+    fields, or its function's."""
+    said = inspect.getdoc(kind) or ""
+    return inspect.getdoc(function) or "" if not said or said.startswith(kind.__name__ + "(") \
+        else said
+
+
 def parse(description: str, commands: dict, argv=None, default: str | None = None):
     """(the command's name, its settings, the names of the fields that were given). The first word of
     `argv` names one of `commands`, {name: (dataclass, function)}; without such a word it is
     `default`, or, where there is only one, that one."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    script = Path(sys.argv[0]).name
+    program = Path(sys.argv[0]).name
     if len(commands) == 1:
         default = next(iter(commands))
+    else:
+        description = description.strip() + "\n\ncommands (COMMAND -h lists the flags of one):\n" \
+            + "\n".join(f"  {name or '(none)':12} {about(*command).partition(chr(10))[0]}"
+                        for name, command in commands.items())
     word = argv[0] if argv and not argv[0].startswith("-") else None
     name = word if word in commands else default
-    if word not in commands and (name is None or word and not takes_words(commands[name][0])):
+    if name is None or word not in (None, name) and not takes_words(commands[name][0]):
         if argv and argv[0] in ("-h", "--help"):
-            print(f"{description}\n\ncommands: {', '.join(commands)} (COMMAND -h lists its flags)")
+            print(description)
             sys.exit(0)
         listed = ", ".join(filter(None, commands))
-        if word is None:
-            raise ChatError(f"which command? There are {listed}")
-        raise ChatError(f"there is no command {word!r}; the nearest is "
-                        f"{nearest(word, commands)!r} (there are {listed})")
+        raise ChatError(f"which command? There are {listed}" if word is None else
+                        f"there is no command {word!r}; the nearest is "
+                        f"{nearest(word, filter(None, commands))!r} (there are {listed})")
     if word in commands:
-        argv = argv[1:]
+        argv, program = argv[1:], f"{program} {name}"
+        description = about(*commands[name]) or description
     settings = commands[name][0]
-    program = f"{script} {name}" if len(commands) > 1 and name else script
     parser = parser_of(settings, program, description)
     given, unknown = parser.parse_known_args(argv)
-    flags = [o for action in parser._actions for o in action.option_strings]
     if unknown:
-        word = unknown[0].partition("=")[0]
-        others = [n for n, (other, _) in commands.items() if n and n != name and word in
-                  [option(f.name) for f in dataclasses.fields(other)]]
-        raise ChatError(f"{program} has no flag {word!r}; the nearest is {nearest(word, flags)!r}"
-                        + (f" ({', '.join(others)} has it)" if others else "")
-                        + f" ({program} -h lists them)")
+        refuse(unknown[0], program, parser, {n: kind for n, (kind, _) in commands.items()
+                                             if n and n != name})
     made = settings(**vars(given))
     check(made)
     return name, made, set(vars(given))
 
 
+def refuse(word: str, program: str, parser, others: dict[str, type]) -> None:
+    """ChatError about a word that a command does not know; which of the `others` know the flag."""
+    if not word.startswith("-"):
+        raise ChatError(f"{program} takes no word {word!r} there ({program} -h lists what it takes)")
+    word = word.partition("=")[0]
+    flags = [o for action in parser._actions for o in action.option_strings]
+    having = [name for name, kind in others.items()
+              if word in [option(field.name) for field in flags_of(kind)]]
+    raise ChatError(f"{program} has no flag {word!r}; the nearest is {nearest(word, flags)!r}"
+                    + (f" ({', '.join(having)} {'have' if having[1:] else 'has'} it)"
+                       if having else "") + f" ({program} -h lists them)")
+
+
+def flags_of(settings: type) -> list[dataclasses.Field]:
+    """The fields that are flags or words of a command."""
+    return [field for field in dataclasses.fields(settings) if "help" in field.metadata]
+
+
 def takes_words(settings: type) -> bool:
-    return any(field.metadata.get("positional") for field in dataclasses.fields(settings))
+    """Whether a command takes words that follow no flag."""
+    return any(field.metadata["positional"] for field in flags_of(settings))
 
 
 def dispatch(description: str, commands: dict, argv=None, default: str | None = None):
