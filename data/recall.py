@@ -35,102 +35,20 @@ from statistics import median
 
 import numpy as np
 
-from csrc.files import ChatError, naming, read_json, to_json, write_files
-from data.tokens import shards
-from data.tokens.documents import JSON_LINES, WORLD, find_files, open_input
+from csrc.files import ChatError, read_json, to_json, write_files
 from data.exams.marks import summary
-from data.pocket.exams import asking, chosen, completing
-from data.tokens.parallel import batches
-from data.pocket.world import World, page
-from data.pocket.facts import FAME, pages_by_fact
+from data.pocket.exams import by_pages as questions  # noqa: F401 (data/exams/run.py)
 from data.pocket.grammar import Dice
+from data.pocket.recall import LEAST, bucket, records, stated, training_texts  # noqa: F401
+from data.pocket.world import World, page
+from data.tokens import shards
+from data.tokens.documents import find_files
+from data.tokens.parallel import batches
 
-LEAST = (0, 1, 2, 4, 10, 20, 50, 100, 200)  # pages that state a fact: where each bucket begins
 WORDS = 110, 150            # of a planted page: some 160 tokens or more
 BEGINNING = 60              # characters in which all planted pages differ
 TIMES = {100: 3, 10: 5, 1: 8}               # how often a page is planted, and how many pages are
 ORDINARY = "ordinary"       # pages of the training text that stand there once
-
-
-# ----------------------------------------------------------------------------- the training text
-
-def training_texts(sources) -> list[str]:
-    """Return the documents that a model trained on `sources` has read: not those held out."""
-    files = find_files(sources)
-    texts = []
-    for part, begins, text in shards.split(shards.survey(files), shards.HELD_OUT):
-        if part == "train":
-            if begins:
-                texts.append(text)
-            else:
-                texts[-1] += text
-    return texts
-
-
-def records(files):
-    """Yield (line, object) for each document of files of JSON lines."""
-    for file in files:
-        if not file.name.endswith(JSON_LINES):
-            raise ChatError(f"{file}: not a file of JSON lines ({', '.join(JSON_LINES)})")
-        with naming(file), open_input(file) as lines:
-            for line in lines:
-                if not line.isspace() and (record := json.loads(line)).get("text"):
-                    yield line, record
-
-
-# ------------------------------------------------------------------------- facts, by their pages
-
-def stated(documents=WORLD, truth=None) -> Counter:
-    """Return {fact id: how many training pages state it}.
-
-    documents  a file or folder of JSON lines, or "world". Either each has its "facts", or
-    truth      pages.jsonl.gz of the crawl they come from (data/world_web.py) has, by their "url";
-               None: crawl/truth/ beside the folder of documents, where the embedded corpus has it
-    """
-    files = find_files([documents])
-    beside = files[0].resolve().parents[1] / "crawl" / "truth" / "pages.jsonl.gz"
-    truths = [Path(truth)] if truth else [beside] if beside.exists() else []
-    texts = training_texts([documents])
-    by_url = {record.get("url"): record.get("facts") for _, record in records(truths)}
-    facts = {record["text"]: record.get("facts", by_url.get(record.get("url")))
-             for _, record in records(files)}
-    if not any(facts.values()):
-        raise ChatError(f"{documents}: no document has \"facts\", the ids of those that it "
-                        f"states, nor does the truth of a crawl tell them of its \"url\"")
-    return pages_by_fact({"facts": facts[text] or ()} for text in texts)
-
-
-def bucket(least: int) -> str:
-    """The name of the bucket that begins at so many pages: pages_0, pages_2_3, pages_200."""
-    after = dict(zip(LEAST, LEAST[1:])).get(least, least + 1)
-    return f"pages_{least}" + f"_{after - 1}" * (after - 1 > least)
-
-
-def buckets(world: World, pages: Counter, pairs) -> dict[str, list]:
-    """Return {bucket: (thing, fact) pairs, in an order of chance}, by how many pages state them."""
-    found = {bucket(least): [] for least in LEAST}
-    for thing, fact in Dice(f"recall {world.seed}").some(pairs, len(pairs)):
-        found[bucket(LEAST[bisect_right(LEAST, pages[fact.id]) - 1])].append((thing, fact))
-    return found
-
-
-def questions(world: World, pages: Counter, count=100) -> list:
-    """Return Questions about at most `count` facts a bucket: to complete (recall_pages_0,
-    recall_pages_1, recall_pages_2_3, ...) and to answer (asked_pages_0, ...).
-
-    pages   {fact id: training pages that state it}, as `stated` gives it
-
-    The latter are about things that no conversation names (data/exams_world.py), so that a model
-    that has learned to answer can know them from those pages alone.
-    """
-    unnamed = [pair for fame in FAME for pair in chosen(world, fame, heldout=fame == "many")]
-    every = unnamed + chosen(world, "many", heldout=False)
-    found = []
-    for name, pairs in buckets(world, pages, every).items():
-        found += completing(world, pairs[:count], f"recall_{name}")
-    for name, pairs in buckets(world, pages, unnamed).items():
-        found += asking(world, pairs[:count], f"asked_{name}", unread=name == bucket(0))
-    return found
 
 
 WAYS = {"recall": "completed, in wordings of the pages", "asked": "answered, in words of no page"}

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 import train
 from csrc.bind import ChatError, Config, Model
 from data import recall
-from data.tokens import bpe, learn, shards
+from data.tokens import bpe, documents, learn, shards
 from data.exams.marks import mark
 from data.pocket.exams import examined
 from data.recall import LEAST, Text, bucket, copies, plant, plot, questions, read_planted, stated
-from data.pocket.world import World, documents
+from data.pocket import exams
+from data.pocket.world import World
+from data.pocket.world import documents as world_pages
 from csrc.engine import Engine
 
 SCRIPT = Path(__file__).resolve().parents[1] / "data" / "recall.py"
@@ -37,7 +39,7 @@ def world():
 def corpus(tmp_path_factory):
     """A folder of 40 kB of the pocket world's pages, some plain and some packed."""
     folder = tmp_path_factory.mktemp("corpus")
-    lines = [json.dumps(page) for page in documents(0, 40_000)]
+    lines = [json.dumps(page) for page in world_pages(0, 40_000)]
     (folder / "a.jsonl").write_text("\n".join(lines[:20]))       # its last line does not end
     with gzip.open(folder / "b.jsonl.gz", "wt") as file:
         file.write("\n\n".join(lines[20:] + ['{"text": ""}']) + "\n")
@@ -86,7 +88,7 @@ def test_facts_fall_into_the_bucket_of_their_pages(world):
     pairs = [(None, fact) for fact in world.facts()[:12]]
     counts = dict(zip([fact.id for _, fact in pairs],
                       [0, 1, 2, 3, 4, 9, 10, 49, 50, 199, 200, 5000]))
-    found = recall.buckets(world, Counter(counts), pairs)
+    found = exams.buckets(world, Counter(counts), pairs)
     assert {name: sorted(counts[fact.id] for _, fact in some) for name, some in found.items()} == {
         "pages_0": [0], "pages_1": [1], "pages_2_3": [2, 3], "pages_4_9": [4, 9],
         "pages_10_19": [10], "pages_20_49": [49], "pages_50_99": [50], "pages_100_199": [199],
@@ -199,7 +201,7 @@ def test_documents_stay_as_they_are_and_in_their_order(corpus, planted):
 
 def test_copies_are_spread_over_the_documents(planted):
     (_, text), *_ = read_planted(planted / "planted.json")
-    every = [*shards.documents(planted / "documents")]
+    every = [*documents.documents(planted / "documents")]
     places = [k / len(every) for k, one in enumerate(every) if one == text]
     assert np.histogram(places, 4, (0, 1))[0].min() > 10
 

@@ -9,16 +9,78 @@ heart. Nor do conversations name the people of `World.unasked`, nor those things
 
 import re
 import zlib
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from data.exams.formats import Question
-from data.pocket.world import World
-from data.pocket.facts import RELATIONS, facts_of, places
+from data.pocket import recall
+from data.pocket.facts import FAME, RELATIONS, facts_of, places
 from data.pocket.grammar import LISTS, Dice, say, tidy
-from data.pocket.pages import SLOT, state, two_towns
+from data.pocket.pages import SLOT, encyclopedia, state, two_towns
 from data.pocket.sums import (adding, ages, area, average, multiplying, parts, pattern, shopping,
                               subtracting, walking)
 from data.pocket.tellings import TELL, topics
+from data.pocket.world import World
+
+NAME, MAKER = "Wren", "chat.c"      # who the assistant is where no system message says otherwise
+# Whom a system message makes of the assistant: names that stand in no page and no conversation.
+STRANGERS = [("Quillon", "Ferrowick Works"), ("Tansy", "Brightmoor Labs"),
+             ("Obrecht", "Saltmarsh Computing"), ("Marchetta", "Ostler and Daughters"),
+             ("Vexley", "Nine Oaks Institute"), ("Pomona", "Harbourlight"),
+             ("Zebulon", "Tinderbox Systems"), ("Ottoline", "Greywater College"),
+             ("Faraday", "Copperfield Machines"), ("Isolde", "Northgate Research")]
+
+
+class Exams(NamedTuple):
+    """All that is asked about the pocket world.
+
+    questions  for every model
+    assistant  more questions, for a model that answers messages
+    tools      {tool: questions for such a model that need this tool}; under "" are questions that
+               need no tool, to see whether a model that is offered tools calls one for nothing
+    urls       {fact id: addresses of the pages that state it}: what an answer may cite. Of pages
+               that no model has read in training (`unread`)
+    """
+
+    questions: list[Question]
+    assistant: list[Question]
+    tools: dict[str, list[Question]]
+    urls: dict[str, set[str]]
+
+
+def world_exams(seed: int = 0, count: int = 200, training=None) -> Exams:
+    """Return all questions about a world, up to `count` an exam.
+
+    seed      of the world
+    training  a file or folder of JSON lines, or "world": the documents that the models were trained
+              on. Then facts are also asked by how many of these pages state them
+    """
+    world = World(seed)
+    pages = recall.stated(training) if training else None
+    questions = [
+        *completions(world, count=count),
+        *completions(world, heldout=True, count=count, exam="recall_completion_heldout"),
+        *(by_pages(world, pages, count) if pages is not None else ()),
+        *(question for fame in FAME for question in facts(world, fame, count=count)),
+        *facts(world, "many", True, count),
+        *problems(world, "at_once", count), *problems(world, "steps", count),
+        *spelling(seed, count), *traps(seed, count), *identity(NAME, MAKER)]
+    introduced = [replace(question, system=f"You are {name}, made by {maker}.")
+                  for name, maker in STRANGERS
+                  for question in identity(name, maker, "identity_system")]
+    tools = {"python": [*problems(world, "python", count),
+                        *spelling(seed, count, "spelling_tool", HOW["python"])],
+             "search": facts(world, "none", count=count, exam="search_facts_unread", searched=True),
+             "": [replace(question, exam="tool_use_unneeded") for question in introduced]}
+    urls = {}
+    for page in unread(world):
+        for fact in page["facts"]:
+            urls.setdefault(fact, set()).add(page["url"])
+    return Exams(questions, introduced, tools, urls)
+
 
 EXAM_ONLY = {"person": topics("""
 = birthplace
@@ -303,6 +365,65 @@ def begun_sentence(world, thing, fact) -> str:
             if values and subjects and re.search(r"\w", low[subjects[0][1]:values[0][0]]):
                 return sentence[:values[0][0]].rstrip()
     return ""
+
+
+# -------------------------------------------------------- facts, by how many training pages state them
+
+def buckets(world: World, pages: Counter, pairs) -> dict[str, list]:
+    """Return {bucket: (thing, fact) pairs, in an order of chance}, by how many pages state them."""
+    found = {recall.bucket(least): [] for least in recall.LEAST}
+    for thing, fact in Dice(f"recall {world.seed}").some(pairs, len(pairs)):
+        least = recall.LEAST[bisect_right(recall.LEAST, pages[fact.id]) - 1]
+        found[recall.bucket(least)].append((thing, fact))
+    return found
+
+
+def by_pages(world: World, pages: Counter, count=100) -> list[Question]:
+    """Return Questions about at most `count` facts a bucket: to complete (recall_pages_0,
+    recall_pages_1, recall_pages_2_3, ...) and to answer (asked_pages_0, ...).
+
+    pages   {fact id: training pages that state it}, as `recall.stated` gives it
+
+    The latter are about things that no conversation names, so that a model that has learned to
+    answer can know them from those pages alone.
+    """
+    unnamed = [pair for fame in FAME for pair in chosen(world, fame, heldout=fame == "many")]
+    every = unnamed + chosen(world, "many", heldout=False)
+    return [question for name, pairs in buckets(world, pages, every).items()
+            for question in completing(world, pairs[:count], f"recall_{name}")
+            ] + [question for name, pairs in buckets(world, pages, unnamed).items()
+                 for question in asking(world, pairs[:count], f"asked_{name}",
+                                        unread=name == recall.bucket(0))]
+
+
+# ----------------------------------------------------------------------------- pages to search in
+
+DRAFTS = 8      # of a page; the one that states the most is published
+
+
+def unread(world: World):
+    """Yield the documents {"text", "url", "title", "kind", "facts"} about all that no page of the
+    corpus names: of each thing one, or two where the first does not state all about it. They are
+    for the search index, and no model reads them in training."""
+    number = 0
+    for thing in things(world):
+        wanted = {fact.id for fact in facts_of(thing).values()}
+        for _ in range(2 if thing.fame == "none" else 0):
+            number += 1
+            drafts = [entry(world, thing, number, attempt) for attempt in range(DRAFTS)]
+            best = max(drafts, key=lambda page: len(wanted & {*page["facts"]}))
+            yield best
+            if not (wanted := wanted.difference(best["facts"])):
+                break
+
+
+def entry(world: World, thing, number: int, attempt: int) -> dict:
+    """A page of the encyclopedia about a thing."""
+    dice = Dice(f"unread {world.seed} {thing} {number} {attempt}")
+    title, text = encyclopedia(world.public, dice, [thing])
+    text = f"{title}\n\n{text}"
+    return {"text": text, "url": f"https://new-pages.example/{number}", "title": title,
+            "kind": "encyclopedia", "facts": world.ledger.stated(text, dice.told)}
 
 
 # --------------------------------------------------------------------------- arithmetic and letters

@@ -39,14 +39,13 @@ from data.pocket import talk_asking as A
 from data.pocket import talk_manners as manners
 from data.pocket import talk_self as self_talk
 from data.pocket import talk_tasks as work
-from data.pocket.exams import EXAM_ONLY, examined, things
+from data.pocket.exams import EXAM_ONLY, MAKER, NAME, entry, examined, things, unread
 from data.chat.search import Search, build
-from data.pocket.talk_self import MAKER, NAME
 from data.tokens.parallel import IF_SLOW
 from data.pocket.world import World
 from data.pocket.facts import FAME, RELATIONS, facts_of, kind_of, places
 from data.pocket.grammar import Dice, say, tidy
-from data.pocket.pages import SLOT, encyclopedia, state
+from data.pocket.pages import SLOT, state
 from data.pocket.questions import ASK
 from data.pocket.tellings import TELL
 
@@ -424,37 +423,6 @@ def system(pocket: Pocket, d: Dice) -> list:
 
 def identity(pocket: Pocket, d: Dice) -> list:
     return perhaps_offered(d, self_talk.own(d))
-
-
-# ------------------------------------------------------------------------------ pages to search in
-
-
-def unread(world: World):
-    """Yield the documents {"text", "url", "title", "kind", "facts"} about all that no page of the
-    corpus names: of each thing one, or two where the first does not state all about it. They are
-    for the search index, and no model reads them in training."""
-    number = 0
-    for thing in things(world):
-        wanted = {fact.id for fact in facts_of(thing).values()}
-        for _ in range(2 if thing.fame == "none" else 0):
-            number += 1
-            drafts = [entry(world, thing, number, attempt) for attempt in range(DRAFTS)]
-            best = max(drafts, key=lambda page: len(wanted & {*page["facts"]}))
-            yield best
-            if not (wanted := wanted.difference(best["facts"])):
-                break
-
-
-DRAFTS = 8      # of a page; the one that states the most is published
-
-
-def entry(world: World, thing, number: int, attempt: int) -> dict:
-    """A page of the encyclopedia about a thing."""
-    dice = Dice(f"unread {world.seed} {thing} {number} {attempt}")
-    title, text = encyclopedia(world.public, dice, [thing])
-    text = f"{title}\n\n{text}"
-    return {"text": text, "url": f"https://new-pages.example/{number}", "title": title,
-            "kind": "encyclopedia", "facts": world.ledger.stated(text, dice.told)}
 
 
 # -------------------------------------------------------------------------------------------- all

@@ -2,11 +2,10 @@
 import re
 from functools import cache
 
+from data.pocket.exams import MAKER, NAME
 from data.pocket.world import World, documents
 from data.pocket.grammar import LISTS, Dice, say
 from data.pocket.words import rows
-
-NAME, MAKER = "Wren", "chat.c"
 
 # A question about the name, or about the maker.
 ASK_NAME = rows("""
