@@ -18,13 +18,13 @@ MATH    := -fno-math-errno -fno-trapping-math
 BUILD   := build$(if $(SANITIZE),/sanitize)
 SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
-# One model for every device, and each device's kernels.
-MODEL    = $(addprefix csrc/,model.c layout.c shard.c check.c sample.c error.c job.c \
-             $(if $(MPI),mpi.c,no_mpi.c))
-SOURCES  = $(MODEL) $(addprefix csrc/,kernels.c attention.c matmul.c device.c comm.c \
-             bpe.c words.c minhash.c)
-KERNELS := $(wildcard cuda/*.cu)
-HEADERS := $(wildcard csrc/*.h) Makefile
+# One model for every device, and each device's kernels. Those of the last two lists know nothing of
+# the precision; BASE must run on any CPU, to say what this one lacks.
+MODEL   := model layout shard check sample
+CPU     := kernels attention matmul device comm
+RANKS    = job $(if $(MPI),mpi,no_mpi)
+BASE    := error cpu
+TEXT    := bpe words minhash
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -32,54 +32,78 @@ try     = $(shell printf 'int main(void){return 0;}' \
             | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo yes)
 OPENMP := $(if $(call try,-fopenmp),-fopenmp,-Wno-unknown-pragmas \
             $(if $(call try,-fopenmp-simd),-fopenmp-simd))
-BF16   := $(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null \
-            | grep -q __AVX512BF16__ && echo yes)
+SIMD   := $(filter avx avx2 fma bmi bmi2 avx512f avx512bw avx512cd avx512dq avx512vl avx512vnni \
+            avx512bf16,$(shell $(CC) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null \
+            | sed -n 's/^.define __\([A-Z0-9]*\)__ 1$$/\1/p' | tr A-Z a-z))
+BF16   := $(filter avx512bf16,$(SIMD))
 # Open MPI's mpicc says --showme:compile and --showme:link, MPICH's -compile-info and -link-info.
 MPICC  ?= mpicc
 MPI_AS  = $(shell $(MPICC) $(1) 2>/dev/null || $(MPICC) $(2) 2>/dev/null | cut -d' ' -f2-)
 MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info) \
             $(call MPI_AS,--showme:link,-link-info))
 MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
-LIBS   := $(BUILD)/libchat_cpu_f32.so $(if $(BF16),$(BUILD)/libchat_cpu_bf16.so)
-COMPILE = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -shared -pthread \
-            $(SOURCES) $(MPI) -lm
+LIBS    = $(addprefix $(BUILD)/libchat_,cpu_f32.so $(if $(BF16),cpu_bf16.so) text.so)
 
 all: .venv/installed libraries
 
 libraries: $(LIBS)
 
-$(BUILD)/libchat_cpu_f32.so: $(SOURCES) $(HEADERS) | $(BUILD)
-	$(COMPILE) -o $@.new && mv $@.new $@
+# ---- Objects: each is compiled once, for all libraries that it is part of ----
+
+# Objects depend on the text of their compiler's command, kept in a file that changes with it: when
+# MPI is installed, or another compiler or CPU is there, the next `make` notices.
+FLAGS   := $(CFLAGS) $(SAN) $(WARN) $(MATH) $(OPENMP) -fPIC -pthread
+$(BUILD)/flags: TEXT_OF = $(shell $(CC) --version | head -n 1) $(CC) $(FLAGS) $(SIMD) $(MPI)
+$(BUILD)/cuda/flags: TEXT_OF = $(shell $(NVCC) --version | tail -n 1) $(COMPILE_CUDA)
+$(BUILD)/flags $(BUILD)/cuda/flags: always
+	@mkdir -p $(@D); echo '$(TEXT_OF)' | cmp -s - $@ || echo '$(TEXT_OF)' >$@
+
+OBJ     := $(BUILD)/objects
+objects  = $(foreach o,$(2),$(OBJ)/$(1)/$(o).o)
+COMPILE  = @mkdir -p $(@D) && echo "  $(CC) -o $@" && $(CC) -std=gnu11 $(FLAGS) -MMD -MP -c $< -o $@
+# pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
+$(OBJ)/f32/%.o: csrc/%.c $(BUILD)/flags
+	$(COMPILE)
+$(OBJ)/bf16/%.o: csrc/%.c $(BUILD)/flags
+	$(COMPILE) -DREAL_BF16 -Wno-pass-failed
+$(OBJ)/any/%.o: csrc/%.c $(BUILD)/flags
+	$(COMPILE) $(filter -I%,$(MPI))
+$(OBJ)/base/%.o: FLAGS := $(filter-out -m%,$(FLAGS))
+$(OBJ)/base/%.o: csrc/%.c $(BUILD)/flags
+	$(COMPILE) '-DNEEDED=$(foreach s,$(SIMD),NEED("$(s)"))'
+-include $(wildcard $(OBJ)/*/*.d $(BUILD)/shim/*/*.d $(BUILD)/cuda/*/*.d)
+
+LINK     = @echo "  $(CC) -o $@" && $(CC) $(FLAGS) -shared $(filter %.o,$^) $(1) -lm \
+             -o $@.new && mv $@.new $@
+shared   = $(call objects,any,$(RANKS)) $(call objects,base,$(BASE))
+
+$(addprefix $(BUILD)/libchat_cpu_,f32.so bf16.so): \
+$(BUILD)/libchat_cpu_%.so: $(foreach o,$(MODEL) $(CPU),$(OBJ)/%/$(o).o) $(shared)
+	$(call LINK,$(MPI))
+$(BUILD)/libchat_text.so: $(call objects,any,$(TEXT)) $(call objects,base,$(BASE))
+	$(call LINK)
 	@echo "built: f32$(if $(BF16), and bf16) for the CPU. left out: $(or $(strip \
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
 	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread)) \
 	  $(if $(MPI),,MPI ($(MPICC) was not found, or is of another machine: one rank))),nothing)"
 
-# pass-failed: clang 14 and 16, not 19, leave many loops that store bf16 scalar, and name them.
-$(BUILD)/libchat_cpu_bf16.so: $(SOURCES) $(HEADERS) | $(BUILD)
-	$(COMPILE) -DREAL_BF16 -Wno-pass-failed -o $@.new && mv $@.new $@
-
-$(BUILD) $(addprefix $(BUILD)/,shim/f32 shim/bf16 cuda/f32 cuda/bf16):
-	@mkdir -p $@
-
 # The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
 SHIM    := $(BUILD)/shim/libchat_cuda_f32.so $(BUILD)/shim/libchat_cuda_bf16.so
-LINK    = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(WARN) $(MATH) $(if $(filter bf16,$*),-DREAL_BF16) \
-            -fPIC -shared -pthread $(MODEL) $(filter %.o,$^) $(MPI) -lstdc++
-EMULATE = $(CXX) -std=c++17 $(CFLAGS) -O2 $(SAN) $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC \
-            -x c++ -include tests/cuda_on_cpu.h -c $<
-UNIQUE := $(if $(call try,-fno-gnu-unique),-fno-gnu-unique)
+KERNELS := $(notdir $(basename $(wildcard cuda/*.cu)))
+UNIQUE  := $(if $(call try,-fno-gnu-unique),-fno-gnu-unique)
+EMULATE  = @mkdir -p $(@D) && echo "  $(CXX) -o $@" && $(CXX) -std=c++17 $(CFLAGS) -O2 $(SAN) \
+             $(WARN) -Wno-unknown-pragmas $(UNIQUE) -fPIC -MMD -MP -x c++ \
+             -include tests/cuda_on_cpu.h -c $< -o $@
 
 shim: $(SHIM)
 
-$(BUILD)/shim/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $(BUILD)/shim/f32
-	$(EMULATE) -o $@
-$(BUILD)/shim/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh tests/*.h) $(HEADERS) | $(BUILD)/shim/bf16
-	$(EMULATE) -DREAL_BF16 -o $@
-$(BUILD)/shim/libchat_cuda_%.so: $(MODEL) $(HEADERS)
-	$(LINK) -lm -o $@.new && mv $@.new $@
-$(BUILD)/shim/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/f32/%.o)
-$(BUILD)/shim/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/shim/bf16/%.o)
+$(BUILD)/shim/f32/%.o: cuda/%.cu $(BUILD)/flags
+	$(EMULATE)
+$(BUILD)/shim/bf16/%.o: cuda/%.cu $(BUILD)/flags
+	$(EMULATE) -DREAL_BF16
+$(SHIM): $(BUILD)/shim/libchat_cuda_%.so: $(foreach o,$(MODEL),$(OBJ)/%/$(o).o) \
+  $(foreach k,$(KERNELS),$(BUILD)/shim/%/$(k).o) $(shared)
+	$(call LINK,$(MPI) -lstdc++)
 
 # ---- The GPU's library ----
 
@@ -101,7 +125,7 @@ TARGETS  = $(if $(filter native,$(ARCHS)),-arch=native,$(foreach a,$(ARCHS), \
              -gencode=arch=compute_$(a),code=compute_$(a)))
 COMPILE_CUDA = $(NVCC) -std=c++17 -O3 $(TARGETS) --threads 0 -Werror all-warnings -Xptxas -v \
              -Xcompiler -fPIC,-Wall $(foreach n,$(NEEDED),$(addprefix -isystem , \
-             $(filter-out /usr/include,$(patsubst %/,%,$(dir $(call header,$(n))))))) -c $<
+             $(filter-out /usr/include,$(patsubst %/,%,$(dir $(call header,$(n)))))))
 
 cuda: cuda-can-be-built $(BUILD)/libchat_cuda_f32.so $(BUILD)/libchat_cuda_bf16.so
 	@echo "built: f32 and bf16 for GPUs ($(ARCHS))"
@@ -112,16 +136,18 @@ cuda-can-be-built:
 	  "$(PY) -m pip install nvidia-cublas nvidia-nccl-cu13"; exit 1; }
 
 # What ptxas says is kept beside each object, for cuda-resources.
-$(BUILD)/cuda/f32/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/f32
-	$(COMPILE_CUDA) -o $@ 2>$@.log || { cat $@.log; exit 1; }
-$(BUILD)/cuda/bf16/%.o: cuda/%.cu $(wildcard cuda/*.cuh) $(HEADERS) | $(BUILD)/cuda/bf16
-	$(COMPILE_CUDA) -DREAL_BF16 -o $@ 2>$@.log || { cat $@.log; exit 1; }
-$(BUILD)/libchat_cuda_%.so: $(MODEL) $(HEADERS)
-	$(LINK) $(firstword $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a)) $(LIBRARIES) \
-	  $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) -ldl -lrt -lm \
-	  -o $@.new && mv $@.new $@
-$(BUILD)/libchat_cuda_f32.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/f32/%.o)
-$(BUILD)/libchat_cuda_bf16.so: $(KERNELS:cuda/%.cu=$(BUILD)/cuda/bf16/%.o)
+$(BUILD)/cuda/f32/%.o: cuda/%.cu $(BUILD)/cuda/flags
+	@mkdir -p $(@D) && echo "  nvcc -o $@"
+	@$(COMPILE_CUDA) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2>$@.log || { cat $@.log; exit 1; }
+$(BUILD)/cuda/bf16/%.o: cuda/%.cu $(BUILD)/cuda/flags
+	@mkdir -p $(@D) && echo "  nvcc -o $@"
+	@$(COMPILE_CUDA) -DREAL_BF16 -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2>$@.log || \
+	  { cat $@.log; exit 1; }
+$(addprefix $(BUILD)/libchat_cuda_,f32.so bf16.so): \
+$(BUILD)/libchat_cuda_%.so: $(foreach o,$(MODEL),$(OBJ)/%/$(o).o) \
+  $(foreach k,$(KERNELS),$(BUILD)/cuda/%/$(k).o) $(shared)
+	$(call LINK,$(MPI) -lstdc++ $(firstword $(wildcard $(CUDA_HOME)/lib*/libcudart_static.a)) \
+	  $(LIBRARIES) $(patsubst %/,-Wl$(comma)-rpath$(comma)%,$(dir $(LIBRARIES))) -ldl -lrt)
 
 cuda-resources: cuda
 	@$(PYTHON) tests/cuda_resources.py $(BUILD)/cuda/*/*.log
@@ -193,4 +219,4 @@ bench: all $(DEVICE:cpu=libraries)
 clean:
 	rm -rf build
 
-.PHONY: all libraries cuda cuda-can-be-built cuda-resources shim test speedrun bench clean
+.PHONY: always all libraries cuda cuda-can-be-built cuda-resources shim test speedrun bench clean

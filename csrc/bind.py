@@ -60,19 +60,30 @@ class Config:
     rope_context: int = 0
 
 
+def build() -> Path:
+    """The folder of the libraries."""
+    return Path(os.environ.get("CHAT_BUILD", CSRC.parent / "build"))
+
+
 class Library:
     """One build of the C library; `load` keeps one of each."""
 
-    def __init__(self, path: Path, device: str, dtype: str):
+    def __init__(self, path: Path, device: str = "cpu", dtype: str = "f32",
+                 header: str = "chat.h"):
+        """Load the library at `path`, which defines what `header` declares."""
         real, self.real_type = REAL[dtype]
         self.device, self.dtype = device, dtype
+        if not path.exists():
+            raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line "
+                            f"says what this machine cannot build, and why)")
         self.ffi = cffi.FFI()
-        self.ffi.cdef(f"typedef {real} real;" + (CSRC / "chat.h").read_text())
+        self.ffi.cdef(f"typedef {real} real;" + (CSRC / header).read_text())
         self.lib = self.ffi.dlopen(str(path))
         self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
                       "void": np.uint8, "real": self.real_type, "uint8_t": np.uint8,
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
                       "unsigned long long": np.uint64}
+        Library.call(self, "cpu_ready")
 
     @staticmethod
     def load(device: str = "cpu", dtype: str = "f32") -> "Library":
@@ -82,14 +93,15 @@ class Library:
     @staticmethod
     @lru_cache(maxsize=None)
     def _load(device: str, dtype: str) -> "Library":
-        folder = Path(os.environ.get("CHAT_BUILD", CSRC.parent / "build"))
-        path = folder / f"libchat_{device}_{dtype}.so"
         if dtype not in REAL:
             raise ChatError(f"dtype {dtype!r} is not one of {', '.join(REAL)}")
-        if not path.exists():
-            raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line "
-                            f"says what this machine cannot build, and why)")
-        return Library(path, device, dtype)
+        return Library(build() / f"libchat_{device}_{dtype}.so", device, dtype)
+
+    @staticmethod
+    @lru_cache(maxsize=None)
+    def text() -> "Library":
+        """The library that handles text; csrc/text.h is its manual."""
+        return Library(build() / "libchat_text.so", header="text.h")
 
     @staticmethod
     def choose(device: str = "auto", dtype: str = "auto") -> tuple[str, str]:

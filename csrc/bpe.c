@@ -1,8 +1,9 @@
 /* bpe.c: byte-pair encoding: counting the chunks of a text, and learning merges from the counts.
-   data/bpe_train.py says both once more in plain Python, which tests compare with this. */
+   data/tokens/show.py says both once more in plain Python, which tests compare with this. */
 
 #include <stdlib.h>
-#include "real.h"
+#include "shared.h"
+#include "text.h"
 
 /* The array with room for `want` > 0 elements of `size` bytes, and *room how many fit into it; NULL,
    and everything as it was, where there is no memory. */

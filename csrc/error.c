@@ -1,10 +1,12 @@
-/* error.c: the sentence that the last failure left, on every device. */
+/* error.c: the sentence that the last failure left, of each thread its own, in every library. */
 
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
-#include "real.h"
+#include "text.h"
 
-static char last_error[512];
+static _Thread_local char last_error[512];
 
 const char *chat_error(void) { return last_error; }
 

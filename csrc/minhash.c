@@ -2,7 +2,8 @@
    signature (Broder 1997, doi:10.1109/SEQUEN.1997.666900; with FineWeb's numbers,
    arXiv:2406.17557); what follows is a graph of documents that share one, and its components. */
 
-#include "real.h"
+#include "shared.h"
+#include "text.h"
 
 enum {
     HASHES = 8,                      /* in a band */

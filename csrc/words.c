@@ -1,7 +1,8 @@
-/* Words of documents as numbers, and how often they repeat themselves: for data/filters.py. */
+/* Words of documents as numbers, and how often they repeat themselves: for data/crawl/filters.py. */
 #include <limits.h>
 #include <stdlib.h>
-#include "real.h"
+#include "shared.h"
+#include "text.h"
 
 /* The hash of a string is a number in base BASE, modulo a prime: that of "ab" is
    hash(a) * BASE^length(b) + hash(b). Among a million strings two that differ have the same with a
@@ -60,7 +61,7 @@ static int grow(Grams *g, int n) {
     for (int i = 0; i + n <= g->words; i++)
         g->gram[i] = times_plus(g->gram[i], g->power[i + n - 1], g->hash[i + n - 1]);
     memset(g->seen, -1, (g->mask + 1) * sizeof *g->seen);
-    return max_int(g->words - n + 1, 0);
+    return g->words < n ? 0 : g->words - n + 1;
 }
 
 /* The place in the table of the n-gram that begins at i. */

@@ -98,14 +98,6 @@ def test_keys_are_the_same_in_other_processes_threads_and_for_ever():
         assert done.stdout.strip() == "0d363e09bbd1fa8391c311b54a15103e", done.stderr
 
 
-def test_keys_are_the_same_in_every_precision(lib):
-    out, data = np.empty(dedup.BANDS, np.uint64), np.frombuffer(FOX.encode(), np.uint8)
-    if lib.device != "cpu":
-        pytest.skip("text is only in the CPUs' libraries")
-    lib.call("minhash_keys", out, data, dedup.letters(), data.size)
-    assert out.tolist() == dedup.keys(FOX).tolist()
-
-
 @pytest.mark.parametrize("one, other", [
     ("Élan VITAL, naïve", "elan vital naive"), ("e\u0301lan", "élan"), ("don't", "don’t"),
     ("in\u00advisible", "invisible"), ("1,234.50 €", "7"), ("in 1999", "in 2024"), ("٣", "3"),
@@ -127,7 +119,7 @@ def test_bytes_that_are_not_utf_8_are_read_to_their_end_and_not_beyond(data):
     first, second = np.empty((2, dedup.BANDS), np.uint64)
     for out, behind in (first, b"\x80abc"), (second, b"\xbf 9"):
         array = np.frombuffer(data + behind, np.uint8)
-        Library.load().call("minhash_keys", out, array, dedup.letters(), len(data))
+        Library.text().call("minhash_keys", out, array, dedup.letters(), len(data))
     assert first.tolist() == second.tolist()
 
 
@@ -200,8 +192,8 @@ def test_components_are_the_oracles_in_any_order_of_pairs(graph, random):
     for _ in range(2):
         roots = np.arange(n, dtype=np.uint32)
         array = np.array(pairs, np.uint32).reshape(-1, 2)
-        Library.load().call("join_pairs", roots, array, len(pairs), n)
-        Library.load().call("find_roots", roots, n)
+        Library.text().call("join_pairs", roots, array, len(pairs), n)
+        Library.text().call("find_roots", roots, n)
         assert roots.tolist() == components(pairs, n)
         random.shuffle(pairs)
 

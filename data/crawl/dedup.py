@@ -38,7 +38,7 @@ from csrc.bind import Library
 from csrc.files import ChatError, naming, read_json, to_json, write_files
 from data.tokens.parallel import complete
 
-BANDS = 14                   # as in chat.h
+BANDS = 14                   # as in text.h
 MEMORY = 256 << 20           # bytes that a task which looks for pairs takes
 RECORD = 48                  # of them for each document it looks at
 KEYS = BANDS, 3, None        # shape of a key file: key >> 32, key & (2^32 - 1), index in the part
@@ -56,18 +56,18 @@ SCRIPTS_WITHOUT_BLANKS = [(0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), 
 
 @lru_cache(maxsize=None)
 def letters():
-    """Return what each character below U+10000 is in a word: uint32, as chat.h says.
+    """Return what each character below U+10000 is in a word: uint32, as text.h says.
 
     Much like datatrove's simplify_text, but punctuation is what Unicode calls so, with symbols and
     controls, and not a list; 1,234.50 is one number; and words need no tokenizer of a language:
     they end at blanks, and each character of a script that has none is one, and each from U+10000.
     """
-    return np.array([letter(chr(code)) for code in range(Library.load().lib.LETTERS)], np.uint32)
+    return np.array([letter(chr(code)) for code in range(Library.text().lib.LETTERS)], np.uint32)
 
 
 def letter(char):
     """Return what one character is in a word."""
-    lib, category = Library.load().lib, UNICODE.category(char)
+    lib, category = Library.text().lib, UNICODE.category(char)
     if category in DROPPED or char == SOFT_HYPHEN:
         return lib.LETTER_DROPPED
     if char in POINTS:
@@ -95,7 +95,7 @@ def keys(text):
     """
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     out = np.empty(BANDS, np.uint64)
-    Library.load().call("minhash_keys", out, data, letters(), data.size)
+    Library.text().call("minhash_keys", out, data, letters(), data.size)
     return out
 
 
@@ -185,7 +185,7 @@ def find_pairs(out, plan, band, i):
 
 def join(out, pairs, total):
     """Write the first document of each one's component: (total,)."""
-    call, roots = Library.load().call, np.arange(total, dtype=np.uint32)
+    call, roots = Library.text().call, np.arange(total, dtype=np.uint32)
     for path in pairs:
         found = load(path, (None, 2))
         with naming(path):

@@ -156,11 +156,11 @@ def repeats(parts: list[str]) -> tuple[int, int]:
 
 
 def ngrams(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Letters in the most frequent 2- to 4-grams and in repeated 5- to 10-grams (csrc/chat.h)."""
+    """Letters in the most frequent 2- to 4-grams and in repeated 5- to 10-grams (csrc/text.h)."""
     letters = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), "<u4")
     lengths = np.fromiter(map(len, words), np.int32, len(words))
     top, again = np.empty(3, np.uint64), np.empty(6, np.uint64)
-    Library.load("cpu", "f32").call("repeated_ngrams", top, again, letters, lengths, len(words))
+    Library.text().call("repeated_ngrams", top, again, letters, lengths, len(words))
     return top, again
 
 
@@ -480,7 +480,7 @@ def read_list(file: Path):
 def hash_lines(text: bytes) -> np.ndarray:
     """One number a line of text, the same on every machine; the last one ends like the others."""
     hashes = np.empty(text.count(b"\n"), np.uint64)
-    Library.load("cpu", "f32").call("hash_lines", hashes, np.frombuffer(text, np.uint8), len(text))
+    Library.text().call("hash_lines", hashes, np.frombuffer(text, np.uint8), len(text))
     return hashes
 
 

@@ -51,6 +51,6 @@ def fingerprint(*rooms, extra=""):
     """A hash of the programs in these rooms and of the C that handles text."""
     files = [file for room in rooms for file in sorted((ROOT / room).rglob("*")) if file.is_file()
              and file.suffix in (".py", ".txt", ".html")]
-    files += [ROOT / "csrc" / name for name in ("bpe.c", "words.c", "minhash.c")]
+    files += [ROOT / "csrc" / name for name in ("bpe.c", "words.c", "minhash.c", "text.h", "shared.h")]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)
                           + str(extra).encode()).hexdigest()[:12]

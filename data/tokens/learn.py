@@ -75,7 +75,7 @@ def count_chunks(texts, threads=None, most=MOST):
 
 def new_table():
     """Return the library and an empty table of chunks, freed with the last reference to it."""
-    library = Library.load("cpu", "f32")
+    library = Library.text()
     out = library.ffi.new("Chunks **")
     library.call("chunks_create", out)
     return library, library.ffi.gc(out[0], library.lib.chunks_free)
@@ -94,7 +94,7 @@ def split(texts, kinds):
 
 def add(total, table, most):
     """Add a table to the total and, where that makes it too large, forget its rarest chunks."""
-    library = Library.load("cpu", "f32")
+    library = Library.text()
     library.call("chunks_add", total, table)
     least = 1
     while library.call("chunks_size", total) > (most if least == 1 else most // 2):
@@ -106,7 +106,7 @@ def add(total, table, most):
 def classes():
     """Return what kind each code point is, uint8 (0x110000,), for csrc/bpe.c. The `regex` module
     decides, so that C splits as it does, and this program does not age with Unicode."""
-    kinds = Library.load("cpu", "f32").lib
+    kinds = Library.text().lib
     found = np.zeros(0x110000, np.uint8)
     every = "".join(map(chr, range(len(found))))
     for pattern, kind in ((r"\p{L}+", kinds.KIND_LETTER), (r"\p{N}+", kinds.KIND_NUMBER),
@@ -135,7 +135,7 @@ def learn_merges(chunks, count):
     counts[i] tokens one fewer each. It is the most frequent pair and, among equals, the smallest
     pair of ids. There are fewer than asked for when no pair occurs twice any more; stderr says so.
     """
-    library = Library.load("cpu", "f32")
+    library = Library.text()
     out = library.ffi.new("Bpe **")
     library.call("bpe_create", out, *chunks, len(chunks.counts))
     bpe = library.ffi.gc(out[0], library.lib.bpe_free)
