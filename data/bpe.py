@@ -12,52 +12,71 @@ if __name__ == "__main__":
     from csrc import cli
     cli.enter()
 
-import argparse
 import time
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from data.tokens import documents, openai, show
+from csrc import cli
+from csrc.cli import flag
+from csrc.files import write_file
+from data.tokens import openai, show
 from data.tokens.bpe import FILES, Tokenizer, wanted_merges
+from data.tokens.documents import find_files, pieces
 from data.tokens.learn import count_chunks, learn_merges
 from data.tokens.parallel import IF_SLOW
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("train", help="learn a vocabulary from text")
-    command.add_argument("text", nargs="+", help="text files, JSON lines with a \"text\" each, "
-                         "either of them .gz, folders of these; or 'world', the embedded corpus")
-    command.add_argument("--vocab-size", type=int, default=4096, metavar="N", help="tokens, with "
-                         "256 bytes and 32 special ones among them (default %(default)s)")
-    command.add_argument("--out", required=True, metavar="FOLDER", help="where to write it")
-    command.set_defaults(run=train)
-    command = commands.add_parser("show", help="draw a text's tokens, and count them")
-    command.add_argument("text", help="a text, or a file that holds it, or - for stdin")
-    command.add_argument("--tokenizer", nargs="+", required=True, metavar="T", help="folders, "
-                         f"names ({', '.join(openai.KNOWN)}) or their files; several are "
-                         "drawn one after the other and compared")
-    command.add_argument("--html", metavar="FILE", help="write a page instead")
-    command.set_defaults(run=show.show)
-    args = parser.parse_args()
-    args.run(args)
+@dataclass
+class Train:
+    """Learn a vocabulary from text."""
+    sources: list[str] = flag(positional=True, help='text files, JSON lines with a "text" each, '
+                              "Parquet, folders of these; or 'world', the embedded corpus")
+    out: Path = flag(help="a folder for the tokenizer")
+    vocab_size: int = flag(4096, "tokens: 256 bytes and 32 special ones among them",
+                           limits="[288, inf)")
 
 
-def train(args):
-    """The command `train`."""
-    start, wanted = time.time(), wanted_merges(args.vocab_size)
-    if Path(args.out, FILES[0]).exists():
-        raise FileExistsError(f"{args.out} holds a tokenizer already: choose another --out")
-    texts = (text for file in documents.find_files(args.text) for _, text in documents.pieces(file))
+@dataclass
+class Show:
+    """Draw a text's tokens, and count them."""
+    text: str = flag(positional=True, help="a text, or a file that holds it, or - for stdin")
+    tokenizer: list[str] = flag(help=f"folders, names ({', '.join(openai.KNOWN)}) or their files; "
+                                "several are drawn one after the other and compared")
+    html: Path | None = flag(None, "write a page instead")
+
+
+def train(settings):
+    """Count the chunks of the text, merge, save."""
+    start, wanted = time.time(), wanted_merges(settings.vocab_size)
+    if (settings.out / FILES[0]).exists():
+        raise FileExistsError(f"{settings.out} holds a tokenizer already: choose another --out")
+    texts = (text for file in find_files(settings.sources) for _, text in pieces(file))
     chunks = count_chunks(tqdm(texts, "reading", unit=" texts", **IF_SLOW))
     merges, saved = learn_merges(chunks, wanted)
     tokenizer = Tokenizer.from_merges(merges)
-    tokenizer.save(args.out)
+    tokenizer.save(settings.out)
     size = chunks.bytes()
-    print(f"{args.out}: {tokenizer.vocab_size} tokens, {size / (size - sum(saved)):.2f} bytes per "
-          f"token of {size / 1e6:.1f} MB, in {time.time() - start:.1f} s")
+    print(f"{settings.out}: {tokenizer.vocab_size} tokens, {size / (size - sum(saved)):.2f} bytes "
+          f"per token of {size / 1e6:.1f} MB, in {time.time() - start:.1f} s")
+
+
+def show_tokens(settings):
+    """Print the tokens or write them as a page."""
+    text = show.read(settings.text)
+    rows, tokens = show.compare(text, settings.tokenizer)
+    if settings.html:
+        write_file(settings.html, show.page(rows, tokens))
+        print(f"{settings.html}: {', '.join(f'{row[2]} tokens of {row[0]}' for row in rows[1:])}")
+    else:
+        sys.stdout.reconfigure(errors="backslashreplace")
+        print(show.for_terminal(rows, tokens, sys.stdout.isatty()))
+
+
+def main():
+    """Run the command that is named."""
+    cli.dispatch(__doc__, {"train": (Train, train), "show": (Show, show_tokens)})
+
 
 if __name__ == "__main__":
     cli.run(main)

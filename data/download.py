@@ -185,7 +185,7 @@ def look_up(name, out, session, attempts):
         return TABLE[name]
     if re.match("https?://", name):
         file = file_name(name)
-        then = PRETRAIN if file.endswith((*documents.IN_FOLDERS, ".bin")) else \
+        then = PRETRAIN if file.endswith((*documents.DOCUMENTS, ".bin")) else \
             PAGES if ".warc" in file else None
         return Corpus("", "", "", then and f"{then}/{file}", [name])
     if not (dump := DUMP.fullmatch(name)):

@@ -11,33 +11,35 @@ if __name__ == "__main__":
     from csrc import cli
     cli.enter()
 
-import argparse
+from dataclasses import dataclass
 
+from csrc import cli
+from csrc.cli import flag
 from data.tokens.documents import find_files
 from data.tokens.shards import HELD_OUT, SHARD_TOKENS, build
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("input", nargs="+", help="files or folders of documents; 'world' is the embedded corpus")
-    add("--out", required=True, metavar="FOLDER", help="a new folder for the shards")
-    add("--tokenizer", metavar="T",
-        help="use this one: a folder, gpt2, cl100k_base, o200k_base, or the file of one of those")
-    add("--vocab-size", type=int, default=4096, metavar="N",
-        help="without --tokenizer: learn one of N tokens from the text (default %(default)s)")
-    add("--held-out", type=float, default=HELD_OUT, metavar="F",
-        help="fraction of the text for val-*.bin (default %(default)s)")
-    add("--shard-tokens", type=int, default=SHARD_TOKENS, metavar="N",
-        help="most tokens in one shard (default %(default)s)")
-    args = parser.parse_args()
+@dataclass
+class Shards:
+    """The command's flags."""
+    sources: list[str] = flag(positional=True, help="files or folders of documents; 'world' is the "
+                              "embedded corpus")
+    out: Path = flag(help="a new folder for the shards")
+    tokenizer: str | None = flag(None, "use this one: a folder, gpt2, cl100k_base, o200k_base, or "
+                                 "the file of one of those")
+    vocab_size: int = flag(4096, "without --tokenizer: learn one of so many tokens from the text",
+                           limits="[288, inf)")
+    held_out: float = flag(HELD_OUT, "fraction of the text for val-*.bin", limits="[0, 1)")
+    shard_tokens: int = flag(SHARD_TOKENS, "most tokens in one shard", limits=f"[1, {2**31 - 1}]")
 
-    out = Path(args.out)
+
+def make(settings):
+    """Make the folder of shards, and tell what is in it."""
+    out = settings.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists and is not an empty folder")
-    meta = build(out, find_files(args.input), args.tokenizer, args.vocab_size, args.held_out,
-                 args.shard_tokens)
+    meta = build(out, find_files(settings.sources), settings.tokenizer, settings.vocab_size,
+                 settings.held_out, settings.shard_tokens)
     size = 0
     for part in ("train", "val"):
         count, length, tokens = meta[part].values()
@@ -46,6 +48,12 @@ def main():
               f"{length / max(tokens, 1):.2f} bytes per token")
     print(f"{out}: {size / 1e6:.1f} MB in {meta['seconds']} s, "
           f"{size / 1e6 / max(meta['seconds'], 0.01):.1f} MB/s")
+
+
+def main():
+    """Run the command."""
+    cli.dispatch(__doc__, {"shards": (Shards, make)})
+
 
 if __name__ == "__main__":
     cli.run(main)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from csrc.files import write_files
 from data.chat import formats
-from data.tokens import parallel
+from data.tokens.documents import find_files
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
     args = parser.parse_args()
 
     lines = []
-    for file in parallel.find_files(args.input, formats.ENDINGS):
+    for file in find_files(args.input, formats.ENDINGS):
         skipped, before = Counter(), len(lines)
         for conversation in formats.read(file, skipped):
             lines.append(json.dumps(conversation, ensure_ascii=False).encode() + b"\n")

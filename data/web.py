@@ -14,46 +14,38 @@ if __name__ == "__main__":
     from csrc import cli
     cli.enter()
 
-import argparse
 import time
+from dataclasses import dataclass, fields
 
-from csrc.files import ChatError
-from data.crawl.pipeline import STAGES, Settings, run
+from csrc import cli
+from csrc.cli import flag
+from data.crawl.pipeline import Settings, run
 from data.crawl.report import describe
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("sources", nargs="+", help="WARC or WET files, plain or .gz, or folders of them")
-    add("--out", required=True, metavar="FOLDER", help="a new folder, or one to go on with")
-    add("--until", choices=STAGES, default=Settings.until, metavar="STAGE",
-        help="stop after this stage and write what it kept")
-    add("--language", default=Settings.language, metavar="CODE",
-        help="the wanted one (default %(default)s)")
-    add("--language-score", type=float, default=Settings.language_score, metavar="P",
-        help="least probability of it (default %(default)s)")
-    add("--blocklists", nargs="+", default=(), metavar="FOLDER",
-        help="domains to leave out: folders in UT1's format, with CATEGORY/domains "
-             "(data/download.py ut1 fetches UT1's)")
-    add("--bad-words", metavar="FILE", help="leave out pages with a word of this list (as C4 does)")
-    add("--tokenizer", metavar="T", help="count tokens with this folder, file or name, such as "
-                                         "cl100k_base (default: an estimate from bytes)")
-    add("--keep-rejects", action="store_true",
-        help="write what each stage rejected, too: rejects-*.gz")
-    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
-    args = vars(parser.parse_args())
-    sources, out, workers = args.pop("sources"), args.pop("out"), args.pop("workers")
-    if not 0 <= args["language_score"] <= 1:
-        raise ChatError(f"--language-score is {args['language_score']}, but must be in [0, 1]")
-    args["blocklists"] = tuple(args["blocklists"])
+@dataclass(frozen=True, kw_only=True)
+class Web(Settings):
+    """What decides the output, and where it comes from, goes to and is made."""
+    sources: list[str] = flag(positional=True, help="WARC or WET files, plain or .gz, or folders of "
+                              "them")
+    out: Path = flag(help="a new folder, or one to go on with")
+    workers: int | None = flag(None, "processes; without it, one a core", limits="[1, inf)")
+
+
+def filter_crawl(web):
+    """Run the pipeline, and tell what each stage left."""
     start = time.time()
-    report = run(sources, out, Settings(**args), workers)
+    settings = Settings(**{field.name: getattr(web, field.name) for field in fields(Settings)})
+    report = run(web.sources, web.out, settings, web.workers)
     seconds = time.time() - start
     print(describe(report))
-    print(f"{out}: documents-*.jsonl.gz, report.md, report.png; {seconds:.1f} s, "
+    print(f"{web.out}: documents-*.jsonl.gz, report.md, report.png; {seconds:.1f} s, "
           f"{report['funnel'][0]['pages'] / seconds:,.0f} pages a second")
+
+
+def main():
+    """Run the command."""
+    cli.dispatch(__doc__, {"web": (Web, filter_crawl)})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 
 import bench_peers as peers
 from data.crawl import dedup
-from data.tokens.parallel import Here
+from data.tokens.parallel import SerialExecutor
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMILARITIES = np.arange(0.5, 0.951, 0.05)
@@ -45,7 +45,7 @@ def removed(pairs, shingles=200, seed=0):
         parts = [Path(folder, f"{name}.npy") for name in "ab"]
         for part, rows in zip(parts, keys):
             dedup.write_keys(part, rows)
-        first, second = dedup.deduplicate(Here(), parts, Path(folder, "work"))
+        first, second = dedup.deduplicate(SerialExecutor(), parts, Path(folder, "work"))
         assert dedup.kept(first).all()
         lost = ~dedup.kept(second)
     return list(zip(exact, lost.reshape(-1, pairs).sum(axis=1).tolist()))
@@ -134,7 +134,7 @@ def rows(bench, dtype):
             parts = [Path(folder, f"{i}.npy") for i in range(10)]
             for part, some in zip(parts, np.split(keys, 10)):
                 dedup.write_keys(part, some)
-            dedup.deduplicate(Here(), parts, Path(folder, "work"))
+            dedup.deduplicate(SerialExecutor(), parts, Path(folder, "work"))
 
     seconds, = bench.alternate(all_stages)
     bench.row(f"{n:,} signatures to verdicts", n / seconds / 1000, "1000/s")

@@ -253,7 +253,7 @@ def llama(model, weights, path, threads):
 
 def encoder(name, tokenizer, texts, threads):
     """A function that encodes the texts with our tokenizer's vocabulary, or None."""
-    from data.tokens import bpe
+    from data.tokens.vocabulary import read_vocabulary
     module = peer(name)
     if not module:
         return None
@@ -261,7 +261,7 @@ def encoder(name, tokenizer, texts, threads):
         os.environ["RAYON_NUM_THREADS"] = str(threads)
         its = module.Tokenizer.from_str(json.dumps(tokenizer.spec))
         return lambda: its.encode_batch_fast(texts)
-    ranks, specials = bpe.read_vocabulary(tokenizer.spec)
+    ranks, specials = read_vocabulary(tokenizer.spec)
     its = module.Encoding("peer", pat_str=tokenizer.pattern, mergeable_ranks=ranks,
                           special_tokens=specials)
 

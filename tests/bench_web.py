@@ -11,9 +11,8 @@ import bench_dedup
 import bench_extract
 import bench_filters
 from bench import BEST
-from data.crawl import pipeline
-from data.crawl import dedup, filters, warc
-from data.tokens import shards
+from data.crawl import dedup, filters, pipeline, warc
+from data.pocket import corpus
 
 
 def crawl(bench):
@@ -22,18 +21,18 @@ def crawl(bench):
     if real.exists() and not bench.quick:
         return "real pages", [real]
     size = (1 if bench.quick else 8) << 20
-    return "the pocket world", sorted((shards.world(size).parent / "crawl" / "warc").iterdir())
+    return "the pocket world", sorted((corpus.documents(size).parent / "crawl" / "warc").iterdir())
 
 
-def pipeline(bench, dtype):
+def documents(bench, dtype):
     """a crawl to documents: all stages by all processes, then the cost of each on one core"""
     what, files = crawl(bench)
 
     def run(workers):
-        def documents():
+        def once():
             with tempfile.TemporaryDirectory() as out:
                 reports.append(pipeline.run(files, Path(out, "web"), workers=workers))
-        return documents
+        return once
 
     reports = []
     all, one = bench.alternate(run(None), run(1))
@@ -70,6 +69,6 @@ def spent(seconds, passed, name, start):
     return now
 
 
-PARTS = {"web": (pipeline, BEST), "extract": (bench_extract.rows, BEST),
+PARTS = {"web": (documents, BEST), "extract": (bench_extract.rows, BEST),
          "filters": (bench_filters.filtering, BEST), "dedup": (bench_dedup.rows, BEST),
          "learning": (bench_bpe.rows, BEST)}

@@ -291,7 +291,7 @@ def test_the_command_trains_and_tells_bytes_per_token(monkeypatch, tmp_path, cap
     (b"", 4096, "empty, there is no document in it"),
     (b"a\0b", 4096, "byte 1 is zero"),
     (b"caf\xe9 ol\xe9", 4096, "not UTF-8 at byte 3"),
-    (b"text", 287, "a vocabulary of 287 is too small"),
+    (b"text", 287, "--vocab-size is 287, but must be in [288, inf)"),
 ])
 def test_bad_input_ends_the_command_with_one_sentence(
         monkeypatch, tmp_path, content, size, message):

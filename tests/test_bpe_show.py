@@ -11,7 +11,7 @@ import pytest
 
 from csrc import cli
 from data import bpe as command
-from data.tokens import bpe
+from data.tokens import bpe, show as drawing
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def test_special_tokens_that_are_typed_are_drawn_as_text(show):
 
 def test_colours_alternate_on_a_terminal_only():
     pieces = [("a", 1), ("b\n", 2), ("⏎", 3), ("c", 4)]
-    assert "\x1b" not in show.draw(pieces, False)
-    coloured = show.draw(pieces, True)
+    assert "\x1b" not in drawing.draw(pieces, False)
+    coloured = drawing.draw(pieces, True)
     backgrounds = re.findall(r"48;5;(\d+)m", coloured)
     assert len(backgrounds) == 4 and all(a != b for a, b in zip(backgrounds, backgrounds[1:]))
     assert "⏎₃\x1b[0m\n" in coloured  # the colour ends before the line does
-    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == show.draw(pieces, False)
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == drawing.draw(pieces, False)
 
 
 def test_the_page_is_whole_and_escaped(show, tmp_path):

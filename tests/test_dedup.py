@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench_dedup import expected, removed
 from csrc.bind import Library
 from data.crawl import dedup
-from data.tokens.parallel import Here, workers
+from data.tokens.parallel import SerialExecutor, workers
 
 ROOT = Path(__file__).resolve().parents[1]
 FOX = "The quick brown fox jumps over the lazy dog, 1,234.50 times."
@@ -90,7 +90,7 @@ def test_keys_are_the_oracles_at_any_number_of_words(count):
 
 
 def test_keys_are_the_same_in_other_processes_threads_and_for_ever():
-    program = f"from data import dedup; print(bytes(dedup.keys({FOX!r})[:2]).hex())"
+    program = f"from data.crawl import dedup; print(bytes(dedup.keys({FOX!r})[:2]).hex())"
     for seed, threads in (("0", "1"), ("7", "2")):
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
@@ -153,7 +153,7 @@ def verdicts_of(folder, *parts, executor=None):
     paths = [folder / f"part-{i}.npy" for i in range(len(parts))]
     for path, rows in zip(paths, parts):
         dedup.write_keys(path, rows)
-    found = dedup.deduplicate(executor or Here(), paths, folder / "work")
+    found = dedup.deduplicate(executor or SerialExecutor(), paths, folder / "work")
     start = 0
     for path, rows in zip(found, parts):
         own = np.arange(start, start := start + len(rows))
@@ -234,14 +234,14 @@ def contents(folder):
 def test_one_and_several_workers_write_the_same_bytes(parts, tmp_path):
     with workers(2) as executor:
         dedup.deduplicate(executor, parts, tmp_path / "two")
-    dedup.deduplicate(Here(), parts, tmp_path / "one")
+    dedup.deduplicate(SerialExecutor(), parts, tmp_path / "one")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert len(contents(tmp_path / "one")) == 1 + 4 * dedup.BANDS + 1 + 3
 
 
 @pytest.mark.parametrize("after", [0, 1, 30, 56, 57, 59])
 def test_a_killed_job_goes_on_where_it_stopped(parts, tmp_path, after):
-    class Counts(Here):
+    class Counts(SerialExecutor):
         count, limit = 0, None
 
         def submit(self, *args):
@@ -270,43 +270,43 @@ def test_a_killed_job_goes_on_where_it_stopped(parts, tmp_path, after):
     lambda data: b"PK\x03\x04" + data[4:], lambda data: bytes(len(data))])
 def test_a_damaged_file_is_named_in_one_sentence(parts, tmp_path, name, damage):
     work = tmp_path / "work"
-    dedup.deduplicate(Here(), parts, work)
+    dedup.deduplicate(SerialExecutor(), parts, work)
     for path in [work / "roots.npy", *work.glob("verdicts-*")]:
         if path.name not in name:
             path.unlink()
     path = tmp_path / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=f"{path}: damaged.*delete it") as error:
-        dedup.deduplicate(Here(), parts, work)
+        dedup.deduplicate(SerialExecutor(), parts, work)
     assert "\n" not in str(error.value) and not list(work.glob("verdicts-*"))
 
 
 def test_a_damaged_plan_or_verdict_and_a_missing_part_are_named(parts, tmp_path):
-    verdict = dedup.deduplicate(Here(), parts, tmp_path / "work")[0]
+    verdict = dedup.deduplicate(SerialExecutor(), parts, tmp_path / "work")[0]
     (tmp_path / "work" / "plan.json").write_bytes(b'{"slices"')
     with pytest.raises(ValueError, match=r"plan\.json: "):
-        dedup.deduplicate(Here(), parts, tmp_path / "work")
+        dedup.deduplicate(SerialExecutor(), parts, tmp_path / "work")
     verdict.write_bytes(verdict.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"verdicts-00000\.npy: damaged.*delete it"):
         dedup.read_verdicts(verdict)
     with pytest.raises(OSError, match="nowhere"):
-        dedup.deduplicate(Here(), [tmp_path / "nowhere.npy"], tmp_path / "other")
+        dedup.deduplicate(SerialExecutor(), [tmp_path / "nowhere.npy"], tmp_path / "other")
 
 
 def test_a_pair_of_documents_that_are_not_there_is_refused(parts, tmp_path):
     work = tmp_path / "work"
-    dedup.deduplicate(Here(), parts, work)
+    dedup.deduplicate(SerialExecutor(), parts, work)
     (work / "roots.npy").unlink()
     dedup.save(work / "pairs-00-00000.npy", np.array([[0, 1], [149, 150]]))
     with pytest.raises(ValueError, match=r"pairs-00-00000\.npy: pair 1 is of documents 149 and "
                                          "150, but there are 150"):
-        dedup.deduplicate(Here(), parts, work)
+        dedup.deduplicate(SerialExecutor(), parts, work)
 
 
 def test_a_folder_that_holds_files_of_other_documents_is_refused(parts, tmp_path):
-    dedup.deduplicate(Here(), parts, tmp_path / "work")
+    dedup.deduplicate(SerialExecutor(), parts, tmp_path / "work")
     with pytest.raises(ValueError, match="of other documents: delete it"):
-        dedup.deduplicate(Here(), parts[::-1], tmp_path / "work")
+        dedup.deduplicate(SerialExecutor(), parts[::-1], tmp_path / "work")
 
 
 def test_no_part_no_document_and_one_document_are_fine(tmp_path):
@@ -320,7 +320,7 @@ def test_no_part_no_document_and_one_document_are_fine(tmp_path):
 def test_more_documents_than_numbers_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(dedup, "load", lambda path, shape: np.empty((14, 3, 2**31), "V0"))
     with pytest.raises(ValueError, match="4294967296 documents are too many"):
-        dedup.deduplicate(Here(), ["a", "b"], tmp_path)
+        dedup.deduplicate(SerialExecutor(), ["a", "b"], tmp_path)
 
 
 def test_a_task_takes_no_more_memory_than_it_should(tmp_path, monkeypatch):
@@ -333,7 +333,7 @@ def test_a_task_takes_no_more_memory_than_it_should(tmp_path, monkeypatch):
         dedup.write_keys(path, rows)
     peaks = []
 
-    class Watches(Here):
+    class Watches(SerialExecutor):
         def submit(self, function, *args):
             tracemalloc.start()
             future = super().submit(function, *args)

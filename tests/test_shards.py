@@ -85,18 +85,18 @@ def test_a_text_read_in_pieces_has_the_documents_and_tokens_of_the_whole(
     text = "first\n" + "".join(parts)
     path = write(tmp_path_factory.getbasetemp() / "pieces.txt", text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "PIECE", piece)
+        patch.setattr(documents, "PIECE", piece)
         parts = list(documents.pieces(path))
-    documents, tokens = [], []
+    found, tokens = [], []
     for begins, part in parts:
         if begins:
-            documents.append("")
+            found.append("")
             tokens.append([])
-        documents[-1] += part
+        found[-1] += part
         tokens[-1] += tokenizer.encode(part)
-    assert documents == list(documents.documents(path))
-    assert documents == [part for part in shards.SEPARATOR.split(text) if part]
-    assert tokens == [tokenizer.encode(document) for document in documents]
+    assert found == list(documents.documents(path))
+    assert found == [part for part in documents.SEPARATOR.split(text) if part]
+    assert tokens == [tokenizer.encode(document) for document in found]
 
 
 def test_a_text_without_lines_is_cut_at_the_bound(tmp_path, small):
@@ -226,7 +226,7 @@ def test_about_the_end_of_a_single_document_is_held_out(
     text = "\n".join(lines) or "x"
     path = write(tmp_path_factory.getbasetemp() / "book.txt", text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "PIECE", piece)
+        patch.setattr(documents, "PIECE", piece)
         parts = list(shards.split(shards.survey([path]), fraction))
     joined = {name: "".join(text for part, _, text in parts if part == name)
               for name in ("train", "val")}
@@ -362,7 +362,7 @@ def test_prepare_that_fails_leaves_nothing_behind(tmp_path):
 
 def test_processes_that_prepare_the_same_at_once_get_one_whole_folder(tmp_path):
     write(tmp_path / "a.txt", STORY)
-    code = ("import sys; from data import shards\n"
+    code = ("import sys; from data.tokens import shards\n"
             "print(shards.prepare(sys.argv[1], sys.argv[2], vocab_size=600))")
     processes = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "a.txt", tmp_path / "c"],
                                   cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -404,11 +404,11 @@ def test_the_command_writes_shards_and_tells_the_speed(tmp_path, monkeypatch, ca
     (["absent", "--out", "new"], "absent: no such file or folder"),
     (["a.txt", "--out", "full"], "full exists and is not an empty folder"),
     (["a.txt", "--out", "a.txt"], "a.txt exists and is not an empty folder"),
-    (["a.txt", "--out", "new", "--vocab-size", "9"], "a vocabulary of 9 is too small"),
+    (["a.txt", "--out", "new", "--vocab-size", "9"], "--vocab-size is 9, but must be in [288, inf)"),
     (["a.txt", "--out", "new", "--tokenizer", "full"], "no tokenizer in full"),
-    (["a.txt", "--out", "new", "--held-out", "1.5"], "cannot hold out 1.5"),
-    (["a.txt", "--out", "new", "--held-out", "nan"], "cannot hold out nan"),
-    (["a.txt", "--out", "new", "--shard-tokens", "0"], "cannot hold 0 tokens"),
+    (["a.txt", "--out", "new", "--held-out", "1.5"], "--held-out is 1.5, but must be in [0, 1)"),
+    (["a.txt", "--out", "new", "--held-out", "nan"], "--held-out is nan"),
+    (["a.txt", "--out", "new", "--shard-tokens", "0"], "--shard-tokens is 0"),
     (["bad.jsonl", "--out", "new"], "bad.jsonl:1: not a line of JSON"),
 ])
 def test_bad_arguments_end_the_command_with_one_sentence(tmp_path, monkeypatch, arguments, message):
@@ -429,7 +429,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
     write(tmp_path / "a.txt", "as dark as pitch\n" * 60_000)
-    done = subprocess.run([sys.executable, Path(shards.__file__), tmp_path / "a.txt", "--out",
+    done = subprocess.run([sys.executable, Path(command.__file__), tmp_path / "a.txt", "--out",
                            tmp_path / "out", "--vocab-size", "288"], capture_output=True, text=True,
                           preexec_fn=limit)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr

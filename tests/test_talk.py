@@ -18,6 +18,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data.tokens import bpe, learn
+from data.tokens.vocabulary import GPT2_PATTERN, TO_CHAR, describe
 from data.chat.protocol import LONGEST, NoRoom, Talk, normal, pack
 
 quick = settings(deadline=None, derandomize="CI" in os.environ, max_examples=100)
@@ -256,11 +257,11 @@ def test_text_that_spells_special_tokens_stays_text_wherever_it_stands(talk, nam
 
 
 def test_a_tokenizer_without_the_special_tokens_is_refused_in_a_sentence():
-    spec = bpe.describe(list(bpe.TO_CHAR.values()), [], [bpe.BEGIN], bpe.GPT2_PATTERN)
+    spec = describe(list(TO_CHAR.values()), [], [bpe.BEGIN], GPT2_PATTERN)
     with pytest.raises(ValueError, match=r"no special token <\|im_start\|> and no <\|im_end\|>: "
                                          "conversations need one trained by data/bpe.py"):
         Talk(bpe.Tokenizer(spec, {}))
-    spec = bpe.describe(list(bpe.TO_CHAR.values()), [], bpe.NAMED[:3], bpe.PATTERN)
+    spec = describe(list(TO_CHAR.values()), [], bpe.NAMED[:3], bpe.PATTERN)
     chatml = Talk(bpe.Tokenizer(spec, {}))  # Qwen2.5's, say: enough to talk
     assert chatml.decode(chatml.encode(LONG[:2] + [assistant("Hm")]).ids)[-1] == assistant("Hm")
     assert chatml.stops == {chatml.end} and chatml.call([chatml.end]) is None

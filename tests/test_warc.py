@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.crawl import warc
-from data.tokens import parallel
+from data.tokens.documents import WARC, find_files
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "real" / "web"
 HTML = "Content-Type: text/html; charset=utf-8"
@@ -139,7 +139,7 @@ def bomb(size):
 BOMBS = """
 import resource, sys
 from collections import Counter
-from data import warc
+from data.crawl import warc
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 problems = Counter()
 found = [page.url for page in warc.pages(sys.argv[1], 0, 1 << 62, problems)]
@@ -298,15 +298,15 @@ def test_files_are_found_in_folders_and_taken_by_name(tmp_path, capsys):
     for name in ("b/2.warc.gz", "b/1.warc", "a.warc.wet.gz", "odd.bin", "A.WET"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found = parallel.find_files([tmp_path, tmp_path / "odd.bin"], warc.IN_FOLDERS)
+    found = find_files([tmp_path, tmp_path / "odd.bin"], WARC)
     assert [path.name for path in found] == ["A.WET", "a.warc.wet.gz", "1.warc", "2.warc.gz",
                                              "odd.bin"]
     assert "1 other files skipped" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError, match="none.warc: no such file"):
-        parallel.find_files([tmp_path / "none.warc"], warc.IN_FOLDERS)
+        find_files([tmp_path / "none.warc"], WARC)
     (tmp_path / "c").mkdir()
     with pytest.raises(ValueError, match="none of 0 files is .warc"):
-        parallel.find_files([tmp_path / "c"], warc.IN_FOLDERS)
+        find_files([tmp_path / "c"], WARC)
 
 
 PAGES = {"example-bad-non-chunked.warc.gz": 1, "example-bad.warc.gz.bad": 1,

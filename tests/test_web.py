@@ -23,8 +23,8 @@ import pytest
 from csrc.files import locked
 from data.crawl import pipeline
 from data.pocket import world
-from data.tokens import shards
 from data.crawl.pipeline import STAGES, Settings
+from data.tokens.documents import documents as documents_in
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "data" / "web.py"
@@ -203,7 +203,7 @@ def test_parts_without_documents_leave_no_file_for_shards_to_refuse(stories, tmp
     (pages / "b.warc.gz").write_bytes(b"".join(
         record(f"https://tales.example/{i}", html(*story)) for i, story in enumerate(stories[:9])))
     pipeline.run([pages], tmp_path / "out", Settings(keep_rejects=True), 1)
-    assert len(list(shards.documents(tmp_path / "out"))) == 9
+    assert len(list(documents_in(tmp_path / "out"))) == 9
     assert not (tmp_path / "out" / "documents-00000.jsonl.gz").exists()
 
 

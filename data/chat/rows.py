@@ -13,8 +13,8 @@ import numpy as np
 from csrc.files import ChatError
 from data.chat import formats, protocol
 from data.chat.protocol import Rows
-from data.tokens import bpe, parallel, shards
-from data.tokens.documents import WORLD, embedded
+from data.tokens import bpe, shards
+from data.tokens.documents import WORLD, embedded, find_files
 from data.tokens.loader import Loader
 
 
@@ -76,7 +76,7 @@ class Conversations:
         """The files of conversations and the shards of documents that these settings ask for."""
         named = [embedded("conversations") / "conversations"] if s.data == WORLD else \
             s.data.split(",")
-        files = parallel.find_files(named, formats.ENDINGS)
+        files = find_files(named, formats.ENDINGS)
         if not s.mix:
             return files, []
         return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]

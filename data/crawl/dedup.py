@@ -36,7 +36,7 @@ import numpy as np
 
 from csrc.bind import Library
 from csrc.files import ChatError, naming, read_json, to_json, write_files
-from data.tokens.parallel import complete
+from data.tokens.parallel import run_tasks
 
 BANDS = 14                   # as in text.h
 MEMORY = 256 << 20           # bytes that a task which looks for pairs takes
@@ -153,12 +153,12 @@ def deduplicate(executor, parts, work):
     elif read_json(plan) != contents:
         raise ChatError(f"{work}: its files are of other documents: delete it, or name another")
     pairs = [work / f"pairs-{band:02}-{i:05}.npy" for band in range(BANDS) for i in range(slices)]
-    complete(executor, find_pairs,
+    run_tasks(executor, find_pairs,
              [(out, plan, *divmod(i, slices)) for i, out in enumerate(pairs)], "duplicate pairs")
     roots = work / "roots.npy"
-    complete(executor, join, [(roots, pairs, total)], "components")
+    run_tasks(executor, join, [(roots, pairs, total)], "components")
     verdicts = [work / f"verdicts-{i:05}.npy" for i in range(len(counts))]
-    complete(executor, cut, [(out, roots, start, count) for out, start, count
+    run_tasks(executor, cut, [(out, roots, start, count) for out, start, count
                              in zip(verdicts, accumulate(counts, initial=0), counts)], "verdicts")
     return verdicts
 

@@ -21,7 +21,6 @@ reason rejected, report.json and report.png. A killed job goes on when the same 
 again; neither that nor the number of workers changes a byte.
 """
 
-import gzip
 import json
 import os
 import shutil
@@ -34,10 +33,12 @@ from pathlib import Path
 
 import numpy as np
 
-from csrc.files import ChatError, locked, naming, read_json, to_json, write_files
+from csrc.cli import flag
+from csrc.files import ChatError, locked, read_json, read_lines, to_json, write_files
 from data.crawl import dedup, extract, filters, language, warc
-from data.tokens import bpe, parallel
 from data.crawl.report import Funnel, write_report
+from data.tokens import bpe, parallel
+from data.tokens.documents import WARC, find_files
 
 STAGES = ("read", "url", "extract", "language", "gopher_repetition", "gopher_quality", "c4",
           "fineweb", "dedup", "personal")
@@ -46,14 +47,20 @@ LARGEST_PART, SMALLEST_PART = 256 << 20, 1 << 20  # bytes of a WARC that are one
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the output; -h explains each."""
-    until: str = "personal"
-    language: str = "en"
-    language_score: float = 0.65                 # FineWeb's
-    blocklists: tuple[str, ...] = ()
-    bad_words: str | None = None
-    tokenizer: str | None = None
-    keep_rejects: bool = False
+    """What decides the output."""
+    until: str = flag("personal", "stop after this stage and write what it kept", choices=STAGES)
+    language: str = flag("en", "code of the wanted one", metavar="CODE")
+    language_score: float = flag(0.65, "least probability of it, FineWeb's", limits="[0, 1]")
+    blocklists: tuple[str, ...] = flag((), "domains to leave out: folders in UT1's format, with "
+                                       "CATEGORY/domains (data/download.py ut1 fetches UT1's)")
+    bad_words: str | None = flag(None, "leave out pages with a word of this file, as C4 does",
+                                 metavar="FILE")
+    tokenizer: str | None = flag(None, "count tokens with this folder, file or name, such as "
+                                 "cl100k_base; without it, estimate them from bytes")
+    keep_rejects: bool = flag(False, "write what each stage rejected, too: rejects-*.gz")
+
+    def __post_init__(self):
+        object.__setattr__(self, "blocklists", tuple(self.blocklists))    # from the command line
 
 
 # ------------------------------------------------------------------------------------------- Stages
@@ -172,7 +179,7 @@ def finish(out, part, verdicts, settings):
     with the duplicates and, `out`, the counts."""
     funnel, kept, rejects = Funnel(), Lines(), Lines()
     count, masked = token_counter(settings), Counter()
-    for first, doc in zip(dedup.kept(verdicts), unpacked(part.with_suffix(".kept.gz"))):
+    for first, doc in zip(dedup.kept(verdicts), documents_of(part.with_suffix(".kept.gz"))):
         if not first:
             funnel.reject("dedup", "near-duplicate", doc["url"], doc["text"])
             if settings.keep_rejects:
@@ -206,11 +213,9 @@ class Lines:
         return iter([*self.chunks, self.packer.flush()])
 
 
-def unpacked(path):
-    """Yield the documents of a file of Lines."""
-    with naming(path), gzip.open(path, "rb") as lines:
-        for line in lines:
-            yield json.loads(line)
+def documents_of(path):
+    """The documents of a file of Lines."""
+    return (document for _, document in read_lines(path))
 
 
 # ------------------------------------------------------------------------------------------ The job
@@ -222,7 +227,7 @@ def run(sources, out, settings=Settings(), workers=None):
     Returns what report.json says. ValueError if `out` holds something else, or was begun with other
     sources or settings; OSError if a file cannot be read or written.
     """
-    out, files = Path(out), parallel.find_files(sources, warc.IN_FOLDERS)
+    out, files = Path(out), find_files(sources, WARC)
     identity = {"settings": asdict(settings) | {"blocklists": list(settings.blocklists)},
                 "sources": [[str(file), file.stat().st_size] for file in files]}
     stages(settings), token_counter(settings)    # a list or a tokenizer that is missing: say it now
@@ -247,14 +252,14 @@ def run(sources, out, settings=Settings(), workers=None):
 def filtered(executor, files, work, settings):
     """Run all tasks; return the files of their counts and those of the documents."""
     jobs = [(work / f"{i:05}.json", spans, settings) for i, spans in enumerate(divide(files))]
-    parallel.complete(executor, clean, jobs, "pages")
+    parallel.run_tasks(executor, clean, jobs, "pages")
     parts = [job[0] for job in jobs]
     if settings.until not in ("dedup", "personal"):
         return parts, [part.with_suffix(".kept.gz") for part in parts]
     verdicts = dedup.deduplicate(executor, [part.with_suffix(".keys") for part in parts], work)
     jobs = [(part.with_suffix(".end.json"), part, verdict, settings)
             for part, verdict in zip(parts, verdicts)]
-    parallel.complete(executor, finish, jobs, "documents")
+    parallel.run_tasks(executor, finish, jobs, "documents")
     return parts + [job[0] for job in jobs], [part.with_suffix(".documents.gz") for part in parts]
 
 
@@ -265,7 +270,7 @@ def collect(out, ends):
     for path in [*ends, *out.glob("work/*.rejects.gz"), *out.glob("work/*.duplicates.gz")]:
         number, kind, _ = path.name.split(".")
         name = f"documents-{number}.jsonl.gz" if path in ends else f"{kind}-{number}.gz"
-        if path.exists() and next(unpacked(path), None):
+        if path.exists() and next(documents_of(path), None):
             os.replace(path, out / name)
 
 
@@ -304,5 +309,3 @@ def begin(out, identity):
     write_files(mark.parent, {mark.name: to_json(identity)})
     return False
 
-
-# --------------------------------------------------------------------------------- The command line

@@ -21,7 +21,6 @@ from typing import NamedTuple
 from fastwarc.stream_io import BrotliReader, ChunkedReader
 from fastwarc.warc import WarcRecord
 
-IN_FOLDERS = (".warc", ".warc.gz", ".wet", ".wet.gz")
 LONGEST = 5 << 20   # bytes of a page: as much as Common Crawl keeps (1 MiB until 2025)
 HEADERS = 64 << 10  # bytes of a record's headers, and of HTTP's
 PIECE = 64 << 10    # bytes read at a time

@@ -30,7 +30,7 @@ from data.exams.formats import Question
 from data.exams.report import PAGES, natural
 from data.exams.marks import URL, mark, mark_likelihood, summary
 from data.pocket.exams import HOW, completions, facts, identity, problems, spelling, traps
-from data.tokens.parallel import IF_SLOW, batches, naming_the_dead, workers
+from data.tokens.parallel import IF_SLOW, batches, explaining_dead_workers, workers
 from data.pocket.world import World
 from data.pocket.facts import FAME
 from csrc.engine import Engine, Sequence, Sampling
@@ -395,7 +395,7 @@ def evaluate(args):
                   pages_unread(world) if world and "search" in on else {})
     pages = recall.stated(args.training) if world and args.training else None
     at_once = min(args.workers, len(models))
-    with naming_the_dead(), workers(at_once) as pool:
+    with explaining_dead_workers(), workers(at_once) as pool:
         futures = [pool.submit(examine, *model, args, questions, truth, pages, on, at_once)
                    for model in reversed(models)]           # the last has tools, and most to do
         outcomes = [future.result() for future in reversed(futures)]

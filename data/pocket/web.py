@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from csrc.files import naming, write_files
-from data.tokens.parallel import IF_SLOW, complete
+from data.tokens.parallel import IF_SLOW, run_tasks
 from data.pocket.world import NOW, World, documents
 from data.pocket.dirt import BLOCKED, Page, soil
 from data.pocket.grammar import Dice
@@ -214,7 +214,7 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
         work = Path(temporary) / "world"
         pages = crawl(seed, size)
         files = [f"world-{number // per_file:05}.warc.gz" for number in range(len(pages))]
-        complete(executor, write_warc,
+        run_tasks(executor, write_warc,
                  [(work / "warc" / files[k], pages[k:k + per_file], k, seed)
                   for k in range(0, len(pages), per_file)], "web")
         for category, domains in BLOCKED.items():

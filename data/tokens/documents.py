@@ -9,18 +9,19 @@ megabyte, so that memory stays small on any input.
 import codecs
 import gzip
 import importlib
-import json
 import re
 import sys
 import zlib
+from functools import cache
 from itertools import chain
+from pathlib import Path
 
-from csrc.files import ChatError
-from data.tokens import parallel
+from csrc.files import ChatError, open_input, read_lines
 
 WORLD = "world"         # the source that needs no file
 JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
-IN_FOLDERS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".json.gz", ".parquet")
+DOCUMENTS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".json.gz", ".parquet")  # in folders
+WARC = (".warc", ".warc.gz", ".wet", ".wet.gz")
 PIECE = 1 << 20        # bytes read at a time, and about the length of a piece of a long document
 LONGEST = 16 << 20     # characters: where this many offer no place to cut, we cut anyway
 BATCH_ROWS = 100       # of a Parquet file read at a time
@@ -35,10 +36,50 @@ SEPARATOR = re.compile(r"^<\|endoftext\|>\r?(?:\n|\Z)", re.MULTILINE)
 CUT = re.compile(r".*\n(?=\S)", re.DOTALL)
 
 
+def find_files(sources, endings=DOCUMENTS):
+    """Return the files (Path) that `sources` stand for: files as they are, of folders those with
+    one of the `endings`, sorted; among documents, of "world" those of the embedded corpus.
+    ChatError if a folder has none, FileNotFoundError."""
+    found = []
+    for path in map(Path, sources):
+        if str(path) == WORLD and endings == DOCUMENTS:
+            found += sorted(embedded("documents").glob("documents-*"))
+        elif path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file())
+            readable = [file for file in inside if file.name.lower().endswith(endings)]
+            if not readable:
+                raise ChatError(f"{path}: none of {len(inside)} files is {', '.join(endings)}")
+            if len(readable) < len(inside):
+                tell(f"{path}: {len(inside) - len(readable)} other files skipped")
+            found += readable
+        elif path.exists():
+            found.append(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    return found
+
+
+@cache
+def tell(sentence):
+    """Print it to stderr, once however often it is told."""
+    print(sentence, file=sys.stderr)
+
+
+def embedded(what):
+    """Return a folder of the embedded corpus, made if it is not there: "documents", or its
+    "conversations". The pocket world is looked up here, when it is asked for, and nowhere else."""
+    return getattr(importlib.import_module("data.pocket.corpus"), what)()
+
+
+def is_held(index, fraction):
+    """Whether document `index`, from 0, is held out: every (1 / fraction)-th is."""
+    return int((index + 1) * fraction) > int(index * fraction)
+
+
 def documents(*sources):
     """Yield each document (str) of `sources`: files, folders or "world".
 
-    OSError or ValueError names the file, and the line or the byte, that cannot be read.
+    OSError or ChatError names the file, and the line or the byte, that cannot be read.
     """
     for file in find_files(sources):
         parts = []
@@ -48,15 +89,6 @@ def documents(*sources):
                 parts = []
             parts.append(text)
         yield "".join(parts)
-
-
-def find_files(sources):
-    """Return the files (Path) that `sources` stand for, those in folders sorted."""
-    found = []
-    for source in sources:
-        found += sorted(embedded("documents").glob("documents-*")) if source == WORLD else \
-            parallel.find_files([source], IN_FOLDERS)
-    return found
 
 
 def pieces(file):
@@ -76,18 +108,11 @@ def pieces(file):
 
 def json_pieces(file):
     """Yield (True, text) for each line of a file of JSON lines."""
-    with open_input(file) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.isspace():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise ChatError(f"{file}:{number}: not a line of JSON ({error})") from error
-            if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-                raise ChatError(f'{file}:{number}: not an object whose "text" is a string')
-            if record["text"]:
-                yield True, record["text"]
+    for number, record in read_lines(file):
+        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            raise ChatError(f'{file}:{number}: not an object whose "text" is a string')
+        if record["text"]:
+            yield True, record["text"]
 
 
 def parquet_pieces(file):
@@ -149,14 +174,3 @@ def read_text(file):
             if text := text if offset else text.removeprefix("\ufeff"):
                 yield text
             offset += len(data)
-
-
-def open_input(file):
-    """Open a file for reading bytes, unpacked if its name ends in .gz."""
-    return gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb")
-
-
-def embedded(what):
-    """Return a folder of the embedded corpus, made if it is not there: "documents", or its
-    "conversations". The pocket world is looked up here, when it is asked for, and nowhere else."""
-    return getattr(importlib.import_module("data.pocket.corpus"), what)()

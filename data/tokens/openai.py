@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tiktoken.load import read_file_cached
 
 from csrc.files import ChatError
-from data.tokens import bpe
+from data.tokens.vocabulary import BEGIN, CONFIG, GPT2_PATTERN, TO_BYTE, TO_CHAR, describe
 
 ENDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
@@ -42,7 +42,7 @@ KNOWN = {
     "gpt2": Vocabulary(
         "gpt-2/encodings/main/encoder.json",
         "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-        bpe.GPT2_PATTERN, {"<|endoftext|>": 50256}),
+        GPT2_PATTERN, {"<|endoftext|>": 50256}),
     "cl100k_base": Vocabulary(
         "encodings/cl100k_base.tiktoken",
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
@@ -54,7 +54,6 @@ KNOWN = {
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         O200K_PATTERN, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}),
 }
-CONFIG = {key: value for key, value in bpe.CONFIG.items() if key != "chat_template"}
 
 
 def load(name):
@@ -76,13 +75,13 @@ def load(name):
                             f"{digest[:12]}...), so nobody knows how it splits text; a folder "
                             f"with tokenizer.json would say")
     ranks = read_ranks(data)
-    tokens = ["".join(bpe.TO_CHAR[byte] for byte in token) for token in ranks]
+    tokens = ["".join(TO_CHAR[byte] for byte in token) for token in ranks]
     merges = [(ranks[left], ranks[right]) for left, right in find_merges(ranks)]
     # Ids that nothing has get names, so that there is a token for each id.
     names = {i: f"<|unused_{i}|>" for i in range(len(ranks), max(vocabulary.specials.values()))}
     names |= {i: special for special, i in vocabulary.specials.items()}
-    spec = bpe.describe(tokens, merges, [names[i] for i in sorted(names)], vocabulary.pattern)
-    return spec, CONFIG | {"eos_token": bpe.BEGIN}
+    spec = describe(tokens, merges, [names[i] for i in sorted(names)], vocabulary.pattern)
+    return spec, dict(CONFIG)
 
 
 def fetch(name, vocabulary):
@@ -102,8 +101,8 @@ def read_ranks(data):
     """Return {token: id} in order of ids, of a .tiktoken file or GPT-2's encoder.json."""
     if data.startswith(b"{"):
         spelled = json.loads(data)
-        del spelled[bpe.BEGIN]
-        ranks = {bytes(bpe.TO_BYTE[char] for char in token): i for token, i in spelled.items()}
+        del spelled[BEGIN]
+        ranks = {bytes(TO_BYTE[char] for char in token): i for token, i in spelled.items()}
     else:
         lines = map(bytes.split, data.splitlines())
         ranks = {base64.b64decode(token): int(rank) for token, rank in lines}

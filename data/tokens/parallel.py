@@ -1,6 +1,6 @@
 """Work as a map over files, by processes of this machine or by all ranks of an MPI job.
 
-A task is a function and the file it makes: `complete` runs those whose file is not there yet, so
+A task is a function and the file it makes: `run_tasks` runs those whose file is not there yet, so
 that a killed job goes on where it stopped, and since no task asks how many workers there are, the
 files have the same bytes at any number of them.
 
@@ -14,7 +14,6 @@ import sys
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import cache
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -26,7 +25,7 @@ from csrc.files import ChatError
 IF_SLOW = {"delay": 2, "leave": False, "disable": None}  # progress: after 2 s, on a terminal
 
 
-class Processes(ProcessPoolExecutor):
+class SpawnedPool(ProcessPoolExecutor):
     """Processes that never see a Ctrl-C, which is their parent's, and that end with their parent,
     even one that is killed. They are spawned, not forked: a fork after OpenMP hangs."""
 
@@ -34,7 +33,8 @@ class Processes(ProcessPoolExecutor):
         super().__init__(count, get_context("spawn"), end_with_parent)
 
     def submit(self, function, /, *args, **kwargs):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})     # what is started inherits it
+        """Submit a task; a process that is started for it inherits the blocked signal."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(function, *args, **kwargs)
         finally:
@@ -46,39 +46,14 @@ def end_with_parent():
     Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
-class Here(Executor):
+class SerialExecutor(Executor):
     """Runs each task in this process, when it is submitted."""
 
     def submit(self, function, /, *args, **kwargs):
+        """Run the task; return its finished future."""
         future = Future()
         future.set_result(function(*args, **kwargs))
         return future
-
-
-def find_files(sources, endings):
-    """Return the files (Path) that `sources` stand for: files as they are, of folders those with
-    one of the `endings`, sorted. ValueError if a folder has none, FileNotFoundError."""
-    found = []
-    for path in map(Path, sources):
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            readable = [file for file in inside if file.name.lower().endswith(endings)]
-            if not readable:
-                raise ChatError(f"{path}: none of {len(inside)} files is {', '.join(endings)}")
-            if len(readable) < len(inside):
-                tell(f"{path}: {len(inside) - len(readable)} other files skipped")
-            found += readable
-        elif path.exists():
-            found.append(path)
-        else:
-            raise FileNotFoundError(f"{path}: no such file or folder")
-    return found
-
-
-@cache
-def tell(sentence):
-    """Print it to stderr, once however often it is told."""
-    print(sentence, file=sys.stderr)
 
 
 def batches(items, most, size=len):
@@ -102,11 +77,13 @@ def workers(count=None):
         raise ChatError(f"--workers is {count}, but must be over 0")
     if "mpi4py.futures" in sys.modules:
         from mpi4py.futures import MPIPoolExecutor
-        executor = MPIPoolExecutor()
+        # Ranks do not run the script, so they get what cli.enter() does for the first one.
+        executor = MPIPoolExecutor(main=False, path=[str(Path(__file__).resolve().parents[2])],
+                                   env={"OPENBLAS_NUM_THREADS": "1"})
     elif count == 1:
-        executor = Here()
+        executor = SerialExecutor()
     else:
-        executor = Processes(count or os.cpu_count())
+        executor = SpawnedPool(count or os.cpu_count())
     with executor:
         try:
             yield executor
@@ -118,7 +95,7 @@ def workers(count=None):
             raise
 
 
-def complete(executor, function, jobs, label):
+def run_tasks(executor, function, jobs, label):
     """Call function(out, *args) for each (out, *args) of `jobs` whose file `out` is not there.
 
     function  of a module (it is pickled by name); writes `out` last and whole (csrc/files.py)
@@ -128,16 +105,16 @@ def complete(executor, function, jobs, label):
     """
     todo = [job for job in jobs if not job[0].exists()]
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=label, **IF_SLOW) as bar:
-        with naming_the_dead(f"{label}: "):
+        with explaining_dead_workers(f"{label}: "):
             for future in as_completed([executor.submit(function, *job) for job in todo]):
                 future.result()
                 bar.update()
 
 
 @contextmanager
-def naming_the_dead(label=""):
-    """Make of a worker's death one sentence. What `complete` has made stays, so that the same
-    command goes on from there."""
+def explaining_dead_workers(label=""):
+    """Make of a worker's death an OSError of one sentence. What `run_tasks` has made stays, so that
+    the same command goes on from there."""
     try:
         yield
     except (BrokenProcessPool, BrokenPipeError) as error:

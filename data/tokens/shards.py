@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from csrc.files import ChatError, naming
+from csrc.files import ChatError, naming, write_file
 from data.tokens import bpe, learn, parallel
-from data.tokens.documents import find_files, pieces
+from data.tokens.documents import find_files, is_held, pieces
 from data.tokens.parallel import IF_SLOW
 
 HEADER = 256  # int32 words before the tokens
@@ -66,11 +66,6 @@ def hold_out_documents(file, held_out):
     for begins, text in pieces(file):
         index += begins
         yield "val" if is_held(index, held_out) else "train", begins, text
-
-
-def is_held(index, held_out):
-    """Whether a file's document `index`, from 0, is held out."""
-    return int((index + 1) * held_out) > int(index * held_out)
 
 
 def hold_out_end(file, before):
@@ -192,7 +187,7 @@ def build(folder, files, tokenizer=None, vocab_size=4096, held_out=HELD_OUT, lim
         meta = {"sources": list(map(str, files)), "vocab_size": tokenizer.vocab_size,
                 "held_out": held_out, **tokenize(surveyed, tokenizer, work, held_out, limit),
                 "seconds": round(time.time() - start, 2)}
-        bpe.write_file(work / "meta.json", json.dumps(meta, indent=2))
+        write_file(work / "meta.json", json.dumps(meta, indent=2))
         try:
             work.rename(folder)
         except OSError:

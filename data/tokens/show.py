@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 from csrc.files import ChatError
-from data.tokens import bpe
+from data.tokens.bpe import Tokenizer
 
 SHAPES = {" ": "·", "\n": "⏎", "\r": "␍", "\t": "→"}
 COLOURS = (153, 194, 229, 224, 189, 223)  # of the 256 that terminals have; below the same for HTML
@@ -33,30 +33,19 @@ th:first-child, td:first-child { text-align: left }
 """
 
 
-def show(args):
-    """The command `show` of data/bpe.py."""
-    text = read(args.text)
-    tokenizers = {name: bpe.Tokenizer.load(name) for name in args.tokenizer}
-    ids = {name: tokenizer.encode(text) for name, tokenizer in tokenizers.items()}
-    rows = [("tokenizer", "vocabulary", "tokens", "bytes per token")]
-    for name, tokenizer in tokenizers.items():
-        size = int(tokenizer.byte_lengths[ids[name]].sum()) if ids[name] else 0
-        rate = f"{size / len(ids[name]):.2f}" if ids[name] else "-"
-        rows.append((visible(name), f"{tokenizer.vocab_size:,}", f"{len(ids[name]):,}", rate))
-    pieces = {name: [(visible(tokenizer.decode_bytes([i]).decode("utf-8", "backslashreplace")), i)
-                     for i in ids[name]] for name, tokenizer in tokenizers.items()}
-    if args.html:
-        out = Path(args.html)
-        bpe.write_file(out, page(rows, pieces))
-        print(f"{out}: {', '.join(f'{row[2]} tokens of {row[0]}' for row in rows[1:])}")
-        return
-    sys.stdout.reconfigure(errors="backslashreplace")
-    for name in tokenizers:
-        title = f"{visible(name)}\n" if len(tokenizers) > 1 else ""
-        print(title + draw(pieces[name], sys.stdout.isatty()), end="\n\n")
-    width = max(len(row[0]) for row in rows)
-    for first, *others in rows:
-        print(f"{first:{width}}" + "".join(f"{value:>17}" for value in others))
+def compare(text, names):
+    """Tokenize a text by each of the tokenizers named: (the lines of a table, {name: [(token as
+    shown, id), ...]})."""
+    rows, tokens = [("tokenizer", "vocabulary", "tokens", "bytes per token")], {}
+    for name in names:
+        tokenizer = Tokenizer.load(name)
+        ids = tokenizer.encode(text)
+        size = int(tokenizer.byte_lengths[ids].sum()) if ids else 0
+        rows.append((visible(name), f"{tokenizer.vocab_size:,}", f"{len(ids):,}",
+                     f"{size / len(ids):.2f}" if ids else "-"))
+        tokens[name] = [(visible(tokenizer.decode_bytes([i]).decode("utf-8", "backslashreplace")),
+                         i) for i in ids]
+    return rows, tokens
 
 
 def read(text):
@@ -91,15 +80,24 @@ def draw(pieces, coloured):
     return "".join(drawn)
 
 
-def page(rows, pieces):
-    """Return a page that needs no other file."""
+def for_terminal(rows, tokens, coloured):
+    """Return the lines of `compare`'s results for a terminal."""
+    drawn = [(f"{visible(name)}\n" if len(tokens) > 1 else "") + draw(pieces, coloured) + "\n"
+             for name, pieces in tokens.items()]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(drawn + [f"{first:{width}}" + "".join(f"{value:>17}" for value in others)
+                              for first, *others in rows])
+
+
+def page(rows, tokens):
+    """Return `compare`'s results as a page that needs no other file."""
     def cells(kind, row):
         return "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row)
 
     table = "\n".join(f"<tr>{cells('td' if n else 'th', row)}</tr>" for n, row in enumerate(rows))
     parts = [f"{PAGE}<table>\n{table}\n</table>\n"]
-    for name, tokens in pieces.items():
+    for name, pieces in tokens.items():
         spans = (f'<span class="c{n % len(COLOURS)}">{escape(piece)}<sub>{i}</sub></span>'
-                 + "<br>\n" * (SHAPES["\n"] in piece) for n, (piece, i) in enumerate(tokens))
+                 + "<br>\n" * (SHAPES["\n"] in piece) for n, (piece, i) in enumerate(pieces))
         parts.append(f'<h2>{escape(visible(name))}</h2>\n<p class="text">{"".join(spans)}</p>\n')
     return "".join(parts)
