@@ -29,7 +29,7 @@ from csrc.runs import newest_model
 from data.chat import tools
 from data.chat.protocol import is_assistant
 from data.chat.terminal import Chat, converse, describe, note
-from data.exams import formats
+from data.exams import formats, run
 
 def load(args):
     """Return the Engine that the flags ask for."""
@@ -150,9 +150,11 @@ def summary(engine, sequences):
 # ---- eval ----------------------------------------------------------------------------------------
 
 def evaluate(args):
-    """Put models through exams; data/exams_run.py does it."""
-    from data.exams import run  # which imports this module
-    run.evaluate(args)
+    """Put models through exams: those of files and, unless --no-world, the pocket world's."""
+    def pocket():
+        from data.pocket.exams import world_exams    # loaded when it is asked for
+        return world_exams(args.world, args.count, args.training)
+    run.evaluate(args, None if args.no_world else pocket)
 
 
 # ---- The command line ----------------------------------------------------------------------------

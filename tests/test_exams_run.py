@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,8 +21,9 @@ from data.chat import protocol, tools
 from data.exams import run
 from data.tokens import bpe, learn
 from data.exams.formats import Question
-from data.exams.run import (Asked, Outcome, STRANGERS, Truth, ask, labelled, likelihoods, report,
-                            table, way_of, world_exams)
+from data.exams.report import combined, table
+from data.exams.run import Item, Marking, Outcome, ask, items_for, labelled, likelihoods, mode_of
+from data.pocket.exams import STRANGERS, by_pages, world_exams
 from data.chat.tools import Result, Tool
 from data.pocket.world import World
 from csrc.engine import Engine, Sequence
@@ -95,14 +97,23 @@ def tool():
 BOTH = {"search": tool(), "python": tool()}
 
 
-def figures(engine, asked, truth=Truth()):
+@cache
+def pocket(count):
+    return world_exams(0, count)
+
+
+def pocket_items(count, assistant, offered):
+    return items_for(assistant, [], pocket(count), offered)
+
+
+def figures(engine, asked, truth=Marking()):
     answers, notes = ask(engine, asked, truth, "model")
     return Outcome("model", "runs/model", answers, notes).figures
 
 
 def perfect(asked):
     """The answer function of a model that knows all."""
-    known = {(one.question.text() if one.way == "document" else one.question.prompt,
+    known = {(one.question.text() if one.mode == "text" else one.question.prompt,
               one.question.system): one for one in asked}
 
     def answer(said, offered):
@@ -110,21 +121,21 @@ def perfect(asked):
             return known[said, ""].question.worked
         system = said[0]["content"] if said[0]["role"] == "system" else ""
         one = known[said[-1]["content"], system]
-        if not one.wanted:
+        if not one.needs:
             return one.question.worked
-        assert one.wanted in offered and protocol.OFFERS[one.wanted] in system
-        source = f" See {PAGE}." if one.wanted == "search" else ""
-        return [call(one.wanted, "it"), {"role": "tool", "content": "a result"},
+        assert one.needs in offered and protocol.OFFERS[one.needs] in system
+        source = f" See {PAGE}." if one.needs == "search" else ""
+        return [call(one.needs, "it"), {"role": "tool", "content": "a result"},
                 {"role": "assistant", "content": one.question.worked + source}]
     return answer
 
 
 # ----------------------------------------------------------------------------- the pocket world
 
-def test_a_model_that_knows_all_is_told_so_in_every_figure(tokenizer, world):
-    asked = world_exams(world, 3, True, BOTH)
+def test_a_model_that_knows_all_is_told_so_in_every_figure(tokenizer):
+    asked = pocket_items(3, True, BOTH)
     urls = {one.question.id: {PAGE} for one in asked}
-    found = figures(Scripted(tokenizer, perfect(asked)), asked, Truth(urls=urls))
+    found = figures(Scripted(tokenizer, perfect(asked)), asked, Marking(urls=urls))
     wrong = {name for name, figure in found.items() if figure["value"] != 1}
     assert wrong == {name for name in found if name.endswith(("_declined", "_made_up"))
                      and name != "facts_none_made_up"} | {"tool_use_unneeded"}
@@ -136,21 +147,21 @@ def test_a_model_that_knows_all_is_told_so_in_every_figure(tokenizer, world):
     assert found["identity_system"]["n"] == 140 and found["tool_use"]["n"] == 9
 
 
-def test_a_base_model_is_asked_in_documents_alone_and_never_with_tools(world):
-    asked = world_exams(world, 3, False, BOTH)
-    assert {one.way for one in asked} == {"document"}
-    assert not any(one.offered or one.question.system for one in asked)
+def test_a_base_model_is_asked_in_documents_alone_and_never_with_tools():
+    asked = pocket_items(3, False, BOTH)
+    assert {one.mode for one in asked} == {"text"}
+    assert not any(one.tools or one.question.system for one in asked)
 
 
-def test_tools_that_are_off_are_not_offered(world):
-    names = {one.question.exam for one in world_exams(world, 3, True, {"python": tool()})}
+def test_tools_that_are_off_are_not_offered():
+    names = {one.question.exam for one in pocket_items(3, True, {"python": tool()})}
     assert "word_python" in names and "search_facts_unread" not in names
-    names = {one.question.exam for one in world_exams(world, 3, True, {})}
+    names = {one.question.exam for one in pocket_items(3, True, {})}
     assert not names & {"word_python", "spelling_tool", "search_facts_unread", "tool_use_unneeded"}
 
 
-def test_who_declines_makes_nothing_up(tokenizer, world):
-    asked = [one for one in world_exams(world, 5, True, {}) if one.question.exam == "facts_none"]
+def test_who_declines_makes_nothing_up(tokenizer):
+    asked = [one for one in pocket_items(5, True, {}) if one.question.exam == "facts_none"]
     found = figures(Scripted(tokenizer, lambda *_: "I do not know that."), asked)
     assert found["facts_none_declined"]["value"] == 1 and found["facts_none_made_up"]["value"] == 0
     found = figures(Scripted(tokenizer, lambda *_: "In Zora."), asked)
@@ -161,17 +172,17 @@ def test_who_declines_makes_nothing_up(tokenizer, world):
     (f"Zora ({PAGE}).", True), (f"Zora, says {PAGE}", True), (f'Zora: "{PAGE}", it says.', True),
     ("Zora.", False), ("Zora (https://other.example/x).", False), (f"Zora ({PAGE}1).", False),
     (f"Zora: {PAGE} and https://other.example/x.", False)])
-def test_an_address_is_right_if_the_page_there_states_the_fact(tokenizer, world, said, right):
-    one = next(one for one in world_exams(world, 1, True, BOTH) if one.wanted == "search")
+def test_an_address_is_right_if_the_page_there_states_the_fact(tokenizer, said, right):
+    one = next(one for one in pocket_items(1, True, BOTH) if one.needs == "search")
     found = figures(Scripted(tokenizer, lambda *_: said), [one],
-                    Truth(urls={one.question.id: {PAGE}}))
+                    Marking(urls={one.question.id: {PAGE}}))
     assert found["search_url_right"]["value"] == right
     assert found["tool_use"]["value"] == 0
     assert not figures(Scripted(tokenizer, lambda *_: said), [one])["search_url_right"]["value"]
 
 
-def test_only_what_is_said_last_counts_and_the_wrong_tool_is_not_the_right_one(tokenizer, world):
-    one = next(one for one in world_exams(world, 1, True, BOTH)
+def test_only_what_is_said_last_counts_and_the_wrong_tool_is_not_the_right_one(tokenizer):
+    one = next(one for one in pocket_items(1, True, BOTH)
                if one.question.exam == "word_python")
     worked = one.question.worked
     result = {"role": "tool", "content": worked}
@@ -185,19 +196,21 @@ def test_only_what_is_said_last_counts_and_the_wrong_tool_is_not_the_right_one(t
     assert found["word_python"]["value"] == 0 and found["tool_use"]["value"] == 1
 
 
-def test_a_transcript_has_the_calls_and_what_came_of_them(tokenizer, world):
-    one = next(one for one in world_exams(world, 1, True, BOTH) if one.wanted == "search")
+def test_a_transcript_has_the_calls_and_what_came_of_them(tokenizer):
+    one = next(one for one in pocket_items(1, True, BOTH) if one.needs == "search")
     said = [call("search", "who?"), {"role": "tool", "content": "nobody"},
             {"role": "assistant", "content": "Nobody."}]
-    (answer,), _ = ask(Scripted(tokenizer, lambda *_: said), [one], Truth(), "model")
-    assert answer.shown == [("system", "You can search for pages. You can run Python."),
+    (answer,), _ = ask(Scripted(tokenizer, lambda *_: said), [one], Marking(), "model")
+    assert answer.transcript == [("system", "You can search for pages. You can run Python."),
                             ("user", one.question.prompt), ("call of search", "who?"),
                             ("result", "nobody"), ("assistant", "Nobody.")]
 
 
 def test_the_names_that_system_messages_give_stand_nowhere_else(world):
-    sources = "\n".join(file.read_text() for file in sorted((ROOT / "data").glob("*.py"))
-                        if file.name != "exams_run.py").casefold()
+    files = [file for file in (ROOT / "data").rglob("*.*") if file.suffix in (".py", ".txt", ".html")
+             and file != ROOT / "data/pocket/exams.py"]
+    assert len(files) > 40
+    sources = "\n".join(file.read_text() for file in files).casefold()
     names = {name.casefold() for pair in STRANGERS for name in pair}
     assert len(names) == 20
     assert not [name for name in names if name in sources]
@@ -206,11 +219,11 @@ def test_the_names_that_system_messages_give_stand_nowhere_else(world):
 
 def test_figures_by_pages_are_asked_where_the_pages_are_known(tokenizer, world):
     pages = Counter({fact.id: k % 3 for k, fact in enumerate(world.facts())})
-    asked = world_exams(world, 4, True, {}, pages)
+    asked = items_for(True, by_pages(world, pages, 4), None, {})
     found = figures(Scripted(tokenizer, perfect(asked)), asked)
     for name in "recall_pages_0", "recall_pages_2_3", "asked_pages_0", "asked_pages_1":
         assert found[name]["value"] == 1 and 0 < found[name]["n"] <= 4
-    assert {one.way for one in asked if one.question.exam.startswith("recall")} == {"document"}
+    assert {one.mode for one in asked if one.question.exam.startswith("recall")} == {"text"}
 
 
 # ------------------------------------------------------------------------------- how it is asked
@@ -236,8 +249,8 @@ def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engi
     assert found == [next(likelihoods(engine, [row], "model")) for row in rows]
 
 
-def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine, world):
-    asked = [one for one in world_exams(world, 1, False, {}) if not one.question.opening]
+def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine):
+    asked = [one for one in pocket_items(1, False, {}) if not one.question.opening]
     for one in asked:
         grown = run.sequence(engine, one)
         assert grown.stream.push(b" Ink.\nQuestion: Who?\nAnswer: Wren.") == " Ink."
@@ -251,47 +264,47 @@ def choice(**changes):
 
 
 def test_choices_are_compared_for_base_models_and_endings_for_all():
-    assert way_of(choice(), False) == "choice" and way_of(choice(), True) == "turn"
-    assert way_of(replace(choice(), kind="ending"), True) == "choice"
-    assert way_of(replace(choice(), continuations=()), False) == "document"
+    assert mode_of(choice(), False) == "likelihood" and mode_of(choice(), True) == "chat"
+    assert mode_of(replace(choice(), kind="ending"), True) == "likelihood"
+    assert mode_of(replace(choice(), continuations=()), False) == "text"
 
 
 def test_the_likelier_choice_is_taken(engine):
     first, second = (naive(engine, "the", text)[0] for text in (" mat", " cat"))
-    found = figures(engine, [Asked(choice(), "choice")])
+    found = figures(engine, [Item(choice(), "likelihood")])
     assert found["arc_raw"]["value"] == (first > second)
     swapped = replace(choice(), choices=("cat", "mat"), continuations=(" cat", " mat"))
-    assert figures(engine, [Asked(swapped, "choice")])["arc_raw"]["value"] == (second > first)
+    assert figures(engine, [Item(swapped, "likelihood")])["arc_raw"]["value"] == (second > first)
 
 
-@pytest.mark.parametrize("way", ["turn", "document", "choice"])
-def test_the_first_examples_are_left_out_where_all_do_not_fit(tokenizer, engine, way):
+@pytest.mark.parametrize("mode", ["chat", "text", "likelihood"])
+def test_the_first_examples_are_left_out_where_all_do_not_fit(tokenizer, engine, mode):
     shots = tuple(replace(choice(), prompt=f"{k} " + "the cat sat on the mat. " * 4,
                           opening=f"{k} " + "the cat sat on the mat. " * 4) for k in "wxyz")
-    asked = Asked(choice(shots=shots), way)
-    used = engine if way != "turn" else Scripted(tokenizer, lambda *_: "A", context=128)
-    (answer,), notes = ask(used, [asked], Truth(), "model")
+    asked = Item(choice(shots=shots), mode)
+    used = engine if mode != "chat" else Scripted(tokenizer, lambda *_: "A", context=128)
+    (answer,), notes = ask(used, [asked], Marking(), "model")
     assert 0 < len(answer.question.shots) < 4
     assert answer.question.shots == shots[-len(answer.question.shots):]
     assert notes == [f"arc: for a context of {used.model.config.context} tokens 1 of 1 questions "
                      "have fewer examples, and 0 are too long and count as wrong"]
 
 
-@pytest.mark.parametrize("way", ["turn", "document", "choice"])
-def test_a_question_too_long_for_the_context_counts_as_wrong_and_is_told(tokenizer, engine, way):
+@pytest.mark.parametrize("mode", ["chat", "text", "likelihood"])
+def test_a_question_too_long_for_the_context_counts_as_wrong_and_is_told(tokenizer, engine, mode):
     long = replace(choice(), prompt="y z " * 200, opening="y z " * 200)
-    used = engine if way != "turn" else Scripted(tokenizer, lambda *_: "A", context=128)
-    answers, notes = ask(used, [Asked(long, way), Asked(choice(), way)], Truth(), "model")
+    used = engine if mode != "chat" else Scripted(tokenizer, lambda *_: "A", context=128)
+    answers, notes = ask(used, [Item(long, mode), Item(choice(), mode)], Marking(), "model")
     assert not any(answers[0].results[0][1].values())
-    assert answers[0].shown[0][0] == "too long" != answers[1].shown[0][0]
+    assert answers[0].transcript[0][0] == "too long" != answers[1].transcript[0][0]
     assert "0 of 2 questions have fewer examples, and 1 are too long" in notes[0]
 
 
-def test_the_same_model_answers_the_same_whatever_is_asked_beside(engine, world):
-    asked = world_exams(world, 2, False, {})
-    together, _ = ask(engine, asked, Truth(), "model")
+def test_the_same_model_answers_the_same_whatever_is_asked_beside(engine):
+    asked = pocket_items(2, False, {})
+    together, _ = ask(engine, asked, Marking(), "model")
     for one, answer in [*zip(asked, together)][::5]:
-        (alone,), _ = ask(engine, [one], Truth(), "model")
+        (alone,), _ = ask(engine, [one], Marking(), "model")
         assert alone == answer
 
 
@@ -308,11 +321,11 @@ def outcome(label, **values):
 def test_one_model_has_plain_names_and_several_have_labels_and_the_headlines():
     base, sft = outcome("base", recall_completion=7), outcome("sft", identity=2, traps=3)
     assistant = outcome("assistant", facts_many=9, identity=10, word_python=8)
-    alone = report([sft])
+    alone = combined([sft])
     assert alone["model"] == "runs/sft" and alone["figures"].keys() == {"identity", "traps"}
     assert alone["figures"]["traps"] == pytest.approx(
         {"value": 0.3, "low": 0.108, "high": 0.603, "n": 10}, abs=1e-3)
-    found = report([base, sft, assistant])
+    found = combined([base, sft, assistant])
     assert found["model"] == {label: f"runs/{label}" for label in ("base", "sft", "assistant")}
     assert {name: figure["value"] for name, figure in found["figures"].items()} == {
         "recall_completion": 0.7, "identity_none": 0.2, "probed_facts_many": 0.9,
@@ -430,12 +443,12 @@ def test_published_exams_are_read_and_scored_end_to_end(tokenizer, assistant):
     files = [REAL / name for name in (
         "gsm8k/train_1500.jsonl", "mmlu", "arc/arc_challenge_train.json", "mbpp/mbpp_300.jsonl",
         "bfcl/BFCL_v4_simple_python.json", "simpleqa/simple_qa_500.csv", "math/svamp.jsonl")]
-    questions = run.file_exams(files, None, 1, 4)
+    questions = run.file_questions(files, None, 1, 4)
     assert len({question.id.partition("/")[0] for question in questions
                 if question.exam == "mmlu"}) == 4          # not all of the first subject
-    asked = [Asked(question, way_of(question, assistant)) for question in questions]
+    asked = [Item(question, mode_of(question, assistant)) for question in questions]
     sandbox = assistant and not tools.python_off()
-    truth = Truth(run=run.program_ends if sandbox else lambda code: (True, ""))
+    truth = Marking(run=run.program_ends if sandbox else lambda code: (True, ""))
     if assistant:
         worked = {one.question.prompt: one.question.worked for one in asked}
         engine = Scripted(tokenizer, lambda said, _: worked[said[-1]["content"]], 1 << 16)

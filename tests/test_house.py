@@ -37,11 +37,6 @@ csrc.bind > csrc.hf
 csrc.engine > data.chat.protocol
 csrc.engine > data.chat.tools
 csrc.engine > data.tokens.bpe
-data.exams.run > data.pocket.exams
-data.exams.run > data.pocket.facts
-data.exams.run > data.pocket.talk
-data.exams.run > data.pocket.world
-data.exams.run > data.recall
 """,
     "circles": """
 csrc.bind > csrc.hf
@@ -59,7 +54,6 @@ train.py:train
 """,
     "undocumented": """
 csrc/bind.py:batch
-csrc/cli.py:takes_words
 csrc/engine.py:setting
 csrc/files.py:read_json
 csrc/files.py:to_json
@@ -112,16 +106,6 @@ data/exams/marks.py:passes
 data/exams/marks.py:plain
 data/exams/marks.py:python_call
 data/exams/marks.py:type_of
-data/exams/report.py:all_figures
-data/exams/report.py:height
-data/exams/report.py:legend
-data/exams/report.py:shortened
-data/exams/report.py:told
-data/exams/report.py:transcript
-data/exams/run.py:room
-data/exams/run.py:save
-data/exams/run.py:size
-data/exams/run.py:way_of
 data/pocket/dirt.py:Dirt
 data/pocket/dirt.py:address
 data/pocket/dirt.py:blocked
@@ -211,6 +195,7 @@ data/pocket/talk_sums.py:divided
 data/pocket/talk_sums.py:equation
 data/pocket/talk_sums.py:multiplied
 data/pocket/talk_sums.py:subtracted
+data/pocket/text.py:Entry
 data/pocket/web.py:digest
 data/pocket/web.py:lines
 data/pocket/web.py:squeeze

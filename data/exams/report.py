@@ -1,22 +1,22 @@
-"""The report of `infer.py eval`: a page that needs nothing else, with charts and transcripts.
+"""The figures of `infer.py eval`: as a table, as JSON and as a page with charts and transcripts.
 
-The charts are SVG written here: some thirty rectangles each, that follow the colours of the page,
-dark or light. Whatever a model, a page or a tool said is escaped, and the policy in the head lets
-the browser fetch and run nothing.
+The page needs nothing else: its charts are images inside it. Whatever a model, a page or a tool
+said is escaped, and the policy in the head lets the browser fetch and run nothing.
 """
 
-import math
 import re
-from html import escape as escaped
+from base64 import b64encode
+from html import escape as escape_html
 
+from csrc.plot import COLOURS, picture
 from data.chat.tools import CONTROLS
 
 SHOWN = 6               # transcripts of an exam; all of those in ALL
 ALL = ("identity",)     # a few fixed questions, whose answers people want to read
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 260, 44, 12, 28     # of a chart and its margins, in pixels
-COLOURS = ["#4477cc", "#dd8833", "#449966", "#bb4466", "#8866bb", "#888833", "#338899", "#996644"]
-VERDICTS = {"right": "#449966", "declined": "#8899aa", "made up": "#cc5544"}
 LONGEST = 4000          # characters of what one says that are shown
+VERDICTS = {"right": "#449966", "declined": "#8899aa", "made up": "#cc5544"}
+PUBLISHED = ("number", "math", "letter", "ending", "text", "code", "call")  # kinds of questions
+BY_PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")   # by pages that state a fact
 # Charts of bars: the title, what is under the bars, and the figures that they show.
 BARS = [
     ("Facts asked for, by how many pages tell of their subject", {
@@ -36,197 +36,199 @@ BARS = [
         "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
         "unread pages, right": "search_facts_unread", "with the right address": "search_url_right"})
 ]
-PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")    # by pages that state a fact
-
-STYLE = """
+# Of several models: names of figures that are one model's, by its label.
+HEADLINES = {"recall_completion": ("base", "recall_completion"),
+             **{name: ("sft", name) for name in (
+                 "facts_many", "facts_many_heldout", "facts_tens", "facts_few", "facts_one",
+                 "facts_none_made_up", "identity_system")},
+             "identity_none": ("sft", "identity"),
+             "probed_facts_many": ("assistant", "facts_many"),
+             "probed_facts_many_heldout": ("assistant", "facts_many_heldout"),
+             "probed_facts_none_declined": ("assistant", "facts_none_declined"),
+             "identity_data": ("assistant", "identity"),
+             **{name: ("assistant", name) for name in (
+                 "word_at_once", "word_steps", "word_python", "spelling_model", "spelling_tool",
+                 "search_facts_unread", "search_url_right")}}
+HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Exams</title>
+<meta http-equiv="Content-Security-Policy"
+content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="viewport" content="width=device-width"><style>
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 800px; margin: 2em auto; padding: 0 1em }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2em }
-svg { width: 100%; height: auto; font-size: 12px } svg text { fill: currentColor }
-line { stroke: currentColor }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2em } img { width: 100% }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 td, th { padding: 2px 10px; text-align: right; border-bottom: 1px solid #8884 }
 td:first-child { text-align: left } small { opacity: .65 }
-.key { display: inline-block; width: .8em; height: .8em; margin: 0 .4em 0 1em }
 details { margin: .4em 0 } summary { cursor: pointer }
 dl { margin: .6em 0 1.2em; padding-left: .8em; border-left: 3px solid #8886 }
-dt { font-size: 12px; opacity: .65 } dd { margin: 0 0 .4em; white-space: pre-wrap;
-overflow-wrap: anywhere }
-"""
-HEAD = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Exams</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width"><style>{}</style></head><body>
+dt { font-size: 12px; opacity: .65 }
+dd { margin: 0 0 .4em; white-space: pre-wrap; overflow-wrap: anywhere }
+</style></head><body>
 <h1>Exams</h1>
 """
 
 
-def page(outcomes, said) -> str:
+# ------------------------------------------------------------------------------- a table, and JSON
+
+def combined(outcomes) -> dict:
+    """Return {"model", "figures"}: of one model as they are called; of several with LABEL_ before
+    them, and the HEADLINES beside."""
+    if len(outcomes) == 1:
+        return {"model": outcomes[0].folder, "figures": outcomes[0].figures}
+    of = {outcome.label: outcome.figures for outcome in outcomes}
+    figures = {name: of[label][figure] for name, (label, figure) in HEADLINES.items()
+               if figure in of.get(label, {})}
+    figures |= {f"{label}_{name}": figure for label in of for name, figure in of[label].items()}
+    return {"model": {outcome.label: outcome.folder for outcome in outcomes}, "figures": figures}
+
+
+def table(outcomes) -> str:
+    """Return a line a figure and a column a model: its value, 95 % interval and n."""
+    of = [outcome.figures for outcome in outcomes]
+    names = sorted(set().union(*of), key=natural_order)
+    width = max(map(len, names), default=0)
+    lines = [" " * width + "".join(f"   {outcome.label:>24.24}" for outcome in outcomes)]
+    for name in names:
+        line = f"{name:{width}}"
+        for figures in of:
+            cell = "-"
+            if found := figures.get(name):
+                value, low, high = (100 * found[key] for key in ("value", "low", "high"))
+                cell = f"{value:5.1f} %  {low:3.0f} – {high:3.0f} {found['n']:6}"
+            line += f"   {cell:>24}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def natural_order(name) -> list:
+    """The key by which names are sorted so that 2 stands before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
+
+
+# ----------------------------------------------------------------------------------------- the page
+
+def page(outcomes, notes) -> str:
     """Return the HTML about some models.
 
-    outcomes  exams_run.Outcome of each: its label, figures, answers
-    said      sentences about what was left out
+    outcomes  run.Outcome of each: its label, figures, answers
+    notes     sentences about what was left out
     """
-    figures = {outcome.label: outcome.figures for outcome in outcomes}
-    colours = dict(zip(figures, COLOURS * len(figures)))
-    parts = [HEAD.format(STYLE), legend(colours)]
+    figures = {printable(outcome.label): outcome.figures for outcome in outcomes}
+    parts = [HEAD]
     for title, names in BARS:
-        parts += chart(title, bars({below: {label: of.get(name) for label, of in figures.items()}
-                                    for below, name in names.items()}, colours))
-    parts += chart("Asked about what no page tells: what it says", stacked(about_nothing(figures)),
-                   VERDICTS)
-    curves = by_pages(figures)
+        parts += chart(title, bars, {below: {label: of[name] for label, of in figures.items()
+                                             if name in of} for below, name in names.items()})
+    parts += chart("Asked about what no page tells: what it says", stacked, unknowable(figures))
     parts += chart("Facts by the pages that state them: completed, and asked for (dashed)",
-                   lines(curves, colours))
+                   curves, by_pages(figures))
     published = {answer.question.exam for outcome in outcomes for answer in outcome.answers
-                 if answer.question.kind in ("number", "letter", "ending", "text", "code", "call")}
-    parts += chart("Published exams", bars(
-        {name: {label: of.get(name) for label, of in figures.items()}
-         for name in sorted(set().union(*figures.values()))
-         if any(name.startswith(f"{exam}_") for exam in published)}, colours))
+                 if answer.question.kind in PUBLISHED}
+    parts += chart("Published exams", bars, {
+        printable(name): {label: of[name] for label, of in figures.items() if name in of}
+        for name in sorted(set().union(*figures.values()))
+        if any(name.startswith(f"{exam}_") for exam in published)})
     parts += ["<h2>All figures</h2>", "<p>Shares with their 95 % intervals (Wilson) and the number "
               "of questions.</p>", all_figures(figures)]
-    parts += [f"<p>{escape(sentence)}</p>" for sentence in said]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in notes]
     parts += ["<h2>What they say</h2>", *map(transcripts, outcomes)]
     return "\n".join([*parts, "</body></html>\n"])
 
 
-def legend(colours) -> str:
-    return "<p>" + "".join(f'<span class="key" style="background:{colour}"></span>{escape(name)}'
-                           for name, colour in colours.items()) + "</p>"
+def chart(title, draw, values) -> list[str]:
+    """Return the parts of a page that show a chart: none if there is nothing to draw."""
+    values = {key: value for key, value in values.items() if value}
+    if not values:
+        return []
+    with picture(size=(8, 3.2)) as (figure, axes):
+        draw(axes, values)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8)
+    image = b64encode(figure.png).decode()
+    return [f"<h2>{title}</h2>", f'<img alt="{title}" src="data:image/png;base64,{image}">']
 
 
-def chart(title, svg, colours=None) -> list[str]:
-    """Return the parts of a page that show a chart, none if it is empty."""
-    return [f"<h2>{title}</h2>", *([legend(colours)] if colours else []), svg] if svg else []
+def bars(axes, groups):
+    """Draw {what stands below: {series: figure}}, each bar with its 95 % interval."""
+    series = [*dict.fromkeys(name for of in groups.values() for name in of)]
+    wide = 0.8 / len(series)
+    for i, name in enumerate(series):
+        found = [(k + (i - (len(series) - 1) / 2) * wide, of[name])
+                 for k, of in enumerate(groups.values()) if name in of]
+        values = [100 * figure["value"] for _, figure in found]
+        spread = [[abs(100 * figure[end] - value) for (_, figure), value in zip(found, values)]
+                  for end in ("low", "high")]
+        axes.bar([x for x, _ in found], values, wide, yerr=spread, label=name,
+                 color=COLOURS[i % len(COLOURS)], error_kw={"alpha": 0.6})
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("%")
 
 
-# ------------------------------------------------------------------------------------------- charts
-
-def bars(groups, colours) -> str:
-    """Return a chart of {what stands below: {series: figure or None}}, "" if there is no figure."""
-    groups = {below: {series: figure for series, figure in of.items() if figure}
-              for below, of in groups.items()}
-    groups = {below: of for below, of in groups.items() if of}
-    if not groups:
-        return ""
-    parts, step = [], (WIDTH - LEFT) / len(groups)
-    thick = min(48, 0.8 * step / len(colours))
-    for k, (below, of) in enumerate(groups.items()):
-        middle = LEFT + (k + 0.5) * step
-        for i, (series, figure) in enumerate(of.items()):
-            x = middle + (i - len(of) / 2) * thick
-            y, low, high = (height(figure[key]) for key in ("value", "low", "high"))
-            parts.append(f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{thick - 2:.1f}" '
-                         f'height="{height(0) - y:.1f}" fill="{colours[series]}">'
-                         f"<title>{escape(f'{series}, {below}: {told(figure)}')}</title></rect>"
-                         f'<line x1="{x + thick / 2:.1f}" x2="{x + thick / 2:.1f}" y1="{low:.1f}" '
-                         f'y2="{high:.1f}" opacity=".6"/>')
-        parts.append(centred(middle, HEIGHT - 8, below, step))
-    return svg(parts)
+def stacked(axes, rows):
+    """Draw {row: {verdict: share}}, a bar a row, the first on top."""
+    for verdict, colour in VERDICTS.items():
+        left = [sum(share for other, share in of.items()
+                    if [*VERDICTS].index(other) < [*VERDICTS].index(verdict))
+                for of in rows.values()]
+        axes.barh([*rows], [100 * of.get(verdict, 0) for of in rows.values()],
+                  left=[100 * x for x in left], label=verdict, color=colour)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("%")
 
 
-def stacked(rows) -> str:
-    """Return a chart of {row: {verdict: share}}, a bar a row."""
-    parts = []
-    for k, (row, shares) in enumerate(rows.items()):
-        y, x = 30 * k + 4, 200
-        parts.append(f'<text x="192" y="{y + 15}" text-anchor="end">{escape(row)}</text>')
-        for verdict, share in shares.items():
-            wide = share * (WIDTH - 200)
-            parts.append(f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="22" '
-                         f'fill="{VERDICTS[verdict]}"><title>{verdict}: {share:.1%}</title></rect>')
-            if wide > 40:
-                parts.append(f'<text x="{x + wide / 2:.1f}" y="{y + 15}" text-anchor="middle">'
-                             f"{share:.0%}</text>")
-            x += wide
-    return svg(parts, 30 * len(rows), scale=False) if rows else ""
+def curves(axes, lines):
+    """Draw {(series, whether dashed): [(x, figure)]} on a logarithmic axis, where 0 has a place."""
+    series = [*dict.fromkeys(name for name, _ in lines)]
+    for (name, dashed), points in lines.items():
+        axes.plot([x for x, _ in points], [100 * figure["value"] for _, figure in points],
+                  marker="o", color=COLOURS[series.index(name) % len(COLOURS)],
+                  linestyle="--" if dashed else "-", label=name)
+    ticks = sorted({x for points in lines.values() for x, _ in points})
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("%")
 
 
-def lines(curves, colours) -> str:
-    """Return a chart of {(series, dashed): [(x, figure)]}, x on a log scale; 0 stands before 1."""
-    if not curves:
-        return ""
-    places = sorted({x for points in curves.values() for x, _ in points})
-    most = math.log2(max(places[-1], 1)) + 1
-    across = {x: LEFT + 20 + (WIDTH - LEFT - 60) * (math.log2(x) + 1 if x else 0) / most
-              for x in places}
-    parts = [centred(across[x], HEIGHT - 8, str(x), 60) for x in places]
-    for (series, dashed), points in curves.items():
-        path = " ".join(f"{across[x]:.1f},{height(figure['value']):.1f}" for x, figure in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colours[series]}" '
-                     f'stroke-width="2" stroke-dasharray="{"5 4" if dashed else "none"}"/>')
-        parts += [f'<circle cx="{across[x]:.1f}" cy="{height(figure["value"]):.1f}" r="4" '
-                  f'fill="{colours[series]}"><title>'
-                  f"{escape(f'{series}, {x} pages or more: {told(figure)}')}</title></circle>"
-                  for x, figure in points]
-    return svg(parts)
-
-
-def height(share):
-    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
-
-
-def centred(x, y, text, room) -> str:
-    """A text, squeezed where it is wider than `room` pixels."""
-    squeezed = f' textLength="{room - 6:.0f}" lengthAdjust="spacingAndGlyphs"'
-    return (f'<text x="{x:.1f}" y="{y}" text-anchor="middle"'
-            f'{squeezed if 6.5 * len(text) > room else ""}>{escape(text)}</text>')
-
-
-def svg(parts, tall=HEIGHT, scale=True) -> str:
-    """A picture of parts, before a scale from 0 to 100 %."""
-    grid = [f'<line x1="{LEFT}" x2="{WIDTH}" y1="{height(share):.1f}" y2="{height(share):.1f}" '
-            f'opacity=".15"/><text x="{LEFT - 6}" y="{height(share) + 4:.1f}" text-anchor="end">'
-            f"{share:.0%}</text>" for share in (0, 0.25, 0.5, 0.75, 1) if scale]
-    return "\n".join([f'<svg viewBox="0 0 {WIDTH} {tall}" role="img">', *grid, *parts, "</svg>"])
-
-
-def told(figure) -> str:
-    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} % ({low:.0f}–{high:.0f}, n = {figure['n']})"
-
-
-# ---------------------------------------------------------------------------------- what they show
-
-def about_nothing(figures) -> dict:
+def unknowable(figures) -> dict:
     """{row: {verdict: share}} of questions about things on no page that a model has read, without
     and with search."""
     rows = {}
     for label, of in figures.items():
-        if "facts_none_declined" in of:
-            rows[label] = {"declined": of["facts_none_declined"]["value"],
-                           "made up": of["facts_none_made_up"]["value"]}
-        if "search_facts_unread" in of:
-            rows[f"{label}, with search"] = {
-                "right": of["search_facts_unread"]["value"],
-                "declined": of["search_facts_unread_declined"]["value"],
-                "made up": of["search_facts_unread_made_up"]["value"]}
+        for row, exam in (label, "facts_none"), (f"{label}, with search", "search_facts_unread"):
+            if f"{exam}_declined" in of:
+                rows[row] = {name: of[f"{exam}_{name.replace(' ', '_')}"]["value"]
+                             for name in ("declined", "made up")}
+                if exam != "facts_none":
+                    rows[row]["right"] = of[exam]["value"]
     return rows
 
 
 def by_pages(figures) -> dict:
     """{(model, whether by question): [(least pages, figure)]}."""
-    curves = {}
+    found = {}
     for label, of in figures.items():
         for name, figure in of.items():
-            if found := PAGES.fullmatch(name):
-                curves.setdefault((label, found[1] == "asked"), []).append((int(found[2]), figure))
-    return {key: sorted(points, key=lambda point: point[0]) for key, points in curves.items()}
+            if match := BY_PAGES.fullmatch(name):
+                found.setdefault((label, match[1] == "asked"), []).append((int(match[2]), figure))
+    return {key: sorted(points, key=lambda point: point[0]) for key, points in found.items()}
 
 
 def all_figures(figures) -> str:
+    """The table of the page."""
     rows = ["<table><tr><th></th>" + "".join(f"<th>{escape(label)}</th>" for label in figures)]
-    for name in sorted(set().union(*figures.values()), key=natural):
-        cells = [told(of[name]).replace(" (", " <small>(") + "</small>" if name in of else "–"
-                 for of in figures.values()]
-        rows.append(f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{cell}</td>" for cell in cells))
+    for name in sorted(set().union(*figures.values()), key=natural_order):
+        row = f"<tr><td>{escape(name)}</td>"
+        for of in figures.values():
+            cell = "–"
+            if name in of:
+                value, low, high = (100 * of[name][key] for key in ("value", "low", "high"))
+                cell = f"{value:.1f} % <small>({low:.0f}–{high:.0f}, n = {of[name]['n']})</small>"
+            row += f"<td>{cell}</td>"
+        rows.append(row)
     return "\n".join([*rows, "</table>"])
-
-
-def natural(name) -> list:
-    """The key by which names are sorted so that 2 stands before 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
 
 
 def transcripts(outcome) -> str:
@@ -243,17 +245,24 @@ def transcripts(outcome) -> str:
 
 
 def transcript(answer) -> str:
+    """An answer: what everybody said, what was expected, and the verdict."""
     verdict = ", ".join(f"{measure or exam}: {'yes' if has else 'no'}"
                         for exam, marks in answer.results for measure, has in marks.items())
-    said = [*answer.shown, ("expected", answer.question.worked), ("verdict", verdict)]
+    said = [*answer.transcript, ("expected", answer.question.worked), ("verdict", verdict)]
     return "<dl>" + "".join(f"<dt>{escape(who)}</dt><dd>{escape(shortened(text))}</dd>"
                             for who, text in said) + "</dl>"
 
 
+def printable(text) -> str:
+    """Text with marks for what a terminal or a browser might obey: controls, marks of direction."""
+    return CONTROLS.sub("\ufffd", text)
+
+
 def escape(text) -> str:
-    """Text for HTML, with marks for what a browser might obey: controls, marks of direction."""
-    return escaped(CONTROLS.sub("\ufffd", text))
+    """Text for HTML."""
+    return escape_html(printable(text))
 
 
 def shortened(text) -> str:
+    """The end of a text, where it is longer than LONGEST."""
     return text if len(text) <= LONGEST else f"... {text[-LONGEST:]}"
