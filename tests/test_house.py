@@ -41,7 +41,6 @@ csrc.engine > data.tokens.bpe
     "circles": """
 csrc.bind > csrc.hf
 data.pocket.pages > data.pocket.world
-data.tokens.bpe > data.tokens.openai
 """,
     "statements_at_import": """
 data/pocket/html.py: if TYPE_CHECKING:
