@@ -20,8 +20,8 @@ SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
 # One model for every device, and each device's kernels. Those of the last two lists know nothing of
 # the precision; BASE must run on any CPU, to say what this one lacks.
-MODEL   := model layout shard check sample
-CPU     := kernels attention matmul device comm
+MODEL   := model layout shard check
+CPU     := kernels attention matmul sample device comm
 RANKS    = job $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu
 TEXT    := bpe words minhash

@@ -370,11 +370,11 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
 
 /* ---- With a cache ---------------------------------------------------------------------------- */
 
-void cache_write(real *keys, real *values, const real *qkv, const int *slots, const int *positions,
-                 int N, int length, int H, int K, int D) {
+void cache_write(real *keys, real *values, const real *qkv, const int *starts,
+                 const int *positions, int N, int H, int K, int D) {
     for (int n = 0; n < N; n++) {
         const real *row = qkv + (size_t)n * (H + 2 * K) * D;
-        size_t at = ((size_t)slots[n] * length + positions[n]) * K * D;
+        size_t at = ((size_t)starts[n] + positions[n]) * K * D;
         memcpy(keys + at, row + H * D, sizeof(real) * K * D);
         memcpy(values + at, row + (H + K) * D, sizeof(real) * K * D);
     }
@@ -439,15 +439,15 @@ size_t extend_work(int N, int length, int H, int D) {
 }
 
 void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
-                      const int *slots, const int *positions, void *nothing,
+                      const int *starts, const int *positions, void *nothing,
                       int N, int length, int H, int K, int D, int window) {
-    (void)nothing;
+    (void)nothing; (void)length;
     size_t work = 0;                             /* of one head: keys times channels */
     for (int n = 0; n < N; n++) work += (size_t)(positions[n] + 1) * D;
     #pragma omp parallel for collapse(2) schedule(dynamic) if (work * H > 2 * SMALL)
     for (int h = 0; h < H; h++)
         for (int n = 0; n < N; n++) {
-            size_t at = (size_t)slots[n] * length * K * D + h / (H / K) * D;
+            size_t at = (size_t)starts[n] * K * D + h / (H / K) * D;
             attend_row(out + ((size_t)n * H + h) * D, qkv + ((size_t)n * (H + 2 * K) + h) * D,
                        keys + at, values + at, (size_t)K * D,
                        window ? max_int(0, positions[n] - window + 1) : 0, positions[n], D);

@@ -28,6 +28,10 @@ GELU, SWIGLU = 0, 1
 BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
 GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD = 0, 1, 2, 4, 8, 16
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
+SAMPLING = np.dtype([("temperature", np.float32), ("top_k", np.int32), ("top_p", np.float32),
+                     ("min_p", np.float32), ("repetition_penalty", np.float32),
+                     ("seed", np.uint64), ("position", np.uint64), ("banned", np.int32),
+                     ("n_banned", np.int32), ("seen", np.int32), ("n_seen", np.int32)], align=True)
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
 
 
@@ -82,7 +86,7 @@ class Library:
         self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
                       "void": np.uint8, "real": self.real_type, "uint8_t": np.uint8,
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
-                      "unsigned long long": np.uint64}
+                      "unsigned long long": np.uint64, "Sampling": SAMPLING}
         Library.call(self, "cpu_ready")
 
     @staticmethod
@@ -380,7 +384,7 @@ class Model:
         self.core.call("model_logits", self.handle, out, tokens, *tokens.shape)
         return out
 
-    def cache(self, slots: int, length: int) -> "Cache":
+    def cache(self, slots: int, length: int = 0) -> "Cache":
         return Cache(self, slots, length)
 
     def extend(self, cache: "Cache", slots, tokens, every: bool = False,
@@ -398,28 +402,40 @@ class Model:
                        len(slots), every)
         return out
 
-    def draw(self, settings, positions, banned=()) -> list[int]:
-        """One token from each row of logits that `extend` left on the device; settings: a dict of
-        each, of `sample`'s arguments from temperature to seed, but for repetition_penalty."""
-        if not len(settings) == len(positions) == self.rows:
-            raise ValueError(f"{len(settings)} settings and {len(positions)} positions, but "
-                             f"{self.rows} rows of logits")
-        settings = self.core.ffi.new("Sampling[]", [sampling(**each) for each in settings])
-        positions, banned = np.asarray(positions, np.uint64), ints(np.asarray(banned, np.int64))
-        out = np.empty(self.rows, np.int32)
-        self.core.call("model_sample", self.handle, out, settings, positions, banned, len(banned))
-        return out.tolist()
+    def draw(self, rows, ids=(), logprobs: bool = False, probabilities: bool = False):
+        """One token from each row of logits that `extend` left on the device: (tokens, their
+        log-probabilities or None, what each was drawn from (rows,V) or None).
+
+        rows   (rows) of SAMPLING, as `samplings` makes them
+        ids    the tokens that their fields banned and seen point into
+        """
+        if len(rows) != self.rows:
+            raise ValueError(f"settings for {len(rows)} rows, but {self.rows} rows of logits")
+        tokens, ids = np.empty(self.rows, np.int32), ints(np.asarray(ids, np.int64))
+        logs = np.empty(self.rows, np.float32) if logprobs else None
+        drawn_from = np.empty((self.rows, self.config.vocab), np.float32) if probabilities else None
+        self.core.call("model_sample", self.handle, tokens, logs, drawn_from, rows, ids, len(ids))
+        return tokens.tolist(), logs, drawn_from
 
 
 class Cache:
-    """Keys and values of `slots` sequences of up to `length` tokens."""
+    """Keys and values of `slots` sequences of up to `length` tokens each; 0: see `resize`."""
 
-    def __init__(self, model: Model, slots: int, length: int):
+    def __init__(self, model: Model, slots: int, length: int = 0):
         self.model = model                       # the C cache must not outlive its model
         self.handle = model.core.ffi.NULL
         out = model.core.ffi.new("Cache **")
         model.core.call("cache_create", out, model.handle, slots, length)
         self.handle = out[0]
+
+    def resize(self, slot: int, length: int) -> None:
+        """Give a slot room for `length` tokens; it keeps those that it holds."""
+        self.model.core.call("cache_resize", self.handle, slot, length)
+
+    @property
+    def memory(self) -> float:
+        """Bytes of the keys and values that there is memory for."""
+        return self.model.core.call("cache_memory", self.handle)
 
     def fork(self, to: int, from_: int, count: int) -> None:
         """Slot `to` becomes the first `count` tokens of slot `from_`; to == from_ cuts it back."""
@@ -430,24 +446,12 @@ class Cache:
             self.model.core.lib.cache_free(self.handle)
 
 
-def sampling(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
-             seed=0) -> dict:
-    """The Sampling of chat.h."""
-    return dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-                repetition_penalty=repetition_penalty, seed=seed)
-
-
-def sample(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,
-           position=0, history=(), banned=()) -> tuple[int, np.ndarray]:
-    """(token, probabilities (V)) drawn from logits (V); same (seed, position), same draw."""
-    library = Library.load("cpu", "f32")
-    probabilities = np.array(logits, np.float32)
-    if probabilities.ndim != 1:
-        raise ValueError(f"logits must be (V,), got shape {probabilities.shape}")
-    token = np.empty(1, np.int32)
-    settings = library.ffi.new("Sampling *", sampling(
-        temperature, top_k, top_p, min_p, repetition_penalty, seed))
-    history, banned = (np.unique(ints(np.asarray(x, np.int64))) for x in (history, banned))
-    library.call("sample", token, probabilities, settings, history, len(history),
-                 banned, len(banned), position, probabilities.size)
-    return int(token[0]), probabilities
+def samplings(n: int, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+              seed=0, **more) -> np.ndarray:
+    """(n) of chat.h's Sampling, for `Model.draw`; each value is one for all rows or (n)."""
+    rows = np.zeros(n, SAMPLING)
+    values = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                  repetition_penalty=repetition_penalty, seed=seed, **more)
+    for name, value in values.items():
+        rows[name] = value
+    return rows

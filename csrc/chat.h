@@ -138,9 +138,17 @@ int model_logits(Model *model, float *logits, const int *tokens, int B, int T);
 
 /* ---- Generation ------------------------------------------------------------------------------ */
 
-/* Keys and values of `slots` sequences of up to `length` tokens each. Free it before the model. */
+/* Keys and values of `slots` sequences of up to `length` tokens each; length 0: cache_resize gives
+   each its own. Free it before the model. */
 int  cache_create(Cache **out, Model *model, int slots, int length);
 void cache_free(Cache *cache);
+
+/* Gives a slot room for `length` tokens, 0 for none. It keeps the tokens that it holds, and must
+   not hold more. The memory of all slots together grows where they need more than there is. */
+int cache_resize(Cache *cache, int slot, int length);
+
+/* Bytes of the keys and values that there is memory for. */
+double cache_memory(const Cache *cache);
 
 /* Makes slot `to` a copy of the first `count` tokens of slot `from`. With to == from it cuts the
    slot back to `count` tokens; count 0 empties it. */
@@ -162,22 +170,21 @@ typedef struct {
     float top_p;                     /* then the fewest that hold p of the mass; 1: all */
     float min_p;                     /* then those with at least min_p of the best's; 0: all */
     float repetition_penalty;        /* arXiv:1909.05858; 1: none */
-    unsigned long long seed;         /* of this sequence; a draw depends on (seed, position) only */
+    unsigned long long seed;         /* a draw depends on (seed, position) only: on the sequence, */
+    unsigned long long position;     /* and on how many tokens it has */
+    int   banned, n_banned;          /* ids[banned], ids[banned + 1], ...: tokens never drawn */
+    int   seen, n_seen;              /* likewise those to be penalized, each named once */
 } Sampling;
 
 /* Fails, naming field and value, unless these settings make sense. */
 int check_sampling(const Sampling *settings);
 
-/* tokens = one drawn from each row of the logits that model_extend just left on the device, by
-   settings[i] at positions[i], as sample() does, but without a repetition_penalty. */
-int model_sample(Model *model, int *tokens, const Sampling *settings,
-                 const unsigned long long *positions, const int *banned, int n_banned);
-
-/* *token = drawn from logits (V), which become the probabilities it was drawn from (=).
-   history (n_history): tokens that repetition_penalty holds down. banned (n_banned): never drawn.
-   position: how many tokens the sequence has. Fails where no token is left or a logit is NaN. */
-int sample(int *token, float *logits, const Sampling *sampling, const int *history, int n_history,
-           const int *banned, int n_banned, unsigned long long position, int V);
+/* Draws a token from each row of the logits that model_extend just left on the device, row i by
+   settings[i]; ids (n_ids) are the tokens that settings name. tokens (n) =, logprobs (n) = the log
+   of the probability that each was drawn with, or NULL; probabilities (n,V) = what they were drawn
+   from, or NULL. Fails where no token is left or a logit is not a number. */
+int model_sample(Model *model, int *tokens, float *logprobs, float *probabilities,
+                 const Sampling *settings, const int *ids, int n_ids);
 
 /* ---- Kernels --------------------------------------------------------------------------------- */
 /* Every one with its backward. d is a gradient: dinp is dLoss/dinp. NULL leaves an optional out. */
@@ -279,17 +286,18 @@ void attention_backward(real *dqkv,
                         int B, int T, int H, int K, int D, int window);
 
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
-   keys, values (slots,length,K*D)[slots[n], positions[n]]; then row n attends to positions
-   0..positions[n] of its slot, or the last `window` of them. qkv (N,W), out (N,H*D) =;
+   keys, values (*,K*D)[starts[n] + positions[n]], for the slots lie one after the other and
+   starts[n] is where that of row n begins; then row n attends to positions 0..positions[n] of its
+   slot, or the last `window` of them, `length` at most. qkv (N,W), out (N,H*D) =;
    A row's result has the same bits whatever other rows there are; on a GPU only if N is 8 at most.
    work: extend_work(N,length,H,D) bytes. */
 size_t extend_work(int N, int length, int H, int D);
 void cache_write(real *keys, real *values,
-                 const real *qkv, const int *slots, const int *positions,
-                 int N, int length, int H, int K, int D);
+                 const real *qkv, const int *starts, const int *positions,
+                 int N, int H, int K, int D);
 void attention_extend(real *out,
                       const real *qkv, const real *keys, const real *values,
-                      const int *slots, const int *positions, void *work,
+                      const int *starts, const int *positions, void *work,
                       int N, int length, int H, int K, int D, int window);
 
 /* out (n) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward: dinp (n) =, may be dout. */
@@ -318,13 +326,14 @@ void nll_forward(float *nll, real *dlogits,
                  const float *logits, const int *targets, const float *weights,
                  int N, int V, int P);
 
-/* tokens (n) = one draw from each row of logits (n,P), of which the first V count, as sample()
-   draws with settings[i] at positions[i], but without a repetition_penalty: it must be 1. -1 where
-   no token is left or a logit is not a number. banned (n_banned): never drawn. logits are changed.
-   The same on a GPU as here, but where the rounding of sums decides. */
-void sample_rows(int *tokens, float *logits,
-                 const Sampling *settings, const unsigned long long *positions, const int *banned,
-                 int n_banned, int n, int V, int P);
+/* tokens (n) = one draw from each row of logits (n,P), of which the first V count, by settings[i];
+   logprobs (n) = the log of its probability. -1 and NaN where no token is left or a logit is not a
+   number. ids: the tokens that settings name. logits are changed: with `probabilities` the first V
+   of a row become what its token was drawn from. The same on a GPU as here, but where the rounding
+   of sums decides. */
+void sample_rows(int *tokens, float *logprobs, float *logits,
+                 const Sampling *settings, const int *ids,
+                 int n, int V, int P, int probabilities);
 
 /* out (n,C) = the given rows of inp. */
 void gather_rows(real *out,

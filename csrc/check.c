@@ -60,3 +60,17 @@ int check_batch(const Config *c, const int *tokens, const int *targets, const in
     if (targets && check_ids("target", targets, -1, c->vocab, B * T, T)) return -1;
     return check_ids("token", tokens, 0, c->vocab, B * T, T);
 }
+
+int check_sampling(const Sampling *s) {
+    if (!(s->temperature >= 0 && s->temperature < INFINITY))
+        return chat_fail("temperature is %g, but must be 0 or more", s->temperature);
+    if (s->top_k < 0) return chat_fail("top_k is %d, but must be 0 (off) or more", s->top_k);
+    if (!(s->top_p > 0 && s->top_p <= 1))
+        return chat_fail("top_p is %g, but must be over 0 and at most 1 (off)", s->top_p);
+    if (!(s->min_p >= 0 && s->min_p <= 1))
+        return chat_fail("min_p is %g, but must be from 0 (off) to 1", s->min_p);
+    if (!(s->repetition_penalty > 0 && s->repetition_penalty < INFINITY))
+        return chat_fail("repetition_penalty is %g, but must be over 0; 1 is off",
+                         s->repetition_penalty);
+    return 0;
+}

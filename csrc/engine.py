@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from csrc.files import ChatError
-from csrc.bind import GENERATES, Library, Model, sample
+from csrc.bind import GENERATES, Library, Model, samplings
 from csrc.lookup import AHEAD, Costs, Lookup
 from data.chat import protocol, tools
 from data.tokens.bpe import BEGIN, END, Tokenizer
@@ -248,21 +248,16 @@ class Engine:
                     lookups[slot] = Lookup(s.tokens, self.chance)
                     self.prefill(cache, held, slot, s.tokens[:-1])
             bans |= {s.kinds: self.never(s.kinds) for s in running.values() if s.kinds not in bans}
-            # Where only tokens are wanted, the device draws them, and keeps its logits.
-            draws = not probabilities and len({s.kinds for s in running.values()}) == 1 \
-                and all(s.settings.repetition_penalty == 1 for s in running.values())
             with self.timed("decode", 0):
                 guesses = self.propose(running, lookups)
                 new = [s.tokens[len(held[slot]):] + guesses.get(slot, [])
                        for slot, s in running.items()]
                 start, before = perf_counter(), self.tokens["decode"]
-                rows = self.model.extend(cache, list(running), new, every=True, read=not draws)
-                if draws:
-                    counts = [len(held[slot]) for slot in running]
-                    rows = self.draw_rows([*running.values()], counts, new, bans)
-                seconds, count, rows = perf_counter() - start, len(rows), iter(rows)
+                self.model.extend(cache, list(running), new, every=True, read=False)
+                rows = self.draw_rows(running, held, new, bans, probabilities)
+                seconds, count, rows = perf_counter() - start, sum(map(len, new)), iter(rows)
             for (slot, s), tokens in zip([*running.items()], new):
-                right = yield from self.check(s, len(held[slot]), tokens, rows, bans)
+                right = yield from self.check(s, len(held[slot]), tokens, rows)
                 self.guesses["right"] += max(0, right - len(tokens) + len(guesses.get(slot, [])))
                 if right < len(tokens):
                     cache.fork(slot, slot, len(held[slot]) + right)
@@ -275,19 +270,27 @@ class Engine:
             self.guesses["made"] += made
             self.costs.learn(count - made, count, seconds, self.tokens["decode"] - before)
 
-    def draw_rows(self, running, counts, new, bans):
-        """Return the token that follows each of `new`, lists of tokens that come after the first
-        counts[i] of each sequence; bans: what is never drawn, by the one kinds they all have."""
-        settings, positions = [], []
-        for s, count, tokens in zip(running, counts, new):
-            how = dict(temperature=s.settings.temperature, top_k=s.settings.top_k,
-                       top_p=s.settings.top_p, min_p=s.settings.min_p, seed=s.seed)
-            settings += [how] * len(tokens)
-            positions += range(count + 1, count + 1 + len(tokens))
-        return self.model.draw(settings, positions, bans[running[0].kinds])
+    def draw_rows(self, running, held, new, bans, probabilities):
+        """Return what follows each of `new`, lists of tokens that come after those held: pairs of a
+        token and the probabilities that it was drawn from, if asked for."""
+        rows, ids = [], []
+        for (slot, s), tokens in zip(running.items(), new):
+            how, count = s.settings, len(held[slot])
+            row = samplings(len(tokens), how.temperature, how.top_k, how.top_p, how.min_p,
+                            how.repetition_penalty, s.seed, banned=len(ids),
+                            n_banned=len(bans[s.kinds]),
+                            position=range(count + 1, count + 1 + len(tokens)))
+            ids += bans[s.kinds]
+            for i in range(len(tokens) if how.repetition_penalty != 1 else 0):
+                seen = {*held[slot], *tokens[:i + 1]} - self.ends
+                row[i]["seen"], row[i]["n_seen"] = len(ids), len(seen)
+                ids += seen
+            rows.append(row)
+        drawn, _, each = self.model.draw(np.concatenate(rows), ids, probabilities=probabilities)
+        return zip(drawn, each if probabilities else [None] * len(drawn))
 
-    def check(self, s, count, tokens, rows, bans):
-        """Take from `rows`, the logits after each of `tokens` or what was drawn from them; tokens
+    def check(self, s, count, tokens, rows):
+        """Take from `rows`, what was drawn after each of `tokens`; tokens
         are those of s from its count-th on, then guesses. After a wrong one they mean nothing.
         Return how many are right."""
         right, kinds = 0, s.kinds            # once a call ends these, rows drawn before are void
@@ -295,7 +298,7 @@ class Engine:
             if s.tokens[count:] == tokens[:i] and s.kinds == kinds and not s.finish:
                 right = i
                 with self.timed("decode", 1):
-                    drawn = self.draw(s, row, bans)
+                    drawn = self.draw(s, row)
                 yield drawn
                 if s.kinds and not s.finish:
                     self.call(s)
@@ -327,15 +330,10 @@ class Engine:
                 self.model.extend(cache, [slot], [tokens[i:i + PIECE]])
                 held[slot] += tokens[i:i + PIECE]
 
-    def draw(self, s, row, bans):
-        """Append the next token to sequence s, given it or the logits (V) that it is drawn from;
-        return what `generate` yields."""
-        how, context, token, probabilities = s.settings, self.model.config.context, row, None
-        if isinstance(row, np.ndarray):
-            seen = {*s.tokens} - self.ends if how.repetition_penalty != 1 else ()
-            token, probabilities = sample(
-                row, how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty,
-                seed=s.seed, position=len(s.tokens), history=list(seen), banned=bans[s.kinds])
+    def draw(self, s, row):
+        """Append the next token to sequence s, given it and what it was drawn from; return what
+        `generate` yields."""
+        context, (token, probabilities) = self.model.config.context, row
         s.tokens.append(token)
         full = len(s.tokens) == s.last or len(s.tokens) > context
         s.finish = "stop" if token in self.ends else "length" if full else s.finish

@@ -311,15 +311,6 @@ void nll_forward(float *nll, real *dlogits, const float *logits, const int *targ
     }
 }
 
-void sample_rows(int *tokens, float *logits, const Sampling *settings,
-                 const unsigned long long *positions, const int *banned, int n_banned,
-                 int n, int V, int P) {
-    for (int i = 0; i < n; i++)
-        if (sample(&tokens[i], logits + (size_t)i * P, &settings[i], NULL, 0, banned, n_banned,
-                   positions[i], V))
-            tokens[i] = -1;
-}
-
 /* ---- Moving and converting ------------------------------------------------------------------- */
 
 void gather_rows(real *out, const real *inp, const int *rows, int n, int C) {

@@ -1,6 +1,7 @@
 /* layout.c: where a model's numbers lie in memory: its parameters, its activations, its caches; and
    how they get in and out. */
 
+#include <limits.h>
 #include "model.h"
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
@@ -167,14 +168,14 @@ static size_t place(Model *m, char *base, size_t N, int training) {
     }
     #undef KEEP
     m->tokens = TAKE(N, I);     m->targets = TAKE(N, I);  m->first = TAKE(N, I);
-    m->positions = TAKE(N, I);  m->slots = TAKE(N, I);
+    m->positions = TAKE(N, I);  m->starts = TAKE(N, I);
     m->by_token = TAKE(N, I);   m->by_position = TAKE(N, I);
     m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
     m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
     m->out = TAKE(N, S);        m->coef = TAKE(N, S);
     m->logits = TAKE(chunk * m->head.out, S);
-    m->settings = TAKE(chunk, sizeof(Sampling));    m->at = TAKE(chunk, sizeof *m->at);
-    m->drawn = TAKE(chunk, I);                      m->banned = TAKE(c->vocab, I);
+    m->settings = TAKE(chunk, sizeof(Sampling));
+    m->drawn = TAKE(chunk, I);                      m->logprobs = TAKE(chunk, S);
     if (training) {
         m->asked = TAKE(N, I);      m->nth = TAKE(N, I);
         m->dh = TAKE(N * C, R);     m->dlogits = TAKE(chunk * m->head.out, R);
@@ -298,7 +299,7 @@ void model_free(Model *m) {
     if (!m) return;
     device_free(m->weights); device_free(m->packed); device_free(m->masters);
     device_free(m->grads); device_free(m->moment1); device_free(m->moment2);
-    device_free(m->rope); device_free(m->arena);
+    device_free(m->rope); device_free(m->arena); device_free(m->ids);
     free(m->acts); free(m->layers); free(m->tensors); free(m->offsets); free(m->asked_in);
     free(m);
 }
@@ -319,31 +320,104 @@ int model_reserve(Model *m, int N) {
 
 /* ---- Caches ---------------------------------------------------------------------------------- */
 
+static double bytes_of(const Cache *x) { return cache_bytes(&x->model->config, 1, x->total); }
+
+double cache_memory(const Cache *x) { return bytes_of(x); }
+
+static void forget_graphs(Cache *x) {
+    for (int n = 0; x->graphs && n < x->slots; n++) device_forget(&x->graphs[n]);
+    x->plans = x->model->plans;
+}
+
+/* Copies what a slot holds to where it begins in other memory, or elsewhere in the same. */
+static void copy_slot(const Cache *to, int start, const Cache *from, const struct Slot *slot) {
+    const Config *c = &to->model->config;
+    const size_t token = (size_t)c->kv_heads * c->head_dim, bytes = slot->used * token * sizeof(real);
+    for (int l = 0; l < c->layers && bytes; l++) {
+        const size_t at = ((size_t)l * to->total + start) * token;
+        const size_t was = ((size_t)l * from->total + slot->start) * token;
+        device_copy(to->keys + at, from->keys + was, bytes);
+        device_copy(to->values + at, from->values + was, bytes);
+    }
+}
+
+/* Moves all slots into memory for `total` tokens, one after the other without gaps. */
+static int move(Cache *x, double total) {
+    Cache old = *x;
+    const double bytes = cache_bytes(&x->model->config, 1, 1) * total;
+    if (total > INT_MAX || bytes > device_memory())
+        return chat_fail("a cache of %.0f tokens needs %.1f GB, and there are %.1f GB of memory",
+                         total, bytes / 1e9, device_memory() / 1e9);
+    x->total = (int)total;
+    x->keys = device_alloc((size_t)bytes / 2);
+    x->values = device_alloc((size_t)bytes / 2);
+    if (!x->keys || !x->values) {
+        device_free(x->keys); device_free(x->values);
+        *x = old;
+        return -1;
+    }
+    for (int i = 0, start = 0; i < x->slots; start += x->slot[i++].length) {
+        copy_slot(x, start, &old, &x->slot[i]);
+        x->slot[i].start = start;
+    }
+    device_free(old.keys); device_free(old.values);
+    forget_graphs(x);
+    return 0;
+}
+
+/* The first place where `length` tokens lie in no slot; -1 if there is none. */
+static int free_place(const Cache *x, int length) {
+    int best = -1;
+    for (int i = -1; i < x->slots; i++) {        /* it is 0, or the end of a slot */
+        const int start = i < 0 ? 0 : x->slot[i].start + x->slot[i].length;
+        int is_free = start <= x->total - length && (best < 0 || start < best);
+        for (int j = 0; j < x->slots && is_free; j++)
+            is_free = start >= x->slot[j].start + x->slot[j].length
+                   || start + length <= x->slot[j].start;
+        if (is_free) best = start;
+    }
+    return best;
+}
+
+int cache_resize(Cache *x, int slot, int length) {
+    const int context = x->model->config.context;
+    if (slot < 0 || slot >= x->slots)
+        return chat_fail("there is no slot %d; the cache has %d", slot, x->slots);
+    struct Slot *s = &x->slot[slot];
+    if (length < s->used || length > context)
+        return chat_fail("length is %d, but must be from %d, what slot %d holds, to the context, %d",
+                         length, s->used, slot, context);
+    const int place = length > s->length ? free_place(x, length) : length ? s->start : 0;
+    if (place >= 0) {
+        if (place != s->start) copy_slot(x, place, x, s);        /* nothing, if it has no room */
+        *s = (struct Slot){ place, length, s->used };
+        return 0;
+    }
+    const int before = s->length;
+    double total = s->length = length;
+    for (int i = 0; i < x->slots; i++) total += i == slot ? 0 : x->slot[i].length;
+    if (move(x, total < x->total ? x->total : x->total ? 1.25 * total : total) == 0) return 0;
+    s->length = before;
+    return -1;
+}
+
 int cache_create(Cache **out, Model *m, int slots, int length) {
     const Config *c = &m->config;
     *out = NULL;
     if (slots < 1 || slots > 1 << 20)
         return chat_fail("slots is %d, but must be from 1 to %d", slots, 1 << 20);
-    if (length < 1 || length > c->context)
-        return chat_fail("length is %d, but must be from 1 to the context, %d", length, c->context);
-    double bytes = cache_bytes(c, slots, length);
-    if (bytes > device_memory())
-        return chat_fail("a cache of %d slots of %d tokens needs %.1f GB, and there are %.1f GB"
-                         " of memory", slots, length, bytes / 1e9, device_memory() / 1e9);
+    if (length < 0 || length > c->context)
+        return chat_fail("length is %d, but must be from 0 to the context, %d", length, c->context);
     Cache *x = calloc(1, sizeof(Cache));
     if (!x) return chat_fail("no memory for a cache");
-    *x = (Cache){ m, slots, length, calloc(slots, sizeof(int)),
-                  device_alloc((size_t)bytes / 2), device_alloc((size_t)bytes / 2),
-                  calloc(slots, sizeof(void *)), m->plans };
-    if (!x->used || !x->graphs) chat_fail("no memory for a cache of %d slots", slots);
-    if (!x->used || !x->graphs || !x->keys || !x->values) { cache_free(x); return -1; }
+    *x = (Cache){ .model = m, .slots = slots, .slot = calloc(slots, sizeof *x->slot),
+                  .graphs = calloc(slots, sizeof(void *)), .plans = m->plans };
+    int failed = !x->slot || !x->graphs;
+    if (failed) chat_fail("no memory for a cache of %d slots", slots);
+    for (int i = 0; i < slots && !failed; i++) x->slot[i].length = length;
+    if (failed || (length && move(x, (double)slots * length))) { cache_free(x); return -1; }
     *out = x;
     return 0;
-}
-
-static void forget_graphs(Cache *x) {
-    for (int n = 0; x->graphs && n < x->slots; n++) device_forget(&x->graphs[n]);
-    x->plans = x->model->plans;
 }
 
 void **graph_of(Cache *x, int n) {
@@ -357,7 +431,7 @@ void cache_free(Cache *x) {
     device_free(x->keys);
     device_free(x->values);
     free(x->graphs);
-    free(x->used);
+    free(x->slot);
     free(x);
 }
 

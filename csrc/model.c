@@ -34,11 +34,11 @@ static void attention(const Model *m, Activations *a, int l, const Context *x, i
         attention_forward(a->att, a->lse, a->rotated, x->first, x->B, x->T, H, K, D, window);
         return;
     }
-    size_t layer = (size_t)l * x->cache->slots * x->cache->length * K * D;
+    size_t layer = (size_t)l * x->cache->total * K * D;
     real *keys = x->cache->keys + layer, *values = x->cache->values + layer;
-    cache_write(keys, values, a->rotated, m->slots, m->positions, N, x->cache->length, H, K, D);
-    attention_extend(a->att, a->rotated, keys, values, m->slots, m->positions, m->work,
-                     N, x->cache->length, H, K, D, window);
+    cache_write(keys, values, a->rotated, m->starts, m->positions, N, H, K, D);
+    attention_extend(a->att, a->rotated, keys, values, m->starts, m->positions, m->work,
+                     N, c->context, H, K, D, window);
 }
 
 /* Layer l on N rows: reads a->x, writes next (which may be a->x) unless that is NULL. */
@@ -361,17 +361,18 @@ static int check_slot(const Cache *x, int slot) {
 
 int cache_fork(Cache *x, int to, int from, int count) {
     if (check_slot(x, to) || check_slot(x, from)) return -1;
-    if (count < 0 || count > x->used[from])
-        return chat_fail("slot %d holds %d tokens, not %d", from, x->used[from], count);
-    size_t token = (size_t)x->model->config.kv_heads * x->model->config.head_dim;
-    size_t slot = token * x->length, layer = slot * x->slots;
+    if (count < 0 || count > x->slot[from].used)
+        return chat_fail("slot %d holds %d tokens, not %d", from, x->slot[from].used, count);
+    if (count > x->slot[to].length)
+        return chat_fail("slot %d has room for %d tokens, not %d", to, x->slot[to].length, count);
+    const size_t token = (size_t)x->model->config.kv_heads * x->model->config.head_dim;
     for (int l = 0; l < x->model->config.layers && to != from; l++) {
-        device_copy(x->keys + l * layer + to * slot, x->keys + l * layer + from * slot,
-                    count * token * sizeof(real));
-        device_copy(x->values + l * layer + to * slot, x->values + l * layer + from * slot,
-                    count * token * sizeof(real));
+        const size_t at = ((size_t)l * x->total + x->slot[to].start) * token;
+        const size_t was = ((size_t)l * x->total + x->slot[from].start) * token;
+        device_copy(x->keys + at, x->keys + was, count * token * sizeof(real));
+        device_copy(x->values + at, x->values + was, count * token * sizeof(real));
     }
-    x->used[to] = count;
+    x->slot[to].used = count;
     return 0;
 }
 
@@ -386,9 +387,10 @@ static int check_extend(const Model *m, const Cache *x, const int *slots, const 
             if (slots[i] == slots[j]) return chat_fail("slot %d is extended twice", slots[i]);
         if (counts[i] < 1)
             return chat_fail("slot %d is extended by %d tokens", slots[i], counts[i]);
-        if (counts[i] > x->length - x->used[slots[i]])
+        const struct Slot *s = &x->slot[slots[i]];
+        if (counts[i] > s->length - s->used)
             return chat_fail("slot %d holds %d of %d tokens: there is no room for %d more",
-                             slots[i], x->used[slots[i]], x->length, counts[i]);
+                             slots[i], s->used, s->length, counts[i]);
         *total += counts[i];
     }
     return check_ids("token", tokens, 0, m->config.vocab, *total, *total);
@@ -402,19 +404,19 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
     if (!logits && (rows > first || m->config.scalar))
         return chat_fail("%d rows of logits cannot stay on the device: at most %d can, and those of"
                          " a scalar head are not drawn from", rows, first);
-    int *row_slots = malloc(sizeof(int) * 3 * N), *positions = row_slots + N, *ends = positions + N;
-    if (!row_slots) return chat_fail("no memory for %d positions", N);
+    int *starts = malloc(sizeof(int) * 3 * N), *positions = starts + N, *ends = positions + N;
+    if (!starts) return chat_fail("no memory for %d positions", N);
     for (int i = 0, row = 0; i < n; i++)
         for (int j = 0; j < counts[i]; j++, row++) {
-            row_slots[row] = slots[i];
-            positions[row] = x->used[slots[i]] + j;
+            starts[row] = x->slot[slots[i]].start;
+            positions[row] = x->slot[slots[i]].used + j;
             ends[i] = row;
         }
-    device_write(m->slots, row_slots, sizeof(int) * N);
+    device_write(m->starts, starts, sizeof(int) * N);
     device_write(m->positions, positions, sizeof(int) * N);
     device_write(m->tokens, tokens, sizeof(int) * N);
     device_write(m->targets, ends, sizeof(int) * n);
-    free(row_slots);
+    free(starts);
 
     m->T = 0;
     Context context = { 0, 0, NULL, x };
@@ -428,30 +430,44 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
     }
     m->undrawn = logits ? 0 : rows;
     if (logits && read_logits(m, logits, h, rows)) return -1;
-    for (int i = 0; i < n; i++) x->used[slots[i]] += counts[i];
+    for (int i = 0; i < n; i++) x->slot[slots[i]].used += counts[i];
     return 0;
 }
 
-int model_sample(Model *m, int *tokens, const Sampling *settings,
-                 const unsigned long long *positions, const int *banned, int n_banned) {
+/* Whether row i's settings make sense, and name only ids that there are. */
+static int check_row(const Sampling *s, int i, int n_ids) {
+    if (check_sampling(s)) return -1;
+    if (s->banned < 0 || s->n_banned < 0 || s->banned > n_ids - s->n_banned
+        || s->seen < 0 || s->n_seen < 0 || s->seen > n_ids - s->n_seen)
+        return chat_fail("row %d names tokens beyond the %d ids", i, n_ids);
+    return 0;
+}
+
+int model_sample(Model *m, int *tokens, float *logprobs, float *probabilities,
+                 const Sampling *settings, const int *ids, int n_ids) {
     const int n = m->undrawn, V = m->config.vocab;
     if (n == 0) return chat_fail("model_sample needs a model_extend without logits just before it");
-    if (n_banned > V) return chat_fail("%d tokens are banned, of %d", n_banned, V);
-    if (check_ids("banned token", banned, 0, V, n_banned, n_banned)) return -1;
-    for (int i = 0; i < n; i++) {
-        if (check_sampling(&settings[i])) return -1;
-        if (settings[i].repetition_penalty != 1)
-            return chat_fail("repetition_penalty is %g, but must be 1 where the device draws",
-                             settings[i].repetition_penalty);
+    if (n_ids < 0 || check_ids("token", ids, 0, V, n_ids, n_ids)) return -1;
+    for (int i = 0; i < n; i++)
+        if (check_row(&settings[i], i, n_ids)) return -1;
+    if (n_ids > m->n_ids) {
+        device_free(m->ids);
+        m->n_ids = 0;
+        if (!(m->ids = device_alloc(n_ids * sizeof *ids))) return -1;
+        m->n_ids = n_ids;
     }
     device_write(m->settings, settings, n * sizeof *settings);
-    device_write(m->at, positions, n * sizeof *positions);
-    device_write(m->banned, banned, n_banned * sizeof *banned);
-    sample_rows(m->drawn, m->logits, m->settings, m->at, m->banned, n_banned, n, V, m->P);
+    device_write(m->ids, ids, n_ids * sizeof *ids);
+    sample_rows(m->drawn, m->logprobs, m->logits, m->settings, m->ids, n, V, m->P, !!probabilities);
     m->undrawn = 0;
     if (device_read(tokens, m->drawn, n * sizeof *tokens)) return -1;
     for (int i = 0; i < n; i++)
         if (tokens[i] < 0)
             return chat_fail("row %d has no token left to draw, or a logit that is no number", i);
+    if (logprobs && device_read(logprobs, m->logprobs, n * sizeof *logprobs)) return -1;
+    for (int i = 0; i < n && probabilities; i++)
+        if (device_read(probabilities + (size_t)i * V, m->logits + (size_t)i * m->P,
+                        V * sizeof *probabilities))
+            return -1;
     return 0;
 }

@@ -75,7 +75,7 @@ struct Model {
     int rows, training;              /* the plan: N, and whether it keeps what backward needs */
     void *arena;
     Activations *acts;               /* (L); what need not be kept, all layers share */
-    int *tokens, *targets, *first, *positions, *slots;   /* (N) */
+    int *tokens, *targets, *first, *positions, *starts;  /* (N); starts: of the rows' slots */
     int *by_token, *by_position;     /* (N) rows, sorted */
     int n_asked, *asked, *nth;       /* the rows that the head computes; which of them each is (N) */
     int *asked_in;                   /* how many of them are in each nll_rows() rows; on the host */
@@ -84,9 +84,10 @@ struct Model {
     float *out, *coef;               /* (N): nll or values, and dLoss/dout */
     float *logits;                   /* (nll_rows,P) */
     real *dlogits;
-    Sampling *settings;              /* (nll_rows): of model_sample */
-    unsigned long long *at;
-    int *drawn, *banned;             /* (nll_rows), (V) */
+    Sampling *settings;              /* (nll_rows): of model_sample, and what comes of it */
+    int *drawn;
+    float *logprobs;
+    int *ids, n_ids;                 /* those that settings name, and how many there is room for */
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
     void *work;
 
@@ -97,9 +98,10 @@ struct Model {
 
 struct Cache {
     Model *model;
-    int slots, length;
-    int *used;                       /* (slots) tokens in each */
-    real *keys, *values;             /* (L,slots,length,K*D) */
+    int slots, total;
+    struct Slot { int start, length, used; } *slot;      /* (slots): of `total` tokens its own from
+                                        start on, and how many of them it holds */
+    real *keys, *values;             /* (L,total,K*D) */
     void **graphs;                   /* (slots): of a step of 1, 2, ... slots by one token each */
     int plans;                       /* the model's, when they were recorded */
 };

@@ -59,11 +59,11 @@ template <int D> struct Forward {
     static_assert(TILES <= SHARED, "tiles too large");
 };
 
-/* Rows appended to a cache, or none: slots is NULL. */
+/* Rows appended to a cache, or none: starts is NULL. */
 struct Appended {
     const real *keys, *values;
-    const int *slots, *positions;
-    int N, length;
+    const int *starts, *positions;       /* where a row's slot begins, and its place in it */
+    int N;
 };
 
 /* Whether `rows` rows of the batch (or as many as there are) from row n on are enough for a tile
@@ -72,7 +72,7 @@ __device__ __forceinline__ bool is_run(const Appended &a, int n, int rows) {
     const int count = min(rows, a.N - n);
     float broken = count < EDGE;
     for (int i = lane(); i < count; i += WARP)
-        if (a.slots[n + i] != a.slots[n] || a.positions[n + i] != a.positions[n] + i) broken = 1;
+        if (a.starts[n + i] != a.starts[n] || a.positions[n + i] != a.positions[n] + i) broken = 1;
     return warp_max(broken) == 0;
 }
 
@@ -100,7 +100,7 @@ template <int ROWS>
 __device__ __forceinline__ Task cache_task(const Heads &x, const real *qkv, const Appended &a) {
     const int n = blockIdx.x / x.H * ROWS, h = blockIdx.x % x.H, D = x.columns.count;
     const int W = row_size(x), C = x.K * D;
-    const size_t at = (size_t)a.slots[n] * a.length * C + h / (x.H / x.K) * D;
+    const size_t at = (size_t)a.starts[n] * C + h / (x.H / x.K) * D;
     const int q0 = a.positions[n], end = q0 + min(ROWS, a.N - n);
     return { { qkv + (size_t)n * W + h * D, W }, { a.keys + at, C }, { a.values + at, C },
              { NULL, end, x.window }, n, h, q0, end };
@@ -111,8 +111,8 @@ static __global__ void __launch_bounds__(Forward<D>::THREADS)
 attend(real *out, float *lse, const real *qkv, const int *first, Heads x, Appended a) {
     typedef Forward<D> F;
     const int M = F::BLOCKS, N = F::KEYS / EDGE, ROWS = F::ROWS, KEYS = F::KEYS;
-    if (a.slots && !is_run(a, blockIdx.x / x.H * ROWS, ROWS)) return;
-    const Task task = a.slots ? cache_task<ROWS>(x, qkv, a) : batch_task<ROWS>(x, qkv, first);
+    if (a.starts && !is_run(a, blockIdx.x / x.H * ROWS, ROWS)) return;
+    const Task task = a.starts ? cache_task<ROWS>(x, qkv, a) : batch_task<ROWS>(x, qkv, first);
     const int end = task.end, row = warp() * EDGE * M;      /* this warp's first */
     real *q = (real *)dynamic_shared(), *k = q + reals<D>(ROWS), *v = k + reals<D>(KEYS);
     Sums sums[M][D / EDGE];
@@ -160,7 +160,7 @@ static void launch_attend(real *out, float *lse, const real *qkv, const int *fir
                           const Heads &x, const Appended &a) {
     for_head_size(x.columns.count, [&](auto size) {
         typedef Forward<decltype(size)::value> F;
-        const unsigned tiles = a.slots ? ceil_div(a.N, F::ROWS)
+        const unsigned tiles = a.starts ? ceil_div(a.N, F::ROWS)
                                        : ceil_div(x.T, F::ROWS) * x.B;
         launch("attention", attend<decltype(size)::value>, tiles * x.H, F::THREADS, F::TILES,
                out, lse, qkv, first, x, a);
@@ -398,24 +398,24 @@ static int splits_of(int N, int groups, int length, int keys) {
 
 /* C reals of k and C of v lie side by side in a row of qkv. Copied as T, 4 or 16 bytes. */
 template <class T>
-static __global__ void write_rows(real *keys, real *values, const real *qkv, const int *slots,
-                                  const int *positions, int N, int length, int W, int C) {
+static __global__ void write_rows(real *keys, real *values, const real *qkv, const int *starts,
+                                  const int *positions, int N, int W, int C) {
     const int step = sizeof(T) / sizeof(real), steps = 2 * C / step;
     const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
     if (i >= (size_t)N * steps) return;
     const int n = (int)(i / steps), c = (int)(i % steps) * step;
-    const size_t at = ((size_t)slots[n] * length + positions[n]) * C;
+    const size_t at = ((size_t)starts[n] + positions[n]) * C;
     *(T *)(c < C ? keys + at + c : values + at + c - C) =
         *(const T *)(qkv + (size_t)n * W + W - 2 * C + c);
 }
 
-extern "C" void cache_write(real *keys, real *values, const real *qkv, const int *slots,
-                            const int *positions, int N, int length, int H, int K, int D) {
+extern "C" void cache_write(real *keys, real *values, const real *qkv, const int *starts,
+                            const int *positions, int N, int H, int K, int D) {
     const bool wide = aligned(keys, values, qkv) && D % WIDE == 0;
     const size_t copies = (size_t)N * 2 * K * D / (wide ? WIDE : PAIR);
     launch("cache_write", wide ? write_rows<Wide> : write_rows<Pair>,
            (unsigned)ceil_div<size_t>(copies, THREADS), THREADS, 0,
-           keys, values, qkv, slots, positions, N, length, (H + 2 * K) * D, K * D);
+           keys, values, qkv, starts, positions, N, (H + 2 * K) * D, K * D);
 }
 
 /* A warp has all query heads of a row that read one key/value head, up to 16, and 16 keys of each
@@ -467,7 +467,7 @@ attend_row(real *out, float *parts, const real *qkv, Heads x, Appended a, int sp
     const Seen s = seen(x, a, n, KEYS);
     if (split >= s.tiles || is_run(a, n / run * run, run)) return;
 
-    const size_t at = (size_t)a.slots[n] * a.length * C + group / groups * columns;
+    const size_t at = (size_t)a.starts[n] * C + group / groups * columns;
     const Rows keys = { a.keys + at, C }, values = { a.values + at, C };
     real *q = (real *)dynamic_shared(), *k = q + reals<D>(EDGE * (1 + 4 * warp()));
     real *v = k + reals<D>(EDGE), *next = v + reals<D>(EDGE);
@@ -555,11 +555,11 @@ extern "C" size_t extend_work(int N, int length, int H, int D) {
 }
 
 extern "C" void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
-                                 const int *slots, const int *positions, void *work,
+                                 const int *starts, const int *positions, void *work,
                                  int N, int length, int H, int K, int D, int window) {
     const bool wide = aligned(qkv, keys, values);
     const Heads x = heads_of(0, 0, H, K, D, window, wide);
-    const Appended a = { keys, values, slots, positions, N, length };
+    const Appended a = { keys, values, starts, positions, N };
     if (N >= EDGE) launch_attend(out, NULL, qkv, NULL, x, a);
     for_head_size(D, [&](auto size) {
         const int S = decltype(size)::value, P = S <= 64 ? 64 : S <= 128 ? 128 : 256;

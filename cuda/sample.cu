@@ -123,14 +123,27 @@ __device__ __forceinline__ Mass rank(float x, int v) {
     return (Mass)order << 32 | ~(uint32_t)v;
 }
 
+/* Each of the first V p becomes the probability that its token is drawn with; of what is kept, the
+   masses sum to `all`. */
+__device__ void to_probabilities(const Choice &row, float min_p, double all) {
+    for (int v = threadIdx.x; v < row.V; v += BINS) {
+        const bool kept = row.kept(v) && row.p[v] >= min_p;
+        row.p[v] = kept ? (float)((double)row.mass(row.p[v]) / all) : 0.f;
+    }
+}
+
 __global__ void __launch_bounds__(BINS)
-sample_row(int *tokens, float *logits, const Sampling *settings,
-           const unsigned long long *positions, const int *banned, int n_banned, int V, int P,
-           float scale) {
+sample_row(int *tokens, float *logprobs, float *logits, const Sampling *settings, const int *ids,
+           int V, int P, float scale, int probabilities) {
     const Sampling s = settings[blockIdx.x];
     Choice row = { logits + (size_t)blockIdx.x * P, V, scale, 0, V };
     float *p = row.p;
-    for (int i = threadIdx.x; i < n_banned; i += BINS) p[banned[i]] = -INFINITY;
+    for (int i = threadIdx.x; i < s.n_seen; i += BINS) {
+        const float x = p[ids[s.seen + i]];
+        p[ids[s.seen + i]] = x > 0 ? x / s.repetition_penalty : x * s.repetition_penalty;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < s.n_banned; i += BINS) p[ids[s.banned + i]] = -INFINITY;
     __syncthreads();
 
     Mass top = 0;
@@ -144,7 +157,12 @@ sample_row(int *tokens, float *logits, const Sampling *settings,
     const float most = p[best];
     const bool fails = !(most > -INFINITY && most < INFINITY);
     if (fails || s.temperature == 0) {
-        if (threadIdx.x == 0) tokens[blockIdx.x] = fails ? -1 : best;
+        if (threadIdx.x == 0) {
+            tokens[blockIdx.x] = fails ? -1 : best;
+            logprobs[blockIdx.x] = fails ? NAN : 0.f;
+        }
+        __syncthreads();                                 /* all have read p[best] */
+        for (int v = threadIdx.x; v < V && probabilities; v += BINS) p[v] = v == best;
         return;
     }
     __syncthreads();                                     /* all have read p[best] */
@@ -159,20 +177,26 @@ sample_row(int *tokens, float *logits, const Sampling *settings,
         const Mass share = (Mass)ceil(s.top_p * (double)row.sum(kept_mass));
         row.keep(mass, share > 0 ? share : 1);
     }
-    const double chance = uniform(s.seed, positions[blockIdx.x]);
+    const double chance = uniform(s.seed, s.position);
+    double total = 0;
     const int token = row.find([&](int v) { return p[v] < s.min_p ? 0 : kept_mass(v); },
                                [&](Mass all) {
+                                   total = (double)all;
                                    const Mass at = (Mass)(chance * (double)all);
                                    return at < all ? at : all - 1;
                                });
-    if (threadIdx.x == 0) tokens[blockIdx.x] = token;
+    if (threadIdx.x == 0) {
+        tokens[blockIdx.x] = token;
+        logprobs[blockIdx.x] = (float)log((double)row.mass(p[token]) / total);
+    }
+    __syncthreads();
+    if (probabilities) to_probabilities(row, s.min_p, total);
 }
 
-void sample_rows(int *tokens, float *logits, const Sampling *settings,
-                 const unsigned long long *positions, const int *banned, int n_banned,
-                 int n, int V, int P) {
+void sample_rows(int *tokens, float *logprobs, float *logits, const Sampling *settings,
+                 const int *ids, int n, int V, int P, int probabilities) {
     int bits = 62;
     for (int v = V; v > 1; v = ceil_div(v, 2)) bits--;
-    launch("sample_rows", sample_row, n, BINS, 0, tokens, logits, settings, positions, banned,
-           n_banned, V, P, ldexpf(1, bits));
+    launch("sample_rows", sample_row, n, BINS, 0, tokens, logprobs, logits, settings, ids, V, P,
+           ldexpf(1, bits), probabilities);
 }

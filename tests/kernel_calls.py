@@ -22,6 +22,8 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from csrc.bind import samplings
+
 FLOAT = 2.0**-24                                 # rounding to float is wrong by this, relatively
 TINY = 1e-37                                     # where float's relative precision ends
 EPS = 2.0**-17                                   # a norm's epsilon that float can hold
@@ -133,3 +135,15 @@ def assert_within(got, want, bound):
     assert not wrong.any(), (
         f"{wrong.sum()} of {wrong.size} are wrong; the first is {np.argwhere(wrong)[0]}: "
         f"got {got[wrong][0]:.9g}, want {want[wrong][0]:.9g} within {bound[wrong][0]:.3g}")
+
+
+def sample(lib, logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+           seed=0, position=0, seen=(), banned=()):
+    """(token, probabilities (V)) that sample_rows draws from one row of logits (V)."""
+    seen, ids = np.unique(np.array([*seen], np.int32)), np.array([*banned], np.int32)
+    rows = samplings(1, temperature, top_k, top_p, min_p, repetition_penalty, seed,
+                     position=position, n_banned=len(ids), seen=len(ids), n_seen=len(seen))
+    token, logprob, p = np.empty(1, np.int32), np.empty(1, np.float32), np.array(logits, np.float32)
+    lib.call("sample_rows", token, logprob, p, rows, np.append(ids, seen), 1, p.size, p.size, 1)
+    assert token[0] < 0 or abs(logprob[0] - np.log(p[token[0]])) < 1e-4
+    return int(token[0]), p

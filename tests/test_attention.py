@@ -287,7 +287,7 @@ def test_attention_survives_scores_of_ten_thousand(lib, T):
 
 
 def extend(lib, qkv, keys, values, slots, positions, length, H, K, D, window):
-    N = len(slots)
+    N, slots = len(slots), slots * np.int32(length)
     work = np.zeros(lib.call("extend_work", N, length, H, D), np.uint8)
     return run(lib, "attention_extend", [real(N, H * D)], qkv, keys, values, slots, positions,
                work, N, length, H, K, D, window)[0]
@@ -304,7 +304,7 @@ def test_attention_with_a_cache(lib, B, T, heads, D, window, seed):
     slots = np.repeat(case.draw.rng.permutation(B), T).astype(np.int32)
     positions = np.tile(np.arange(T), B).astype(np.int32)
     cache = run(lib, "cache_write", [real(B, length, K * D), real(B, length, K * D)],
-                qkv, slots, positions, B * T, length, H, K, D)
+                qkv, slots * np.int32(length), positions, B * T, H, K, D)
     for held, written in zip(cache, (case.k, case.v)):
         expected = real(B, length, K * D)
         expected[slots, positions] = written.reshape(B * T, K * D)

@@ -77,10 +77,11 @@ class Scripted:
         self.rows = logits
         return logits
 
-    def draw(self, settings, positions, banned):
-        rows = self.rows.copy()
-        rows[:, banned] = -np.inf
-        return rows.argmax(1).tolist()
+    def draw(self, rows, ids, logprobs=False, probabilities=False):
+        logits = self.rows.copy()
+        for row, settings in zip(logits, rows):
+            row[ids[settings["banned"]:][:settings["n_banned"]]] = -np.inf
+        return logits.argmax(1).tolist(), None, None
 
 
 def engine(tokenizer, *says, context=1000, **how):
@@ -516,7 +517,8 @@ def test_ctrl_c_ends_the_turn_keeps_what_was_said_and_the_chat_goes_on(chat, mon
                    on=["search"])
     if where == "text":
         draw, left = talking.engine.model.draw, iter("123")
-        talking.engine.model.draw = lambda *args: draw(*args) if next(left, 0) else stopped()
+        talking.engine.model.draw = lambda *args, **how: \
+            draw(*args, **how) if next(left, 0) else stopped()
     play(talking, monkeypatch, "a")
     said, *rest = talking.messages[1:]
     assert said["content"] == "abc" and [m["content"] for m in rest] == ["", ""][:2 * len(rest)]

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrc import bind
-from csrc.bind import Config, Model, sample
+from csrc.bind import Config, Model
+from kernel_calls import sample
 from csrc.lookup import AHEAD, Costs, Lookup
 from data.chat.terminal import describe, spell
 from data.tokens import bpe, learn
@@ -99,8 +100,8 @@ class Script:
         logits[range(len(rows)), self.drawn] = 0
         return logits
 
-    def draw(self, settings, positions, banned):
-        return self.drawn
+    def draw(self, rows, ids, logprobs=False, probabilities=False):
+        return self.drawn, None, None
 
 
 def write(tokenizer, text, **settings):
@@ -130,9 +131,10 @@ def test_a_draw_is_the_one_of_sample_at_its_position_and_comes_with_its_probabil
     s = Sequence(engine.encode("the"), settings)
     tokens = list(s.tokens)
     for _, token, probabilities, _ in engine.generate([s], probabilities=True):
-        history = [t for t in tokens if t not in engine.ends]
+        seen = {*tokens} - engine.ends
         logits = engine.model.logits([tokens])[0, -1]
-        expected = sample(logits, 0.8, 0, 1, 1e-4, 1.5, s.seed, len(tokens), history, engine.banned)
+        expected = sample(engine.model.core, logits, 0.8, 0, 1, 1e-4, 1.5, s.seed,
+                          position=len(tokens), seen=seen, banned=engine.banned)
         assert token == expected[0] and np.allclose(probabilities, expected[1], atol=1e-6)
         tokens.append(token)
 

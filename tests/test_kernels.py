@@ -565,7 +565,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
         ("attention_backward", [real(N, W)], heads, heads, lse, qkv, first,
          np.zeros(lib.call("attention_work", 1, N, H, D), np.uint8), 1, N, H, K, D, 0),
         ("attention_extend", [real(N, H * D)],
-         qkv, keys, values, slots, positions,
+         qkv, keys, values, slots * np.int32(150), positions,
          np.zeros(lib.call("extend_work", N, 150, H, D), np.uint8), N, 150, H, K, D, 0),
         ("gelu_forward", [real(N, C)], x, N * C),
         ("gelu_backward", [real(N, C)], y, x, N * C),

@@ -13,7 +13,8 @@ import pytest
 import ref
 from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, GENERATES, LAYERNORM, LEARNED,
                        NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError, Config, Model,
-                       sample)
+                       samplings)
+from kernel_calls import sample
 
 QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16,
                hidden=40)
@@ -525,23 +526,55 @@ def test_logits_that_stay_on_the_device_can_be_drawn_from_once(lib):
     for slot in 0, 2:
         cache.fork(slot, slot, 0)
     assert model.extend(cache, [0, 2], [[1, 2, 3], [4]], every=True, read=False) is None
-    drawn = model.draw([settings] * 4, [7, 8, 9, 10], banned=[5, 6])
-    assert drawn == [sample(row, **settings, position=at, banned=[5, 6])[0]
-                     for row, at in zip(logits, [7, 8, 9, 10])]
+    rows = samplings(4, **settings, position=[7, 8, 9, 10], n_banned=2)
+    drawn, logprobs, probabilities = model.draw(rows, [5, 6], logprobs=True, probabilities=True)
+    for row, at, *got in zip(logits, [7, 8, 9, 10], drawn, logprobs, probabilities):
+        token, p = sample(lib, row, **settings, position=at, banned=[5, 6])
+        assert got[0] == token and np.isclose(got[1], np.log(p[token]), atol=1e-5)
+        assert np.allclose(got[2], p, atol=1e-6)
     with pytest.raises(ChatError, match="without logits just before"):
-        model.draw([settings] * 4, [7, 8, 9, 10])
-    for wrong, message in [(dict(top_p=2.0), "top_p is 2"),
-                           (dict(repetition_penalty=1.1), "repetition_penalty is 1.1")]:
+        model.draw(rows, [5, 6])
+    for wrong, ids, message in [(dict(top_p=2.0), [], "top_p is 2"),
+                                (dict(repetition_penalty=0), [], "repetition_penalty is 0"),
+                                (dict(n_banned=1), [131], "token 131"),
+                                (dict(banned=1, n_banned=2), [5, 6], "beyond the 2 ids"),
+                                (dict(n_seen=-1), [5, 6], "beyond the 2 ids"),
+                                (dict(n_banned=131), range(131), "no token left")]:
         cache.fork(0, 0, 0)
         model.extend(cache, [0], [[1]], read=False)
         with pytest.raises(ChatError, match=message):
-            model.draw([wrong], [1])
-    with pytest.raises(ChatError, match="banned token 131"):
-        model.draw([{}], [1], banned=[131])
-    with pytest.raises(ValueError, match="2 settings"):
-        model.draw([{}] * 2, [1])
-    with pytest.raises(ChatError, match="no token left"):
-        model.draw([{}], [1], banned=range(131))
+            model.draw(samplings(1, **wrong), ids)
+    model.extend(cache, [0], [[1]], read=False)
+    with pytest.raises(ValueError, match="2 rows"):
+        model.draw(samplings(2))
+
+
+def test_slots_have_the_room_they_are_given_and_keep_what_they_hold(lib):
+    model = make(lib, "qwen3")
+    cache, tokens = model.cache(3), Batch(model.config, 3, 40).tokens
+    with pytest.raises(ChatError, match="slot 0 holds 0 of 0 tokens"):
+        model.extend(cache, [0], [[1]])
+    each = cache.memory, [cache.resize(0, 1), cache.memory][1]
+    assert each[0] == 0 and each[1] > 0
+    used, rng = [0, 0, 0], np.random.default_rng(0)
+    cache.resize(0, 0)
+    for _ in range(40):                          # slots grow, shrink, are emptied and move about
+        slot = int(rng.integers(3))
+        if rng.random() < 0.2:
+            cache.fork(slot, slot, 0)
+            used[slot] = 0
+        count = int(rng.integers(1, 9))
+        if used[slot] + count > 40:
+            continue
+        cache.resize(slot, used[slot] + count)
+        row = model.extend(cache, [slot], [tokens[slot, used[slot]:used[slot] + count]])[0]
+        used[slot] += count
+        assert_same_logits(lib, row, model.extend(model.cache(1, 40), [0],
+                                                  [tokens[slot, :used[slot]]])[0])
+    assert cache.memory <= 1.25 * 3 * 40 * each[1]
+    for slot, length, words in (3, 1, "no slot 3"), (0, 41, "length is 41"), (0, -1, "length is -1"):
+        with pytest.raises(ChatError, match=words):
+            cache.resize(slot, length)
 
 
 def test_training_between_two_tokens_leaves_the_cache_alone(lib):
@@ -656,7 +689,7 @@ def test_backward_needs_its_forward(lib):
 
 def test_a_cache_refuses_what_it_cannot_hold(lib):
     model = make(lib, "qwen3")
-    for slots, length, words in ((0, 8, "slots is 0"), (1, 0, "length is 0"),
+    for slots, length, words in ((0, 8, "slots is 0"), (1, -1, "length is -1"),
                                  (1, 41, "length is 41")):
         with pytest.raises(ChatError, match=words):
             model.cache(slots, length)

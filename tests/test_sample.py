@@ -1,5 +1,5 @@
-"""csrc/sample.c: one draw, against tests/ref.py and the odds; and sample_rows, many draws at a time
-on every device, against sample()."""
+"""csrc/sample.c: one draw, against tests/ref.py and the odds; and many draws at a time on every
+device, against those on the CPU."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ref
-from csrc.bind import ChatError, sample
-from kernel_calls import examples, seeds
+from csrc.bind import SAMPLING, ChatError, Library, samplings
+from kernel_calls import examples, sample, seeds
+
+@pytest.fixture(scope="module")
+def cpu():
+    return Library.load("cpu", "f32")
+
 
 # ---- One draw -----------------------------------------------------------------------------------
 
@@ -22,40 +27,40 @@ LOGITS = (4 * np.random.default_rng(0).standard_normal(50)).astype(np.float32)
        min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]), penalty=st.sampled_from([1.0, 1.3, 0.5]),
        banned=st.integers(0, 3), seed=seeds)
 @examples(300)
-def test_sampling_keeps_exactly_the_right_tokens(V, temperature, top_k, top_p, min_p, penalty,
+def test_sampling_keeps_exactly_the_right_tokens(cpu, V, temperature, top_k, top_p, min_p, penalty,
                                                  banned, seed):
     rng = np.random.default_rng(seed)
     logits = (3 * rng.standard_normal(V)).astype(np.float32)
     rules = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-                 repetition_penalty=penalty, history=rng.integers(0, V, 4),
+                 repetition_penalty=penalty, seen=rng.integers(0, V, 4),
                  banned=rng.permutation(V)[:min(banned, V - 1)])
-    token, probabilities = sample(logits, seed=seed, **rules)
-    want = ref.distribution(logits, **rules)
+    token, probabilities = sample(cpu, logits, seed=seed, **rules)
+    want = ref.distribution(logits, history=rules.pop("seen"), **rules)
     assert np.array_equal(probabilities > 1e-12, want > 1e-12)           # sums see no smaller ones
     assert np.allclose(probabilities, want, rtol=1e-4, atol=1e-12)
     assert 0 <= token < V and probabilities[token] > 0 and token not in rules["banned"]
 
 
-def test_temperature_zero_is_argmax():
+def test_temperature_zero_is_argmax(cpu):
     for logits in LOGITS, -LOGITS, LOGITS * 1e30, np.float32([1, 3, 3, 2]):
         for position in range(5):
-            assert sample(logits, temperature=0, position=position)[0] == logits.argmax()
-    assert sample(LOGITS, temperature=0, banned=[int(LOGITS.argmax())])[0] == np.argsort(LOGITS)[-2]
+            assert sample(cpu, logits, temperature=0, position=position)[0] == logits.argmax()
+    assert sample(cpu, LOGITS, temperature=0, banned=[int(LOGITS.argmax())])[0] == np.argsort(LOGITS)[-2]
 
 
-def test_among_equals_the_smaller_ids_are_kept():
-    _, probabilities = sample(np.zeros(6, np.float32), top_k=2)
+def test_among_equals_the_smaller_ids_are_kept(cpu):
+    _, probabilities = sample(cpu, np.zeros(6, np.float32), top_k=2)
     assert np.array_equal(probabilities, [0.5, 0.5, 0, 0, 0, 0])
-    _, probabilities = sample(np.zeros(8, np.float32), top_p=0.5)
+    _, probabilities = sample(cpu, np.zeros(8, np.float32), top_p=0.5)
     assert np.array_equal(probabilities, [0.25] * 4 + [0] * 4)
 
 
-def test_the_same_seed_and_position_draw_the_same_token():
-    draws = [[sample(LOGITS, seed=seed, position=p)[0] for p in range(50)]
+def test_the_same_seed_and_position_draw_the_same_token(cpu):
+    draws = [[sample(cpu, LOGITS, seed=seed, position=p)[0] for p in range(50)]
              for seed in (3, 3, 4, 2**64 - 1)]
     assert draws[0] == draws[1]
     assert draws[0] != draws[2] != draws[3]
-    assert sample(LOGITS, seed=3, position=7)[0] == draws[0][7]
+    assert sample(cpu, LOGITS, seed=3, position=7)[0] == draws[0][7]
 
 
 def chi_square(counts, probabilities):
@@ -63,97 +68,71 @@ def chi_square(counts, probabilities):
     return ((counts - expected)**2 / expected).sum()
 
 
-def test_frequencies_pass_a_chi_square_test():
+def test_frequencies_pass_a_chi_square_test(cpu):
     """20,000 draws over positions and 20,000 over seeds, and the pairs of neighbours among them.
     With k degrees of freedom the statistic is k +- sqrt(2k); the draws are always the same ones."""
     probabilities = np.array([0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.05])
     logits, n = np.log(probabilities).astype(np.float32), 20_000
     limit = {k: k + 5 * np.sqrt(2 * k) for k in (6, 48)}
-    along = np.array([sample(logits, seed=1, position=p)[0] for p in range(n)])
-    across = np.array([sample(logits, seed=s, position=9)[0] for s in range(n)])
+    along = np.array([sample(cpu, logits, seed=1, position=p)[0] for p in range(n)])
+    across = np.array([sample(cpu, logits, seed=s, position=9)[0] for s in range(n)])
     for draws in along, across:
         assert chi_square(np.bincount(draws, minlength=7), probabilities) < limit[6]
         pairs = np.bincount(draws[::2] * 7 + draws[1::2], minlength=49)
         assert chi_square(pairs, np.outer(probabilities, probabilities).ravel()) < limit[48]
 
 
-@pytest.mark.parametrize("logits, rules, words", [
-    ([0, np.nan, 1], {}, "logit of token 1 is not a number"),
-    ([0, np.nan, 1], dict(temperature=0), "logit of token 1 is not a number"),
-    ([np.nan], {}, "logit of token 0 is not a number"),
-    ([-np.inf, -np.inf], {}, "no token"),
-    ([0, np.inf], {}, "inf"),
-    ([0, 1], dict(banned=[0, 1]), "no token"),
-    ([0, 1], dict(banned=[2]), "token 2 is outside the vocabulary of 2"),
-    ([0, 1], dict(history=[-1]), "token -1 is outside the vocabulary of 2"),
-    ([0, 1], dict(temperature=-1), "temperature is -1"),
-    ([0, 1], dict(temperature=np.nan), "temperature is .*nan"),
-    ([0, 1], dict(temperature=np.inf), "temperature is inf"),
-    ([0, 1], dict(top_k=-1), "top_k is -1"),
-    ([0, 1], dict(top_p=0), "top_p is 0"),
-    ([0, 1], dict(top_p=1.5), "top_p is 1.5"),
-    ([0, 1], dict(min_p=-0.1), "min_p is -0.1"),
-    ([0, 1], dict(repetition_penalty=0), "repetition_penalty is 0"),
-    ([], {}, "0 logits"),
-])
-def test_sampling_refuses_nonsense(logits, rules, words):
+@pytest.mark.parametrize("logits, rules", [
+    ([0, np.nan, 1], {}), ([0, np.nan, 1], dict(temperature=0)), ([np.nan], {}),
+    ([-np.inf, -np.inf], {}), ([0, np.inf], {}), ([0, 1], dict(banned=[0, 1]))])
+def test_where_nothing_can_be_drawn_the_token_is_minus_one(cpu, logits, rules):
+    assert sample(cpu, logits, **rules)[0] == -1
+
+
+@pytest.mark.parametrize("rules, words", [
+    (dict(temperature=-1), "temperature is -1"), (dict(temperature=np.nan), "temperature is .*nan"),
+    (dict(temperature=np.inf), "temperature is inf"), (dict(top_k=-1), "top_k is -1"),
+    (dict(top_p=0), "top_p is 0"), (dict(top_p=1.5), "top_p is 1.5"),
+    (dict(min_p=-0.1), "min_p is -0.1"), (dict(repetition_penalty=0), "repetition_penalty is 0")])
+def test_sampling_refuses_nonsense(cpu, rules, words):
+    row = cpu.ffi.new("Sampling *", dict(zip(SAMPLING.names, samplings(1, **rules)[0].item())))
     with pytest.raises(ChatError, match=words):
-        sample(logits, **rules)
+        cpu.call("check_sampling", row)
 
 
 # ---- A draw for each row ------------------------------------------------------------------------
 
-SAMPLING = np.dtype([("temperature", "f4"), ("top_k", "i4"), ("top_p", "f4"), ("min_p", "f4"),
-                     ("repetition_penalty", "f4"), ("seed", "u8")], align=True)
-OFF = dict(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0)
-
-
 def settings(n, **changes):
-    out = np.zeros(n, SAMPLING)
-    for name, value in {**OFF, **changes}.items():
-        out[name] = value
-    return out
+    return samplings(n, **{"position": np.arange(n), **changes})
 
 
-def draw(lib, logits, how, positions=None, banned=(), V=None):
+def draw(lib, logits, how, banned=(), V=None):
     """tokens (n) of logits (n,P); the columns from V on are NaN or large on purpose."""
-    lib.types.update({"Sampling": SAMPLING, "unsigned long long": np.dtype("u8")})
     n, P = logits.shape
-    V = P if V is None else V
-    tokens = np.full(n, -7, np.int32)
-    positions = np.arange(n, dtype=np.uint64) if positions is None else positions
-    lib.call("sample_rows", tokens, np.array(logits, np.float32), how, positions,
-             np.array(banned, np.int32), len(banned), n, V, P)
+    V, how = P if V is None else V, how.copy()
+    how["n_banned"] = len(banned)
+    tokens, logprobs = np.full(n, -7, np.int32), np.full(n, 7, np.float32)
+    lib.call("sample_rows", tokens, logprobs, np.array(logits, np.float32), how,
+             np.array(banned, np.int32), n, V, P, 0)
+    assert ((logprobs <= 0) == (tokens >= 0)).all() and np.isnan(logprobs[tokens < 0]).all()
     return tokens
 
 
-def one(lib, logits, how, position):
-    """What sample() draws, or -1 where it refuses to."""
-    token = np.zeros(1, np.int32)
-    setting = lib.ffi.new("Sampling *", {name: how[name].item() for name in SAMPLING.names})
-    try:
-        lib.call("sample", token, logits, setting, None, 0, None, 0, int(position), logits.size)
-    except ChatError:
-        return -1
-    return int(token[0])
-
-
 @pytest.mark.parametrize("V", [1, 2, 33, 700, 3001, 50257])
-def test_rows_are_drawn_as_sample_draws_them(lib, V):
+def test_rows_are_drawn_as_on_the_cpu(lib, cpu, V):
     """With every mixture of settings; only the rounding of sums may decide otherwise."""
     rng, n = np.random.default_rng(V), 400 if V < 5000 else 12
     how = settings(n, seed=rng.integers(0, 2**63, n).astype(np.uint64),
                    temperature=rng.choice([0, 0.3, 0.8, 1, 5], n),
                    top_k=rng.choice([0, 1, 2, 7, V - 1, V, V + 3], n).clip(0),
                    top_p=rng.choice([1, 0.999, 0.9, 0.5, 0.05, 1e-6], n),
-                   min_p=rng.choice([0, 0, 1e-4, 0.05, 0.9, 1], n))
+                   min_p=rng.choice([0, 0, 1e-4, 0.05, 0.9, 1], n),
+                   position=rng.integers(0, 2**40, n).astype(np.uint64))
     logits = np.float32(rng.standard_normal((n, V)) * rng.choice([0.1, 1, 3, 50], (n, 1)))
     logits[::3] = np.round(logits[::3])          # many equal ones
     logits[::7, 1::2] = -np.inf
     logits[5::11] = 0                            # all equal
-    positions = rng.integers(0, 2**40, n).astype(np.uint64)
-    want = [one(lib, x.copy(), s, p) for x, s, p in zip(logits, how, positions)]
-    got = draw(lib, logits, how, positions)
+    got, want = draw(lib, logits, how), draw(cpu, logits, how)
     assert np.sum(got != want) <= n // 1000, np.argwhere(got != want)
 
 
@@ -211,5 +190,15 @@ def test_a_draw_depends_on_its_own_seed_and_position_only(lib):
     logits, how = np.float32(rng.standard_normal((20, 300))), settings(20, seed=np.arange(20))
     whole = draw(lib, logits, how)
     for i in range(0, 20, 7):
-        assert draw(lib, logits[i:i + 1], how[i:i + 1], np.array([i], np.uint64)) == whole[i]
-    assert (draw(lib, logits, how, np.arange(20, 40, dtype=np.uint64)) != whole).any()
+        assert draw(lib, logits[i:i + 1], how[i:i + 1]) == whole[i]
+    how["position"] += 20
+    assert (draw(lib, logits, how) != whole).any()
+
+
+@pytest.mark.parametrize("rules", [
+    {}, dict(temperature=0), dict(top_k=5, repetition_penalty=1.3, seen=[1, 2, 3], banned=[4, 5]),
+    dict(temperature=2, top_p=0.7, min_p=0.05, repetition_penalty=0.7, seen=[48], banned=[49])])
+def test_probabilities_and_their_logs_are_those_of_the_cpu(lib, cpu, rules):
+    for logits in LOGITS, -LOGITS, np.zeros(50), np.linspace(-3, 1, 700):
+        got, want = sample(lib, logits, **rules), sample(cpu, logits, **rules)
+        assert got[0] == want[0] and np.allclose(got[1], want[1], rtol=1e-4, atol=1e-9)
