@@ -10,7 +10,7 @@ import numpy as np
 
 import bench_peers as peers
 from bench import GPT2, LeftOut, Probe, batch, memory, our_step
-from csrc.bind import GENERATES, RECOMPUTE, TRAINS, Library, Model
+from csrc.bind import GENERATES, RECOMPUTE, TRAINS, Library, Model, samplings
 
 XL = replace(GPT2, layers=48, channels=1600, heads=25, kv_heads=25, hidden=6400)      # 1.5B
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12}
@@ -219,7 +219,7 @@ def generator(model, slots, length, steps):
         drawn = [1] * slots
         for position in range(5, 5 + steps):
             model.extend(cache, each, [[token] for token in drawn], read=False)
-            drawn = model.draw([dict(seed=slot) for slot in each], [position] * slots)
+            drawn, *_ = model.draw(samplings(slots, seed=each, position=position))
     return run
 
 
