@@ -87,14 +87,19 @@ def load(name):
 def fetch(name, vocabulary):
     """Return the file's bytes, from tiktoken's cache or, through that, from the network."""
     url = SERVER + vocabulary.path
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or Path(tempfile.gettempdir(), "data-gym-cache")
     try:
         return read_file_cached(url, vocabulary.sha256)
     except (OSError, ValueError) as error:
         raise OSError(f"{name} is not in tiktoken's cache and cannot be downloaded "
                       f"({type(error).__name__}): fetch {url} elsewhere and give the file's path "
-                      f"instead of {name!r}, or save it as "
-                      f"{Path(folder, hashlib.sha1(url.encode()).hexdigest())}") from error
+                      f"instead of {name!r}, or save it as {cache_path(url)}") from error
+
+
+def cache_path(url):
+    """Return where tiktoken keeps what it fetches from an address."""
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR") \
+        or Path(tempfile.gettempdir(), "data-gym-cache")
+    return Path(folder, hashlib.sha1(url.encode()).hexdigest())
 
 
 def read_ranks(data):
