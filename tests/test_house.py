@@ -59,14 +59,6 @@ csrc/files.py:to_json
 csrc/hf.py:check_plain
 csrc/runs.py:free_name
 csrc/runs.py:save_model
-data/chat/formats.py:alpaca
-data/chat/formats.py:hh_rlhf
-data/chat/formats.py:rewards
-data/chat/formats.py:schema_guided
-data/chat/formats.py:self_instruct
-data/chat/formats.py:sharegpt
-data/chat/protocol.py:Turn
-data/chat/protocol.py:read_text
 data/chat/search.py:Passage
 data/chat/terminal.py:note
 data/chat/tools.py:Limits
@@ -83,8 +75,6 @@ data/crawl/filters.py:percent
 data/crawl/language.py:model
 data/crawl/warc.py:Page
 data/crawl/warc.py:zipped_records
-data/download.py:Corpus
-data/download.py:says
 data/exams/formats.py:humaneval
 data/exams/formats.py:json_row
 data/exams/formats.py:lettered
