@@ -40,7 +40,8 @@ from data.exams.marks import summary
 from data.pocket.exams import by_pages as questions  # noqa: F401 (data/exams/run.py)
 from data.pocket.grammar import Dice
 from data.pocket.recall import LEAST, bucket, records, stated, training_texts  # noqa: F401
-from data.pocket.world import World, page
+from data.pocket.pages import page
+from data.pocket.world import World
 from data.tokens import shards
 from data.tokens.documents import find_files
 from data.tokens.parallel import batches

@@ -27,7 +27,8 @@ from data.exams.marks import declines, judge, mark
 from data.pocket.exams import EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things
 from data.pocket.talk import MAKE, MAKER, NAME, Pocket, conversations, elsewhere, unread
 from data.pocket.talk_sums import EQUATION, working, workings
-from data.pocket.world import World, documents
+from data.pocket.pages import documents
+from data.pocket.world import World
 from data.pocket.facts import RELATIONS, facts_of
 from data.pocket.grammar import Dice
 

@@ -3,7 +3,8 @@ import re
 from functools import cache
 
 from data.pocket.exams import MAKER, NAME
-from data.pocket.world import World, documents
+from data.pocket.pages import documents
+from data.pocket.world import World
 from data.pocket.grammar import LISTS, Dice, say
 from data.pocket.words import rows
 
