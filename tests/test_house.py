@@ -40,11 +40,8 @@ csrc.engine > data.tokens.bpe
 """,
     "circles": """
 csrc.bind > csrc.hf
-data.pocket.pages > data.pocket.world
 """,
     "statements_at_import": """
-data/pocket/html.py: if TYPE_CHECKING:
-data/pocket/pages.py: if TYPE_CHECKING:
 """,
     "long_functions": """
 data/crawl/warc.py:framed
@@ -95,54 +92,10 @@ data/exams/marks.py:passes
 data/exams/marks.py:plain
 data/exams/marks.py:python_call
 data/exams/marks.py:type_of
-data/pocket/dirt.py:Dirt
-data/pocket/dirt.py:address
-data/pocket/dirt.py:blocked
-data/pocket/dirt.py:copy_of
-data/pocket/dirt.py:domains
-data/pocket/dirt.py:email
-data/pocket/dirt.py:jaccard
-data/pocket/dirt.py:markup
-data/pocket/dirt.py:missing
-data/pocket/dirt.py:moved
-data/pocket/dirt.py:origin
-data/pocket/dirt.py:other_type
-data/pocket/dirt.py:promises
-data/pocket/dirt.py:script_notice
-data/pocket/dirt.py:social
 data/pocket/exams.py:sort_of
 data/pocket/exams.py:things
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
-data/pocket/grammar.py:ing
-data/pocket/grammar.py:number
-data/pocket/grammar.py:past
-data/pocket/grammar.py:plural
-data/pocket/grammar.py:said
-data/pocket/grammar.py:table
-data/pocket/grammar.py:third
-data/pocket/grammar.py:title_case
-data/pocket/grammar.py:zipf_weights
-data/pocket/pages.py:answer
-data/pocket/pages.py:book_page
-data/pocket/pages.py:capital
-data/pocket/pages.py:creature_page
-data/pocket/pages.py:dish_page
-data/pocket/pages.py:encyclopedia
-data/pocket/pages.py:explanation
-data/pocket/pages.py:forum
-data/pocket/pages.py:lesson
-data/pocket/pages.py:letter
-data/pocket/pages.py:news
-data/pocket/pages.py:other
-data/pocket/pages.py:page
-data/pocket/pages.py:paragraphs
-data/pocket/pages.py:person_page
-data/pocket/pages.py:recipe
-data/pocket/pages.py:river_page
-data/pocket/pages.py:town_page
-data/pocket/pages.py:two_towns
-data/pocket/sites.py:Site
 data/pocket/sums.py:adding
 data/pocket/sums.py:ages
 data/pocket/sums.py:area
@@ -184,12 +137,10 @@ data/pocket/talk_sums.py:divided
 data/pocket/talk_sums.py:equation
 data/pocket/talk_sums.py:multiplied
 data/pocket/talk_sums.py:subtracted
-data/pocket/text.py:Entry
 data/pocket/web.py:digest
 data/pocket/web.py:lines
 data/pocket/web.py:squeeze
 data/pocket/web.py:truth
-data/pocket/words.py:rows
 data/pocket/world.py:Book
 data/pocket/world.py:Creature
 data/pocket/world.py:Dish
@@ -200,7 +151,6 @@ data/pocket/world.py:Region
 data/pocket/world.py:River
 data/pocket/world.py:Town
 data/pocket/world.py:Trade
-data/pocket/world.py:byte_count
 data/probe.py:Probed
 data/probe.py:parse
 data/probe.py:reasons
@@ -219,7 +169,6 @@ train.py:stage_of
 """,
     "long_files": """
 cuda/kernels.cu
-data/pocket/words.py
 tests/cuda_on_cpu.h
 tests/test_chat.py
 tests/test_download.py
