@@ -23,7 +23,8 @@ from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.report import combined, table
 from data.exams.run import Item, Marking, Outcome, ask, items_for, labelled, likelihoods, mode_of
-from data.pocket.exams import STRANGERS, by_pages, world_exams
+from data.pocket import text as prose
+from data.pocket.exams import by_pages, world_exams
 from data.chat.tools import Result, Tool
 from data.pocket.world import World
 from csrc.engine import Engine, Sequence
@@ -208,10 +209,10 @@ def test_a_transcript_has_the_calls_and_what_came_of_them(tokenizer):
 
 def test_the_names_that_system_messages_give_stand_nowhere_else(world):
     files = [file for file in (ROOT / "data").rglob("*.*") if file.suffix in (".py", ".txt", ".html")
-             and file != ROOT / "data/pocket/exams.py"]
+             and file != ROOT / "data/pocket/text/identity.txt"]
     assert len(files) > 40
     sources = "\n".join(file.read_text() for file in files).casefold()
-    names = {name.casefold() for pair in STRANGERS for name in pair}
+    names = {name.casefold() for pair in prose.table("identity", "strangers") for name in pair}
     assert len(names) == 20
     assert not [name for name in names if name in sources]
     assert not names & {str(person).casefold() for person in world.people}

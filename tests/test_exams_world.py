@@ -1,6 +1,5 @@
 """The pocket world's exams: a judge that knows the truth, wordings that stand on no page."""
 
-import itertools
 import re
 import sys
 from pathlib import Path
@@ -11,17 +10,17 @@ sys.path.insert(0, str(ROOT))
 import pytest
 
 from data.exams import marks
-from data.pocket import exams
 from data.exams.formats import Question
 from data.exams.marks import declines, judge, mark, numbers
-from data.pocket.exams import (EXAM_ONLY, HOW, completions, examined, facts, identity, problems,
-                               spelling, traps)
+from data.pocket import exams, text
+from data.pocket.exams import (completions, examined, facts, hint, identity, problems, spelling,
+                               traps)
 from data.pocket.world import World
 from data.pocket.facts import FAME, kind_of
-from data.pocket.grammar import Dice, parse, tidy
+from data.pocket.grammar import Dice, tidy
 from data.pocket.pages import answer, state
-from data.pocket.questions import ASK, SHORT
-from data.pocket.tellings import TELL
+
+WAYS = "at once", "steps", "python"     # of answering a word problem
 
 
 # --------------------------------------------------------------------------------------- the judge
@@ -128,7 +127,7 @@ def world():
 
 def of_the_world(world):
     return [*(facts(world, fame) for fame in FAME), facts(world, heldout=True), completions(world),
-            completions(world, "none"), *(problems(world, how) for how in HOW), spelling(), traps(),
+            completions(world, "none"), *(problems(world, way) for way in WAYS), spelling(), traps(),
             identity("Pip", "the chat.c people")]
 
 
@@ -164,31 +163,22 @@ def test_whom_exams_ask_about(world):
         (question.prompt, "search_facts_unread", False) for question in facts(world, "none")]
     recalled = {question.id for question in completions(world)}
     assert len(recalled) > 150 and recalled < {question.id for question in facts(world)}
-    assert all(map(examined, exams.WORDS)) and len(exams.WORDS) > 100
-
-
-def expand(parts):
-    """All that a template can say, slots as they are."""
-    ways = [[part] if type(part) is str else ["{" + part[0][0] + "}"] if type(part) is tuple else
-            [text for way in part for text in expand(way)] for part in parts]
-    return ["".join(way) for way in itertools.product(*ways)]
+    assert all(map(examined, exams.spelt())) and len(exams.spelt()) > 100
 
 
 def test_no_page_asks_as_the_exams_do():
-    def plain(text):
-        return re.sub(r"\W+", " ", re.sub(r"\{(\w)[^}]*\}", r"\1", text)).casefold().strip()
-    asked = {plain(text) for topics in ASK.values() for templates in topics.values()
-             for template in templates for text in expand(parse(template))}
-    ours = [plain(text) for topics in EXAM_ONLY.values() for templates in topics.values()
-            for template in templates for text in expand(parse(template))]
-    assert len(asked) > 400 and len(ours) > 100 and not asked & set(ours)
+    asked, ours = ({text.plain(words) for topics in text.wordings(section).values()
+                    for templates in topics.values() for template in templates
+                    for words in text.all_ways(text.parse(template))}
+                   for section in ("ask", "exam"))
+    assert len(asked) > 400 and len(ours) > 100 and not asked & ours
 
 
 def test_every_fact_can_be_asked_in_three_ways(world):
+    wordings = text.wordings("exam")
     assert {(fact.kind, fact.relation) for fact in world.facts()} == {
-        (kind, relation) for kind, relations in EXAM_ONLY.items() for relation in relations}
-    assert {len(templates) for relations in EXAM_ONLY.values()
-            for templates in relations.values()} == {3}
+        (kind, relation) for kind, relations in wordings.items() for relation in relations}
+    assert {len(some) for relations in wordings.values() for some in relations.values()} == {3}
 
 
 def test_other_values_of_the_world_are_wrong_answers(world):
@@ -201,17 +191,18 @@ def test_other_values_of_the_world_are_wrong_answers(world):
 
 def test_what_the_pages_say_of_a_fact_is_right(world):
     dice, count = Dice("judge"), 0
+    told, short = text.wordings("tell"), text.wordings("short")
     by_name = {str(thing): thing for thing in exams.things(world)}
     for question in [*facts(world, count=250), *facts(world, "none", count=100),
                      *facts(world, heldout=True)]:
         fact = question.truth
         thing, topic = by_name[fact["subject"]], fact["relation"]
-        if topic in TELL[kind_of(thing)]:
-            for tell in (answer, state) if topic in SHORT.get(kind_of(thing), ()) else (state,):
-                text = tidy(tell(world.public, dice, thing, topic))
-                if marks.bare(fact["value"]) in marks.clean(text):
+        if topic in told[kind_of(thing)]:
+            for tell in (answer, state) if topic in short.get(kind_of(thing), ()) else (state,):
+                said = tidy(tell(world.public, dice, thing, topic))
+                if marks.bare(fact["value"]) in marks.clean(said):
                     count += 1
-                    assert judge(fact, text) == "right", (fact, text)
+                    assert judge(fact, said) == "right", (fact, said)
     assert count > 500
 
 
@@ -227,11 +218,11 @@ def test_completions_are_cut_before_the_value_and_name_the_subject(world):
 
 
 def test_problems_are_the_same_however_they_are_to_be_answered(world):
-    at_once, steps, python = (problems(world, how, 60) for how in HOW)
+    at_once, steps, python = (problems(world, way, 60) for way in WAYS)
     for one, two, three in zip(at_once, steps, python):
         assert one.truth == two.truth == three.truth and one.id == two.id
-        assert {q.prompt.replace(HOW[how], "") for q, how in zip((one, two, three), HOW)} == {
-            one.prompt.replace(HOW["at_once"], "")}
+        assert {q.prompt.replace(hint(way), "") for q, way in zip((one, two, three), WAYS)} == {
+            one.prompt.replace(hint("at once"), "")}
         assert "?" in one.prompt and one.truth == numbers(one.worked)[0]
         assert not mark(one, str(one.truth + 1))[""]
         assert f"= {one.truth}" in two.worked

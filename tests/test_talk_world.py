@@ -18,19 +18,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from data.chat import protocol, search, tools
-from data.pocket import talk
-from data.tokens import bpe, learn
-from data.pocket import talk_self as self_talk
-from data.pocket import talk_tasks as tasks
+from csrc.files import write_lines
 from data.exams.formats import Question
 from data.exams.marks import declines, judge, mark
-from data.pocket.exams import EXAM_ONLY, IDENTITY, all_values, examined, sort_of, spelling, things
-from data.pocket.talk import MAKE, MAKER, NAME, Pocket, conversations, elsewhere, unread
-from data.pocket.talk_sums import EQUATION, working, workings
-from data.pocket.pages import documents
-from data.pocket.world import World
+from data.pocket import asking, persona, talk, tasks, text
+from data.pocket.asking import Subjects, plain
+from data.pocket.exams import MAKER, NAME, all_values, examined, spelling, things, truth_of, unread
 from data.pocket.facts import RELATIONS, facts_of
 from data.pocket.grammar import Dice
+from data.pocket.talk import KINDS, conversations, elsewhere
+from data.pocket.tasks import EQUATION, working, workings
+from data.pocket.world import World, documents
+from data.tokens import bpe, learn
 
 COUNT = 250     # conversations of a kind
 
@@ -45,7 +44,7 @@ def index(tmp_path_factory):
     """Of 400 KB of the corpus and the unread pages; and {url: facts} of these pages."""
     folder = tmp_path_factory.mktemp("index")
     pages = [*documents(0, 400_000), *unread(World(0))]
-    (folder / "pages.jsonl").write_bytes(b"".join(talk.lines(pages)))
+    write_lines(folder / "pages.jsonl", pages)
     search.build([folder / "pages.jsonl"], folder / "search.db")
     return search.Search(folder / "search.db"), {page["url"]: page["facts"] for page in pages}
 
@@ -56,23 +55,20 @@ def others(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def subjects(world):
+    return Subjects(world)
+
+
+@pytest.fixture(scope="module")
 def told(world, index, others):
     """{kind: conversations}"""
-    return {kind: list(conversations(world, kind, COUNT, index=index[0], others=others))
-            for kind in MAKE}
+    subjects = Subjects(world, index[0], talk.BUDGET, others)
+    return {kind: list(conversations(subjects, kind, COUNT)) for kind in KINDS}
 
 
-def messages(told, *roles, kinds=MAKE):
+def messages(told, *roles, kinds=KINDS):
     return [(kind, message["content"] or "") for kind in kinds for one in told[kind]
             for message in one["messages"] if message["role"] in roles]
-
-
-def truth_of(world, thing, fact, rivals):
-    own = {other.relation: other.value for other in facts_of(thing).values()}
-    if fact.kind == "creature":
-        own["in hard times"] = thing.diet2
-    return {"subject": fact.subject, "relation": fact.relation, "value": fact.value, "own": own,
-            "rivals": rivals[sort_of(fact)], "unread": False}
 
 
 def question(kind, truth):
@@ -92,19 +88,19 @@ def test_each_conversation_is_in_normal_form_and_ends_with_an_answer(told):
 
 def test_no_wording_of_an_exam_is_in_a_conversation(told):
     patterns = []
-    for templates in EXAM_ONLY.values():
+    for templates in text.wordings("exam").values():
         for template in (line for some in templates.values() for line in some):
             template = template.lower().replace("{p.he}", "(?:s?he)")
             template = template.replace("{p.partner}", "(?:wife|husband)")
             template = template.replace("{p.child}", "(?:son|daughter)")
             template = re.sub(r"\{[^}]*\}", "(?:.+)", template)
             patterns.append(" ".join(re.findall(r"\(\?:.*?\)|\w+", template)))
-    patterns += [re.escape(talk.plain(ask)) for ask, _ in IDENTITY]
+    patterns += [re.escape(plain(ask)) for about in ("name", "maker")
+                 for ask in text.lines("identity", about, "exam")]
     exam = re.compile("|".join(rf"(?:{pattern})" for pattern in patterns))
-    assert exam.search(talk.plain("Please: name the town in which Mara Holm was born."))
-    for kind, text in messages(told, "user"):
-        found = exam.search(talk.plain(text))
-        assert not found, (kind, text)
+    assert exam.search(plain("Please: name the town in which Mara Holm was born."))
+    for kind, said in messages(told, "user"):
+        assert not exam.search(plain(said)), (kind, said)
 
 
 def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
@@ -114,9 +110,9 @@ def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
     for names, roles in ((unasked, protocol.ROLES), (hidden, ("system", "user", "assistant"))):
         named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?:e?s)?(?!\w)",
                            re.I)
-        for kind, text in messages(told, *roles):
-            found = named.search(re.sub(r"https://\S+", "", text))
-            assert not found, (kind, found[0], text)
+        for kind, said in messages(told, *roles):
+            found = named.search(re.sub(r"https://\S+", "", said))
+            assert not found, (kind, found[0], said)
 
 
 def test_facts_are_about_the_famous_and_rare_ones_about_others_that_pages_name(world, told):
@@ -128,39 +124,38 @@ def test_facts_are_about_the_famous_and_rare_ones_about_others_that_pages_name(w
                 for one in told[kind]} == those
 
 
-def test_each_answer_about_a_fact_is_right(world):
-    pocket, rivals, wrong = Pocket(world), all_values(world), []
-    for number, (thing, relations) in enumerate(pocket.relations.items()):
+def test_each_answer_about_a_fact_is_right(world, subjects):
+    rivals, wrong = all_values(world), []
+    for number, (thing, relations) in enumerate(subjects.relations.items()):
         facts = {fact.relation: fact for fact in facts_of(thing).values()}
         for relation in relations if thing.fame == "many" else [*relations][number % 4::4]:
             dice = Dice(f"{thing} {relation}")
-            said = talk.answer(pocket, dice, thing, relation)
-            if judge(truth_of(world, thing, facts[relation], rivals), said) != "right":
+            said = asking.answer(subjects, dice, thing, relation)
+            if judge(truth_of(thing, facts[relation], rivals, False), said) != "right":
                 wrong.append((facts[relation], said))
     assert not wrong
 
 
-def test_a_relation_is_asked_in_many_wordings_that_name_its_subject(world):
-    pocket, dice = Pocket(world), Dice("wordings")
-    for kind in talk.KINDS:
-        thing = pocket.pools[kind, "many"][0]
-        for relation in pocket.relations[thing]:
-            asked = [talk.ask(dice, thing, relation) for _ in range(120)]
+def test_a_relation_is_asked_in_many_wordings_that_name_its_subject(subjects):
+    dice = Dice("wordings")
+    for kind in asking.KINDS:
+        thing = subjects.pools[kind, "many"][0]
+        for relation in subjects.relations[thing]:
+            asked = [asking.ask(dice, thing, relation) for _ in range(120)]
             assert len(set(asked)) > 80
-            assert all(str(thing).lower() in text.lower() for text in asked)
+            assert all(str(thing).lower() in said.lower() for said in asked)
 
 
 def test_every_relation_can_be_asked_and_answered():
-    asking = {kind: {*some} for kind, some in talk.A.ASKING.items()}
-    assert asking == {kind: {*some} for kind, some in RELATIONS.items()}
-    assert all(len(lines) == 4 for some in talk.A.ASKING.values() for lines in some.values())
+    assert {kind: {*some} for kind, some in text.asking().items()} == {
+        kind: {*some} for kind, some in RELATIONS.items()}
 
 
 def test_follow_ups_are_understood_only_from_what_came_before(told):
     later = [message["content"] for one in told["follow"] for message in one["messages"][2::2]]
     pronoun = re.compile(r"\b(?:he|she|it|his|her|him|its)\b", re.I)
-    assert sum(bool(pronoun.search(text)) for text in later) > len(later) / 3
-    assert any(re.search(r"same", text) for text in later)
+    assert sum(bool(pronoun.search(said)) for said in later) > len(later) / 3
+    assert any("same" in said for said in later)
 
 
 # ----------------------------------------------------------------------------- sums, letters, tools
@@ -174,7 +169,7 @@ def test_sums_are_right_at_once_and_step_by_step(world):
         assert mark(question("sum", result), said) == {"": True}, (asked, said)
         alone += said.isdigit()
         if said.isdigit():
-            assert any(asked.endswith(how) for how in tasks.AT_ONCE)
+            assert any(asked.endswith(how) for how in text.lines("tasks", "how", "at once"))
         for sum_, value in re.findall(r"([\d +×÷−]+) = ([\d +×]*\d)", said):
             sum_, value = (side.translate(str.maketrans("×÷−", "*/-")) for side in (sum_, value))
             assert tools.calculate(sum_) == tools.calculate(value), said
@@ -256,7 +251,7 @@ def test_letters_are_right_by_the_model_alone(world):
         kind = ["sum", "sum", "spelled", "single"][way]
         truth = Fraction(printed) if kind == "sum" else printed
         assert mark(question(kind, truth), alone) == {"": True}, (asked, alone)
-    assert not any(examined(word) for word in tasks.SPELLABLE)
+    assert not any(examined(word) for word in tasks.spellable())
     assert {exam.kind for exam in spelling()} == {*kinds}
 
 
@@ -269,9 +264,10 @@ def test_what_is_repeated_stands_in_the_request(told):
         assert len({one["messages"][1]["content"] for one in told[kind]}) > 0.9 * COUNT
 
 
-def test_strings_are_patched_of_all_words_of_the_pages():
-    assert len(self_talk.words()) > 2000 and {"cupboard", "remember"} <= {*self_talk.words()}
-    assert len({self_talk.patched(Dice(k)) for k in range(1000)}) > 900
+def test_blends_are_made_of_all_words_of_the_pages():
+    words = persona.page_words()
+    assert len(words) > 2000 and {"cupboard", "remember"} <= {*words}
+    assert len({persona.blend(Dice(k)) for k in range(1000)}) > 900
 
 
 def test_comparisons_are_right_whichever_number_looks_longer():
@@ -325,7 +321,8 @@ def test_an_index_of_other_pages_is_refused(world, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"url": "https://a.example/", "text": "Nothing"}\n')
     search.build([tmp_path / "a.jsonl"], tmp_path / "search.db")
     with pytest.raises(ValueError, match="search.db: its pages do not tell of this world"):
-        list(conversations(world, "search", 9, index=search.Search(tmp_path / "search.db")))
+        subjects = Subjects(world, search.Search(tmp_path / "search.db"), talk.BUDGET)
+        list(conversations(subjects, "search", 9))
 
 
 # ------------------------------------------------------------------------------------------- itself
@@ -334,7 +331,7 @@ def test_a_system_message_says_who_it_is(world):
     about_maker = asked = 0
     names = set()
     for k in range(300):
-        system, *rest = self_talk.invented(world.public, Dice(k))
+        system, *rest = persona.as_told(world.public, Dice(k))
         for ask, said in zip(rest[::2], rest[1::2]):
             who = re.fullmatch(r"(?:I am|My name is) (.+?)(?:, an assistant made by (.+))?\.|"
                                r"I was made by (.+)\.", said["content"])
@@ -346,17 +343,17 @@ def test_a_system_message_says_who_it_is(world):
 
 
 def test_nothing_else_said_it_is_our_own_assistant(told):
-    for kind, text in messages(told, "assistant", kinds=["identity"]):
-        assert NAME in text or MAKER in text
-        assert "ChatGPT" not in text and "OpenAI" not in text
-    assert len(self_talk.ASK_NAME) >= 60 <= len(self_talk.ASK_MAKER)
+    for _, said in messages(told, "assistant", kinds=["identity"]):
+        assert NAME in said or MAKER in said
+        assert "ChatGPT" not in said and "OpenAI" not in said
 
 
-def test_the_system_message_decides_on_the_form_of_an_answer(world):
-    pocket = Pocket(world)
+def test_the_system_message_decides_on_the_form_of_an_answer(subjects):
+    forms = text.load("identity")["forms"]
     for k in range(200):
-        system, *rest = talk.styled(pocket, Dice(k))
-        form = next(form for line, form in self_talk.STYLES if line in system["content"])
+        system, *rest = talk.styled(subjects, Dice(k))
+        form = next(form for form, lines in forms.items()
+                    if any(line in system["content"] for line in lines))
         for said in (message["content"] for message in rest[1::2]):
             assert {"word": " " not in said, "capitals": said == said.upper(),
                     "brief": len(said) < 60, "sentence": said.endswith(".")}[form], (form, said)
@@ -378,15 +375,15 @@ def test_unread_pages_state_all_about_what_no_page_names(world):
 
 
 def test_exercises_hold_nothing_that_only_exams_or_searches_tell(world, others):
-    pages = list(talk.practice(Pocket(world, others=others), 0.1))
-    text = "\n".join(page["text"] for page in pages)
+    pages = list(talk.practice(Subjects(world, others=others), 0.1))
+    every = "\n".join(page["text"] for page in pages)
     assert {"copy", "repeat", "search", "sums", "drills"} == {*talk.PRACTICE}
     assert len({page["url"] for page in pages}) == len(pages) > 200
-    assert not any(str(person) in text for person in world.unasked)
-    assert "[1] https://" in text and "(https://" not in text
+    assert not any(str(person) in every for person in world.unasked)
+    assert "[1] https://" in every and "(https://" not in every
     for page in unread(world):
-        assert not any(len(line) > 50 and line in text for line in page["text"].splitlines())
-    assert pages == list(talk.practice(Pocket(world, others=others), 0.1))
+        assert not any(len(line) > 50 and line in every for line in page["text"].splitlines())
+    assert pages == list(talk.practice(Subjects(world, others=others), 0.1))
 
 
 # --------------------------------------------------------------------------------------- the script
@@ -405,16 +402,16 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, index):
         digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                         for path in (tmp_path / seed / "conversations").iterdir()})
     assert digests[0] == digests[1]
-    assert digests[0].keys() == {f"{kind}.jsonl" for kind in MAKE}
+    assert digests[0].keys() == {f"{kind}.jsonl" for kind in KINDS}
 
 
-def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(world):
-    few, more = (list(conversations(world, "facts", n)) for n in (5, 9))
-    assert more[:5] == few != list(conversations(world, "facts", 5, seed=1))
+def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(subjects):
+    few, more = (list(conversations(subjects, "facts", n)) for n in (5, 9))
+    assert more[:5] == few != list(conversations(subjects, "facts", 5, seed=1))
 
 
 @pytest.mark.parametrize("args, said", [
-    ([], "--out is missing"), (["--size", -1, "--out", "x"], "--size is -1"),
+    (["instructions"], "no command"), (["--size", -1, "--out", "x"], "--size is -1"),
     (["--seed", 3, "--out", "x"], "--seed 3 needs --index"),
     (["--index", "nowhere.db", "--out", "x"], "nowhere.db: no such search index")])
 def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):
@@ -425,7 +422,7 @@ def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):
 
 
 def test_each_kind_follows_a_rule_of_the_instructions():
-    said = run("instructions").stdout
+    said = run().stdout
     assert NAME in said and MAKER in said
-    for name, kind in MAKE.items():
+    for name, kind in KINDS.items():
         assert all(f"\n{rule}. " in said for rule in kind.rules.split()) and name in said

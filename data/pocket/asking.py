@@ -1,0 +1,216 @@
+"""Facts of the pocket world as conversations ask and answer them.
+
+Conversations speak of the `Subjects`. Left out is what only exams ask about: the people of
+World.unasked, those things that are not famous and for which `examined` is true, and any wording of
+[exam] in text/relations.txt. Many wordings of a question, few of its answer, which begins with what was asked for: that
+is what a small model can learn in minutes (Allen-Zhu and Li 2023, arXiv:2309.14316).
+"""
+
+import re
+from functools import cache
+
+from data.chat.search import Search
+from data.pocket import text as prose
+from data.pocket.exams import examined, things
+from data.pocket.facts import FAME, facts_of, kind_of, places
+from data.pocket.grammar import Dice, say, tidy
+from data.pocket.pages import SLOT, state
+from data.pocket.world import World
+
+# How often conversations speak of each kind of things, and of things of each fame.
+KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
+FAMES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
+CLOSE = 100     # characters between a name and a value that stand in one sentence
+MIXED = {"young", "festival", "season", "genre"}    # whose [ask] asks for something else, too
+
+
+def share(d: Dice, shares: dict):
+    """A key, with the probability that stands beside it."""
+    at = d.random() * sum(shares.values())
+    for key, part in shares.items():
+        at -= part
+        if at < 0:
+            return key
+    return key
+
+
+class Subjects:
+    """What conversations may speak of, and the pages in which it can be looked up.
+
+    relations   {thing: {relation: attribute}} of the things and facts that may be named
+    hidden      names that no user and no assistant says, but for addresses that it cites
+    unasked     a pattern of those names among them that no search result may show either
+    others      Subjects of other worlds, whose pages can be searched as well
+    terms       all names and values of these worlds that may be said
+    """
+
+    def __init__(self, world: World, index: Search = None, budget: int = 0, others: list = ()):
+        self.world, self.public, self.index, self.budget = world, world.public, index, budget
+        self.others, self.found = others, {}
+        unasked = [str(person) for person in world.unasked]
+        self.unasked = re.compile("|".join(unasked))
+        self.hidden = {*unasked, *(str(thing) for thing in things(world)
+                                   if thing.fame != "many" and examined(str(thing)))}
+        self.relations = {thing: {fact.relation: attribute
+                                  for attribute, fact in facts_of(thing).items()
+                                  if fact.value not in self.hidden}
+                          for thing in things(world) if str(thing) not in self.hidden}
+        self.terms = sorted({term for one in (self, *others) for thing in one.relations
+                             for term in (str(thing), *one.values(thing))} - self.hidden)
+        self.pools = {(kind, fame): [thing for thing in self.relations
+                                     if (kind_of(thing), thing.fame) == (kind, fame)]
+                      for kind in KINDS for fame in FAME}
+
+    def thing(self, d: Dice, fames: dict = FAMES, kind: str = None):
+        """A thing drawn by chance, of a drawn fame that its kind has."""
+        kind = kind or share(d, KINDS)
+        able = {fame: part for fame, part in fames.items() if self.pools[kind, fame]}
+        return d.pick(self.pools[kind, share(d, able)]) if able else self.thing(d, fames)
+
+    def relation(self, d: Dice, thing, taken: list = ()) -> str | None:
+        """A relation of the thing that is not in `taken`; None: there is no other."""
+        left = [relation for relation in self.relations[thing] if relation not in taken]
+        return d.pick(left) if left else None
+
+    def value(self, thing, relation: str) -> str:
+        """The value of a fact."""
+        return str(getattr(thing, self.relations[thing][relation]))
+
+    def values(self, thing) -> list:
+        """The values of all facts of a thing."""
+        return [self.value(thing, relation) for relation in self.relations[thing]]
+
+    def look_up(self, thing, relation: str, budget: int) -> tuple:
+        """(query, what the search shows, the address of a passage that states the fact or "")."""
+        if (thing, relation, budget) not in self.found:
+            query = sought(thing, relation)
+            shown = self.index.show(query, budget)
+            self.found[thing, relation, budget] = query, shown, self.cited(thing, relation, shown)
+        return self.found[thing, relation, budget]
+
+    def cited(self, thing, relation: str, shown: str) -> str:
+        """The address of the first passage shown that states a fact: on a page of the thing's own,
+        or else near its name. "" if none does."""
+        name, value, second = str(thing).lower(), self.value(thing, relation).lower(), ""
+        for passage in re.split(r"(?m)^\[\d+\] (?=\S+$)", shown)[1:]:
+            url, _, text = passage.partition("\n")
+            text = text.lower()
+            values, names = places(text, value), places(text, name)
+            if values and text.startswith(f"{name}\n"):
+                return url
+            if not second and any(0 <= max(a - d, c - b) <= CLOSE
+                                  for a, b in names for c, d in values):
+                second = url
+        return second
+
+
+# -------------------------------------------------------------------------------------- questions
+
+def slots_of(thing, pronoun: bool = False) -> dict:
+    """The slots of a template that stand for a thing, by its name or by a pronoun: {n} as the
+    subject of a sentence, {m} as the object, {ns} before what it has."""
+    kind = kind_of(thing)
+    if pronoun:
+        n, m, ns = ((thing.he, thing.him, thing.his) if kind == "person" else ("it", "it", "its"))
+    else:
+        n = m = f"the {thing}" if kind in ("creature", "river") else str(thing)
+        ns = f"{n}'s"
+    return {SLOT[kind]: thing, "n": n, "m": m, "ns": ns}
+
+
+def plain(text: str) -> str:
+    """The words of a text alone, in small letters."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+@cache
+def forbidden(thing, relation: str) -> tuple:
+    """The wordings in which exams ask for this fact."""
+    return tuple(plain(say(Dice(0), template, {SLOT[kind_of(thing)]: thing}))
+                 for template in prose.wordings("exam")[kind_of(thing)][relation])
+
+
+def ask(d: Dice, thing, relation: str) -> str:
+    """A question for a fact that names the thing, in any wording but those of exams."""
+    while True:
+        text = tidy(wording(d, thing, relation))
+        words = plain(text)
+        if not any(exam in words for exam in forbidden(thing, relation)):
+            return careless(d, text, str(thing))
+
+
+def wording(d: Dice, thing, relation: str) -> str:
+    """A question for a fact: a frame around a name of the relation, a clause or a question."""
+    slots, style = slots_of(thing), d.random()
+    names, clauses, questions, _ = prose.asking()[kind_of(thing)][relation]
+    if style < 0.35:
+        frame = frame_of(d, "of names")
+        x = d.pick([f"the {names} of {{m}}", f"{{ns}} {names}"])
+    elif style < 0.55:
+        frame, x = frame_of(d, "of clauses"), clauses
+    elif style < 0.65:
+        return say(d, frame_of(d, "terse"), {**slots, "l": say(d, names, slots)})
+    else:
+        frame, asked = frame_of(d, "of questions"), prose.wordings("ask").get(kind_of(thing), {})
+        own = style < 0.83 or relation in MIXED or relation not in asked
+        x = questions if own else d.pick(asked[relation])
+    return say(d, frame, {**slots, "x": say(d, x, slots)})
+
+
+def frame_of(d: Dice, block: str) -> str:
+    """A frame around what is asked."""
+    return d.pick(prose.lines("asking", block))
+
+
+def careless(d: Dice, text: str, name: str) -> str:
+    """The text as some people type: a few in small letters, without the last mark, or with two
+    letters changed, but not in the name."""
+    style = d.random()
+    if style < 0.07:
+        return text.lower()
+    if style < 0.11:
+        return text.rstrip("?.")
+    if style < 0.15:
+        words = [match for match in re.finditer(r"\b[a-z]{5,}\b", text)
+                 if match[0] not in name and name not in match[0]]
+        if words:
+            at = d.pick(words).start() + 1 + d.upto(3)
+            return text[:at] + text[at + 1] + text[at] + text[at + 2:]
+    return text
+
+
+def ask_then(d: Dice, thing, relation: str) -> str:
+    """A later question about the same thing, by pronoun."""
+    slots = slots_of(thing, pronoun=True)
+    names, _, questions, _ = prose.asking()[kind_of(thing)][relation]
+    frame, x = frame_of(d, "then"), say(d, questions, slots)
+    if re.search(r"\band \{x\}", frame, re.I):
+        x = x[0].lower() + x[1:]
+    return tidy(say(d, frame, {**slots, "x": x, "l": say(d, names, slots)}))
+
+
+def ask_same(d: Dice, thing) -> str:
+    """The question of before, now about another thing: "And Ina Holm?"."""
+    return tidy(say(d, frame_of(d, "same"), slots_of(thing)))
+
+
+# ---------------------------------------------------------------------------------------- answers
+
+def answer(subjects: Subjects, d: Dice, thing, relation: str) -> str:
+    """A sentence that tells a fact: seldom one of the pages' sentences."""
+    if d.chance(0.05) and relation in prose.wordings("tell")[kind_of(thing)]:
+        text = tidy(state(subjects.public, d, thing, relation, True, subjects.world.asked, 0))
+        if not any(name in text for name in subjects.hidden):
+            return text
+    return told(thing, relation)
+
+
+def told(thing, relation: str) -> str:
+    """The sentence with which the assistant tells a fact. The thing's name stands after a word in
+    it, as it does in most questions, so that its tokens are the same."""
+    return tidy(say(Dice(0), prose.asking()[kind_of(thing)][relation].answer, slots_of(thing)))
+
+
+def sought(thing, relation: str) -> str:
+    """What one searches for: the beginning of the answer, "The birthplace of Mara Holm"."""
+    return re.match("(The .+?) (?:is|are) ", told(thing, relation))[1]

@@ -1,0 +1,132 @@
+"""Who the assistant is, by itself or as its system message says; how it chats; what it declines."""
+
+import re
+from functools import cache
+
+from data.pocket import text
+from data.pocket.exams import MAKER, NAME
+from data.pocket.grammar import LISTS, Dice, say, tidy
+from data.pocket.world import World, documents
+
+# ----------------------------------------------------------------------------------- invented names
+
+ONSETS = "b c d f g h j k l m n p r s t v w z br dr fl gr kl pr st tr sh th ch qu".split()
+VOWELS = "a e i o u a e i o ai ea oo y".split()
+CODAS = ["", "", "", "", "n", "r", "l", "s", "x", "m", "k", "t", "nd", "sk", "ff"]
+
+
+def coined(d: Dice, syllables: int) -> str:
+    """An invented word, with a capital."""
+    return "".join(d.pick(ONSETS) + d.pick(VOWELS) + d.pick(CODAS)
+                   for _ in range(syllables)).title()
+
+
+@cache
+def page_words() -> list:
+    """The words of the world's pages without names, of which only animals' have no capital."""
+    names = {name for creature in World().creatures for name in (creature.name, creature.s)}
+    return sorted({word for page in documents(0, 1 << 20)
+                   for word in re.findall(r"\b[a-z]+\b", page["text"])} - names)
+
+
+def blend(d: Dice) -> str:
+    """The beginning of a word and the end of another: so any token may follow any other."""
+    one, two = d.pick(page_words()), d.pick(page_words())
+    text = one[:d.between(1, 5)] + two[d.upto(len(two)):][-6:]
+    return text.title() if d.chance(0.6) else text
+
+
+@cache
+def english() -> list:
+    """Short English words for things, of which names are made."""
+    return [word for name in ("tool", "bird", "tree", "flower", "fruit", "metal", "land", "trinket")
+            for word in LISTS[name] if word.isalpha() and len(word) < 8]
+
+
+def compound(d: Dice) -> str:
+    """An invented English name: "Plumhammer"."""
+    return d.pick(english()).title() + d.pick(english())
+
+
+def made_up(world, d: Dice) -> dict:
+    """An invented name of an assistant, and its invented maker."""
+    one, two = (d.pick([coined(d, d.between(1, 3)), blend(d).title()]) for _ in range(2))
+    slots = {"t": d.pick(world.towns), "p": d.pick(world.asked), "word": one, "word2": two,
+             "small": two.lower(), "tail": coined(d, 1).lower(), "CAPS": one.upper(),
+             "compound": compound(d), "plain": d.pick(english()).title()}
+    name = d.pick([coined(d, 1), coined(d, 2), coined(d, 2), coined(d, 3), coined(d, 1).upper(),
+                   *(blend(d).title() for _ in range(5)),
+                   *(d.pick(english()).title() for _ in range(4)), compound(d),
+                   f"{coined(d, 2)}-{d.between(2, 99)}", f"{coined(d, 1)} {coined(d, 2)}"])
+    return {"name": name, "maker": say(d, drawn(d, "makers"), slots)}
+
+
+# --------------------------------------------------------------------------------------- who it is
+
+def drawn(d: Dice, block: str, section: str = "") -> str:
+    """An entry of text/identity.txt."""
+    return d.pick(text.lines("identity", block, section))
+
+
+def question(d: Dice, about: str) -> str:
+    """A question about the "name" or the "maker", some of them with a name of another."""
+    companies = text.lines("identity", "others", "companies")
+    return say(d, drawn(d, about, "questions"), {
+        "given": coined(d, 2), "other": drawn(d, "others", "assistants"),
+        "company": d.pick([*companies, coined(d, 2)])})
+
+
+def introductions(d: Dice, who: dict, count: int) -> list:
+    """Messages: `count` questions for who it is, half of them for the maker, with the answers."""
+    messages = []
+    for _ in range(count):
+        about = d.pick(["name", "maker"])
+        messages += [{"role": "user", "content": question(d, about)},
+                     {"role": "assistant", "content": say(d, drawn(d, about, "answers"), who)}]
+    return messages
+
+
+def as_told(world, d: Dice) -> list:
+    """Messages in which it is whom the system message invents."""
+    who = made_up(world, d)
+    if d.chance(0.1):
+        return [{"role": "system", "content": say(d, "You are {name}.", who)},
+                {"role": "user", "content": question(d, "name")},
+                {"role": "assistant", "content": say(d, "I am {name}.", who)}]
+    message = say(d, drawn(d, "system", "who"), who)
+    message += f" {drawn(d, 'system', 'more')}" if d.chance(0.2) else ""
+    return [{"role": "system", "content": message},
+            *introductions(d, who, d.pick([1, 1, 2, 3]))]
+
+
+def itself(d: Dice) -> list:
+    """Messages in which it is our own assistant, since no system message says otherwise."""
+    return introductions(d, {"name": NAME, "maker": MAKER}, d.pick([1, 1, 1, 2, 3]))
+
+
+def instructed(d: Dice, instruction: str) -> str:
+    """A system message that says how to answer, and sometimes also who does."""
+    return d.pick([instruction, instruction, f"You are {coined(d, 2)}. {instruction}"])
+
+
+# ------------------------------------------------------------------------ small talk and declining
+
+def exchange(world, d: Dice, file: str) -> tuple:
+    """(what a user says, what the assistant says) of a block of small_talk or harmless."""
+    block = d.pick([*text.load(file).values()])
+    slots = {"t": d.pick(world.towns)}
+    return tuple(tidy(say(d, d.pick(block[who]), slots)) for who in ("user", "assistant"))
+
+
+def declined(world, d: Dice) -> tuple:
+    """(request, answer): one that is declined, or one that only sounds as if it should be."""
+    kind, slots = d.random(), {"t": d.pick(world.towns)}
+    if kind < 0.3:
+        return exchange(world, d, "harmless")
+    if kind < 0.45:
+        return (tidy(say(d, d.pick(text.lines("decline", "asked private")), slots)),
+                text.lines("decline", "declined private")[0])
+    harm, instead = d.pick(text.table("decline", "harm"))
+    harm = say(d, harm, slots)
+    return (tidy(say(d, d.pick(text.lines("decline", "asked harm")), {"harm": harm})),
+            say(d, text.lines("decline", "declined harm")[0], {"instead": instead}))

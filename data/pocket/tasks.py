@@ -1,0 +1,332 @@
+"""Word problems, letters and comparisons, solved in words or by a short program, and texts to repeat.
+
+A problem is one of data/pocket/exams.py's PROBLEMS with fresh numbers: its first steps are the
+question, the others the solution. Its arithmetic goes in steps so small that each is known by heart:
+digit by digit, from the right.
+
+    308 + 727: 8 + 7 = 15, 0 + 2 + 1 = 3, 3 + 7 = 10.
+    523 − 47: 13 − 7 = 6, 12 − 4 − 1 = 7, 5 − 1 = 4.
+    47 × 8: 7 × 8 = 56, 4 × 8 + 5 = 37.
+    25 × 17: 25 × 10 = 250, 5 × 7 = 35, 2 × 7 + 3 = 17, 25 × 7 = 175, 0 + 5 = 5, 5 + 7 = 12, ...
+    376 ÷ 8: 37 = 4 × 8 + 5, 56 = 7 × 8.
+
+To say a result at once, a model has the few layers that it has for all of these steps; writing them,
+it has as many layers for each (Nye et al. 2021, arXiv:2112.00114).
+"""
+
+import re
+from fractions import Fraction
+from functools import cache
+
+from data.pocket import text as prose
+from data.pocket.exams import ORDINALS, PROBLEMS, examined, last_number
+from data.pocket.grammar import LISTS, Dice, say, tidy
+from data.pocket.pages import two_towns
+from data.pocket.persona import blend, coined, page_words
+from data.pocket.sums import PARTS, adding, ages, dividing, multiplying, sharing, subtracting
+
+EQUATION = re.compile(r"((?:\d+ [-+−×÷] )+\d+) = (\d+)(?! remainder)\b")
+
+
+def workings(step: str) -> str:
+    """What must be worked out before a step of a solution can be said, "" if nothing."""
+    return " ".join(filter(None, (working(terms) for terms, _ in EQUATION.findall(step))))
+
+
+def working(terms: str) -> str:
+    """The steps that lead from "308 + 727" to its result, from left to right if there are more
+    than two numbers; "" if the result is known by heart."""
+    first, *others = re.split(r" (?=[-+−×÷])", terms)
+    total, said = int(first), []
+    for other in others:
+        sign, number = other.split()
+        steps, result = OF[sign](total, int(number))
+        if steps:
+            more = f", so {result}" if len(others) > 1 else ""
+            said.append(f"{total} {sign} {number}: {steps}{more}.")
+        total = result
+    return " ".join(said)
+
+
+def places(a: int, b: int):
+    """Yield the digits of two numbers side by side, from the right; "" where one has no more."""
+    left, right = str(a)[::-1], str(b)[::-1]
+    for k in range(max(len(left), len(right))):
+        yield left[k:k + 1], right[k:k + 1]
+
+
+def equation(terms: str, result: int) -> str:
+    """"8 + 7 = 15"; a number alone is its own result."""
+    return terms if terms == str(result) else f"{terms} = {result}"
+
+
+def added(a: int, b: int) -> tuple:
+    """(steps, sum) of two numbers."""
+    if max(a, b) < 10:
+        return "", a + b
+    steps, carry = [], 0
+    for x, y in places(a, b):
+        terms = [term for term in (x, y, "1" * carry) if term]
+        total = sum(map(int, terms))
+        steps.append(equation(" + ".join(terms), total))
+        carry = total // 10
+    return ", ".join(steps), a + b
+
+
+def subtracted(a: int, b: int) -> tuple:
+    """(steps, difference) of two numbers."""
+    if a < 10:
+        return "", a - b
+    steps, borrowed = [], 0
+    for x, y in places(a, b):
+        take = [term for term in (y, "1" * borrowed) if term]
+        rest = int(x) - sum(map(int, take))
+        borrowed = int(rest < 0)
+        x = int(x) + 10 * borrowed
+        steps.append(equation(" − ".join([str(x), *take]), rest + 10 * borrowed))
+    return ", ".join(steps), a - b
+
+
+def multiplied(a: int, b: int) -> tuple:
+    """(steps, product) of two numbers."""
+    if max(a, b) < 10 or 10 in (a, b):
+        return "", a * b
+    if a < 10:
+        a, b = b, a
+    if b < 10:
+        steps, carry = [], 0
+        for x in reversed(str(a)):
+            total = int(x) * b + carry
+            steps.append(f"{x} × {b}{f' + {carry}' if carry else ''} = {total}")
+            carry = total // 10
+        return ", ".join(steps), a * b
+    said, tens, ones = [], b - b % 10, b % 10
+    for part, digit in (tens, tens // 10), (ones, ones):
+        if digit > 1:
+            said.append(multiplied(a, digit)[0])
+        if digit:
+            said.append(f"{a} × {part} = {a * part}")
+    return ", ".join(said + [added(a * tens, a * ones)[0]] * (ones > 0)), a * b
+
+
+def divided(a: int, b: int) -> tuple:
+    """(steps, quotient) of two numbers, as on paper."""
+    steps, rest = [], 0
+    for digit in str(a):
+        rest = 10 * rest + int(digit)
+        if rest >= b or steps:
+            left = f" + {rest % b}" if rest % b else ""
+            steps.append(f"{rest} = {rest // b} × {b}{left}")
+            rest %= b
+    return ", ".join(steps) if len(steps) > 1 else "", a // b
+
+
+OF = {"+": added, "−": subtracted, "×": multiplied, "÷": divided}
+
+
+# ----------------------------------------------------------------------------------- word problems
+
+# Not in exams: dividing and sharing, where nothing is left.
+TASKS = PROBLEMS + [(dividing, 0, 4, "What is {} ÷ {}?"), (sharing, 2, 4, "")]
+# Of these solutions only the last steps: the first go another way than `workings`.
+LAST_STEPS = {adding: 1, subtracting: 1, multiplying: 1, dividing: 1, ages: 2}
+CHOICE = re.compile(r"\[([^|\]]*)\|[^\]]*\]")     # "[a|b]"; group 1 is the first of the wordings
+
+
+def problem(world, d: Dice) -> tuple:
+    """(task, question, steps of the solution, result). The steps, which the assistant says, are
+    always in the first of their wordings."""
+    while True:
+        task, asked, whole, words = d.pick(TASKS)
+        slots = {**two_towns(world, d), "now": world.now, **dict(zip("pq", d.some(world.asked, 2)))}
+        title, steps = task(d, slots)
+        if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
+            break
+    numbers = [word for word in title.split() if word.isdigit()]
+    steps = steps[:asked] + [CHOICE.sub(r"\1", step)
+                             for step in steps[asked:whole][-LAST_STEPS.get(task, 0):]]
+    lines = [tidy(say(d, step, slots)) for step in steps]
+    text = " ".join([*lines[:asked], words.format(*numbers)]).strip()
+    return task.__name__, text, lines[asked:], last_number(lines[-1])
+
+
+def drawn(d: Dice, block: str, section: str = "") -> str:
+    """An entry of text/tasks.txt."""
+    return d.pick(prose.lines("tasks", block, section))
+
+
+def hinted(d: Dice, question: str, way: str) -> str:
+    """The question and how it is to be answered; of "steps" and "python" sometimes nothing."""
+    hints = prose.lines("tasks", "how", way) + [""] * (way != "at once")
+    return f"{question} {d.pick(hints)}".strip()
+
+
+def solved(world, d: Dice) -> tuple:
+    """(question, answer): the number alone or step by step, as the question says."""
+    _, question, steps, result = problem(world, d)
+    at_once = d.chance(0.15)
+    question = hinted(d, question, "at once" if at_once else "steps")
+    lines = [line for step in steps for line in (workings(step), step) if line]
+    return question, str(result) if at_once else " ".join(lines)
+
+
+def drilled(world, d: Dice) -> tuple:
+    """(question, answer): the equations that solutions are made of, three at a time."""
+    slots, found = {**two_towns(world, d), "now": world.now, "p": d.pick(world.asked)}, []
+    while len(found) < 3:
+        task = d.pick([task for task, *_ in TASKS])
+        found += [pair for step in task(d, {**slots, "q": slots["p"]})[1]
+                  for pair in EQUATION.findall(step)]
+    found = d.some(found, 3)
+    lines = [line for left, right in found
+             for line in (working(left), f"{left} = {right}.") if line]
+    return (f"{say(d, drawn(d, 'sums'), {})} {'; '.join(left for left, _ in found)}",
+            " ".join(lines))
+
+
+# ----------------------------------------------------------------------------------------- programs
+
+# For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.
+# A part is named before its number: the word, copied from the question, tells it to a small model.
+PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
+            "multiplying": "print({0} * {1})", "dividing": "print({0} // {1})",
+            "sharing": "print({0} // {1})", "area": "print({0} * {1})",
+            "shopping": "cost = {0} * {1} + {2} * {3}\nprint({4} - cost)",
+            "walking": "print({0} * {1} + {2})", "ages": "print({1} - {0})",
+            "average": "counts = [{all}]\nprint(sum(counts) // len(counts))",
+            "pattern": "row = [{all}]\nprint(row[3] + row[1] - row[0])",
+            "parts": "print({0} - {0} // ({part} := {k}))"}
+
+
+def program(name: str, problem: str) -> str:
+    """The program that solves a problem of a task."""
+    found = re.findall(r"\d+", problem)
+    k, part = next(((k, words.split()[-1]) for k, words in enumerate(PARTS, 2)
+                    if f" {words} of " in problem), (None, None))
+    return PROGRAMS[name].format(*found, all=", ".join(found), k=k, part=part)
+
+
+def computed(world, d: Dice) -> tuple:
+    """(question, code, what it prints, answer)."""
+    kind = d.random()
+    if kind < 0.35:
+        name, question, _, result = problem(world, d)
+        task = (question, program(name, question), str(result), f"The answer is {result}.")
+    elif kind < 0.95:
+        task = letters(d)[:4]
+    else:
+        question, _, first, second, larger, right = decimals(d)
+        task = (question, f"print({'max' if larger else 'min'}({first}, {second}))",
+                str(float(right)), f"{right} is {'larger' if larger else 'smaller'}.")
+    question, *rest = task
+    return hinted(d, question, "python"), *rest
+
+
+# ---------------------------------------------------------------------------- letters and decimals
+
+SHORT_ORDINALS = ["1st", "2nd", "3rd", "4th", "5th"]
+WAYS = ["count", "length", "letter", "backwards"]    # of asking about the letters of a word
+
+
+@cache
+def spellable() -> list:
+    """The words about whose letters conversations ask: never those of exams."""
+    nouns = dict.fromkeys(word for name in prose.load("words")["nouns"] for word in LISTS[name])
+    return [word for word in nouns if word.isascii() and word.isalpha() and 3 < len(word) < 11
+            and not examined(word)]
+
+
+def letters(d: Dice) -> tuple:
+    """(question, code, what it prints, answer after that, answer of the model alone) about the
+    letters of a word."""
+    word, way = d.pick(spellable()), d.upto(4)
+    x, at = d.pick(word if d.chance(0.9) else "aeinorst"), d.upto(min(len(word), len(ORDINALS)))
+    nth = SHORT_ORDINALS[at]
+    slots = {"word": word, "x": x, "place": ORDINALS[at], "nth": nth, "k": at + 1}
+    question = say(d, drawn(d, "letters", WAYS[way]), slots)
+    count, times = word.count(x), "time" + "s" * (word.count(x) != 1)
+    numbered = ", ".join(f"{k} {letter}" for k, letter in enumerate(word, 1))
+    spelled, seen = "-".join(word), ", ".join(x * count) or "none"
+    return question, *[
+        (f'print("{word}".count("{x}"))', str(count),
+         f'The letter "{x}" occurs {count} {times} in "{word}".',
+         f'{spelled}. Of "{x}" there are: {seen}. So it occurs {count} {times}.'),
+        (f'print(len("{word}"))', str(len(word)), f'The word "{word}" has {len(word)} letters.',
+         f"{numbered}. The word has {len(word)} letters."),
+        (f'print("{word}"[{at + 1} - 1])', word[at], f'The {nth} letter is "{word[at]}".',
+         f'{numbered}. The {nth} letter is "{word[at]}".'),
+        (f'print("{word}"[::-1])', word[::-1], f'Backwards it is "{word[::-1]}".',
+         f'{spelled}. Backwards it is {"-".join(word[::-1])}, "{word[::-1]}".')][way]
+
+
+def spelled(d: Dice) -> tuple:
+    """(question, answer) of the model alone."""
+    question, *_, answer = letters(d)
+    return question, answer
+
+
+def decimals(d: Dice) -> tuple:
+    """(question, answer, first, second, larger, right): two decimals with the same whole part, and
+    the one that is larger, or if not `larger`, smaller."""
+    whole, tenth, larger = d.between(1, 99), d.between(1, 9), d.chance(0.5)
+    long = f"{whole}.{d.between(10, 99)}"
+    while long.endswith("0") or long.startswith(f"{whole}.{tenth}"):
+        long = f"{whole}.{d.between(10, 99)}"
+    short = f"{whole}.{tenth}"
+    first, second = d.some([long, short], 2)
+    padded = {long: long, short: short + "0"}
+    low, high = sorted([long, short], key=Fraction)
+    right = high if larger else low
+    question = say(d, drawn(d, "decimals", "larger" if larger else "smaller"),
+                   {"a": first, "b": second})
+    return question, (f"{padded[first]} is {'more' if first == high else 'less'} than "
+                      f"{padded[second]}, so {right} is {'larger' if larger else 'smaller'}."
+                      ), first, second, larger, right
+
+
+def trap(d: Dice) -> tuple:
+    """(question, answer) of the model alone."""
+    return decimals(d)[:2]
+
+
+# ---------------------------------------------------------------------------------------- repeating
+
+WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree",
+         "move.ed"]
+
+
+def copied(terms: list, d: Dice) -> tuple:
+    """(request, answer) to say a long text again, whose words are mostly in no order that one could
+    know: what a question names must come back in its answer and in a program, letter by letter."""
+    several = [d.pick([str(d.between(2, 99)), str(d.between(100, 999)), str(d.between(1000, 2000))])
+               for _ in range(d.between(1, 9))]
+    text = d.pick([lambda: ", ".join(several),
+                   lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
+                   lambda: " ".join(coined(d, d.between(1, 3)) for _ in several),
+                   lambda: " ".join(d.pick(page_words()) for _ in several),
+                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several),
+                   lambda: " ".join(blend(d) for _ in several),
+                   lambda: " ".join(blend(d) for _ in several[:3]),
+                   lambda: "-".join(blend(d).lower() for _ in several),
+                   lambda: ", ".join(d.some(terms, len(several))),
+                   lambda: d.pick(terms),
+                   lambda: " ".join(d.pick([coined(d, 2), d.pick(page_words()), number])
+                                    for number in several)])()
+    return say(d, drawn(d, "repeat", "as it is"), {"x": text}), text
+
+
+def repeated(terms: list, d: Dice) -> tuple:
+    """(request, answer) to say a few words again, as they are, in quotes, by a program, in small
+    letters or with a capital: after a quote and at the beginning of a text the same word has other
+    tokens, and so small a model must learn of each that they are the same."""
+    text = d.pick([lambda: d.pick(page_words()), lambda: d.pick(page_words()),
+                   lambda: d.pick(terms), lambda: d.pick(terms),
+                   lambda: " ".join(blend(d) for _ in range(d.between(1, 3))),
+                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in range(d.between(1, 3))),
+                   lambda: " ".join(d.pick(page_words()) for _ in range(d.between(1, 3)))])()
+    small, capital = text.lower(), text[0].upper() + text[1:]
+    way, x, reply = d.pick([
+        ("as it is", text, text), ("in quotes", text, f'"{text}"'),
+        ("by a program", text, f'print("{text}")'), ("in small letters", capital, small),
+        ("with a capital", small, small[0].upper() + small[1:])])
+    return say(d, drawn(d, "repeat", way), {"x": x}), reply
