@@ -16,15 +16,17 @@ sys.path.insert(0, str(ROOT))
 import pytest
 
 from csrc.bind import Config
-from data import probe
+from csrc import cli
+from data import probe as command
 from data.chat import protocol
 from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.marks import declines
-from data.pocket.exams import EXAM_ONLY, examined, things
-from data.probe import (DECLINE_PLAIN, ELSEWHERE, ModelJudge, Probed, Server, WorldJudge,
-                        conversations, decline, sort, strangers)
-from data.pocket.talk import plain
+from data.pocket import probe, text
+from data.pocket.asking import plain
+from data.pocket.exams import examined, things
+from data.pocket.probe import (ELSEWHERE, ModelJudge, Probed, Server, WorldJudge, conversations,
+                               decline, sort, strangers)
 from data.pocket.world import World
 from data.pocket.facts import places
 from data.pocket.grammar import Dice, say
@@ -78,14 +80,14 @@ def test_no_question_or_answer_names_what_only_exams_name(questions):
     hidden |= {str(person).casefold() for person in world.unasked}
     assert len(hidden) > 200
     for question in questions:
-        text = f"{question.prompt} {question.worked}".casefold()
-        named = [name for name in hidden if places(text, name)]
-        assert question.exam == ELSEWHERE or not named, (text, named)
+        said = f"{question.prompt} {question.worked}".casefold()
+        named = [name for name in hidden if places(said, name)]
+        assert question.exam == ELSEWHERE or not named, (said, named)
 
 
 def test_no_question_is_worded_as_an_exam(judge):
     thing = next(t for t in judge.things["many"] if type(t).__name__ == "Person")
-    for relation, templates in EXAM_ONLY["person"].items():
+    for relation, templates in text.wordings("exam")["person"].items():
         exams = [plain(say(Dice(0), template, {SLOT["person"]: thing})) for template in templates]
         for question in judge.questions(thing):
             assert not any(exam in plain(question.prompt) for exam in exams), question.prompt
@@ -120,9 +122,9 @@ def test_the_true_answers_are_right_and_those_that_decline_decline(judge, questi
         right = "wrong" if question.truth["unread"] else "right"
         assert judge.judge(question, question.worked) == right, question
         for _ in range(4):
-            text = decline(dice, question.truth)
-            assert judge.judge(question, text) == "declined", text
-            assert text[-1] == "." and "{" not in text and text[0].isupper()
+            said = decline(dice, question.truth)
+            assert judge.judge(question, said) == "declined", said
+            assert said[-1] == "." and "{" not in said and said[0].isupper()
 
 
 def test_only_what_no_page_names_is_said_to_be_unread(questions):
@@ -135,11 +137,11 @@ def test_only_what_no_page_names_is_said_to_be_unread(questions):
 
 
 def test_the_plain_ways_to_decline_decline():
-    assert all(map(declines, DECLINE_PLAIN))
+    assert all(map(declines, text.lines("decline", "unknown", "plain")))
 
 
 def test_the_same_seed_asks_the_same_whatever_the_hash_seed():
-    code = ("from data.probe import WorldJudge; import hashlib; "
+    code = ("from data.pocket.probe import WorldJudge; import hashlib; "
             "print(hashlib.sha256(repr(WorldJudge(1, 2).choose(200)).encode()).hexdigest())")
     hashes = {subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
                              check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
@@ -229,9 +231,13 @@ def test_a_question_that_does_not_fit_is_left_out_and_counted(judge, questions):
 def run(monkeypatch, capsys, assistant, *argv):
     """Run the script with an assistant; return what it prints."""
     monkeypatch.setattr(probe, "load", lambda folder: assistant)
-    monkeypatch.setattr(sys, "argv", ["probe.py", "--model", "somewhere", *map(str, argv)])
-    probe.main()
+    dispatch(["--model", "somewhere", *map(str, argv)])
     return capsys.readouterr().out
+
+
+def dispatch(argv):
+    """Run the script."""
+    cli.dispatch("", {"probe": (command.Probe, command.main)}, argv)
 
 
 def test_the_script_tells_the_counts_and_writes_the_conversations(monkeypatch, capsys, tmp_path):
@@ -440,7 +446,7 @@ def test_a_model_without_chatml_is_refused(monkeypatch):
 # ----------------------------------------------------------------------------------- wrong input
 
 @pytest.mark.parametrize("argv, said", [
-    (["--times", "0"], "--times is 0, but must be from 1"), (["--count", "0"], "--count is 0"),
+    (["--times", "0"], "--times is 0, but must be in [1, 1000]"), (["--count", "0"], "--count is 0"),
     (["--declining", "1.5"], "--declining is 1.5"), (["--declining", "nan"], "--declining is nan"),
     (["--temperature", "-1"], "temperature is -1.0"), (["--worlds", "-1"], "--worlds is -1"),
     (["--data", "pages.txt"], "pages.txt, name a model's folder or a URL"),
@@ -451,8 +457,7 @@ def test_wrong_input_is_one_sentence(argv, said, monkeypatch, tmp_path):
     if "--model" not in argv:
         monkeypatch.setattr(probe, "load", lambda folder: Assistant(lambda *_: "?"))
         argv = ["--model", "somewhere", *argv]
-    monkeypatch.setattr(sys, "argv", ["probe.py", "--out", "out.jsonl", *argv])
     with pytest.raises((ValueError, OSError)) as error:
-        probe.main()
+        dispatch(["--out", "out.jsonl", *argv])
     assert said in str(error.value) and "\n" not in str(error.value)
     assert not [*tmp_path.iterdir()]
