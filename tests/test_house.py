@@ -40,12 +40,14 @@ csrc.engine > data.tokens.bpe
 """,
     "circles": """
 csrc.bind > csrc.hf
+data.pocket.pages > data.pocket.world
 """,
     "statements_at_import": """
+data/pocket/html.py: if TYPE_CHECKING:
+data/pocket/pages.py: if TYPE_CHECKING:
 """,
     "long_functions": """
 data/crawl/warc.py:framed
-data/recall.py:copies
 train.py:train
 """,
     "undocumented": """
@@ -56,6 +58,14 @@ csrc/files.py:to_json
 csrc/hf.py:check_plain
 csrc/runs.py:free_name
 csrc/runs.py:save_model
+data/chat/formats.py:alpaca
+data/chat/formats.py:hh_rlhf
+data/chat/formats.py:rewards
+data/chat/formats.py:schema_guided
+data/chat/formats.py:self_instruct
+data/chat/formats.py:sharegpt
+data/chat/protocol.py:Turn
+data/chat/protocol.py:read_text
 data/chat/search.py:Passage
 data/chat/terminal.py:note
 data/chat/tools.py:Limits
@@ -72,6 +82,8 @@ data/crawl/filters.py:percent
 data/crawl/language.py:model
 data/crawl/warc.py:Page
 data/crawl/warc.py:zipped_records
+data/download.py:Corpus
+data/download.py:says
 data/exams/formats.py:humaneval
 data/exams/formats.py:json_row
 data/exams/formats.py:lettered
@@ -92,10 +104,52 @@ data/exams/marks.py:passes
 data/exams/marks.py:plain
 data/exams/marks.py:python_call
 data/exams/marks.py:type_of
-data/pocket/exams.py:sort_of
-data/pocket/exams.py:things
+data/pocket/dirt.py:Dirt
+data/pocket/dirt.py:address
+data/pocket/dirt.py:blocked
+data/pocket/dirt.py:copy_of
+data/pocket/dirt.py:domains
+data/pocket/dirt.py:email
+data/pocket/dirt.py:jaccard
+data/pocket/dirt.py:markup
+data/pocket/dirt.py:missing
+data/pocket/dirt.py:moved
+data/pocket/dirt.py:origin
+data/pocket/dirt.py:other_type
+data/pocket/dirt.py:promises
+data/pocket/dirt.py:script_notice
+data/pocket/dirt.py:social
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
+data/pocket/grammar.py:ing
+data/pocket/grammar.py:number
+data/pocket/grammar.py:past
+data/pocket/grammar.py:plural
+data/pocket/grammar.py:said
+data/pocket/grammar.py:table
+data/pocket/grammar.py:third
+data/pocket/grammar.py:title_case
+data/pocket/grammar.py:zipf_weights
+data/pocket/pages.py:answer
+data/pocket/pages.py:book_page
+data/pocket/pages.py:capital
+data/pocket/pages.py:creature_page
+data/pocket/pages.py:dish_page
+data/pocket/pages.py:encyclopedia
+data/pocket/pages.py:explanation
+data/pocket/pages.py:forum
+data/pocket/pages.py:lesson
+data/pocket/pages.py:letter
+data/pocket/pages.py:news
+data/pocket/pages.py:other
+data/pocket/pages.py:page
+data/pocket/pages.py:paragraphs
+data/pocket/pages.py:person_page
+data/pocket/pages.py:recipe
+data/pocket/pages.py:river_page
+data/pocket/pages.py:town_page
+data/pocket/pages.py:two_towns
+data/pocket/sites.py:Site
 data/pocket/sums.py:adding
 data/pocket/sums.py:ages
 data/pocket/sums.py:area
@@ -109,38 +163,12 @@ data/pocket/sums.py:sharing
 data/pocket/sums.py:shopping
 data/pocket/sums.py:subtracting
 data/pocket/sums.py:walking
-data/pocket/talk.py:Kind
-data/pocket/talk.py:cite
-data/pocket/talk.py:copy
-data/pocket/talk.py:decline
-data/pocket/talk.py:drills
-data/pocket/talk.py:identity
-data/pocket/talk.py:lines
-data/pocket/talk.py:plain
-data/pocket/talk.py:python
-data/pocket/talk.py:rare
-data/pocket/talk.py:repeat
-data/pocket/talk.py:size
-data/pocket/talk.py:small_talk
-data/pocket/talk.py:spelling
-data/pocket/talk.py:sums
-data/pocket/talk.py:system
-data/pocket/talk.py:told
-data/pocket/talk.py:traps
-data/pocket/talk.py:wording
-data/pocket/talk_manners.py:small_talk
-data/pocket/talk_self.py:invented
-data/pocket/talk_self.py:own
-data/pocket/talk_self.py:question
-data/pocket/talk_sums.py:added
-data/pocket/talk_sums.py:divided
-data/pocket/talk_sums.py:equation
-data/pocket/talk_sums.py:multiplied
-data/pocket/talk_sums.py:subtracted
+data/pocket/text.py:Entry
 data/pocket/web.py:digest
 data/pocket/web.py:lines
 data/pocket/web.py:squeeze
 data/pocket/web.py:truth
+data/pocket/words.py:rows
 data/pocket/world.py:Book
 data/pocket/world.py:Creature
 data/pocket/world.py:Dish
@@ -151,12 +179,7 @@ data/pocket/world.py:Region
 data/pocket/world.py:River
 data/pocket/world.py:Town
 data/pocket/world.py:Trade
-data/probe.py:Probed
-data/probe.py:parse
-data/probe.py:reasons
-data/recall.py:run_copies
-data/recall.py:run_plant
-data/recall.py:run_plot
+data/pocket/world.py:byte_count
 infer.py:flags_of_eval
 infer.py:parse
 infer.py:summary
@@ -169,6 +192,7 @@ train.py:stage_of
 """,
     "long_files": """
 cuda/kernels.cu
+data/pocket/words.py
 tests/cuda_on_cpu.h
 tests/test_chat.py
 tests/test_download.py

@@ -14,14 +14,18 @@ from hypothesis import strategies as st
 
 import train
 from csrc.bind import ChatError, Config, Model
-from data import recall
+from data.experiments import recall as experiment
+from data.experiments.recall import RunIndex, copies, plant, plot, read_planted
 from data.tokens import bpe, documents, learn, shards
+from data.tokens.documents import find_files
 from data.exams.marks import mark
 from data.pocket.exams import examined
-from data.recall import LEAST, Text, bucket, copies, plant, plot, questions, read_planted, stated
+from data.pocket import recall
+from data.pocket.exams import by_pages
+from data.pocket.recall import LEAST, bucket, stated
 from data.pocket import exams
 from data.pocket.world import World
-from data.pocket.pages import documents as world_pages
+from data.pocket.world import documents as world_pages
 from csrc.engine import Engine
 
 SCRIPT = Path(__file__).resolve().parents[1] / "data" / "recall.py"
@@ -58,7 +62,7 @@ def planted(corpus, tmp_path_factory):
 def trained(planted, tmp_path_factory):
     """A small model that has read it for some seconds."""
     folder = tmp_path_factory.mktemp("run")
-    shards.build(folder / "shards", shards.find_files([planted / "documents"]), vocab_size=512)
+    shards.build(folder / "shards", find_files([planted / "documents"]), vocab_size=512)
     s = train.Pretrain(data=str(folder / "shards"), depth=2, channels=64, context=64, batch=8,
                        batch_tokens=512, steps=100, lr=1e-2, device="cpu", dtype="f32",
                        sample_every=0, eval_every=1000, checkpoint_every=1000)
@@ -68,6 +72,11 @@ def trained(planted, tmp_path_factory):
     model = Model.create(config, "cpu", "f32", 0)
     train.train(s, train.Folder(folder / "run"), data, model)
     return Engine(model, data.tokenizer)
+
+
+def all_documents(folder):
+    """All documents in a folder."""
+    return [json.loads(line) for line in experiment.lines(find_files([folder]))]
 
 
 def command(*args):
@@ -97,7 +106,7 @@ def test_facts_fall_into_the_bucket_of_their_pages(world):
 
 def test_pages_count_where_training_reads_them(corpus):
     pages = stated(str(corpus))
-    records = [record for _, record in recall.records(shards.find_files([corpus]))]
+    records = all_documents(corpus)
     read = set(recall.training_texts([corpus]))
     assert 0 < sum(record["text"] not in read for record in records) < len(records) / 5
     assert pages == Counter(fact for record in records if record["text"] in read
@@ -106,7 +115,7 @@ def test_pages_count_where_training_reads_them(corpus):
 
 
 def test_the_truth_of_a_crawl_tells_what_its_pages_state(corpus, tmp_path):
-    records = [record for _, record in recall.records(shards.find_files([corpus]))]
+    records = all_documents(corpus)
     plain, truth = tmp_path / "documents.jsonl", tmp_path / "pages.jsonl.gz"
     plain.write_text("".join(json.dumps({key: record[key] for key in ("url", "text")}) + "\n"
                              for record in records))
@@ -128,7 +137,7 @@ def test_the_truth_of_a_crawl_tells_what_its_pages_state(corpus, tmp_path):
 def test_questions_ask_at_most_so_many_facts_of_each_bucket(world):
     ids = [fact.id for fact in world.facts()]
     pages = Counter({id: LEAST[k % len(LEAST)] for k, id in enumerate(ids)})
-    found = questions(world, pages, 5)
+    found = by_pages(world, pages, 5)
     exams = Counter(question.exam for question in found)
     assert {f"asked_{bucket(least)}" for least in LEAST} <= exams.keys()
     assert {f"recall_{bucket(least)}" for least in LEAST} <= exams.keys()
@@ -136,13 +145,13 @@ def test_questions_ask_at_most_so_many_facts_of_each_bucket(world):
     assert all(question.exam.endswith(bucket(pages[question.id])) for question in found)
     assert all(question.truth["unread"] == (question.exam == "asked_pages_0")
                for question in found if question.kind == "fact")
-    assert found == questions(World(0), pages, 5)
+    assert found == by_pages(World(0), pages, 5)
 
 
 def test_what_is_asked_stands_in_no_conversation(world):
     unasked = {str(person) for person in world.unasked}
     famous = {fact.subject for fact in world.facts() if fact.fame == "many"}
-    for question in questions(world, Counter(), 10_000):
+    for question in by_pages(world, Counter(), 10_000):
         if question.kind == "fact":
             subject = question.truth["subject"]
             assert subject in unasked or subject not in famous and examined(subject)
@@ -150,7 +159,7 @@ def test_what_is_asked_stands_in_no_conversation(world):
 
 def test_the_truth_of_each_question_gets_all_marks(world):
     pages = Counter({fact.id: 7 for fact in world.facts()})
-    for question in questions(world, pages, 50):
+    for question in by_pages(world, pages, 50):
         assert mark(question, question.worked)[""]
         assert not mark(question, "It is a zebra.")[""]
 
@@ -171,8 +180,8 @@ def test_recall_is_drawn_of_one_model_or_of_several(tmp_path, monkeypatch):
          tmp_path / "one.png")
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG")
                for name in ("both.png", "one.png"))
-    assert drawn == [(9, recall.WAYS["asked"]), (9, recall.WAYS["recall"]),
-                     (1, "base: " + recall.WAYS["recall"])]
+    assert drawn == [(9, experiment.CURVES["asked"]), (9, experiment.CURVES["recall"]),
+                     (1, "base: " + experiment.CURVES["recall"])]
     with pytest.raises(ValueError, match="infer.py eval --training makes them"):
         plot({"gsm8k_strict": figure(1)}, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
@@ -186,16 +195,15 @@ def test_planted_pages_stand_as_often_as_said_where_training_reads_them(corpus, 
     pages = read_planted(planted / "planted.json")
     assert [times for times, _ in pages] == [100, 1, 1, 1, 1]
     assert all(counts[text] == times for times, text in pages)
-    assert len({text[:recall.BEGINNING] for _, text in pages}) == 5
+    assert len({text[:experiment.BEGINNING] for _, text in pages}) == 5
     assert all(110 <= len(text.split()) <= 150 for _, text in pages)
 
 
 def test_documents_stay_as_they_are_and_in_their_order(corpus, planted):
     new = {text for _, text in read_planted(planted / "planted.json")}
-    before = [line.strip() for line, _ in recall.records(shards.find_files([corpus]))]
-    after = [line.strip() for line, record
-             in recall.records(shards.find_files([planted / "documents"]))
-             if record["text"] not in new]
+    before, after = ([line.strip() for line in experiment.lines(find_files([folder]))
+                      if json.loads(line)["text"] not in new]
+                     for folder in (corpus, planted / "documents"))
     assert after == before and len(before) > 30
 
 
@@ -207,7 +215,7 @@ def test_copies_are_spread_over_the_documents(planted):
 
 
 def test_no_training_reads_the_list_of_planted_pages(planted):
-    assert all(file.name != "planted.json" for file in shards.find_files([planted]))
+    assert all(file.name != "planted.json" for file in find_files([planted]))
 
 
 def test_names_of_planted_pages_are_on_no_page_of_the_world(planted, world):
@@ -227,7 +235,7 @@ def test_a_seed_makes_the_same_bytes(corpus, planted, tmp_path):
 @pytest.mark.parametrize("args, sentence", [
     (["--times", "5"], "--pages has 3 numbers for 1 different --times: one for each"),
     (["--times", "5", "5", "--pages", "1", "1"], "2 numbers for 1 different --times"),
-    (["--times", "0", "--pages", "1"], "must be over 0"),
+    (["--times", "0", "--pages", "1"], "--times is 0, but must be in [1, inf)"),
     (["--times", "9999", "--pages", "1"], "9999 pages do not fit among"),
 ])
 def test_wrong_numbers_are_one_sentence_and_write_nothing(corpus, tmp_path, args, sentence):
@@ -265,7 +273,7 @@ SOME = st.lists(st.sampled_from([0, 1, 255, 256, 70_000]), max_size=12)
 
 @given(st.lists(SOME, min_size=1, max_size=6), SOME)
 def test_the_longest_run_is_the_one_that_all_runs_give(documents, written):
-    text = Text(documents)
+    text = RunIndex(documents)
     run = text.longest(written)
     expected, times = naive(documents, written)
     assert len(run) == len(expected)
@@ -278,12 +286,12 @@ def test_the_longest_run_is_the_one_that_all_runs_give(documents, written):
 def test_suffixes_are_sorted_as_python_sorts_them():
     rng = np.random.default_rng(0)
     for ids in ([7], [3] * 40, [1, 2] * 33, *rng.integers(0, 3, (5, 200)).tolist()):
-        order = recall.suffixes(np.array(ids))
+        order = experiment.suffixes(np.array(ids))
         assert order.tolist() == sorted(range(len(ids)), key=lambda i: ids[i:])
 
 
 def test_a_run_ends_where_a_document_does():
-    text = Text([[1, 2, 3], [4, 5]])
+    text = RunIndex([[1, 2, 3], [4, 5]])
     assert text.longest([2, 3, 4, 5]) == [2, 3] and text.count([3, 4]) == 0
 
 
@@ -303,7 +311,7 @@ def test_a_page_read_100_times_comes_back_verbatim_and_ordinary_ones_do_not(trai
     for one in found["samples"]:
         assert one["copied"] in one["written"]
         assert sum(text.count(one["copied"]) for text in texts) >= one["times"] > 0
-    shown = recall.describe(found)
+    shown = experiment.describe(found)
     assert "100%" in shown and "---- 100: 40 tokens copied" in shown and "free sample" in shown
     assert found == copies(trained, pages, [planted / "documents"], 16, 40, samples=4)
 

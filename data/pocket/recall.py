@@ -1,19 +1,18 @@
 """How many training pages state a fact of the pocket world, and in which class this puts it."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
-from csrc.files import ChatError, naming, open_input
+from csrc.files import ChatError, read_lines
 from data.pocket.facts import pages_by_fact
 from data.tokens import shards
 from data.tokens.documents import JSON_LINES, WORLD, find_files
 
-LEAST = (0, 1, 2, 4, 10, 20, 50, 100, 200)  # pages that state a fact: where each bucket begins
+LEAST = (0, 1, 2, 4, 10, 20, 50, 100, 200)  # pages that state a fact: where each class begins
 
 
 def bucket(least: int) -> str:
-    """The name of the bucket that begins at so many pages: pages_0, pages_2_3, pages_200."""
+    """The name of the class that begins at so many pages: pages_0, pages_2_3, pages_200."""
     after = dict(zip(LEAST, LEAST[1:])).get(least, least + 1)
     return f"pages_{least}" + f"_{after - 1}" * (after - 1 > least)
 
@@ -30,15 +29,13 @@ def training_texts(sources) -> list[str]:
     return texts
 
 
-def records(files):
-    """Yield (line, object) for each document of files of JSON lines."""
+def json_lines(sources) -> list[Path]:
+    """The files of `sources`, which must be JSON lines."""
+    files = find_files(sources)
     for file in files:
         if not file.name.endswith(JSON_LINES):
             raise ChatError(f"{file}: not a file of JSON lines ({', '.join(JSON_LINES)})")
-        with naming(file), open_input(file) as lines:
-            for line in lines:
-                if not line.isspace() and (record := json.loads(line)).get("text"):
-                    yield line, record
+    return files
 
 
 def stated(documents=WORLD, truth=None) -> Counter:
@@ -48,13 +45,14 @@ def stated(documents=WORLD, truth=None) -> Counter:
     truth      pages.jsonl.gz of the crawl they come from (data/pocket/web.py) has, by their "url";
                None: crawl/truth/ beside the folder of documents, where the embedded corpus has it
     """
-    files = find_files([documents])
+    files = json_lines([documents])
     beside = files[0].resolve().parents[1] / "crawl" / "truth" / "pages.jsonl.gz"
     truths = [Path(truth)] if truth else [beside] if beside.exists() else []
     texts = training_texts([documents])
-    by_url = {record.get("url"): record.get("facts") for _, record in records(truths)}
+    by_url = {record.get("url"): record.get("facts")
+              for file in truths for _, record in read_lines(file)}
     facts = {record["text"]: record.get("facts", by_url.get(record.get("url")))
-             for _, record in records(files)}
+             for file in files for _, record in read_lines(file)}
     if not any(facts.values()):
         raise ChatError(f"{documents}: no document has \"facts\", the ids of those that it "
                         f"states, nor does the truth of a crawl tell them of its \"url\"")
