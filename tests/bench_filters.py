@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 import bench_peers as peers  # noqa: E402
 from data.crawl import filters  # noqa: E402
-from data.crawl.filters import Text  # noqa: E402
+from data.crawl.filters import SplitText  # noqa: E402
 
 REAL = ROOT.parent / "shared" / "real"
 PAGE = 4000  # characters of a page of a book, as many as a web page has
@@ -51,7 +51,7 @@ def extracted(folder):
 
 def verdicts(text):
     """{filter: reason or None}; FineWeb's is asked about what C4's leaves."""
-    text = Text(text)
+    text = SplitText(text)
     edited, c4 = filters.c4(text)
     return {"gopher_repetition": filters.gopher_repetition(text),
             "gopher_quality": filters.gopher_quality(text), "c4": c4,

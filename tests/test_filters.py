@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.crawl import filters
-from data.crawl.filters import (MASKS, Text, bad_words, c4, fineweb, gopher_quality,
+from data.crawl.filters import (MASKS, SplitText, bad_words, c4, fineweb, gopher_quality,
                                 gopher_repetition, mask_personal, url_filter)
 
 REAL = ROOT.parent / "shared" / "real"
@@ -50,13 +50,13 @@ def prose(count, seed=0, letters=5):
     ("这是一个句子。没有空格，真的。", "这是一个句子。没有空格，真的 。"),
     ("", ""), (" \n\t\u3000", ""), ("---", "---"), ("!?!", "! ? !"), ("a\0b\xa0c", "a\0b c")])
 def test_words_are_split_as_spacy_splits_english(text, words):
-    assert Text(text).words == words.split(" ") * (words != "")
+    assert SplitText(text).words == words.split(" ") * (words != "")
 
 
 @given(ANYTHING)
 @example("a" * 1000)
 def test_words_are_the_text_without_its_blanks(text):
-    words = Text(text).words
+    words = SplitText(text).words
     assert "".join(words) == "".join(text.split())
     assert all(words) and max(map(len, words), default=0) <= filters.LONGEST
 
@@ -117,15 +117,16 @@ def repeated_words(n, words, times):
 def test_repetition_of_paragraphs_and_lines():
     for what, separator in (("paragraphs", "\n\n"), ("lines", "\n")):
         rule = {**FREE, what: 0.30}
-        assert gopher_repetition(Text(repeated(separator, 20, 6)), **rule) is None
-        assert gopher_repetition(Text(repeated(separator, 20, 7)), **rule) == (
+        assert gopher_repetition(SplitText(repeated(separator, 20, 6)), **rule) is None
+        assert gopher_repetition(SplitText(repeated(separator, 20, 7)), **rule) == (
             f"repeated {what} over 30 %")
         name = what[:-1] + "_letters"
         rule, text = {**FREE, name: 0.20}, repeated(separator, 12, 4)
         fits = "z" * (5 * 4 * 7 - len(text)) + text          # 4 of 7 letters are a fifth of it
-        assert gopher_repetition(Text(fits), **rule) is None
-        assert gopher_repetition(Text(fits[1:]), **rule) == f"text in repeated {what} over 20 %"
-    assert gopher_repetition(Text("")) == "no text"
+        assert gopher_repetition(SplitText(fits), **rule) is None
+        assert gopher_repetition(SplitText(fits[1:]), **rule) == \
+            f"text in repeated {what} over 20 %"
+    assert gopher_repetition(SplitText("")) == "no text"
 
 
 @pytest.mark.parametrize("n, most", [(2, 0.20), (3, 0.18), (4, 0.16)])
@@ -135,8 +136,8 @@ def test_repetition_of_the_top_ngram(n, most):
     letters = 5 * (6 * n - 1)                                # 5 occurrences of 6n - 1 letters
     size = -(-letters * 100 // round(100 * most))            # the shortest text that may have them
     assert len(words) < size
-    assert gopher_repetition(Text(words + " " * (size - len(words))), **rule) is None
-    short = Text(words + " " * (size - 1 - len(words)))
+    assert gopher_repetition(SplitText(words + " " * (size - len(words))), **rule) is None
+    short = SplitText(words + " " * (size - 1 - len(words)))
     assert gopher_repetition(short, **rule) == f"top {n}-gram over {most:.0%}".replace("%", " %")
 
 
@@ -146,8 +147,8 @@ def test_repetition_of_long_ngrams(n, most):
     rule = {**FREE, "again": tuple(most if i == n else 1 for i in range(5, 11))}
     size = -(-5 * n * 100 // round(100 * most))
     words = " ".join(repeated_words(n, size // 6, 1))
-    assert gopher_repetition(Text(words + " " * (size - len(words))), **rule) is None
-    short = Text(words + " " * (size - 1 - len(words)))
+    assert gopher_repetition(SplitText(words + " " * (size - len(words))), **rule) is None
+    short = SplitText(words + " " * (size - 1 - len(words)))
     assert gopher_repetition(short, **rule) == f"repeated {n}-grams over {most:.0%}".replace(
         "%", " %")
 
@@ -158,7 +159,7 @@ def good(count=100):
 
 
 def joined(*parts):
-    return Text(" ".join(word for part in parts for word in part))
+    return SplitText(" ".join(word for part in parts for word in part))
 
 
 @pytest.mark.parametrize("passes, fails, reason", [
@@ -171,11 +172,11 @@ def joined(*parts):
     (joined(good(90), ["#"] * 10), joined(good(90), ["#"] * 11), "hash signs over 10 %"),
     (joined(good(90), ["..."] * 5, ["…"] * 5, ["end"]), joined(good(89), ["..."] * 11, ["end"]),
      "ellipses over 10 %"),
-    (Text("\n".join(["- " + " ".join(good())] * 9 + ["x"])),
-     Text("\n".join(["- " + " ".join(good())] * 8 + [" • " + " ".join(good())] * 11 + ["x"])),
+    (SplitText("\n".join(["- " + " ".join(good())] * 9 + ["x"])),
+     SplitText("\n".join(["- " + " ".join(good())] * 8 + [" • " + " ".join(good())] * 11 + ["x"])),
      "lines with a bullet over 90 %"),
-    (Text("\n".join([" ".join(good()) + "..."] * 3 + ["x"] * 7)),
-     Text("\n".join([" ".join(good()) + "… "] * 4 + ["x"] * 6)),
+    (SplitText("\n".join([" ".join(good()) + "..."] * 3 + ["x"] * 7)),
+     SplitText("\n".join([" ".join(good()) + "… "] * 4 + ["x"] * 6)),
      "lines with an ellipsis over 30 %"),
     (joined(good(80), ["12345"] * 20), joined(good(80), ["12345"] * 21),
      "words with a letter under 80 %"),
@@ -193,23 +194,23 @@ def test_c4_drops_lines_then_counts_sentences():
     lines = ["One is here. Two is here.[12]", "Please enable JavaScript to read. All of it.",
              "Three it is.  Four it is!", "too short.", "We have a Privacy Policy. Read it. Now.",
              "word " + "x" * 1001 + " is too long. Much too long.", "Five has no end"]
-    text, why = c4(Text("\n".join(lines)))
-    assert why is None and type(text) is Text
+    text, why = c4(SplitText("\n".join(lines)))
+    assert why is None and type(text) is SplitText
     assert text == "One is here. Two is here.\nThree it is.  Four it is!\nFive has no end"
-    assert c4(Text("\n".join(lines[:-1])))[1] == "fewer than 5 sentences"
-    assert c4(Text("\n".join(lines)), terminal=True)[1] == "fewer than 5 sentences"
-    assert c4(Text("\n".join(lines)), sentences=6)[1] == "fewer than 5 sentences".replace("5", "6")
+    assert c4(SplitText("\n".join(lines[:-1])))[1] == "fewer than 5 sentences"
+    assert c4(SplitText("\n".join(lines)), terminal=True)[1] == "fewer than 5 sentences"
+    assert c4(SplitText("\n".join(lines)), sentences=6)[1] == "fewer than 6 sentences"
     assert c4(text)[0] is text
 
 
 def test_c4_rejects_documents_for_a_word():
     fine = "It is a line. " * 5
-    assert c4(Text(fine))[1] is None
-    assert c4(Text(fine + "\nAnd a Lorem Ipsum is here"))[1] == "lorem ipsum"
-    assert c4(Text(fine + "\nif (x) { y"))[1] == "a curly bracket"
-    assert c4(Text(fine + "\nx {"))[1] is None               # that line is dropped before
-    assert c4(Text(fine + "\na javascript if (x) { y"))[1] is None
-    assert c4(Text(""))[1] == c4(Text("\n \n"))[1] == "fewer than 5 sentences"
+    assert c4(SplitText(fine))[1] is None
+    assert c4(SplitText(fine + "\nAnd a Lorem Ipsum is here"))[1] == "lorem ipsum"
+    assert c4(SplitText(fine + "\nif (x) { y"))[1] == "a curly bracket"
+    assert c4(SplitText(fine + "\nx {"))[1] is None               # that line is dropped before
+    assert c4(SplitText(fine + "\na javascript if (x) { y"))[1] is None
+    assert c4(SplitText(""))[1] == c4(SplitText("\n \n"))[1] == "fewer than 5 sentences"
 
 
 @pytest.mark.parametrize("line, count", [
@@ -225,9 +226,9 @@ def test_bad_words_are_whole_words_and_phrases(tmp_path):
     file.write_text("rude\nvery Bad thing\nf!\n\n")
     bad = bad_words(file)
     for text in ("How rude!", "RUDE", "a very bad thing.", "oh f! he said"):
-        assert bad(Text(text)) == "a bad word"
+        assert bad(SplitText(text)) == "a bad word"
     for text in ("crude", "rudeness", "very bad things", "", "very good"):
-        assert bad(Text(text)) is None
+        assert bad(SplitText(text)) is None
     file.write_text("\n")
     with pytest.raises(ValueError, match="there are no words in it"):
         bad_words(file)
@@ -256,13 +257,13 @@ def page(count, line=SENTENCE):
      ["", "\n", "\n"], "newlines over 30 % of words"),
 ], ids=["ended", "short", "repeated", "newlines"])
 def test_fineweb(passes, fails, reason):
-    assert fineweb(Text("\n".join(passes))) is None
-    assert fineweb(Text("\n".join(fails))) == reason
+    assert fineweb(SplitText("\n".join(passes))) is None
+    assert fineweb(SplitText("\n".join(fails))) == reason
 
 
 def test_fineweb_of_nothing():
-    assert fineweb(Text("")) == fineweb(Text("\n \n")) == "no text"
-    twice = Text("\n".join(page(20) + page(1)))
+    assert fineweb(SplitText("")) == fineweb(SplitText("\n \n")) == "no text"
+    twice = SplitText("\n".join(page(20) + page(1)))
     assert fineweb(twice, repeated=0.1) is None and fineweb(twice)   # the paper's, datatrove's
 
 
@@ -270,15 +271,15 @@ def test_fineweb_of_nothing():
 @settings(max_examples=300)
 def test_every_filter_takes_every_text(text):
     for filter in (gopher_repetition, gopher_quality, fineweb):
-        assert filter(Text(text)) is None or len(filter(Text(text))) < 60
-    edited, why = c4(Text(text), sentences=0)
+        assert filter(SplitText(text)) is None or len(filter(SplitText(text))) < 60
+    edited, why = c4(SplitText(text), sentences=0)
     assert why or c4(edited, sentences=0) == (edited, None) or "[" in text
 
 
 @pytest.mark.parametrize("text", ["a", "!", "\0", "中文，", "a.b@", "1-", "www.", "tel 1", "[1", "a\n",
                                   "http://a.b/c?", "(\"'", "\ud800", "2001:", "-/"])
 def test_a_line_of_a_megabyte_is_no_danger(text):
-    text = Text(text * (1_000_000 // len(text)))
+    text = SplitText(text * (1_000_000 // len(text)))
     assert gopher_quality(text)
     gopher_repetition(text), fineweb(c4(text)[0]), mask_personal(text)
 

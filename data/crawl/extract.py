@@ -130,6 +130,7 @@ def blocks(tree, skip, **settings):
 
 
 def add_block(found, kind, markup):
+    """Append the block (kind, text, value) of a piece of minimal HTML, unless it is blank."""
     if not kind and "\t" in markup.strip():
         kind = "tr"
     text = entities.unescape(TAG.sub("", markup))

@@ -1,9 +1,9 @@
 """Files over connections that break: what has come is kept, continued and verified.
 
-A file has its name when it is complete: by its sha256, which the fragment of the URL or Hugging Face
-states, else by its length. Until then it is FILE.part-SIZE VERSION, so that it is continued only while
-the server has the same version. (huggingface_hub would do, but deletes what has come of a file when
-it is killed, and its files have gigabytes.)
+A file has its name when it is complete: by its sha256, which the fragment of the URL or Hugging
+Face states, else by its length. Until then it is FILE.part-SIZE VERSION, so that it is continued
+only while the server has the same version. (huggingface_hub would do, but deletes what has come of
+a file when it is killed, and its files have gigabytes.)
 """
 
 import glob

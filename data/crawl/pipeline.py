@@ -85,7 +85,7 @@ def stages(settings):
             text = extract.decode(page.body, page.content_type)
             if not page.content_type.lower().startswith("text/plain"):
                 text = extract.extract(text)
-        doc["text"] = filters.Text(text)
+        doc["text"] = filters.SplitText(text)
         return None if text else "no main text"
 
     def in_language(doc):

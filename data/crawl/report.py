@@ -3,10 +3,10 @@
 A person who reads the samples can judge the filters; nobody should trust them unread.
 """
 
-import io
 import re
 import zlib
 
+from csrc import plot
 from csrc.files import to_json, write_files
 
 SAMPLES, SHOWN = 5, 400  # of each reason, and characters of each
@@ -56,6 +56,7 @@ class Funnel:
             self.counts["masked"][kind] = self.counts["masked"].get(kind, 0) + count
 
     def pages(self, stage):
+        """How many pages a stage kept."""
         return self.counts["kept"].get(stage, [0])[0]
 
     def reasons(self, stage):
@@ -135,41 +136,29 @@ def sampled(funnel, stages):
                 yield f"- {url}\n\n  > {text or '(no text)'}\n"
 
 
-COLOURS = {"pages": "#2a78d6", "bytes": "#1baa7a", "tokens": "#e0803a"}
-
-
 def picture(rows, exact):
     """Return the bytes of a .png: what each stage left, and the commonest reasons."""
-    import matplotlib
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     reasons = sorted(((count, f"{row['stage']}: {reason}") for row in rows
                       for reason, count in row["rejected"].items()), reverse=True)[:20]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(15, 1.5 + 0.5 * max(len(rows), 10)),
-                                         width_ratios=(3, 2), layout="constrained")
-    for i, (what, colour) in enumerate(COLOURS.items()):
-        # Bytes of text are a share of the first text, not of the HTML.
-        texts = [row for row in rows if what == "pages" or row["tokens"]]
-        full = max((row[what] for row in texts), default=0) or 1
-        for at, row in enumerate(rows):
-            if row in texts:
-                y = at + 0.27 * (i - 1)
-                left.barh(y, 100 * row[what] / full, 0.25, color=colour,
-                          label=(what if exact or what != "tokens" else "tokens (estimated)")
-                          if row is texts[0] else None)
-                left.text(100 * row[what] / full + 1, y, f"{amount(row[what])}", va="center",
-                          fontsize=8)
-    left.set(yticks=range(len(rows)), yticklabels=[row["stage"] for row in rows], xlim=(0, 112),
-             xlabel="% of all pages; bytes and tokens: % of the extracted text",
-             title="left after each stage")
-    left.invert_yaxis()
-    right.barh(range(len(reasons)), [count for count, _ in reasons], color="#777777")
-    right.set(yticks=range(len(reasons)), yticklabels=[reason[:60] for _, reason in reasons],
-              xlabel="pages", title="the commonest reasons")
-    right.invert_yaxis()
-    figure.legend(loc="outside lower left", ncols=3)
-    image = io.BytesIO()
-    figure.savefig(image, dpi=100, metadata={"Software": None})
-    plt.close(figure)
-    return image.getvalue()
+    with plot.picture(None, 1, 2, (15, 1.5 + 0.5 * max(len(rows), 10)),
+                      width_ratios=(3, 2)) as (figure, (left, right)):
+        for i, what in enumerate(("pages", "bytes", "tokens")):
+            # Bytes of text are a share of the first text, not of the HTML.
+            places = [at for at, row in enumerate(rows) if what == "pages" or row["tokens"]]
+            full = max((rows[at][what] for at in places), default=0) or 1
+            shares = [100 * rows[at][what] / full for at in places]
+            heights = [at + 0.27 * (i - 1) for at in places]
+            left.barh(heights, shares, 0.25, color=plot.COLOURS[i],
+                      label=what if exact or what != "tokens" else "tokens (estimated)")
+            for at, share, height in zip(places, shares, heights):
+                left.text(share + 1, height, amount(rows[at][what]), va="center", fontsize=8)
+        left.set(yticks=range(len(rows)), yticklabels=[row["stage"] for row in rows],
+                 xlim=(0, 112), xlabel="% of all pages; bytes and tokens: % of the extracted text",
+                 title="left after each stage")
+        right.barh(range(len(reasons)), [count for count, _ in reasons], color="#777777")
+        right.set(yticks=range(len(reasons)), yticklabels=[reason[:60] for _, reason in reasons],
+                  xlabel="pages", title="the commonest reasons")
+        left.invert_yaxis()
+        right.invert_yaxis()
+        figure.legend(loc="outside lower left", ncols=3)
+    return figure.png

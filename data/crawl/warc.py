@@ -39,6 +39,8 @@ DAMAGED, TRUNCATED = "damaged record", "truncated record"
 
 
 class Page(NamedTuple):
+    """A page of a crawl, as it was sent."""
+
     url: str
     date: str            # ISO 8601, of the crawl; "" if the record does not say
     content_type: str    # as HTTP's header has it, with the charset; "" if there is none
@@ -80,6 +82,7 @@ def records(file, start, end, problems):
 
 
 def zipped_records(file, start, end, problems):
+    """Yield the same of a file of gzip members."""
     size = file.seek(0, io.SEEK_END)
     at = find_member(file, start, end)
     if start == 0 and at != 0:
@@ -145,6 +148,7 @@ class Member:
         self.begin(at)
 
     def begin(self, at):
+        """Go on with the member at byte `at`."""
         self.file.seek(at)
         self.offset, self.unzip = at, zlib.decompressobj(31)
 
@@ -174,9 +178,60 @@ class Member:
         return b""
 
     def skip(self, size):
+        """Go on by `size` bytes."""
         while size > 0 and (piece := self.read(min(size, PIECE))):
             size -= len(piece)
         return True
+
+
+class Window:
+    """The bytes of a source that have been read and not passed."""
+
+    def __init__(self, source, start, end):
+        self.source, self.end = source, end
+        self.held = bytearray()
+        self.base = max(start - 1, 0)            # the offset of held[0]
+
+    def fill(self, size):
+        """Read on until `size` bytes are held, or all there are."""
+        while len(self.held) < size and (piece := self.source.read(PIECE)):
+            self.held.extend(piece)
+
+    def drop(self, size):
+        """Pass the first `size` bytes."""
+        del self.held[:size]
+        self.base += size
+
+    def seek(self, after):
+        """Drop what is before the next line WARC/1.x at or after held[after]."""
+        self.fill(HEADERS)
+        while not (found := RECORD.search(self.held, after)):
+            self.drop(max(len(self.held) - 32, 0))       # such a line may have been read in part
+            after, before = 1, len(self.held)
+            self.fill(before + PIECE)
+            if len(self.held) == before or self.base >= self.end:
+                return self.drop(before)
+        self.drop(found.start())
+
+    def begins(self):
+        """Pass the blank lines between records; whether anything begins before the end."""
+        while True:
+            self.fill(HEADERS)
+            self.drop(len(self.held) - len(self.held.lstrip(b"\r\n")))
+            self.fill(1)
+            if not self.held or self.base >= self.end:
+                return False
+            if self.held[0] not in b"\r\n":
+                return True
+
+    def sizes(self):
+        """(bytes of its headers, of all of it) of the record at the beginning; None if it is none.
+        """
+        blank = RECORD.match(self.held) and BLANK.search(self.held, 0, HEADERS)
+        length = blank and LENGTH.search(self.held, 0, blank.end())
+        if not length or RECORD.search(self.held, 1, blank.end()):
+            return None
+        return blank.end(), blank.end() + int(length[1])
 
 
 def framed(source, start, end, problems):
@@ -184,57 +239,27 @@ def framed(source, start, end, problems):
 
     A record whose length lies too long ends where the next one begins.
     """
-    held = bytearray()          # what has been read and not passed
-    base = max(start - 1, 0)    # the offset of held[0]
-
-    def fill(size):
-        """Read on until `size` bytes are held, or all there are."""
-        while len(held) < size and (piece := source.read(PIECE)):
-            held.extend(piece)
-
-    def drop(size):
-        nonlocal base
-        del held[:size]
-        base += size
-
-    def seek(after):
-        """Drop what is before the next line WARC/1.x at or after held[after]."""
-        fill(HEADERS)
-        while not (found := RECORD.search(held, after)):
-            drop(max(len(held) - 32, 0))        # such a line may have been read in part
-            after, before = 1, len(held)
-            fill(before + PIECE)
-            if len(held) == before or base >= end:
-                return drop(before)
-        drop(found.start())
-
+    window = Window(source, start, end)
+    held = window.held
     if start > 0:
-        seek(1)
-    while True:
-        fill(HEADERS)
-        drop(len(held) - len(held.lstrip(b"\r\n")))
-        fill(1)
-        if not held or base >= end:
-            return
-        if held[0] in b"\r\n":
+        window.seek(1)
+    while window.begins():
+        sizes = window.sizes()
+        if not sizes:
+            none = source.plain and window.base == 0 and not RECORD.search(held)
+            problems["not a WARC" if none else DAMAGED] += 1
+            window.seek(1)
             continue
-        blank = RECORD.match(held) and BLANK.search(held, 0, HEADERS)
-        length = blank and LENGTH.search(held, 0, blank.end())
-        if not length or RECORD.search(held, 1, blank.end()):
-            found_none = source.plain and base == 0 and not RECORD.search(held)
-            problems["not a WARC" if found_none else DAMAGED] += 1
-            seek(1)
-            continue
-        head, size = blank.end(), blank.end() + int(length[1])
+        head, size = sizes
         if size > HEADERS + LONGEST:
             if source.skip(size - len(held)):
                 problems[TOO_LONG] += 1
-                drop(size)
+                window.drop(size)
             else:
                 problems[DAMAGED] += 1
-                seek(head)
+                window.seek(head)
             continue
-        fill(size + 50)
+        window.fill(size + 50)
         follows = held[size:size + 50].lstrip(b"\r\n")
         amiss = len(held) < size or follows and not RECORD.match(follows)
         if amiss:
@@ -246,9 +271,9 @@ def framed(source, start, end, problems):
                 return
             problems[DAMAGED] += 1
         yield bytes(held[:size])
-        drop(size)
+        window.drop(size)
         if amiss:
-            seek(0)
+            window.seek(0)
 
 
 # -------------------------------------------------------------------------------------------- Pages
