@@ -17,7 +17,7 @@
 
 enum {
     QT = 64, KT = 64,                /* queries and keys in a tile */
-    DMAX = 256,                      /* the largest head: a backward pass takes 500 KB of stack */
+    DMAX = 256,                      /* the largest head */
     WIDE = LANES == 8 ? 2 : 4        /* 4 x WIDE vectors of sums fit the registers */
 };
 
@@ -171,6 +171,79 @@ static int first_key(const Head *x, int query) {
 /* The first tile of keys that this query or a later one sees. */
 static int first_tile(const Head *x, int query) { return first_key(x, query) / KT * KT; }
 
+/* ---- Naive: what the rest of this file must agree with --------------------------------------- */
+
+static double dot_of(const real *a, const real *b, int D) {
+    double sum = 0;
+    for (int d = 0; d < D; d++) sum += (double)to_float(a[d]) * to_float(b[d]);
+    return sum;
+}
+
+/* The log of the sum of exp(score) over the keys that query t sees. */
+static double log_sum(const Head *x, int t) {
+    const real *q = x->q + t * x->stride;
+    double most = -INFINITY, sum = 0;
+    for (int j = first_key(x, t); j <= t; j++)
+        most = fmax(most, dot_of(q, x->k + j * x->stride, x->D) * x->scale);
+    for (int j = first_key(x, t); j <= t; j++)
+        sum += exp(dot_of(q, x->k + j * x->stride, x->D) * x->scale - most);
+    return most + log(sum);
+}
+
+void attention_naive(float *out, float *lse, const real *qkv, const int *first,
+                     int B, int T, int H, int K, int D, int window) {
+    memset(out, 0, sizeof(float) * B * T * H * D);
+    for (int b = 0; b < B; b++)
+        for (int h = 0; h < H; h++)
+            for (int t = 0; t < T; t++) {
+                const Head x = head(qkv, first, b, h, T, H, K, D, window);
+                const real *q = x.q + t * x.stride, *v = x.v;
+                const size_t row = ((size_t)b * T + t) * H + h;
+                const double sum = log_sum(&x, t);
+                for (int j = first_key(&x, t); j <= t; j++) {
+                    double p = exp(dot_of(q, x.k + j * x.stride, D) * x.scale - sum);
+                    for (int d = 0; d < D; d++) out[row * D + d] += p * to_float(v[j * x.stride + d]);
+                }
+                lse[row] = (float)sum;
+            }
+}
+
+/* delta of query t: the sum over its keys of p dp, which is dout out. */
+static double delta_of(const Head *x, const real *dout, int t, double sum) {
+    double delta = 0;
+    for (int j = first_key(x, t); j <= t; j++) {
+        double s = dot_of(x->q + t * x->stride, x->k + j * x->stride, x->D) * x->scale;
+        delta += exp(s - sum) * dot_of(dout, x->v + j * x->stride, x->D);
+    }
+    return delta;
+}
+
+void attention_naive_backward(float *dqkv, const real *dout, const real *qkv, const int *first,
+                              int B, int T, int H, int K, int D, int window) {
+    memset(dqkv, 0, sizeof(float) * B * T * (H + 2 * K) * D);
+    for (int b = 0; b < B; b++)
+        for (int h = 0; h < H; h++)
+            for (int t = 0; t < T; t++) {
+                const Head x = head(qkv, first, b, h, T, H, K, D, window);
+                const real *q = x.q + t * x.stride, *d = dout + (((size_t)b * T + t) * H + h) * D;
+                const double sum = log_sum(&x, t), delta = delta_of(&x, d, t, sum);
+                float *dq = dqkv + (q - qkv);
+                for (int j = first_key(&x, t); j <= t; j++) {
+                    const real *k = x.k + j * x.stride, *v = x.v + j * x.stride;
+                    float *dk = dqkv + (k - qkv), *dv = dqkv + (v - qkv);
+                    double p = exp(dot_of(q, k, D) * x.scale - sum);
+                    double ds = p * (dot_of(d, v, D) - delta) * x.scale;
+                    for (int i = 0; i < D; i++) {
+                        dq[i] += ds * to_float(k[i]);
+                        dk[i] += ds * to_float(q[i]);
+                        dv[i] += p * to_float(d[i]);
+                    }
+                }
+            }
+}
+
+/* ---- Forward --------------------------------------------------------------------------------- */
+
 /* score (KT,QT) = k q^T of nk keys and nq queries, -infinity where a query does not see a key. */
 static void score_keys(float *score, const unit *qt, const Head *x,
                        int q0, int nq, int k0, int nk) {
@@ -186,8 +259,6 @@ static void score_keys(float *score, const unit *qt, const Head *x,
             score[j * QT + i] = seen ? score[j * QT + i] : -INFINITY;
         }
 }
-
-/* ---- Forward --------------------------------------------------------------------------------- */
 
 /* most, sum (QT) and out (nq,P) take in the scores of nk more keys, which become probabilities. */
 static void online_softmax(float *score, float *most, float *sum, float *out, int nq, int nk, int P,
@@ -215,8 +286,7 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
                    const Head *x, int q0) {
     Tile qt, v;
     Sums o;
-    Scores score;
-    Shares shares;
+    union { Scores scores; Shares shares; } p;   /* one becomes the other where it lies */
     float most[QT], sum[QT];
     int D = x->D, P = x->P, nq = min_int(QT, x->T - q0);
     load_transposed(qt, x->q + q0 * x->stride, x->stride, nq, D, QT);
@@ -224,11 +294,11 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
     for (int i = 0; i < QT; i++) { most[i] = -INFINITY; sum[i] = 0; }
     for (int k0 = first_tile(x, q0); k0 < q0 + nq; k0 += KT) {
         int nk = min_int(KT, q0 + nq - k0);
-        score_keys(score, qt, x, q0, nq, k0, nk);
-        online_softmax(score, most, sum, o, nq, nk, P, x->scale);
-        load_shares(shares, score, nk, QT);
+        score_keys(p.scores, qt, x, q0, nq, k0, nk);
+        online_softmax(p.scores, most, sum, o, nq, nk, P, x->scale);
+        load_shares(p.shares, p.scores, nk, QT);
         load(v, x->v + k0 * x->stride, x->stride, nk, D, P);
-        tile_product(o, P, shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR),
+        tile_product(o, P, p.shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR),
                      k0 == q0 ? K_TO_ROW : WHOLE);
     }
     for (int i = 0; i < nq; i++) {
@@ -240,7 +310,7 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
 void attention_forward(real *out, float *lse, const real *qkv, const int *first,
                        int B, int T, int H, int K, int D, int window) {
     #pragma omp parallel for collapse(3) schedule(dynamic) \
-            if ((double)B * H * T * T * D > 4.0 * SMALL)
+            num_threads(team(0.25 * B * H * T * T * D))
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int q0 = 0; q0 < T; q0 += QT) {
@@ -290,44 +360,49 @@ static void differentiate(float *p, float *dp, const Outcome *y,
         }
 }
 
-/* Adds the share of nq queries to dk, dv (KT,P) of nk keys and the share of these keys to y->dq.
-   k: the keys as operand b. */
-static void attend_backward(float *dk, float *dv, const unit *k, const Outcome *y, const Head *x,
-                            int q0, int k0, int nk) {
-    Tile b;
+/* What one thread works on: too much for the stack of a thread that may have 256 KB of it. */
+typedef struct {
+    Tile k, b;                       /* keys, or queries and dout, as operand b */
+    Sums dk, dv;
     Scores p, dp;
     Shares shares;
     real rows[KT * QT] __attribute__((aligned(64)));
+} Scratch;
+
+/* Adds the share of nq queries to s->dk, s->dv (KT,P) of nk keys, which are also in s->k, and the
+   share of these keys to y->dq. */
+static void attend_backward(Scratch *s, const Outcome *y, const Head *x, int q0, int k0, int nk) {
     int D = x->D, P = x->P, nq = min_int(QT, x->T - q0), steps = ceil_div(nq, PAIR);
     int diagonal = q0 == k0;
     const real *q = x->q + q0 * x->stride, *dout = y->dout + q0 * y->dout_stride;
 
-    load_transposed(b, q, x->stride, nq, D, QT);
-    score_keys(p, b, x, q0, nq, k0, nk);
-    load_transposed(b, dout, y->dout_stride, nq, D, QT);
-    memset(dp, 0, sizeof(float) * nk * QT);
-    tile_product(dp, QT, as_units(x->v + k0 * x->stride), x->stride / PAIR, 1, b, QT,
+    load_transposed(s->b, q, x->stride, nq, D, QT);
+    score_keys(s->p, s->b, x, q0, nq, k0, nk);
+    load_transposed(s->b, dout, y->dout_stride, nq, D, QT);
+    memset(s->dp, 0, sizeof(float) * nk * QT);
+    tile_product(s->dp, QT, as_units(x->v + k0 * x->stride), x->stride / PAIR, 1, s->b, QT,
                  nk, QT, D / PAIR, diagonal ? C_FROM_ROW : WHOLE);
-    differentiate(p, dp, y, q0, nq, nk, x->scale);
+    differentiate(s->p, s->dp, y, q0, nq, nk, x->scale);
 
-    load_rows(rows, p, nk, QT);
-    load(b, dout, y->dout_stride, nq, D, P);
-    tile_product(dv, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps,
+    load_rows(s->rows, s->p, nk, QT);
+    load(s->b, dout, y->dout_stride, nq, D, P);
+    tile_product(s->dv, P, as_units(s->rows), QT / PAIR, 1, s->b, P, nk, P, steps,
                  diagonal ? K_FROM_ROW : WHOLE);
-    load_rows(rows, dp, nk, QT);
-    load(b, q, x->stride, nq, D, P);
-    tile_product(dk, P, as_units(rows), QT / PAIR, 1, b, P, nk, P, steps,
+    load_rows(s->rows, s->dp, nk, QT);
+    load(s->b, q, x->stride, nq, D, P);
+    tile_product(s->dk, P, as_units(s->rows), QT / PAIR, 1, s->b, P, nk, P, steps,
                  diagonal ? K_FROM_ROW : WHOLE);
-    load_shares(shares, dp, nk, QT);
-    tile_product(y->dq + (size_t)q0 * P, P, shares, 1, QT, k, P, nq, P, ceil_div(nk, PAIR),
+    load_shares(s->shares, s->dp, nk, QT);
+    tile_product(y->dq + (size_t)q0 * P, P, s->shares, 1, QT, s->k, P, nq, P, ceil_div(nk, PAIR),
                  diagonal ? K_TO_ROW : WHOLE);
 }
 
 /* The scratch of one query head: dq, delta, lse. */
 static size_t head_scratch(int T, int D) { return (size_t)T * (padded(D) + 2); }
 
+/* A Scratch each for as many threads as there are, from the next cache line on; then the heads'. */
 size_t attention_work(int B, int T, int H, int D) {
-    return sizeof(float) * B * H * head_scratch(T, D);
+    return 64 + sizeof(Scratch) * most_threads() + sizeof(float) * B * H * head_scratch(T, D);
 }
 
 void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
@@ -335,35 +410,36 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
                         int B, int T, int H, int K, int D, int window) {
     const int G = H / K;                         /* query heads that share a key/value head */
     const size_t W = (size_t)(H + 2 * K) * D;
+    Scratch *scratch = (Scratch *)(((uintptr_t)work + 63) / 64 * 64);
+    float *heads = (float *)(scratch + most_threads());
     #pragma omp parallel for collapse(2) schedule(dynamic) \
-            if ((double)B * H * T * T * D > 4.0 * SMALL)
+            num_threads(min_int(most_threads(), team(0.25 * B * H * T * T * D)))
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++) {
+            Scratch *s = scratch + this_thread();
             Head x = head(qkv, first, b, g * G, T, H, K, D, window);
             real *drow = dqkv + b * T * W;
             Outcome y = { .dout_stride = (size_t)H * D };
             for (int k0 = 0; k0 < T; k0 += KT) {
-                Tile k;
-                Sums dk, dv;
                 int nk = min_int(KT, T - k0);
-                load(k, x.k + k0 * W, W, nk, D, x.P);
-                memset(dk, 0, sizeof(float) * KT * x.P);
-                memset(dv, 0, sizeof(float) * KT * x.P);
+                load(s->k, x.k + k0 * W, W, nk, D, x.P);
+                memset(s->dk, 0, sizeof(float) * KT * x.P);
+                memset(s->dv, 0, sizeof(float) * KT * x.P);
                 for (int h = g * G; h < (g + 1) * G; h++) {
                     size_t at = ((size_t)b * T * H + h) * D;
                     x.q = qkv + b * T * W + h * D;
                     y.dout = dout + at;
-                    y.dq = (float *)work + ((size_t)b * H + h) * head_scratch(T, D);
+                    y.dq = heads + ((size_t)b * H + h) * head_scratch(T, D);
                     y.delta = y.dq + (size_t)T * x.P;
                     y.lse = y.delta + T;
                     if (k0 == 0) prepare(&y, out + at, lse + (size_t)b * T * H + h, &x, H);
                     for (int q0 = k0; q0 < T && first_key(&x, q0) < k0 + nk; q0 += QT)
-                        attend_backward(dk, dv, k, &y, &x, q0, k0, nk);
+                        attend_backward(s, &y, &x, q0, k0, nk);
                     if (k0 + KT >= T) store(drow + h * D, W, y.dq, T, D, x.P, x.scale);
                 }
                 real *row = drow + k0 * W + (H + g) * D;
-                store(row, W, dk, nk, D, x.P, x.scale);
-                store(row + K * D, W, dv, nk, D, x.P, 1);
+                store(row, W, s->dk, nk, D, x.P, x.scale);
+                store(row + K * D, W, s->dv, nk, D, x.P, 1);
             }
         }
 }
@@ -444,7 +520,7 @@ void attention_extend(real *out, const real *qkv, const real *keys, const real *
     (void)nothing; (void)length;
     size_t work = 0;                             /* of one head: keys times channels */
     for (int n = 0; n < N; n++) work += (size_t)(positions[n] + 1) * D;
-    #pragma omp parallel for collapse(2) schedule(dynamic) if (work * H > 2 * SMALL)
+    #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(team(0.5 * work * H))
     for (int h = 0; h < H; h++)
         for (int n = 0; n < N; n++) {
             size_t at = (size_t)starts[n] * K * D + h / (H / K) * D;

@@ -235,9 +235,9 @@ void linear_forward(real *out, real *pre,
                     const real *inp, const real *packed, const real *bias, const real *residual,
                     void *work, int N, int C, int O);
 
-/* The same without residual, out in float: for logits. */
+/* The same without bias and residual, out in float: for logits. */
 void linear_forward_float(float *out,
-                          const real *inp, const real *packed, const real *bias,
+                          const real *inp, const real *packed,
                           void *work, int N, int C, int O);
 
 /* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of
@@ -284,6 +284,14 @@ void attention_backward(real *dqkv,
                         const real *dout, const real *out, const float *lse, const real *qkv,
                         const int *first, void *work,
                         int B, int T, int H, int K, int D, int window);
+
+/* The same one key at a time: what the fast ones must agree with. Only in the CPUs' libraries. */
+void attention_naive(float *out, float *lse,
+                     const real *qkv, const int *first,
+                     int B, int T, int H, int K, int D, int window);
+void attention_naive_backward(float *dqkv,
+                              const real *dout, const real *qkv, const int *first,
+                              int B, int T, int H, int K, int D, int window);
 
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
    keys, values (*,K*D)[starts[n] + positions[n]], for the slots lie one after the other and
@@ -403,8 +411,11 @@ const char *device_name(void);
 /* Threads that kernels use from now on (0: as many as the machine has); returns how many. A GPU
    uses all it has, whatever is asked, and returns its multiprocessors. */
 int device_threads(int threads);
-/* Bytes of memory the device has in all or, on a GPU, that are free. */
+/* Bytes of memory the device has in all or, on a GPU, that are free. On a CPU, containers and batch
+   systems may allow this process less: memory_limit is the least that a control group, version 1 or
+   2, which it belongs to sets, as read below `root` ("" but in tests). */
 size_t device_memory(void);
+size_t memory_limit(const char *root);               /* only in the CPUs' libraries */
 /* Floating-point operations a second of the unit that linear layers use, measured now in 20 ms. */
 double device_peak(void);
 /* Bytes a second that all threads together read from memory or, with `update`, read and write in

@@ -1,5 +1,6 @@
 /* device.c: the CPU as a device: its memory and its threads. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -9,7 +10,7 @@
 #include <omp.h>
 #endif
 
-int device_ready(void) { return 0; }
+int device_ready(void) { return cpu_ready(); }
 
 #define TEXT(x) #x
 #define NUMBER(x) TEXT(x)
@@ -29,25 +30,91 @@ const char *device_name(void) {
 #endif
 }
 
-static int threads_now(void) {
+/* OpenMP's own setting would hold for the calling thread only. 0: as OpenMP would have it. */
+static int wanted;
+
+int threads(void) {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    return wanted ? wanted : omp_get_max_threads();
 #else
     return 1;
 #endif
 }
 
-int device_threads(int threads) {
+int most_threads(void) {
 #ifdef _OPENMP
-    omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
+    static int processors;                       /* so that it never changes */
+    if (!processors) processors = max_int(2, omp_get_num_procs());
+    return processors;
 #else
-    (void)threads;
+    return 1;
 #endif
-    return threads_now();
+}
+
+int this_thread(void) {
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+int device_threads(int n) {
+#ifdef _OPENMP
+    wanted = n > 0 ? n : omp_get_num_procs();
+#else
+    (void)n;
+#endif
+    return threads();
+}
+
+/* ---- How much memory there is ---------------------------------------------------------------- */
+
+/* The number in a file; a limit that is not there, or "max", is the largest number. */
+static size_t number_in(const char *path) {
+    size_t limit = SIZE_MAX;
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%zu", &limit) != 1) limit = SIZE_MAX;
+    if (file) fclose(file);
+    return limit;
+}
+
+/* The smallest limit of the group at `path` and of those that it lies in. */
+static size_t smallest_limit(const char *mount, char *path, const char *name) {
+    char file[8192];
+    for (size_t least = SIZE_MAX;; *strrchr(path, '/') = 0) {
+        snprintf(file, sizeof file, "%s%s/%s", mount, path, name);
+        const size_t limit = number_in(file);
+        least = limit < least ? limit : least;
+        if (!strchr(path, '/')) return least;
+    }
+}
+
+size_t memory_limit(const char *root) {
+    char path[4096], line[4096], mount[4096];
+    size_t least = SIZE_MAX;
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {     /* number:controllers:path */
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) continue;
+        line[strcspn(line, "\n")] = 0;
+        *group++ = 0;
+        const int v2 = !strcmp(controllers, ":"), v1 = strstr(controllers, "memory") != NULL;
+        snprintf(mount, sizeof mount, "%s/sys/fs/cgroup%s", root, v1 ? "/memory" : "");
+        const size_t limit = !v2 && !v1 ? SIZE_MAX : smallest_limit(
+            mount, group, v1 ? "memory.limit_in_bytes" : "memory.max");
+        least = limit < least ? limit : least;
+    }
+    if (file) fclose(file);
+    return least;
 }
 
 size_t device_memory(void) {
-    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
+    const size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
+    const size_t limit = memory_limit("");
+    return limit < all ? limit : all;
 }
 
 /* ---- The peak of the multiplier -------------------------------------------------------------- */
@@ -83,13 +150,13 @@ static float multiply_only(int steps) {
 }
 
 double device_peak(void) {
-    const int steps = 400000, threads = threads_now(), tries = 4;
-    const double operations = 2.0 * 10 * LANES * (4 / sizeof(real)) * steps * threads;
+    const int steps = 400000, team = threads(), tries = 4;
+    const double operations = 2.0 * 10 * LANES * (4 / sizeof(real)) * steps * team;
     double best = 0;
     for (int n = 0; n < tries; n++) {
         float sink = 0;
         double start = seconds();
-        #pragma omp parallel reduction(+:sink)
+        #pragma omp parallel num_threads(threads()) reduction(+:sink)
         sink += multiply_only(steps);
         double rate = operations / (seconds() - start);
         if (rate > best && sink == sink) best = rate;
@@ -122,20 +189,20 @@ static float read_and_write(float *x, size_t n) {
 }
 
 double device_bandwidth(int update) {
-    const int threads = threads_now(), tries = 4;
+    const int team = threads(), tries = 4;
     const size_t lot = 12 * LANES;               /* four parts or three of a thread's floats */
-    const size_t n = ((size_t)1 << 27) / threads / lot * lot;
-    const double bytes = (update ? 5. / 3 : 1) * sizeof(float) * n * threads;
-    float *memory = device_alloc(sizeof(float) * n * threads);
+    const size_t n = ((size_t)1 << 27) / team / lot * lot;
+    const double bytes = (update ? 5. / 3 : 1) * sizeof(float) * n * team;
+    float *memory = device_alloc(sizeof(float) * n * team);
     if (!memory) return 0;
     double best = 0;
-    #pragma omp parallel for schedule(static)
-    for (int t = 0; t < threads; t++) memset(memory + n * t, 1, sizeof(float) * n);
+    #pragma omp parallel for num_threads(threads()) schedule(static)
+    for (int t = 0; t < team; t++) memset(memory + n * t, 1, sizeof(float) * n);
     for (int k = 0; k < tries; k++) {
         float sink = 0;
         double start = seconds();
-        #pragma omp parallel for schedule(static) reduction(+:sink)
-        for (int t = 0; t < threads; t++)
+        #pragma omp parallel for num_threads(threads()) schedule(static) reduction(+:sink)
+        for (int t = 0; t < team; t++)
             sink += update ? read_and_write(memory + n * t, n) : read_only(memory + n * t, n);
         double rate = bytes / (seconds() - start);
         if (rate > best && sink == sink) best = rate;

@@ -10,7 +10,7 @@ enum { COLUMNS = 64 };               /* columns of a parameter gradient that one
 
 void embed_forward(real *out, const int *tokens, const int *positions, const real *wte,
                    const real *wpe, int N, int C) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++) {
         real *o = out + (size_t)n * C;
         const real *e = wte + (size_t)tokens[n] * C;
@@ -27,7 +27,7 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
                     int N, int C) {
     (void)by_token;                              /* columns have owners here, not tokens */
     (void)by_position;
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int from = 0; from < C; from += COLUMNS) {
         int to = min_int(from + COLUMNS, C);
         for (int n = 0; n < N; n++) {
@@ -47,7 +47,7 @@ size_t norm_work(int N, int C) { return 0 * (size_t)(N + C); }
 
 void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, const real *weight,
                        const real *bias, int N, int C, float eps) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C;
         real *o = out + (size_t)n * C;
@@ -71,7 +71,7 @@ void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *do
                         const real *weight, const float *mean, const float *rstd, void *work,
                         int N, int C) {
     (void)work;                                  /* columns have owners here */
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
         real *dx = dinp + (size_t)n * C;
@@ -88,7 +88,7 @@ void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *do
             dx[c] = to_real(to_float(dx[c]) + s * (g - g_mean - h * gh_mean));
         }
     }
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int from = 0; from < C; from += COLUMNS) {
         int to = min_int(from + COLUMNS, C);
         for (int n = 0; n < N; n++) {
@@ -115,7 +115,7 @@ static float rms_row(real *out, const real *x, const real *weight, int C, float 
 
 void rmsnorm_forward(real *out, float *rstd, const real *inp, const real *weight,
                      int N, int C, float eps) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++)
         rstd[n] = rms_row(out + (size_t)n * C, inp + (size_t)n * C, weight, C, eps);
 }
@@ -124,7 +124,7 @@ void rmsnorm_forward(real *out, float *rstd, const real *inp, const real *weight
 void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *inp,
                       const real *weight, const float *rstd, void *work, int N, int C) {
     (void)work;
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
         real *dx = dinp + (size_t)n * C;
@@ -137,7 +137,7 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
             dx[c] = to_real(to_float(dx[c]) + s * (g - h * gh_mean));
         }
     }
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int from = 0; from < C; from += COLUMNS)
         for (int n = 0; n < N; n++) {
             const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
@@ -172,7 +172,7 @@ static void rotate(real *x, const float *rope, float direction, int D) {
 void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q_norm,
                           const real *k_norm, const float *rope, const int *positions,
                           int N, int H, int K, int D, float eps) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * (H + K) * D > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * (H + 2 * K) * D;
         real *o = out + (size_t)n * (H + 2 * K) * D;
@@ -194,19 +194,23 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
     size_t W = (size_t)(H + 2 * K) * D;
     if (dinp != dout) memcpy(dinp, dout, sizeof(real) * N * W);
     if (rope) {
-        #pragma omp parallel for schedule(static) if ((size_t)N * (H + K) * D > SMALL)
+        #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
         for (int n = 0; n < N; n++)
             for (int h = 0; h < H + K; h++)
                 rotate(dinp + n * W + h * D, rope + (size_t)positions[n] * D, -1, D);
     }
     if (!q_norm) return;
-    for (int n = 0; n < N; n++)                  /* dq_norm, dk_norm: D sums, in one order */
-        for (int h = 0; h < H + K; h++) {
-            const real *x = inp + n * W + h * D, *d = dinp + n * W + h * D;
-            float *dw = h < H ? dq_norm : dk_norm, s = rstd[(size_t)n * (H + K) + h];
-            for (int i = 0; i < D; i++) dw[i] += to_float(d[i]) * to_float(x[i]) * s;
-        }
-    #pragma omp parallel for schedule(static) if ((size_t)N * (H + K) * D > SMALL)
+    enum { LINE = 16 };                          /* columns of dq_norm and dk_norm have owners */
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
+    for (int from = 0; from < D; from += LINE)
+        for (int n = 0; n < N; n++)
+            for (int h = 0; h < H + K; h++) {
+                const real *x = inp + n * W + h * D, *d = dinp + n * W + h * D;
+                float *dw = h < H ? dq_norm : dk_norm, s = rstd[(size_t)n * (H + K) + h];
+                for (int i = from; i < min_int(from + LINE, D); i++)
+                    dw[i] += to_float(d[i]) * to_float(x[i]) * s;
+            }
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
     for (int n = 0; n < N; n++)
         for (int h = 0; h < H + K; h++) {
             const real *x = inp + n * W + h * D, *weight = h < H ? q_norm : k_norm;
@@ -227,7 +231,7 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
 static const float GELU_A = 0.7978845608f, GELU_B = 0.044715f;   /* sqrt(2/pi) and its cubic term */
 
 void gelu_forward(real *out, const real *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static) if (n > SMALL)
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) {
         float x = to_float(inp[i]);
         out[i] = to_real(0.5f * x * (1.f + fast_tanh(GELU_A * (x + GELU_B * x * x * x))));
@@ -235,7 +239,7 @@ void gelu_forward(real *out, const real *inp, size_t n) {
 }
 
 void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static) if (n > SMALL)
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) {
         float x = to_float(inp[i]);
         float t = fast_tanh(GELU_A * (x + GELU_B * x * x * x));
@@ -246,7 +250,7 @@ void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
 }
 
 void swiglu_forward(real *out, const real *inp, int N, int F) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * F > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * F))
     for (int n = 0; n < N; n++) {
         const real *gate = inp + (size_t)n * 2 * F, *up = gate + F;
         real *o = out + (size_t)n * F;
@@ -259,7 +263,7 @@ void swiglu_forward(real *out, const real *inp, int N, int F) {
 }
 
 void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * F > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * F))
     for (int n = 0; n < N; n++) {
         const real *gate = inp + (size_t)n * 2 * F, *up = gate + F, *d = dout + (size_t)n * F;
         real *dgate = dinp + (size_t)n * 2 * F, *dup = dgate + F;
@@ -291,7 +295,7 @@ int nll_rows(void) { return 512; }
 
 void nll_forward(float *nll, real *dlogits, const float *logits, const int *targets,
                  const float *weights, int N, int V, int P) {
-    #pragma omp parallel for schedule(static) if ((size_t)N * V > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * V))
     for (int n = 0; n < N; n++) {
         const float *x = logits + (size_t)n * P;
         float most = largest(x, V), sum = 0;
@@ -318,12 +322,12 @@ void gather_rows(real *out, const real *inp, const int *rows, int n, int C) {
 }
 
 void widen(float *out, const real *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static) if (n > SMALL)
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) out[i] = to_float(inp[i]);
 }
 
 void narrow(real *out, const float *inp, size_t n) {
-    #pragma omp parallel for simd schedule(static) if (n > SMALL)
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) out[i] = to_real(inp[i]);
 }
 
@@ -332,7 +336,7 @@ void narrow(real *out, const float *inp, size_t n) {
 double sum_squares(const float *x, size_t n) {
     enum { PARTS = 64 };                         /* fixed, so that the sum has one order */
     double part[PARTS], sum = 0;
-    #pragma omp parallel for schedule(static) if (n > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team(n))
     for (int p = 0; p < PARTS; p++) {
         double s = 0;
         #pragma omp simd reduction(+:s)
@@ -353,7 +357,7 @@ void adamw(real *weight, float *master, float *m, float *v, const float *grad, c
     const float keep = decay ? 1.f - adam->lr * adam->weight_decay : 1.f;
     const int chance = !master && sizeof(real) < sizeof(float);
     float *exact = master ? master : (float *)weight;
-    #pragma omp parallel for simd schedule(static) if (n > SMALL)
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) {
         float g = grad[i] * scale;
         float mi = b1 * m[i] + (1.f - b1) * g, vi = b2 * v[i] + (1.f - b2) * g * g;

@@ -90,7 +90,7 @@ static inline __attribute__((always_inline))
 void pack_panels(unit *out, const Operand x, int R) {
     int panels = ceil_div(x.rows, R), steps = ceil_div(x.K, PAIR);
     int chunk = x.k_stride == 1 ? steps : 16, group = max_int(1, min_int(8, panels / 8));
-    #pragma omp parallel for schedule(static) if ((size_t)x.rows * x.K > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)x.rows * x.K))
     for (int p = 0; p < panels; p += group)
         for (int k = 0; k < steps; k += chunk)
             for (int i = p; i < min_int(p + group, panels); i++)
@@ -260,7 +260,7 @@ static void multiply(const Result to, const Panels a, const unit *b, int M, int 
     int steps = ceil_div(K, PAIR), a_panels = ceil_div(M, MR), b_panels = ceil_div(N, NR);
     int nb = NB;                                 /* smaller blocks where there are few of them */
     while (nb > 1 && ceil_div(a_panels, MB) * ceil_div(b_panels, nb) < 32) nb /= 2;
-    #pragma omp parallel for collapse(2) schedule(dynamic) if ((double)M * N * K > 16.0 * SMALL)
+    #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(team((double)M * N * K / 16.0))
     for (int q = 0; q < b_panels; q += nb)
         for (int p = 0; p < a_panels; p += MB)
             block(&to, &a, b, M, N, steps,
@@ -328,10 +328,10 @@ void linear_forward(real *out, real *pre, const real *inp, const real *packed, c
     if (pre) gelu_forward(out, pre, (size_t)N * O);
 }
 
-void linear_forward_float(float *out, const real *inp, const real *packed, const real *bias,
-                          void *work, int N, int C, int O) {
-    multiply_rows((Result){ .wide = out, .bias = bias },
-                  (Operand){ inp, N, C, C, 1 }, (const unit *)packed, work, O);
+void linear_forward_float(float *out, const real *inp, const real *packed, void *work,
+                          int N, int C, int O) {
+    multiply_rows((Result){ .wide = out }, (Operand){ inp, N, C, C, 1 }, (const unit *)packed,
+                  work, O);
 }
 
 void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
@@ -351,7 +351,7 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
                  pack_a(a, (Operand){ dout + (size_t)n * O, O, some, 1, O }), b, O, C, some);
     }
     if (dbias) {
-        #pragma omp parallel for schedule(static) if ((size_t)N * O > SMALL)
+        #pragma omp parallel for schedule(static) num_threads(team((size_t)N * O))
         for (int o = 0; o < O; o += 64)
             for (int n = 0; n < N; n++)
                 for (int j = o; j < min_int(o + 64, O); j++)

@@ -81,7 +81,7 @@ static void head_forward(const Model *m, float *logits, const real *h, int rows)
     const Linear *p = &m->head;
     linear_forward_float(logits, h,
                          p->packed == NONE ? weight(m, p->weight) : m->packed + p->packed,
-                         NULL, m->work, rows, p->in, p->out);
+                         m->work, rows, p->in, p->out);
 }
 
 /* m->h (N,C) to m->out, some rows at a time, of which only those that are asked for anything; with

@@ -85,7 +85,7 @@ static int draw(float *logprob, float *logits, const Sampling *s, const int *ids
 void sample_rows(int *tokens, float *logprobs, float *logits, const Sampling *settings,
                  const int *ids, int n, int V, int P, int probabilities) {
     (void)probabilities;                         /* they are there in any case */
-    #pragma omp parallel if (n > 1 && (size_t)n * V > SMALL)
+    #pragma omp parallel num_threads(n > 1 ? team((size_t)n * V) : 1)
     {
         int *heap = malloc((2 * sizeof(int) + sizeof(float)) * V);
         #pragma omp for schedule(dynamic)

@@ -99,7 +99,14 @@ static inline void transpose(units x[LANES]) {
     }
 }
 
-/* A loop over fewer elements than this is done before a second thread has woken up. */
+/* How many threads kernels use, whichever thread calls them: device_threads sets it. Scratch memory
+   is for most_threads() of them at a time. (device.c) */
+int threads(void);
+int most_threads(void);
+int this_thread(void);               /* among those of a loop, from 0 */
+
+/* The threads for a loop over so many elements; a short one has ended before a second wakes up. */
 enum { SMALL = 1 << 15 };
+static inline int team(double elements) { return elements > SMALL ? threads() : 1; }
 
 #endif

@@ -48,6 +48,7 @@ template <> struct Word<8> { typedef uint2 type; };
 template <> struct Word<16> { typedef uint4 type; };
 
 static BOTH __forceinline__ int min_int(int a, int b) { return a < b ? a : b; }
+static BOTH __forceinline__ int max_int(int a, int b) { return a > b ? a : b; }
 
 /* N values that are read and written by one instruction where they lie on their own size. */
 template <class T, int N> struct alignas(sizeof(T) * N) Vector {
@@ -94,11 +95,15 @@ extern cudaStream_t stream;
 void latch(cudaError_t status, const char *what);
 void latch_sentence(const char *what, const char *why);
 
-/* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. */
+/* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. A grid without blocks is an
+   error too: whoever has no work launches nothing. */
 template <class... Parameters, class... Arguments>
 void launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 threads,
             size_t shared, Arguments... arguments) {
-    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) {
+        latch_sentence(name, "a grid without blocks was launched");
+        return;
+    }
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = threads;

@@ -131,7 +131,7 @@ void nll_forward(float *nll, real *dlogits, const float *logits, const int *targ
     const int vectors = ceil_div(V, W), threads = threads_for(vectors, 1024);
     const int most = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - 1024;
     const int held = min_int(vectors * W, most / (threads * 4 * W) * threads * W);
-    const int fit = min_int(most / (held * (int)sizeof(float) + 1024), 2048 / threads);
+    const int fit = max_int(1, min_int(most / (held * (int)sizeof(float) + 1024), 2048 / threads));
     launch("nll_forward", wide ? nll_rows_of_logits<4> : nll_rows_of_logits<1>,
            min_int(N, fit * device_attribute(cudaDevAttrMultiProcessorCount)), threads,
            held * sizeof(float), nll, dlogits, logits, targets, weights, N, V, P, held);

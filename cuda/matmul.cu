@@ -307,13 +307,13 @@ void linear_forward(real *out, real *pre, const real *inp, const real *packed, c
     multiply(p, work, linear_work(N, C, O));
 }
 
-void linear_forward_float(float *out, const real *inp, const real *packed, const real *bias,
-                          void *work, int N, int C, int O) {
-    if (by_few(out, inp, packed, bias, (const real *)NULL, N, C, O)) return;
+void linear_forward_float(float *out, const real *inp, const real *packed, void *work,
+                          int N, int C, int O) {
+    const real *nothing = NULL;
+    if (by_few(out, inp, packed, nothing, nothing, N, C, O)) return;
     Product p = {};
     p.M = N, p.N = O, p.K = C;
     p.out = out, p.wide = true, p.a = inp, p.b = packed, p.b_columns = true;
-    p.bias = bias;
     multiply(p, work, linear_work(N, C, O));
 }
 

@@ -11,35 +11,39 @@ if __name__ == "__main__":
     from csrc import cli
     cli.enter()
 
-import argparse
-import json
 from collections import Counter
-from pathlib import Path
+from dataclasses import dataclass
 
-from csrc.files import write_files
+from csrc import cli
+from csrc.cli import flag
+from csrc.files import write_lines
 from data.chat import formats
 from data.tokens.documents import find_files
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", nargs="+", help="files of conversations, or folders of .json and "
-                        ".jsonl, also .gz, in any of the formats of data/chat/formats.py")
-    parser.add_argument("--out", metavar="FILE", help="write them as OpenAI's messages, JSON lines")
-    args = parser.parse_args()
+@dataclass
+class Convert:
+    """Read conversations, say how many there are, and write them as OpenAI's messages."""
+    input: list[str] = flag(positional=True, help="files of conversations, or folders of .json and "
+                            ".jsonl, also .gz, in any of the formats of data/chat/formats.py")
+    out: Path | None = flag(None, "a file for them, JSON lines")
 
-    lines = []
-    for file in find_files(args.input, formats.ENDINGS):
-        skipped, before = Counter(), len(lines)
-        for conversation in formats.read(file, skipped):
-            lines.append(json.dumps(conversation, ensure_ascii=False).encode() + b"\n")
-        print(f"{file}: {len(lines) - before} conversations")
-        for reason, count in skipped.most_common():
-            print(f"    {count} skipped: {reason}")
-    if args.out:
-        write_files(Path(args.out).parent, {Path(args.out).name: lines})
-        print(f"{args.out}: {len(lines)} conversations")
+
+def convert(settings):
+    """Read all files, then write: nothing is written if one cannot be read."""
+    found = []
+    for file in find_files(settings.input, formats.ENDINGS):
+        skipped, unused, before = Counter(), Counter(), len(found)
+        found += formats.read(file, skipped, unused)
+        print(f"{file}: {len(found) - before} conversations")
+        for why, count in skipped.most_common():
+            print(f"    {count} skipped: {why}")
+        for column, count in unused.most_common():
+            print(f"    {count} have {column!r}, which is not used")
+    if settings.out:
+        write_lines(settings.out, found)
+        print(f"{settings.out}: {len(found)} conversations")
+
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, {"": (Convert, convert)}))

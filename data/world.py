@@ -13,33 +13,65 @@ if __name__ == "__main__":
     cli.enter()
 
 import argparse
-from pathlib import Path
+import re
+from dataclasses import dataclass
 
+from csrc import cli
+from csrc.cli import flag
 from data.pocket import web
-from data.pocket.world import byte_count, show
+from data.pocket.pages import KINDS, documents
 from data.tokens import parallel
 
 
+class Bytes(int):
+    """A size as people write it: "500K", "8M", "1G"."""
+
+    def __new__(cls, text):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", str(text).strip().upper())
+        size = int(float(match[1]) * 1024 ** " KMG".index(match[2] or " ")) if match else 0
+        if size < 1:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a size; write bytes or 500K, 8M, 1G")
+        return super().__new__(cls, size)
+
+
+@dataclass
+class Web:
+    """The web of a world."""
+    seed: int = flag(0, "which world; another seed is another world")
+    size: Bytes = flag(Bytes("8M"), "bytes of text: 500K, 8M (about 8,300 pages), 1G", metavar="N")
+    out: Path | None = flag(None, "a new folder for a crawl of this world's web (WARC files, "
+                            "blocklists, the truth: see data/pocket/web.py); without it, a page of "
+                            "each kind is printed", metavar="FOLDER")
+    workers: int | None = flag(None, "processes that write; without it, one a core",
+                               limits="[1, inf)")
+
+
+def crawl(world: Web) -> None:
+    """Write a world's web, or print a page of each kind."""
+    if world.out is None:
+        return show(world.seed, world.size)
+    with parallel.workers(world.workers) as executor:
+        web.write(world.out, world.seed, world.size, executor)
+    print(f"{world.out}: warc, blocklists, truth; next: python data/web.py {world.out}/warc "
+          f"--blocklists {world.out}/blocklists --out FOLDER")
+
+
+def show(seed: int, size: int) -> None:
+    """Print the first document of each kind."""
+    shown = set()
+    for document in documents(seed, size):
+        if document["kind"] not in shown:
+            shown.add(document["kind"])
+            print(f"[{document['kind']}] {document['url']}\n{document['text']}\n")
+        if len(shown) == len(KINDS):
+            return
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, metavar="S",
-                        help="which world; another seed is another world (default: 0)")
-    parser.add_argument("--size", type=byte_count, default=8 << 20, metavar="N",
-                        help="bytes of text: 500K, 8M, 1G (default: 8M, about 8,300 pages)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="write a crawl of this world's web to a new folder (WARC files, "
-                             "blocklists, the truth: see data/pocket/web.py); without it, print a "
-                             "page of each kind")
-    parser.add_argument("--workers", type=int, metavar="N",
-                        help="processes that write (default: one a processor)")
-    args = parser.parse_args()
-    if args.out is None:
-        return show(args.seed, args.size)
-    with parallel.workers(args.workers) as executor:
-        web.write(args.out, args.seed, args.size, executor)
-    print(f"{args.out}: warc, blocklists, truth; next: python data/web.py {args.out}/warc "
-          f"--blocklists {args.out}/blocklists --out FOLDER")
+    """Run the command."""
+    cli.dispatch(__doc__, {"web": (Web, crawl)}, default="web")
+
 
 if __name__ == "__main__":
     cli.run(main)

@@ -367,10 +367,10 @@ def lookup(bench, dtype):
 
 def tokenizing(bench, dtype):
     """text to tokens: training must never wait for it"""
-    from data.pocket import world
+    from data.pocket.pages import documents
     from data.tokens import bpe
     from train import Pretrain, architecture
-    texts = [page["text"] for page in world.documents(0, (1 if bench.quick else 8) << 20)]
+    texts = [page["text"] for page in documents(0, (1 if bench.quick else 8) << 20)]
     tokenizer = bpe.learn(learn.count_chunks(texts[:1000]), 4096)
     tokens = sum(map(len, tokenizer.encode_batch(texts))) / 1e3
     model = Model.create(architecture(Pretrain(), tokenizer.vocab_size), "cpu", dtype)

@@ -28,7 +28,7 @@ MOST = 240                                       # seconds after which there is 
 
 def texts(size):
     """Yield texts of `size` characters in all, as described above."""
-    from data.pocket import world
+    from data.pocket.pages import documents
     left = size
     real = ROOT.parent / "shared" / "real"
     files = [*sorted(real.glob("text/**/*.*")), *sorted(real.glob("web/langid/sentences/*"))]
@@ -39,7 +39,7 @@ def texts(size):
         for start in range(0, min(left, len(text)), 50_000):
             yield text[start : start + min(left - start, 50_000)]
         left -= min(left, len(text))
-    for page in world.documents(0, left + (1 << 20)):
+    for page in documents(0, left + (1 << 20)):
         yield page["text"][:left]
         left -= min(left, len(page["text"]))
         if not left:

@@ -99,8 +99,8 @@ def documents(size):
             text = novel.read_text(encoding="utf-8", errors="replace")
             texts += [text[i:i + 3000] for i in range(0, len(text), 3000)]
     else:
-        from data.pocket import world
-        texts = [page["text"] for page in world.documents()]
+        from data.pocket import pages
+        texts = [page["text"] for page in pages.documents()]
     np.random.default_rng(0).shuffle(texts)
     ends = np.cumsum([len(text.encode()) for text in texts])
     return texts[:np.searchsorted(ends, size) + 1]

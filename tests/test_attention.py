@@ -4,6 +4,11 @@ queries and keys, and attention over whole rows, packed documents and a cache.
 What calls a kernel, and how far off it may be, is in kernel_calls.py.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -224,6 +229,54 @@ def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, wind
     grads, bounds = case.backward(want, want_lse), case.backward_bounds(want, score_error)
     for got, (want, bound) in zip(grads, bounds):
         assert_within(got, want, bound)
+
+
+@pytest.mark.parametrize("B, T, heads, D, window", [(2, 9, (2, 1), 6, 0), (1, 333, (4, 2), 40, 0),
+                                                     (1, 300, (2, 2), 64, 70)])
+def test_the_fast_attention_agrees_with_the_naive_one(lib, B, T, heads, D, window):
+    """And the naive one, which adds in float64, with ref.py, but for its own rounding."""
+    if lib.device != "cpu":
+        pytest.skip("it is in the CPUs' libraries")
+    case = Attention(lib, 0, B, T, *heads, D, True, 1.0, window)
+    qkv, (want, want_lse, score_error) = qkv_rows(case.q, case.k, case.v), case.want()
+    out, lse = run(lib, "attention_naive", [single(B * T, heads[0] * D), single(B * T, heads[0])],
+                   qkv, case.first, *case.sizes, window)
+    dqkv, = run(lib, "attention_naive_backward", [single(*qkv.shape)],
+                case.dout.reshape(B * T, -1), qkv, case.first, *case.sizes, window)
+    naive = [out.reshape(want.shape), *qkv_heads(dqkv, *case.sizes)]
+    exact = [want, *ref.attention_backward(case.dout, case.q, case.k, case.v, case.starts)]
+    for got, x in zip(naive, exact):
+        assert_within(got, x, T * FLOAT * np.abs(x).max())
+    assert_within(lse.reshape(want_lse.shape), want_lse, score_error + FLOAT * np.abs(want_lse))
+
+    fast_out, fast_lse = case.forward()
+    assert_within(fast_out, naive[0], 2 * case.out_bound(want, score_error))
+    grads = case.backward(want, want_lse)
+    for got, x, (_, bound) in zip(grads, naive[1:], case.backward_bounds(want, score_error)):
+        assert_within(got, x, 2 * bound)
+
+
+STACK = """import sys, threading, numpy as np
+sys.path.insert(0, "tests")
+import conftest
+from test_attention import Attention
+from csrc.bind import Library
+threading.stack_size(256 * 1024)
+case = Attention(Library.load("cpu", sys.argv[1]), 0, 2, 130, 2, 2, 256, True, 1.0)
+thread = threading.Thread(target=lambda: case.backward(*case.forward()))
+thread.start()
+thread.join()
+print("alive")
+"""
+
+
+def test_attention_is_content_with_a_stack_of_256_kilobytes(lib):
+    """Of the thread that calls it, and of OpenMP's."""
+    if lib.device != "cpu":
+        pytest.skip("a GPU has no such stack")
+    done = subprocess.run([sys.executable, "-c", STACK, lib.dtype], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[1], env=os.environ | {"OMP_STACKSIZE": "256K"})
+    assert done.stdout == "alive\n", done.stderr
 
 
 @given(T=st.sampled_from([2, 17, 63, 65, 130]), heads=groups, D=head_dims, seed=seeds)

@@ -40,11 +40,8 @@ csrc.engine > data.tokens.bpe
 """,
     "circles": """
 csrc.bind > csrc.hf
-data.pocket.pages > data.pocket.world
 """,
     "statements_at_import": """
-data/pocket/html.py: if TYPE_CHECKING:
-data/pocket/pages.py: if TYPE_CHECKING:
 """,
     "long_functions": """
 data/crawl/warc.py:framed
@@ -58,14 +55,6 @@ csrc/files.py:to_json
 csrc/hf.py:check_plain
 csrc/runs.py:free_name
 csrc/runs.py:save_model
-data/chat/formats.py:alpaca
-data/chat/formats.py:hh_rlhf
-data/chat/formats.py:rewards
-data/chat/formats.py:schema_guided
-data/chat/formats.py:self_instruct
-data/chat/formats.py:sharegpt
-data/chat/protocol.py:Turn
-data/chat/protocol.py:read_text
 data/chat/search.py:Passage
 data/chat/terminal.py:note
 data/chat/tools.py:Limits
@@ -82,8 +71,6 @@ data/crawl/filters.py:percent
 data/crawl/language.py:model
 data/crawl/warc.py:Page
 data/crawl/warc.py:zipped_records
-data/download.py:Corpus
-data/download.py:says
 data/exams/formats.py:humaneval
 data/exams/formats.py:json_row
 data/exams/formats.py:lettered
@@ -104,52 +91,8 @@ data/exams/marks.py:passes
 data/exams/marks.py:plain
 data/exams/marks.py:python_call
 data/exams/marks.py:type_of
-data/pocket/dirt.py:Dirt
-data/pocket/dirt.py:address
-data/pocket/dirt.py:blocked
-data/pocket/dirt.py:copy_of
-data/pocket/dirt.py:domains
-data/pocket/dirt.py:email
-data/pocket/dirt.py:jaccard
-data/pocket/dirt.py:markup
-data/pocket/dirt.py:missing
-data/pocket/dirt.py:moved
-data/pocket/dirt.py:origin
-data/pocket/dirt.py:other_type
-data/pocket/dirt.py:promises
-data/pocket/dirt.py:script_notice
-data/pocket/dirt.py:social
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
-data/pocket/grammar.py:ing
-data/pocket/grammar.py:number
-data/pocket/grammar.py:past
-data/pocket/grammar.py:plural
-data/pocket/grammar.py:said
-data/pocket/grammar.py:table
-data/pocket/grammar.py:third
-data/pocket/grammar.py:title_case
-data/pocket/grammar.py:zipf_weights
-data/pocket/pages.py:answer
-data/pocket/pages.py:book_page
-data/pocket/pages.py:capital
-data/pocket/pages.py:creature_page
-data/pocket/pages.py:dish_page
-data/pocket/pages.py:encyclopedia
-data/pocket/pages.py:explanation
-data/pocket/pages.py:forum
-data/pocket/pages.py:lesson
-data/pocket/pages.py:letter
-data/pocket/pages.py:news
-data/pocket/pages.py:other
-data/pocket/pages.py:page
-data/pocket/pages.py:paragraphs
-data/pocket/pages.py:person_page
-data/pocket/pages.py:recipe
-data/pocket/pages.py:river_page
-data/pocket/pages.py:town_page
-data/pocket/pages.py:two_towns
-data/pocket/sites.py:Site
 data/pocket/sums.py:adding
 data/pocket/sums.py:ages
 data/pocket/sums.py:area
@@ -163,12 +106,10 @@ data/pocket/sums.py:sharing
 data/pocket/sums.py:shopping
 data/pocket/sums.py:subtracting
 data/pocket/sums.py:walking
-data/pocket/text.py:Entry
 data/pocket/web.py:digest
 data/pocket/web.py:lines
 data/pocket/web.py:squeeze
 data/pocket/web.py:truth
-data/pocket/words.py:rows
 data/pocket/world.py:Book
 data/pocket/world.py:Creature
 data/pocket/world.py:Dish
@@ -179,7 +120,6 @@ data/pocket/world.py:Region
 data/pocket/world.py:River
 data/pocket/world.py:Town
 data/pocket/world.py:Trade
-data/pocket/world.py:byte_count
 infer.py:flags_of_eval
 infer.py:parse
 infer.py:summary
@@ -192,7 +132,6 @@ train.py:stage_of
 """,
     "long_files": """
 cuda/kernels.cu
-data/pocket/words.py
 tests/cuda_on_cpu.h
 tests/test_chat.py
 tests/test_download.py

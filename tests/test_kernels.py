@@ -4,12 +4,16 @@ Those of queries, keys and attention are in test_attention.py; what calls a kern
 it may be, in kernel_calls.py.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ref
+from csrc.bind import ChatError
 from kernel_calls import (EPS, FLOAT, TINY, Draw, Guarded, assert_within, examples, few, guard_for,
                           norm_work, real, run, scales, seeds, single, unit)
 
@@ -204,7 +208,7 @@ def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_fo
     work = np.zeros(lib.call("linear_work", N, C, O), np.uint8)
     if kernel == "linear_forward":
         return run(lib, kernel, [real(N, O), None], inp, packed, bias, residual, work, N, C, O)[0]
-    return run(lib, kernel, [single(N, O)], inp, packed, bias, work, N, C, O)[0]
+    return run(lib, kernel, [single(N, O)], inp, packed, work, N, C, O)[0]
 
 
 @given(C=linear_sizes, O=linear_sizes, seed=seeds)
@@ -229,7 +233,8 @@ def test_linear_forward(lib, N, C, O, bias, residual, scale, seed):
     size = ref.linear(np.abs(inp), np.abs(weight), np.abs(b) if bias else None)
     want = ref.linear(inp, weight, b)
     sums = (C + 4) * FLOAT * size
-    assert_within(linear_forward(lib, inp, weight, b, kernel="linear_forward_float"), want, sums)
+    assert_within(linear_forward(lib, inp, weight, kernel="linear_forward_float"),
+                  ref.linear(inp, weight), sums)
     if residual:
         want, sums = want + r, sums + 4 * FLOAT * np.abs(r)
     assert_within(linear_forward(lib, inp, weight, b, r), want, unit(lib) * np.abs(want) + 2 * sums)
@@ -554,7 +559,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
         ("rmsnorm_forward", [real(N, C), single(N)], x, weight, N, C, EPS),
         ("rmsnorm_backward", [y, vectors[0]], x, y, weight, rows, norm_work(lib, N, C), N, C),
         ("linear_forward", [real(N, C), real(N, C)], x, packed, bias, y, work, N, C, C),
-        ("linear_forward_float", [single(N, C)], x, packed, bias, work, N, C, C),
+        ("linear_forward_float", [single(N, C)], x, packed, work, N, C, C),
         ("linear_backward", [real(N, C), square, vectors[0]], x, y, matrix, y, work, N, C, C),
         ("qk_norm_rope_forward", [real(N, W), single(N, H + K)],
          qkv, *norms, rope, positions, N, H, K, D, EPS),
@@ -579,7 +584,73 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
             assert np.isfinite(out).any(), name
 
 
+def test_the_threads_that_are_set_hold_for_every_thread_that_computes(lib):
+    """Not only for the one that set them, as OpenMP's own setting does."""
+    if lib.device != "cpu" or lib.call("device_threads", 2) == 1:
+        pytest.skip("this library has no threads of its own")
+    x, narrow, tasks = np.ones(1 << 20, np.float32), lib.real(np.ones(1 << 20)), "/proc/self/task"
+
+    def threads_begun():
+        before = len(os.listdir(tasks))
+        lib.call("narrow", narrow, x, x.size)
+        return len(os.listdir(tasks)) - before
+
+    for threads in 1, 3:
+        lib.call("device_threads", threads)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(threads_begun).result() == threads - 1
+
+
+def test_each_thread_has_its_own_error(lib):
+    with ThreadPoolExecutor(1) as other:
+        lib.lib.chat_fail(b"mine")
+        other.submit(lib.lib.chat_fail, b"another's").result()
+        assert lib.ffi.string(lib.lib.chat_error()) == b"mine"
+        assert lib.ffi.string(other.submit(lib.lib.chat_error).result()) == b"another's"
+
+
+def test_an_empty_grid_is_an_error_and_no_vocabulary_makes_one(lib):
+    """99 KB of shared memory, of which one block took more than was thought to be there. (On a real
+    GPU with more memory, other sizes.)"""
+    if lib.device != "cuda":
+        pytest.skip("there are no grids on a CPU")
+    for V in 24833, 25088:
+        logits = np.zeros((2, V), np.float32)
+        nll, _ = run(lib, "nll_forward", [single(2), None], logits, np.zeros(2, np.int32), None,
+                     2, V, V)
+        assert_within(nll, np.full(2, np.log(V)), 1e-5)
+    row, rows = lib.real(np.ones((1, 1))), lib.real(np.ones((1, 2)))
+    with pytest.raises(ChatError, match="swiglu_forward: a grid without blocks was launched"):
+        lib.call("swiglu_forward", row, rows, 0, 1)      # to read its output returns what failed
+
+
 # ---- The device ----------------------------------------------------------------------------------
+
+GROUPS = {                                       # what /proc/self/cgroup says, and files of limits
+    "version 2": ("0::/jobs/mine", {"memory.max": "max", "jobs/memory.max": 3 << 30,
+                                    "jobs/mine/memory.max": "max"}),
+    "version 1": ("7:cpu,cpuacct:/other\n4:memory:/mine", {
+        "memory/mine/memory.limit_in_bytes": 3 << 30,
+        "memory/memory.limit_in_bytes": 9223372036854771712, "memory.max": 1}),
+    "in a container": ("4:memory:/a/path/of/the/host", {
+        "memory/memory.limit_in_bytes": 3 << 30}),
+    "none": ("0::/", {}),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_memory_is_what_control_groups_leave(lib, name, tmp_path):
+    if lib.device != "cpu":
+        pytest.skip("a GPU has its own memory")
+    listed, limits = GROUPS[name]
+    files = {"proc/self/cgroup": listed} | {f"sys/fs/cgroup/{k}": v for k, v in limits.items()}
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"{content}\n")
+    limit = lib.call("memory_limit", str(tmp_path).encode())
+    assert limit == (2**64 - 1 if name == "none" else 3 << 30)
+    assert lib.call("device_memory") <= lib.call("memory_limit", b"")
+
 
 def test_the_library_describes_its_device(lib):
     name = lib.ffi.string(lib.call("device_name")).decode()

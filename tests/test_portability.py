@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from csrc.bind import ChatError, Library
+
 ROOT = Path(__file__).resolve().parents[1]
 WARN = "-Wall", "-Wextra", "-Werror"
 ARM = "aarch64-linux-gnu-gcc"
@@ -36,6 +38,7 @@ def run(*words, **environment):
     done = subprocess.run([str(word) for word in words], cwd=ROOT, env=os.environ | environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def lacks(name):
@@ -59,3 +62,28 @@ def test_every_build_passes_the_tests(name, tmp_path):
         environment |= {"CHAT_EMULATOR": f"qemu-aarch64 -L /usr/aarch64-linux-gnu {program}",
                         "CHAT_EXAMPLES": "3"}
     run(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS, **environment)
+
+
+def test_a_library_for_another_cpu_says_so_when_it_is_loaded(tmp_path):
+    """Instead of dying of an instruction that this CPU lacks."""
+    if platform.machine() != "x86_64" or "avx512_bf16" in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this CPU has all of them")
+    library = tmp_path / "libchat_text.so"
+    run("make", library, f"BUILD={tmp_path}", "CFLAGS=-O1 -mavx512bf16")
+    with pytest.raises(ChatError, match="built for a CPU with avx.*, which this one lacks: run `make`"):
+        Library(library, header="text.h")
+
+
+def test_an_edit_compiles_one_file_again_and_another_compilers_command_all(tmp_path):
+    library = tmp_path / "libchat_text.so"
+
+    def made(*words):
+        out = run("make", library, f"BUILD={tmp_path}", *words)
+        return [line.split("/")[-1] for line in out.splitlines() if " -o " in line]
+
+    everything = made("CFLAGS=-O1")
+    assert everything[-1] == library.name and "words.o" in everything
+    assert made("CFLAGS=-O1") == []
+    assert made("CFLAGS=-O1", "-W", "csrc/words.c") == ["words.o", library.name]
+    assert made("CFLAGS=-O0") == everything
+    assert made("CFLAGS=-O0", "MPI=-Dmpi_has_been_installed") == everything

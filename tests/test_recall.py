@@ -25,7 +25,7 @@ from data.pocket.exams import by_pages
 from data.pocket.recall import LEAST, bucket, stated
 from data.pocket import exams
 from data.pocket.world import World
-from data.pocket.world import documents as world_pages
+from data.pocket.pages import documents as world_pages
 from csrc.engine import Engine
 
 SCRIPT = Path(__file__).resolve().parents[1] / "data" / "recall.py"

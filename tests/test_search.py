@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.chat import search, tools
-from data.pocket import world
+from data.pocket.pages import documents
 from data.pocket.world import World
 from data.pocket.grammar import Dice, say
 from data.pocket.pages import SLOT
@@ -79,7 +79,7 @@ def questions(stated):
 def recall(size, folder, every=1):
     """How many of the questions about `size` bytes of the world's pages find a page that states the
     fact: [questions, among the first 1 page, 3, 5]."""
-    pages = list(world.documents(0, size))
+    pages = list(documents(0, size))
     search.build([write(folder / "world.jsonl.gz", pages)], folder / "world.db")
     stated = {page["url"]: page["facts"] for page in pages}
     base = search.Search(folder / "world.db")

@@ -150,9 +150,11 @@ def test_what_cannot_be_learned_from_is_counted_by_reason(tmp_path):
 GOOD = {"messages": [user("a"), assistant("b")]}
 BROKEN = {
     "not JSON": (line(GOOD) + [b'{"messages"\n'], ":2: not JSON .*column 12"),
-    "not an object": (line(GOOD, 7), ":2: 7 is not an object"),
+    "not an object": (line(7, 8), ":1: 7 is not an object"),
     "an array in an array": ([b"[[]]"], r":1: \[\] is not an object"),
-    "unknown keys": (line({"text": "a"}), r":1: of no known format: the keys are \['text'\]"),
+    "unknown keys": (line({"text": "a"}), r":1: of no known format: the columns are text; the nearest "
+                     "format is oasst, a message a line with message_id, role, text, but "
+                     '"message_id" is missing'),
     "an array that breaks": ([json.dumps([GOOD, GOOD], indent=0).encode()[:-60]], ":1[0-9]: not J"),
     "an array that ends": ([b"[", *line(GOOD)], r":1: not JSON \(after what begins here"),
     "an array that goes on": ([b"[\n\n", *line(GOOD), b",]"], ":4: not JSON"),
@@ -163,14 +165,15 @@ BROKEN = {
     "not UTF-8 in an array": ([b'[{"instruction": "\xff"}]'], ":1: not UTF-8"),
     "empty": ([], "empty, there is no conversation"), "blank": ([b"\n \n"], "empty"),
     "an empty array": ([b"[ ]"], "empty"),
-    "an unknown role": (line(GOOD, {"messages": [{"role": "root", "content": "a"}]}),
-                        ":2: message 1: the role 'root' is none of system, user"),
+    "an unknown role": (line({"messages": [{"role": "root", "content": "a"}]}),
+                        ":1: message 1: the role 'root' is none of system, user"),
     "an empty turn": (line({"messages": [user("a"), assistant(" ")]}),
                       ":1: message 2: the assistant's is empty"),
     "an empty question": (line({"messages": [user(""), assistant("b")]}),
                           ":1: message 1: the user's is empty"),
     "no answer": (line({"messages": [user("a")]}), ":1: no message is the assistant's"),
-    "no messages": (line({"messages": None}), ":1: there are no messages"),
+    "no messages": (line({"messages": []}), ":1: there are no messages"),
+    "nothing but null": (line({"messages": None}), ":1: of no known format: the columns are none"),
     "a wrong order": (line({"messages": [user("a"), assistant("b"), assistant("c")]}),
                       ":1: message 3: a second one of the assistant in a row"),
     "a result without a call": (line({"messages": [{"role": "tool", "content": "a"}]}),
@@ -180,11 +183,17 @@ BROKEN = {
     "half a pair": (line({"messages": [user("\ud800"), assistant("b")]}),
                     ":1: message 1: .*surrogate"),
     "an unknown speaker": (line({"conversations": [{"from": "root", "value": "a"}]}),
-                           ":1: the speaker 'root' is unknown"),
-    "a missing key": (line({"conversations": [{"from": "gpt"}]}), r":1: .*KeyError\('value'\)"),
-    "no list": (line({"conversations": 7}), ":1: not as its format should be"),
-    "no tree": (line({"message_tree_id": 1, "prompt": "a"}), ":1: not as its format should be"),
-    "no answer's key": (line({"instruction": "a"}), r":1: .*KeyError\('response'\)"),
+                           ":1: message 1: the role 'root' is none of"),
+    "a missing key": (line({"conversations": [{"from": "gpt"}]}), ":1: message 1: the assistant's"),
+    "no list": (line({"conversations": 7}), ':1: .*"conversations" is 7, but must be a list'),
+    "no tree": (line({"message_tree_id": 1, "prompt": "a"}), """:1: .*"prompt" is 'a', but must"""),
+    "no answer's key": (line({"instruction": "a"}), ':1: .*"output" is missing'),
+    "a weight of a half": (line({"messages": [user("a"), assistant("b", weight=0.5)]}),
+                           ':1: message 2: "weight" is 0.5, but must be 0 or 1'),
+    "all of weight 0": (line({"messages": [user("a"), assistant("b", weight=0)]}),
+                        ":1: all messages of the assistant have weight 0"),
+    "tools that are none": (line(GOOD | {"tools": [7]}), r":1: the tools are \[7\], but must be"),
+    "50,000 characters": (line({"x" * 50_000 + "\x1b[31m": 1}), ":1: of no known format"),
     "no transcript": (line({"chosen": "a\n\nHuman: b"}), ":1: the transcript begins with 'a', not"),
     "a context that is no JSON": (line({"context": "[", "generation": "", "reward": 1}), ":1: "),
     "a request before a call": (line({"utterances": [{"speaker": "user", "text": "a",
@@ -198,7 +207,137 @@ def test_broken_files_are_refused_in_one_sentence_with_file_and_line(case, tmp_p
     with pytest.raises(ValueError, match=why) as error:
         read(tmp_path / "a.json", *lines)
     assert str(error.value).startswith(f"{tmp_path / 'a.json'}:")
-    assert len(str(error.value)) < 400 and "\n" not in str(error.value)
+    assert len(str(error.value)) < 400 and str(error.value).isprintable()
+
+
+# ---------------------------------------------------------- What changes learning is not lost
+
+SYSTEM = {"role": "system", "content": "S"}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+TOLD = 'You can call these functions:\n{"name": "weather", "parameters": {"type": "object"}}'
+AB = [user("a"), assistant("b")]
+VARIANTS = {
+    "weight": ({"messages": [*AB, user("c"), assistant("d", weight=0)]},
+               [*AB, user("c"), assistant("d", weight=0)]),
+    "train false": ({"conversations": [{"from": "human", "value": "a"},
+                                       {"from": "gpt", "value": "x", "train": False},
+                                       {"from": "human", "value": "a"},
+                                       {"from": "gpt", "value": "b", "train": True}]},
+                    [user("a"), assistant("x", weight=0), *AB]),
+    "loss 0 of a call": ({"messages": [
+        user("a"), {"role": "assistant", "loss": 0, "function_call": {"name": "f",
+                                                                      "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "r"}, assistant("b")]},
+        [user("a"), called(1, "f", {}, "r")[0] | {"weight": 0}, called(1, "f", {}, "r")[1],
+         assistant("b")]),
+    "alpaca's system and history": (
+        {"instruction": "a", "output": "b", "system": "S", "history": [["q", "r"], ["s", "t"]]},
+        [SYSTEM, user("q"), assistant("r"), user("s"), assistant("t"), *AB]),
+    "dolly's context": ({"instruction": "a", "context": "c", "response": "b", "category": "x"},
+                        [user("a\n\nc"), assistant("b")]),
+    "orca's system_prompt": ({"system_prompt": "S", "question": "a", "response": "b", "id": 1},
+                             [SYSTEM, *AB]),
+    "sharegpt's system and tools": (
+        {"system": "S", "tools": json.dumps([WEATHER]), "conversations": [
+            {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+        [{"role": "system", "content": f"S\n\n{TOLD}"}, *AB]),
+    "a column of tools": ({"messages": [SYSTEM, *AB], "tools": [WEATHER]},
+                          [{"role": "system", "content": f"S\n\n{TOLD}"}, *AB]),
+    "a null system": ({"instruction": "a", "input": None, "output": "b", "system": None}, AB),
+    "null columns": ({"messages": None, "conversations": [
+        {"from": "user", "value": "a"}, {"from": "model", "value": "b"}]}, AB),
+    "role and content elsewhere": ({"conversations": [*AB]}, AB),
+    "from and value in messages": ({"messages": [{"from": "human", "value": "a"},
+                                                 {"from": "ai", "value": "b"}]}, AB),
+    "speaker and text": ({"dialog": [{"speaker": "User", "text": "a"},
+                                     {"speaker": "Bot", "text": "b"}]}, AB),
+    "texts in turn": ({"id": "1", "data": ["a", "b"]}, AB),
+    "inputs and outputs": ({"conversation": [{"input": "a", "output": "b"}]}, AB),
+    "function_call and observation": ({"conversations": [
+        {"from": "human", "value": "a"},
+        {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+        {"from": "observation", "value": "r"}, {"from": "gpt", "value": "b"}]},
+        [user("a"), *called(1, "f", {"x": 1}, "r"), assistant("b")]),
+    "hermes' calls in text": ({"conversations": [
+        {"from": "human", "value": "a"}, {"from": "gpt", "value":
+            'Hm.\n<tool_call>\n{"name": "f", "arguments": {"x": {"y": 1}}}\n</tool_call>'},
+        {"from": "tool", "value": "r"}, {"from": "gpt", "value": "b"}]},
+        [user("a"), *called(1, "f", {"x": {"y": 1}}, "r", "Hm."), assistant("b")]),
+    "a developer": ({"messages": [{"role": "developer", "content": "S"}, *AB]}, [SYSTEM, *AB]),
+    "prompt and completion": ({"prompt": "a", "completion": "b"}, AB),
+    "prompt and completion as messages": ({"prompt": [SYSTEM, user("a")],
+                                           "completion": [assistant("b")]}, [SYSTEM, *AB]),
+    "chosen as messages": ({"prompt": "a", "chosen": AB, "rejected": AB}, AB),
+    "chosen as an answer": ({"prompt": "a", "chosen": "b", "rejected": "c"}, AB),
+    "chosen after messages": ({"prompt": [user("a")], "chosen": [assistant("b")],
+                               "rejected": [assistant("c")]}, AB),
+    "thinking": ({"messages": [user("a"), assistant("b", thinking="t")]},
+                 [user("a"), assistant("b", reasoning_content="t")]),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_others_write_beside_or_under_other_names_is_understood(name, tmp_path):
+    record, expected = VARIANTS[name]
+    unused = Counter()
+    (tmp_path / "a.json").write_text(json.dumps([record]))
+    found, = formats.read(tmp_path / "a.json", None, unused)
+    assert found["messages"] == expected == normal(expected) and not unused
+
+
+def test_a_message_of_weight_0_reaches_the_loss_mask(tmp_path):
+    talk = Talk(bpe.Tokenizer.from_merges([]))
+    for name in "weight", "train false", "loss 0 of a call":
+        messages, = read(tmp_path / "a.json", *line(VARIANTS[name][0]))
+        ids, mask, *_ = talk.encode(messages)
+        assert talk.encode([m | {"weight": 1} for m in messages]).ids == ids
+        learned = bytes(i for i, bit in zip(ids, mask) if bit and i < 256)
+        assert learned == b"b" and sum(mask) == 2
+    assert talk.encode([user("a"), assistant("x", weight=0), *AB]).mask == [
+        0 if place < 41 else bit for place, bit in enumerate(
+            talk.encode([user("a"), assistant("x"), *AB]).mask)]
+
+
+def test_flat_trees_are_joined_by_their_parents(tmp_path):
+    def message(id, parent, role, text, **more):
+        return {"message_id": id, "parent_id": parent, "role": role, "text": text, **more}
+    tree = [message("a", None, "prompter", "a"), message("w", "a", "assistant", "worse", rank=1),
+            message("d", "a", "assistant", "gone", rank=0, deleted=True),
+            message("b", "a", "assistant", "b", rank=0), message("c", "b", "prompter", "c"),
+            message("z", None, "prompter", "z"), message("y", "z", "assistant", "y")]
+    for order in tree, tree[::-1]:
+        found = read(tmp_path / "a.jsonl", *line(*order))
+        assert sorted(found, key=str) == [[*AB, user("c")], [user("z"), assistant("y")]]
+
+
+@pytest.mark.parametrize("text", [
+    json.dumps(GOOD, indent=2), json.dumps([GOOD], indent=2), f"[{json.dumps(GOOD)}]",
+    f"\ufeff\n{json.dumps(GOOD, indent=1)}\n", json.dumps(GOOD, indent=4).replace("\n", "\r\n")])
+def test_pretty_json_and_arrays_are_read(tmp_path, text):
+    assert read(tmp_path / "a.json", text.encode()) == [AB]
+    if not text.lstrip("\ufeff\n").startswith("["):
+        assert read(tmp_path / "a.json", (text + "\n" + text.strip("\ufeff")).encode()) == [AB, AB]
+
+
+@pytest.mark.parametrize("bad", [
+    {"messages": [user("a"), assistant("")]}, {"messages": [user("a"), *AB[1:], assistant("c")]},
+    {"text": "a"}, 7, {"conversations": [{"from": "human", "value": None}]},
+    {"message_tree_id": 1, "prompt": {}}])
+def test_one_bad_conversation_among_good_ones_is_left_out_and_counted(tmp_path, bad):
+    skipped = Counter()
+    assert read(tmp_path / "a.jsonl", *line(GOOD, bad, GOOD), skipped=skipped) == [AB, AB]
+    assert skipped.total() == 1
+
+
+def test_columns_that_are_not_understood_are_counted(tmp_path):
+    unused = Counter()
+    records = [GOOD | {"mood": 1, "id": 3, "persona": None}, {"instruction": "a", "output": "b",
+                                                              "choices": ["b"]},
+               {"conversations": [{"from": "human", "value": "a", "image": "x"},
+                                  {"from": "gpt", "value": "b"}]}]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(line(*records)))
+    assert len([*formats.read(tmp_path / "a.jsonl", None, unused)]) == 3
+    assert unused == {"mood": 1, "choices": 1, "conversations[].image": 1}
 
 
 def test_broken_gzip_is_refused(tmp_path):
@@ -228,6 +367,8 @@ def test_the_command_converts_any_format_and_says_how_much_it_read(tmp_path):
     done = command("in", "--out", "out/all.jsonl")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("talk.py: in/broken.json:1: of no known format")
+    (tmp_path / "in/broken.json").write_text(json.dumps(GOOD | {"mood": 1}))
+    assert "    1 have 'mood', which is not used\n" in command("in").stdout
     assert [*formats.read(tmp_path / "out/all.jsonl")] == written
 
 

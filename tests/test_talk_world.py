@@ -28,7 +28,8 @@ from data.pocket.facts import RELATIONS, facts_of
 from data.pocket.grammar import Dice
 from data.pocket.talk import KINDS, conversations, elsewhere
 from data.pocket.tasks import EQUATION, working, workings
-from data.pocket.world import World, documents
+from data.pocket.pages import documents
+from data.pocket.world import World
 from data.tokens import bpe, learn
 
 COUNT = 250     # conversations of a kind

@@ -22,7 +22,7 @@ import pytest
 
 from csrc.files import locked
 from data.crawl import pipeline
-from data.pocket import world
+from data.pocket import pages as world
 from data.crawl.pipeline import STAGES, Settings
 from data.tokens.documents import documents as documents_in
 

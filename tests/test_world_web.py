@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from data.pocket import languages, web
-from data.tokens.parallel import workers
-from data.pocket.world import World, documents
-from data.pocket.dirt import BESIDE, BLOCKED, DIRT, Page, charset, jaccard, luhn, markup, shingles
+from data.pocket import text as texts, web
+from data.pocket.dirt import (BESIDE, DIRT, blocklists, charset, foreign, jaccard, luhn, markup,
+                              shingles)
 from data.pocket.grammar import Dice
-from data.pocket.sites import SITES
+from data.pocket.html import Page, sites
+from data.pocket.pages import documents
+from data.pocket.world import World
+from data.tokens.parallel import workers
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE, PER_FILE, SEED = 768 << 10, 400, 7
@@ -257,7 +259,7 @@ def test_bad_domains_are_listed_and_good_ones_are_not(folder, truth):
     listed = {}
     for path in (folder / "blocklists").glob("*/domains"):
         names = path.read_text().splitlines()
-        assert names == sorted(set(names)) == BLOCKED[path.parent.name]
+        assert names == sorted(set(names)) == blocklists()[path.parent.name]
         listed |= dict.fromkeys(names, path.parent.name)
     seen = set()
     for row in truth:
@@ -265,7 +267,7 @@ def test_bad_domains_are_listed_and_good_ones_are_not(folder, truth):
         category = listed.get(".".join(host.split(".")[-2:]))
         assert category == (row["dirt"] if "url" in row["ends"] else None)
         seen.add(category)
-    assert seen == {None, *BLOCKED}
+    assert seen == {None, *blocklists()}
 
 
 def test_each_page_in_another_language_is_recognised(pages):
@@ -277,7 +279,7 @@ def test_each_page_in_another_language_is_recognised(pages):
             best = detector.detect(page.text.replace("\n", " "))[0]
             assert best["lang"] != "en"
             found[page.lang].append(best["lang"] == page.lang and best["score"] >= 0.65)
-    assert found.keys() == languages.LANGUAGES.keys() and len(found) >= 5
+    assert found.keys() == texts.load("languages").keys() and len(found) >= 5
     assert all(sum(right) >= 0.97 * len(right) for right in found.values())
 
 
@@ -285,9 +287,10 @@ def test_languages_have_words_enough_and_no_template_is_left_over():
     text = collections.defaultdict(str)
     world = World(0)
     for k in range(200):
-        code, _, _, title, page = languages.page(world, Dice(k))
-        assert page.startswith(title + "\n\n") and not re.search(r"[\[\]{}|/]|\bNone\b", page)
-        text[code] += page
+        page = foreign(Page("https://a.example/b", "", "", ""), world, Dice(k))
+        assert page.text.startswith(page.title + "\n\n")
+        assert not re.search(r"[\[\]{}|/]|\bNone\b", page.text)
+        text[page.lang] += page.text
     assert all(len(words(pages)) > 300 for pages in text.values())
 
 
@@ -350,7 +353,7 @@ def test_links_lead_to_pages_of_the_world(responses, truth):
     known = {row["url"] for row in truth}
     links = [link for row in truth if row["dirt"] is None
              for link in re.findall(r'href="(https://[^"?]+)"', decoded(responses[row["url"]][2]))
-             if urlsplit(link).hostname in SITES]
+             if urlsplit(link).hostname in sites()]
     assert len(links) > 1000 and set(links) <= known
 
 

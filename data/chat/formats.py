@@ -1,162 +1,188 @@
-"""Conversations in the formats that others publish, read as OpenAI's messages (data/talk.py).
+"""Conversations in the formats that others publish, read as OpenAI's messages (data/chat/protocol.py).
 
-    openai          {"messages": [{"role", "content", ...}]}
-    sharegpt        {"conversations": [{"from", "value"}]}, as of FastChat
-    oasst           {"prompt": a tree of messages}; of it the path of the best ranked answers
+    turns           a list of turns under "messages", "conversations", "conversation", ...: OpenAI's
+                    {"role", "content"}, ShareGPT's {"from", "value"}, or texts of user and
+                    assistant in turn; beside it perhaps "system" and "tools"
+    pairs           an instruction and its answer: Alpaca's {"instruction", "input", "output"} with
+                    "system" and "history", Dolly's with "context", {"prompt", "completion"}, ...
+    preferences     {"prompt", "chosen", "rejected"}, as texts, messages or transcripts of Human and
+                    Assistant (hh-rlhf): the chosen one
+    oasst           a tree of messages under "prompt", or one message a line with its "parent_id";
+                    of it the path of the best ranked answers
     taskmaster      {"utterances": [{"speaker", "text", "annotations"}]}, Taskmaster-4's dialogues,
                     with calls of an API
     rewards         {"context", "generation", "reward"}, Taskmaster-4's judged steps: those of 1
     schema-guided   {"services", "turns"}: dialogues with calls of services
     self-instruct   {"instruction", "instances": [{"input", "output"}]}
-    alpaca          {"instruction", "input", "output"}; also GPTeacher's, with "response"
-    hh-rlhf         {"chosen", "rejected"}: transcripts of Human and Assistant; the chosen one
 
-The first record key of FORMATS tells which it is, record by record. A function that a dialogue
-calls keeps its name.
+What tells the format is which of their columns a record has (FORMATS). A function that a dialogue
+calls keeps its name. A message of weight 0 (also "train": false) is read but not learned from.
 """
-import gzip
+
 import json
 import math
 import re
-import zlib
 from collections import Counter
+from itertools import chain
 from reprlib import repr as short
 
 from csrc.files import ChatError
 from data.chat import protocol
-from data.tokens import documents
+from data.chat.records import ABOUT, Format, present, recognize, records
 
 ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-BLANK = re.compile(r"\s*")
+SPEAKER, TEXT = ("role", "from", "speaker", "author"), ("content", "value", "text", "message")
+WEIGHTS = ("weight", "train", "loss", "trainable")      # 0 or false: nothing is learned from it
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+CALLS = ("tool_calls", "tool_call_id", "function_call", "name")
+ROLES = {"system": "system developer", "user": "user human prompter customer",
+         "assistant": "assistant gpt chatgpt bing bard agent bot model ai",
+         "call": "function_call tool_call",
+         "tool": "tool function observation tool_response function_response ipython"}
+ROLE_OF = {name: role for role, names in ROLES.items() for name in names.split()}
+TOOL_CALL = re.compile(r"<tool_call>\s*(\{[^<]*\})\s*</tool_call>\s*")     # in text, as Hermes does
 
 
 # ------------------------------------------------------------------------------------------ Reading
 
-def read(path, skipped=None):
-    """Yield {"messages": normal messages} for each conversation of a file (Path) of JSON lines or
-    of one JSON array, also as .gz. OpenAI's keep the other keys of their records.
+def read(path, skipped=None, unused=None):
+    """Yield {"messages": normal messages} for each conversation of a file (Path). Records with
+    "messages" keep their other columns, but "tools", which is told in the system message.
 
-    skipped    a Counter: by reason, how many of others' formats have none to learn from
+    skipped    a Counter: by reason, how many conversations are left out, as none can be learned
+               from them
+    unused     a Counter: by column, how many records have one that is not understood
 
-    ValueError, with file and line, if something is not JSON or of no known format, or not as its
-    format says; or if a conversation in OpenAI's format, which is ours, is not one to learn from.
+    ChatError, with file and line, if something is not JSON, or if no conversation can be read
+    because all are of no known format or not as their format should be.
     """
-    line = 0
-    for line, record in records(path):
+    skipped = Counter() if skipped is None else skipped
+    unused = Counter() if unused is None else unused
+    line, found, wrong, loose = 0, 0, None, []
+    for line, record in chain(records(path), joined(loose)):
         try:
-            yield from convert(record, Counter() if skipped is None else skipped)
-        except ValueError as error:
-            raise ChatError(f"{path}:{line}: {error}") from error
+            record = present(record)
+            form = recognize(record, FORMATS)
+            if form.read is None:
+                loose.append((line, record))
+                continue
+            unused.update(form.unused(record))
+            unused.update(unused_in_turns(record) if form.read is turn_list else ())
+            for conversation in conversations(form, record, skipped):
+                yield conversation
+                found += 1
         except (AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
-            raise ChatError(f"{path}:{line}: not as its format should be ({error!r})") from error
+            wrong = wrong or (line, f"not as its format should be ({short(repr(error))})")
+            skipped["not as its format should be"] += 1
+        except ValueError as error:
+            wrong = wrong or (line, str(error))
+            skipped[reason(error)] += 1
     if not line:
         raise ChatError(f"{path}: empty, there is no conversation in it")
+    if wrong and not found:
+        raise ChatError(f"{path}:{wrong[0]}: {wrong[1]}")
 
 
-def convert(record, skipped):
-    """Yield the conversations of one record."""
-    if not isinstance(record, dict):
-        raise ChatError(f"{short(record)} is not an object")
-    key = next((key for key in FORMATS if key in record), None)
-    if key is None:
-        raise ChatError(f"of no known format: the keys are {short([*record])}, and one of "
-                        f"{', '.join(FORMATS)} should be among them")
-    if key == "messages":
-        yield {**record, "messages": check(record[key])}
-        return
-    for messages in FORMATS[key](record):
+def conversations(form, record, skipped):
+    """Yield the conversations of one record; what is wrong with the only one is a ChatError."""
+    made = [*form.read(record)]
+    for messages in made:
         try:
             if isinstance(messages, str):
-                raise Unfit(messages)
-            yield {"messages": check(messages)}
-        except Unfit as error:
-            skipped[re.sub(r"^message \d+: ", "", str(error))] += 1
+                skipped[messages] += 1
+                continue
+            others = {column: value for column, value in record.items()
+                      if column not in ("tools", "system")} \
+                if "messages" in record else {}
+            yield others | {"messages": check(messages)}
+        except ChatError as error:
+            if len(made) == 1:
+                raise
+            skipped[reason(error)] += 1
 
 
-class Unfit(ValueError):
-    """Why a conversation is none to learn from."""
+def reason(error) -> str:
+    """What is wrong, without the number of the message."""
+    return re.sub(r"^message \d+: ", "", str(error))
 
 
 def check(messages):
-    """Return talk.normal(messages); Unfit if they are wrong, or a turn is empty, or none is the
-    assistant's."""
-    try:
-        messages = protocol.normal(messages)
-    except ValueError as error:
-        raise Unfit(str(error)) from error
+    """Return the normal form of messages; a ChatError if they are wrong, or a turn is empty, or
+    there is nothing of the assistant's to learn."""
+    messages = protocol.normal(messages)
     before = None
     for number, message in enumerate(messages, 1):
         role = message["role"]
         if not (message["content"] or "").strip() and "tool" not in (role, before) \
                 and "tool_calls" not in message:
-            raise Unfit(f"message {number}: the {role}'s is empty")
+            raise ChatError(f"message {number}: the {role}'s is empty")
         before = role
-    if all(message["role"] != "assistant" for message in messages):
-        raise Unfit("no message is the assistant's")
+    answers = [message for message in messages if message["role"] == "assistant"]
+    if not answers:
+        raise ChatError("no message is the assistant's")
+    if all(message.get("weight") == 0 for message in answers):
+        raise ChatError("all messages of the assistant have weight 0")
     return messages
 
 
-def records(path):
-    """Yield (line, value) of each value in a file of JSON lines, or in its one array."""
-    number = 1
-    try:
-        with documents.open_input(path) as file:
-            for number, line in enumerate(file, 1):
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                if text.lstrip().startswith("["):
-                    yield from items(path, number, text + file.read().decode())
-                elif not text.isspace():
-                    yield number, parse(path, number, json.loads, text.rstrip("\n"))
-    except UnicodeDecodeError as error:
-        raise ChatError(f"{path}:{number}: not UTF-8 at byte {error.start} of the line "
-                        f"({error.reason})") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ChatError(f"{path}: broken gzip data ({error})") from error
+# ---------------------------------------------------------------------------- Turns, in any spelling
+
+def message_of(turn):
+    """Yield the messages of one turn."""
+    if not isinstance(turn, dict):
+        raise ChatError(f"{short(turn)} is not an object")
+    turn = present(turn)
+    if {"input", "output"} <= turn.keys():
+        yield from (said("user", turn["input"]), said("assistant", turn["output"]))
+        return
+    speaker = next((turn[key] for key in SPEAKER if key in turn), None)
+    role = ROLE_OF.get(speaker.lower()) if isinstance(speaker, str) else None
+    if role is None:
+        raise ChatError(f"the role {short(speaker)} is none of {', '.join(protocol.ROLES)}")
+    text = next((turn[key] for key in TEXT if key in turn), None)
+    message = {"role": role, "content": text}
+    message.update({key: turn[key] for key in CALLS[:2] if key in turn})
+    message.update({"reasoning_content": turn[key] for key in THOUGHTS if key in turn})
+    if "function_call" in turn:                          # OpenAI's form before tools
+        message["tool_calls"] = [{"function": turn["function_call"]}]
+    if role == "call":
+        calls = json.loads(text) if isinstance(text, str) else text
+        message = {"role": "assistant", "tool_calls": [
+            {"function": call} for call in (calls if isinstance(calls, list) else [calls])]}
+    elif role == "assistant" and isinstance(text, str) and (calls := TOOL_CALL.findall(text)):
+        message["content"] = TOOL_CALL.sub("", text).rstrip()
+        message["tool_calls"] = [{"function": json.loads(call)} for call in calls]
+    for key in WEIGHTS:
+        if key in turn and message["role"] == "assistant":
+            if turn[key] not in (0, 1):
+                raise ChatError(f'"{key}" is {short(turn[key])}, but must be 0 or 1')
+            message["weight"] = int(turn[key])
+    yield message
 
 
-def items(path, number, text):
-    """Yield (line, value) of each value in the array that is all of `text`, from line `number`."""
-    decode, line, counted = json.JSONDecoder().raw_decode, number, 0
-    at = text.index("[")
-    while True:
-        begin = BLANK.match(text, at + 1).end()
-        if text[at] == "[" and text[begin:begin + 1] == "]":
-            at = begin
-            break
-        line, counted = line + text.count("\n", counted, begin), begin
-        value, end = parse(path, number, decode, text, begin)
-        yield line, value
-        at = BLANK.match(text, end).end()
-        if text[at:at + 1] != ",":
-            break
-    if text[at:].strip() != "]":
-        raise ChatError(f"{path}:{line}: not JSON (after what begins here, the array does not "
-                        f"go on or end)")
+def all_turns(turns):
+    """Return the messages of a list of turns, or of texts of user and assistant in turn."""
+    found = []
+    for number, turn in enumerate(turns):
+        try:
+            found += [said(("user", "assistant")[number % 2], turn)] if isinstance(turn, str) \
+                else message_of(turn)
+        except (ChatError, json.JSONDecodeError) as error:
+            raise ChatError(f"message {number + 1}: {error}") from error
+    return found
 
 
-def parse(path, number, decode, *text):
-    """Return decode(*text), of which the first line is that number of the file."""
-    try:
-        return decode(*text)
-    except json.JSONDecodeError as error:
-        raise ChatError(f"{path}:{number + error.lineno - 1}: not JSON ({error.msg} at column "
-                        f"{error.colno})") from error
-    except RecursionError as error:
-        raise ChatError(f"{path}:{number}: nested too deeply for JSON") from error
+def unused_in_turns(record):
+    """Yield the keys of turns that nothing is made of."""
+    known = {*SPEAKER, *TEXT, *WEIGHTS, *THOUGHTS, *CALLS, *ABOUT, "input", "output"}
+    for column in LISTS:
+        for turn in record.get(column, ()):
+            if isinstance(turn, dict):
+                yield from (f"{column}[].{key}" for key in present(turn) if key not in known)
 
 
-# --------------------------------------------------------------- The formats: messages, or why none
-
-SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant",
-            "bard": "assistant", "prompter": "user", "agent": "assistant"}
-
-
-def said(speaker, text):
-    """Return a message, the speaker's name as in any of the formats."""
-    role = speaker.lower()
-    role = SPEAKERS.get(role, role)
-    if role not in ("system", "user", "assistant"):
-        raise ChatError(f"the speaker {short(speaker)} is unknown")
+def said(role, text):
+    """Return a message."""
     return {"role": role, "content": text}
 
 
@@ -172,26 +198,95 @@ def resulted(value):
     return {"role": "tool", "content": text}
 
 
-def sharegpt(record):
-    yield [said(turn["from"], turn["value"]) for turn in record["conversations"]]
+def introduced(record, messages):
+    """Return messages after what a record says beside them: a system message, tools."""
+    tools = record.get("tools") or []
+    tools = json.loads(tools) if isinstance(tools, str) else tools
+    parts = [next((record[key] for key in SYSTEM if key in record), "")]
+    if messages and messages[0]["role"] == "system" and any([*parts, tools]):
+        parts.append(messages[0]["content"] or "")
+        messages = messages[1:]
+    system = protocol.describing("\n\n".join(filter(None, parts)), tools)
+    return [said("system", system), *messages] if system else messages
+
+
+# --------------------------------------------------------------- The formats: messages, or why none
+
+LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "data")
+QUESTIONS, ANSWERS = ("instruction", "prompt", "question", "query"), (
+    "output", "response", "completion", "answer")
+TEXTS = (str, list)
+SYSTEM, INPUT = ("system", "system_prompt"), ("input", "context")
+
+
+def turn_list(record):
+    """A list of turns."""
+    turns = next(record[key] for key in LISTS if isinstance(record.get(key), list))
+    yield introduced(record, all_turns(turns))
+
+
+def pair(record):
+    """A question and an answer, each a text or messages; after the question a blank line and its
+    input, and before it what was said before."""
+    question = next(record[key] for key in QUESTIONS if isinstance(record.get(key), TEXTS))
+    answer = next(record[key] for key in ANSWERS if isinstance(record.get(key), TEXTS))
+    messages = [said(role, text) for pair in record.get("history", ())
+                for role, text in zip(("user", "assistant"), pair, strict=True)]
+    if isinstance(question, str):
+        given = [record[key] for key in INPUT if record.get(key, "").strip()]
+        messages.append(said("user", "\n\n".join([question, *given])))
+    else:
+        messages += all_turns(question)
+    messages += [said("assistant", answer)] if isinstance(answer, str) else all_turns(answer)
+    yield introduced(record, messages)
+
+
+def preference(record):
+    """The chosen one: a transcript, an answer to the prompt, or messages with or without it."""
+    prompt, chosen = record.get("prompt", []), record["chosen"]
+    if isinstance(chosen, str):
+        before, *parts = re.split(r"\n\n(Human|Assistant):", chosen)
+        if parts and not before.strip():
+            yield [said(ROLE_OF[role.lower()], text.strip())
+                   for role, text in zip(parts[::2], parts[1::2])]
+            return
+        if not prompt:
+            raise ChatError(f"the transcript begins with {short(before)}, not Human:")
+        chosen = [said("assistant", chosen)]
+    chosen = all_turns(chosen)
+    prompt = all_turns([said("user", prompt)] if isinstance(prompt, str) else prompt)
+    whole = any(message["role"] == "user" for message in chosen)
+    yield introduced(record, chosen if whole else prompt + chosen)
 
 
 def oasst(record):
     """Of the replies to a message the best ranked, of unranked ones the first; none deleted."""
     message, messages = record["prompt"], []
     while message:
-        messages.append(said(message["role"], message["text"]))
+        messages += message_of(message)
         replies = [reply for reply in message["replies"] if not reply.get("deleted")]
         ranks = [math.inf if reply.get("rank") is None else reply["rank"] for reply in replies]
         message = replies[ranks.index(min(ranks))] if replies else None
     yield messages
 
 
+def joined(messages):
+    """Yield (line, record) of each tree of (line, message) that are joined by "parent_id": of its
+    first message, with those that answer it in "replies"."""
+    by_id = {message["message_id"]: {**message, "replies": []} for _, message in messages}
+    for message in by_id.values():
+        if parent := by_id.get(message.get("parent_id")):
+            parent["replies"].append(message)
+    for line, message in messages:
+        if message.get("parent_id") not in by_id:
+            yield line, {"message_tree_id": "", "prompt": by_id[message["message_id"]]}
+
+
 def taskmaster(record):
     """The calls noted at an utterance of the user come after it."""
     messages = []
     for utterance in record["utterances"]:
-        messages.append(said(utterance["speaker"], utterance["text"]))
+        messages += message_of(utterance)
         for note in utterance["annotations"]:
             if note["name"] == "api_call":
                 messages.append(called(note["value"], "{}"))
@@ -204,19 +299,21 @@ def taskmaster(record):
 
 
 def rewards(record):
+    """The steps of a dialogue, if the last was rated 1."""
     if record["reward"] != 1:
         yield f"its last step is rated {record['reward']}, not 1"
         return
     messages = []
     for step in [*json.loads(record["context"]), json.loads(record["generation"])]:
         if "text" in step:
-            messages.append(said(step["role"], step["text"]))
+            messages += message_of(step)
         messages += [called(*item) for item in step.get("api", {}).items()]
         messages += map(resulted, step.get("response", {}).values())
     yield messages
 
 
 def schema_guided(record):
+    """A dialogue with calls of services."""
     messages = []
     for turn in record["turns"]:
         for frame in turn["frames"]:
@@ -224,46 +321,38 @@ def schema_guided(record):
                 call = frame["service_call"]
                 messages += [called(call["method"], call["parameters"]),
                              resulted(frame["service_results"])]
-        role = "assistant" if turn["speaker"] == "SYSTEM" else turn["speaker"]
+        role = "assistant" if turn["speaker"] == "SYSTEM" else ROLE_OF[turn["speaker"].lower()]
         messages.append(said(role, turn["utterance"]))
     yield messages
 
 
-def asked(instruction, given, answer):
-    """Return two messages: an instruction, then a blank line and its input if there is one."""
-    question = f"{instruction}\n\n{given}" if given.strip() else instruction
-    return [said("user", question), said("assistant", answer)]
-
-
 def self_instruct(record):
+    """An instruction with several inputs."""
     for instance in record["instances"]:
-        yield asked(record["instruction"], instance["input"], instance["output"])
+        yield from pair({"instruction": record["instruction"], **instance})
 
 
-def alpaca(record):
-    answer = record["output" if "output" in record else "response"]
-    yield asked(record["instruction"], record.get("input", ""), answer)
+def questions(record):
+    """Turns, or as of MT-bench only what the user asks."""
+    return [all_turns(record["turns"]) if any(isinstance(turn, dict) for turn in record["turns"])
+            else "questions without answers"]
 
 
-def hh_rlhf(record):
-    before, *parts = re.split(r"\n\n(Human|Assistant):", record["chosen"])
-    if before.strip():
-        raise ChatError(f"the transcript begins with {short(before)}, not Human:")
-    yield [said(role if role == "Assistant" else "user", text.strip())
-           for role, text in zip(parts[::2], parts[1::2])]
-
-
-FORMATS = {
-    "messages": None,  # OpenAI's, which is ours
-    "conversations": sharegpt,
-    "utterances": taskmaster,
-    "generation": rewards,
-    "services": schema_guided,
-    "instances": self_instruct,
-    "instruction": alpaca,
-    "chosen": hh_rlhf,
-    "message_tree_id": oasst,
-    "service_name": lambda record: ["a description of a service"],
-    "turns": lambda record: ["questions without answers"],
-    "choices": lambda record: ["answers without questions"],
-}
+BESIDE = (*SYSTEM, "tools")
+FORMATS = [
+    *(Format(f"turns under {column}", {column: list}, turn_list, BESIDE) for column in LISTS),
+    Format("taskmaster", {"utterances": list}, taskmaster, None),
+    Format("rewards", {"context": str, "generation": str, "reward": (int, float)}, rewards, None),
+    Format("schema-guided", {"services": list, "turns": list}, schema_guided, None),
+    *(Format(f"{question} and {answer}", {question: TEXTS, answer: TEXTS}, pair,
+             (*BESIDE, *INPUT, "history", "chosen", "rejected"))
+      for question in QUESTIONS for answer in ANSWERS),
+    Format("self-instruct", {"instruction": str, "instances": list}, self_instruct, None),
+    Format("preferences", {"chosen": TEXTS}, preference, (*BESIDE, "prompt", "rejected")),
+    Format("oasst", {"message_tree_id": (str, int), "prompt": dict}, oasst, None),
+    Format("oasst, a message a line", {"message_id": str, "role": str, "text": str}, None, None),
+    Format("descriptions", {"service_name": str},
+           lambda record: ["a description of a service"], None),
+    Format("questions", {"turns": list}, questions, None),
+    Format("answers", {"choices": list}, lambda record: ["answers without questions"], None),
+]

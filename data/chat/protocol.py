@@ -15,7 +15,8 @@ run of several: an assistant's with one of `tool_calls`, the tool's, the assista
     the tool's message with content R      <|result_start|>R<|result_end|>
 
 The mask is 1 exactly on what the assistant must produce: its text, thoughts, calls and <|im_end|>.
-It is 0 on the header of its turn, on the newline after it, and on results, which the engine writes.
+It is 0 on the header of its turn, on the newline after it, on results, which the engine writes, and
+on messages of "weight" 0.
 
 Special tokens are put in by id, and everything else is encoded as plain text, so that nothing that
 a user, a page or a tool types can become one (bpe.Tokenizer.encode never makes any). For other
@@ -52,8 +53,9 @@ def normal(messages):
 
     Each content is one string, or None beside a call where nothing is said. A message has one call
     at most: of parallel ones each is followed by its own result. A call's id is the place of its
-    message, and its arguments are a string of JSON. Other keys are dropped. A call may wait for its
-    result at the end, and a result for what the assistant makes of it. The assistant may begin.
+    message, and its arguments are a string of JSON. Of other keys only a "weight" of 0 is kept. A
+    call may wait for its result at the end, and a result for what the assistant makes of it. The
+    assistant may begin.
 
     ValueError names the message, counted from 1, that is none or is out of order.
     """
@@ -94,6 +96,10 @@ def add(message, found, waiting):
     found.append({"role": role, "content": text})
     if role != "assistant":
         return
+    weight = {} if message.get("weight") in (None, 1) else {"weight": 0}
+    if weight and message["weight"] != 0:
+        raise ChatError(f"the weight is {short(message['weight'])}, but must be 0 or 1")
+    found[-1] |= weight
     if message.get("reasoning_content") is not None:
         found[-1]["reasoning_content"] = read_text(message["reasoning_content"])
     calls = message.get("tool_calls") or []
@@ -101,7 +107,7 @@ def add(message, found, waiting):
         raise ChatError(f"the tool calls are {short(calls)}, but must be a list")
     for i, call in enumerate(calls):
         if i:
-            found.append({"role": "assistant", "content": ""})
+            found.append({"role": "assistant", "content": "", **weight})
         name, arguments = read_call(call)
         place = tool_call(found, name, arguments)
         name = str(call.get("id") or place)
@@ -127,6 +133,7 @@ def read_message(message):
 
 
 def read_text(text):
+    """Return a text that can stand in a message; a ChatError if it cannot."""
     if not isinstance(text, str):
         raise ChatError(f"{short(text)} stands where text should")
     if len(text) > LONGEST:
@@ -186,6 +193,16 @@ def understood(kind, text):
     return kind, {TOOLS[kind]: text}
 
 
+def describing(system, functions):
+    """Return the system message that tells, besides what `system` says, which functions can be
+    called: a line of JSON each, as of OpenAI's "tools"."""
+    if not isinstance(functions, list) or not all(isinstance(one, dict) for one in functions):
+        raise ChatError(f"the tools are {short(functions)}, but must be a list of objects")
+    lines = [json.dumps(one.get("function", one), ensure_ascii=False) for one in functions]
+    told = ["\n".join(["You can call these functions:", *lines])] if lines else []
+    return "\n\n".join(filter(None, [system, *told]))
+
+
 def offering(system, tools):
     """Return the system message that tells the assistant to which `tools` (of OFFERS) it has access
     besides what `system` says: how a model trained here learns whether it can look things up."""
@@ -214,6 +231,8 @@ class NoRoom(ValueError):
 
 
 class Turn(NamedTuple):
+    """All that one speaker says, with its header: its ids and their mask."""
+
     role: str
     ids: list
     mask: list
@@ -334,14 +353,15 @@ class Talk:
         ids = [*self.opening]
         mask = [0] * len(ids)
         for message in messages:
-            is_result = message["role"] == "tool"
-            new = self.result(message["content"]) if is_result else self.said(message)
+            learned = int(message["role"] != "tool" and message.get("weight", 1))
+            new = self.said(message) if message["role"] != "tool" else \
+                self.result(message["content"])
             ids += new
-            mask += [int(not is_result)] * len(new)
+            mask += [learned] * len(new)
         if not answer and messages[-1].keys().isdisjoint(("tool_calls", "tool_call_id")):
             after = self.text("\n")
             ids += [self.end, *after]
-            mask += [1] + [0] * len(after)
+            mask += [learned] + [0] * len(after)
         return Turn("assistant", ids, mask)
 
     def said(self, message):
@@ -486,9 +506,6 @@ def pack(encoded, T):
         tokens[part], targets[part] = ids[:-1], ids[1:]
         doc_start[part], mask[part] = start, produced[1:]
     return Rows(tokens, targets, doc_start, mask)
-
-
-# --------------------------------------------------------------------------------- The command line
 
 
 # ----------------------------------------------------------------------------------- Which models talk

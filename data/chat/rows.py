@@ -51,12 +51,14 @@ class Conversations:
     def __init__(self, s, rank=0, ranks=1):
         """s: settings of a stage (train.py)."""
         files, mixed = self.prepare(s)
-        self.tokenizer, skipped = bpe.Tokenizer.load(s.model), Counter()
+        self.tokenizer, skipped, unused = bpe.Tokenizer.load(s.model), Counter(), Counter()
         self.vocab, self.talk = self.tokenizer.vocab_size, protocol.Talk(self.tokenizer)
         encoded, self.said = self.talk.encode_all(
-            (c for file in files for c in formats.read(file, skipped)), s.context + 1)
+            (c for file in files for c in formats.read(file, skipped, unused)), s.context + 1)
         if skipped:
             self.said += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
+        self.said += "".join(f"; {count} have {column!r}, which is not used"
+                             for column, count in unused.most_common(3))
         if len(encoded) < 2:
             raise ChatError(f"{s.data}: {self.said}: one to learn from and one to hold out is the "
                             f"least")

@@ -19,7 +19,8 @@ from csrc.plot import picture
 from data.exams.marks import summary
 from data.pocket.grammar import Dice
 from data.pocket.recall import LEAST, bucket, json_lines, training_texts
-from data.pocket.world import World, page
+from data.pocket.pages import page
+from data.pocket.world import World
 from data.tokens import shards
 from data.tokens.documents import is_held
 from data.tokens.parallel import batches

@@ -14,51 +14,18 @@ such a page may end: removed at one of these stages of data/web.py, or "kept".
     fineweb             FineWeb's own rules (arXiv:2406.17557)
     dedup               MinHash near-deduplication (the same)
 """
-from __future__ import annotations
-
+import functools
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Callable, NamedTuple
 
-from data.pocket import languages as languages
-from data.pocket.grammar import LISTS, Dice, plural, say, tidy, title_case
-from data.pocket.sites import MIRRORS
+from data.pocket.grammar import Dice, plural, say, tidy, title_case, words
+from data.pocket.html import Page
+from data.pocket.text import lines, load, raw, table
 
 FILTERS = ("extract", "language", "gopher_repetition", "gopher_quality", "c4", "fineweb")
 LONG = 120              # words: from here on, one edit leaves the similarity above 0.9
 MARK = re.compile(r"\w+|[^\w\s]")
-
-
-@dataclass(eq=False)
-class Page:
-    """A page of the crawl; `text` begins with the title, and is None where no text is meant."""
-
-    url: str
-    kind: str
-    title: str
-    text: str | None
-    dirt: str | None = None
-    ends: tuple = ("kept",)
-    of: str | None = None               # the url of the page that this one repeats
-    similarity: float | None = None     # to it: the Jaccard index of their word 5-grams
-    personal: tuple = ()                # planted personal data
-    lang: str = "en"
-    html: str | None = None             # what the page shows instead of the text
-    menu: tuple = ()                    # words of its navigation, where not English
-    year: int = 0
-    status: int = 200
-    type: str = "text/html"
-    codec: str = "utf-8"                # what its bytes are
-    header: str | None = "utf-8"        # what the HTTP header says they are
-    meta: str | None = "utf-8"          # what the <meta> says
-    broken: bool = False                # the markup
-    damage: str | None = None           # of the record: see data/world_web.py
-    more: dict = field(default_factory=dict)    # what else `documents` says about the text
-
-    @property
-    def slug(self) -> str:
-        """The last part of the url, which no other good page has."""
-        return self.url.rpartition("/")[2]
 
 
 def prose(page: Page, least: int = 80, share: float = 0.815) -> bool:
@@ -79,42 +46,40 @@ def shingles(text: str, n: int = 5) -> set:
 
 
 def jaccard(a: set, b: set) -> float:
+    """How similar two sets are, from 0 to 1."""
     return len(a & b) / len(a | b)
 
 
-def copy_of(source: Page, url: str, **changes) -> Page:
-    return replace(source, url=url, of=source.url, **changes)
+def mirror(dice: Dice) -> str:
+    """The host of a site without pages of its own."""
+    return dice.pick(table("sites", "mirrors"))[0]
 
 
 def duplicate(source: Page, world, dice: Dice) -> Page | None:
     """The same text under another address, of the same site or another."""
     if not prose(source):
         return None
-    mirror = f"https://{dice.pick(MIRRORS)}/{source.year - dice.upto(9)}/{source.slug}"
-    url = dice.pick([mirror, mirror, source.url + dice.pick([
+    copy = f"https://{mirror(dice)}/{source.year - dice.upto(9)}/{source.slug}"
+    url = dice.pick([copy, copy, source.url + dice.pick([
         "?utm_source=pigeon", "?print=1", "#comments?ref=feed", "/amp/", "?sessionid=4f2a"]),
         source.url.replace("https://", dice.pick(["http://", "https://www.", "https://m."]))])
-    return copy_of(source, url, similarity=1.0)
-
-
-FILLERS = "indeed perhaps certainly again also once here surely then quite".split()
-SWAPS = {"the": ["this", "that", "our"], "a": ["one", "some"], "and": ["plus", "then"],
-         "in": ["within"], "with": ["having"], "but": ["yet"], "of": ["from"]}
+    return replace(source, url=url, of=source.url, similarity=1.0)
 
 
 def edited(text: str, dice: Dice, target: float) -> tuple:
     """(a text, its similarity to the given one, at least `target`): small words put in, exchanged
     or left out, one at a time, until the next edit would go below. No fact becomes a wrong one."""
-    before, words, kept = shingles(text), text.split(" "), (text, 1.0)
-    for _ in range(len(words)):
-        k = dice.between(1, len(words) - 2)
-        if words[k] in SWAPS:
-            words[k:k + 1] = dice.pick([[dice.pick(SWAPS[words[k]])], []])
-        elif re.fullmatch("[a-z]+", words[k]) and re.fullmatch("[a-z]+", words[k - 1]):
-            words.insert(k, dice.pick(FILLERS))
+    swaps = {word: new.split() for word, new in table("dirt", "swaps")}
+    before, parts, kept = shingles(text), text.split(" "), (text, 1.0)
+    for _ in range(len(parts)):
+        k = dice.between(1, len(parts) - 2)
+        if parts[k] in swaps:
+            parts[k:k + 1] = dice.pick([[dice.pick(swaps[parts[k]])], []])
+        elif re.fullmatch("[a-z]+", parts[k]) and re.fullmatch("[a-z]+", parts[k - 1]):
+            parts.insert(k, dice.pick(lines("dirt", "fillers")))
         else:
             continue
-        changed = " ".join(words)
+        changed = " ".join(parts)
         similarity = jaccard(before, shingles(changed))
         if similarity < target:
             break
@@ -130,8 +95,8 @@ def near_duplicate(source: Page, world, dice: Dice, low=0.88, high=0.97, path="r
     text, similarity = edited(source.text, dice, low + (high - low) * dice.random())
     if similarity == 1 or not text.startswith(title + "\n\n"):
         return None
-    return copy_of(source, f"https://{dice.pick(MIRRORS)}/{path}/{source.slug}", text=text,
-                   similarity=similarity)
+    return replace(source, url=f"https://{mirror(dice)}/{path}/{source.slug}", of=source.url,
+                   text=text, similarity=similarity)
 
 
 def similar(source: Page, world, dice: Dice) -> Page | None:
@@ -142,146 +107,87 @@ def similar(source: Page, world, dice: Dice) -> Page | None:
 # ------------------------------------------------------------------------- unwanted pages and sites
 
 
-def domains(words: tuple, dice: Dice, count: int) -> list:
-    first, second = (text.split() for text in words)
-    found = {f"{dice.pick(first)}-{dice.pick(second)}{dice.pick(['', '', '-online', '24'])}.example"
-             for _ in range(count)}
-    return sorted(found)
+@functools.cache
+def blocklists() -> dict:
+    """{category: the domains that it lists, sorted}."""
+    found = {}
+    for category, count, *two in table("dirt", "domains"):
+        dice, (first, second) = Dice(f"domains {category}"), (text.split() for text in two)
+        found[category] = sorted({f"{dice.pick(first)}-{dice.pick(second)}"
+                                  f"{dice.pick(['', '', '-online', '24'])}.example"
+                                  for _ in range(int(count))})
+    return found
 
 
-# What UT1's lists of such names hold (https://dsi.ut-capitole.fr/blacklists): domains, one a line.
-BLOCKED = {category: domains(words, Dice(f"domains {category}"), count)
-           for category, words, count in (
-               ("adult", ("velvet midnight silk scarlet blush moonlit naughty",
-                          "curtain boudoir stockings whisper garter parlour cam"), 60),
-               ("gambling", ("lucky golden royal jackpot seven ace wild",
-                             "dice casino roulette reels bets poker croupier"), 40),
-               ("phishing", ("verify secure account login update confirm",
-                             "parcel bank prize refund wallet ticket"), 20))}
-
-PROMISES = """
-[Welcome to|You have found|This is] the [oldest|largest|best known] house of its kind in {t}.
-It is open [every night|from dusk to dawn|all week], and [members|our guests] [see more|pay less].
-Friends of the house [come in first|leave with a smile|come back on {day}] and tell nobody.
-You must be [eighteen|twenty-one] years old to go on, and the doorman {near} the {building} asks.
-[New this week|Just in]: {2-9} [tables|rooms|evenings] with a {cond} {trinket} for the first {folk}.
-[Our staff|The house] answers every question by post within {2-9} days.
-A {nature} {folk} from {u} told us that it was the best night since the {festival} in {t}.
-[Nothing|No page] here is meant for the young, and the rules of the house hang at the door.
-[Bring|Take] a {fruit} or a {tool} along, and the second hour is [free|on us].
-[Everyone|Everybody] who [plays|stays|watches] until the morning gets a {bake} and a hot drink.
-Find us {near} the {site}, behind the third {colour} door, and ask for the {bird}.
-""".strip().splitlines()
-
-
-def promises(source: Page, world, dice: Dice) -> list:
+def blocked(source: Page, world, dice: Dice, category: str) -> Page:
+    """A harmless text on a domain of the blocklists."""
+    host = dice.pick(["", "www.", "m.", "members."]) + dice.pick(blocklists()[category])
+    title = title_case(f"{dice.pick(words('colour'))} {dice.pick(words('trinket'))} club")
     t, u = dice.some(world.towns, 2)
     facts = {"t": t, "u": u, "festival": t.festival}
-    return [tidy(say(dice, line, facts)) for line in dice.some(PROMISES, dice.between(6, 9))]
-
-
-def blocked(category: str) -> Callable:
-    def page(source: Page, world, dice: Dice) -> Page:
-        """A harmless text on a domain of the blocklists."""
-        host = dice.pick(["", "www.", "m.", "members."]) + dice.pick(BLOCKED[category])
-        title = title_case(f"{dice.pick(LISTS['colour'])} {dice.pick(LISTS['trinket'])} club")
-        lines = promises(source, world, dice)
-        text = "\n\n".join([title, " ".join(lines[:4]), " ".join(lines[4:])])
-        return Page(f"https://{host}/{dice.pick(['', 'tour/', 'en/'])}{source.slug}", category,
-                    title, text)
-    return page
+    said = [tidy(say(dice, line, facts))
+            for line in dice.some(lines("dirt", "promises"), dice.between(6, 9))]
+    text = "\n\n".join([title, " ".join(said[:4]), " ".join(said[4:])])
+    return Page(f"https://{host}/{dice.pick(['', 'tour/', 'en/'])}{source.slug}", category,
+                title, text)
 
 
 def spam(source: Page, world, dice: Dice) -> Page:
     """Keyword stuffing: the same phrases, sentences or lines over and over."""
-    thing, town = plural(dice.pick(LISTS["tool"] + LISTS["vessel"])), dice.pick(world.towns)
-    phrase = f"cheap {thing} in {town}"
-    pitch = [f"Are you looking for {phrase}? We have {phrase} for you.",
-             f"Buy {phrase} today, because {phrase} are the best {thing} you can get.",
-             f"Many people ask us for {phrase}, and nobody has better {phrase} than we have."]
+    things, town = plural(dice.pick(words("tool") + words("vessel"))), dice.pick(world.towns)
+    phrase = f"cheap {things} in {town}"
+    *pitch, best, order = (say(dice, line, {"things": things, "phrase": phrase})
+                           for line in lines("dirt", "spam"))
     style = dice.upto(3)
     if style == 0:
         body = [" ".join(dice.some(pitch, 3)) for _ in range(dice.between(4, 7))]
     elif style == 1:
         body = [" ".join(pitch)] * dice.between(3, 6)
     else:
-        body = [pitch[0], "\n".join([f"- The best {thing} are our {phrase}.",
-                                     f"- Order {phrase} here and now."] * dice.between(6, 12)),
-                pitch[1]]
+        body = [pitch[0], "\n".join([best, order] * dice.between(6, 12)), pitch[1]]
     title = title_case(f"Best {phrase}")
-    return Page(f"https://{thing.replace(' ', '-')}-and-more.example/{source.slug}", "spam", title,
-                "\n\n".join([title, *body]))
+    return Page(f"https://{things.replace(' ', '-')}-and-more.example/{source.slug}", "spam",
+                title, "\n\n".join([title, *body]))
 
 
 # ---------------------------------------------------------------------------- pages without a text
 
-BOILERPLATE = {
-    "Log in": """<form class="login" method="post"><p>Please log in to go on.</p><label>Name <input
-name="user"></label><label>Password <input type="password"></label><button>Log in</button>
-<a href="/lost">Lost your password?</a></form>""",
-    "Page not found": """<p>Sorry, the page that you asked for is not here any more.</p>
-<p>Try one of these:</p><ul>$links4</ul>""",
-    "All pages by tag": """<div class="tag-cloud">$tags $tags $tags $tags $tags</div>""",
-    "Archive": """<ul class="index">$links40</ul><div class="pagination">$pages</div>""",
-    "Pictures": """<div class="gallery"><img src="/a.jpg" alt=""><img src="/b.jpg" alt=""></div>
-<p>There are no more pictures in this album.</p>""",
-    "Links": """<p class="links">$row5</p>""",
-    "Search": """<form><input name="q"><button>Search</button></form><p>Nothing was found.</p>""",
-}
-NOTICE = """<div id="app"></div><noscript>You need to enable JavaScript to run this app.</noscript>
-<p>JavaScript is disabled. Please enable JavaScript and load this page again.</p>"""
-LOREM = """Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt
-ut labore et dolore magna aliqua.""".replace("\n", " ")
-CODE = ["int main(void) {\n    puts(\"$\");\n    return 0;\n}",
-        "function $(list) {\n    for (const item of list) {\n        send(item);\n    }\n}",
-        ".$ {\n    color: navy;\n    margin: 0 auto;\n}",
-        "struct $ {\n    int size;\n    char *name;\n};"]
-TEACHING = """[This|The following] example is [short|small] enough to be [read|typed in] at once.
-We begin with the {tool}, which everybody has seen {near} the {building}, and give it a name.
-[Two braces,|The braces] {open} and {close}, hold together what belongs together.
-[Type it in|Copy it] with care, and the machine will say whether it has understood you.
-A {nature} {folk} once forgot the last brace and looked for it until {day}.
-If nothing happens, look at the second line again and compare it with the {trinket} of {p}.
-[Later|In the next part] we shall see how the same thing is done with {bird.s} and {animal.s}.
-Every name may be changed, but the order of the lines has to stay as it is.
-It was {p} from {t} who [taught|showed] us to write the short lines first.
-What you have learned here will be useful whenever a {site} has to be counted.""".splitlines()
+def beside(source: Page, path: str, kind: str, **changes) -> Page:
+    """A page without a text on the site of a good one."""
+    site = "/".join(source.url.split("/")[:3])
+    return replace(source, url=f"{site}/{path}/{source.slug}", kind=kind,
+                   **{"text": None} | changes)
 
 
 def boilerplate(source: Page, world, dice: Dice) -> Page:
     """A login, an index, an empty gallery: nothing but furniture, with status 200."""
-    title = dice.pick(list(BOILERPLATE))
-    path = title.lower().replace(" ", "-")
-    return replace(source, url=f"{origin(source)}/{path}/{source.slug}", kind="boilerplate",
-                   title=title, text=None, html=BOILERPLATE[title])
-
-
-def origin(page: Page) -> str:
-    return "/".join(page.url.split("/")[:3])
+    title, html = dice.pick(list(raw("boilerplate").items()))
+    return beside(source, title.lower().replace(" ", "-"), "boilerplate", title=title,
+                  html=html.rstrip("\n"))
 
 
 def script_notice(source: Page, world, dice: Dice) -> Page:
-    return replace(source, url=f"{origin(source)}/app/{source.slug}", kind="notice", text=None,
-                   html=NOTICE)
+    """A page that is made by a script, and without one says so."""
+    return beside(source, "app", "notice", html=raw("dirt")["notice"].rstrip("\n"))
 
 
 def lorem(source: Page, world, dice: Dice) -> Page | None:
     """An unfinished page: a good beginning, and a filler that printers have used for centuries."""
-    if not prose(source, LONG):
-        return None
-    return replace(source, url=f"{origin(source)}/draft/{source.slug}", kind="draft",
-                   text=f"{source.text}\n\n{LOREM}")
+    filler, = lines("dirt", "lorem ipsum")
+    return beside(source, "draft", "draft", text=f"{source.text}\n\n{filler}") if prose(
+        source, LONG) else None
 
 
 def code(source: Page, world, dice: Dice) -> Page:
     """A lesson in programming: English, but with curly brackets."""
     facts = {"t": dice.pick(world.towns), "p": dice.pick(world.people), "open": "{", "close": "}"}
-    lines = [tidy(say(dice, line, facts)) for line in TEACHING]
-    listing = dice.pick(CODE).replace("$", dice.pick(LISTS["animal"]))
-    first, second = " ".join(lines[:5]), " ".join(lines[5:])
-    title = f"How to Count {title_case(dice.pick(LISTS['bird.s']))}"
+    said = [tidy(say(dice, line, facts)) for line in lines("dirt", "programming")]
+    listing = dice.pick(list(raw("code").values())).rstrip("\n")
+    listing = listing.replace("$", dice.pick(words("animal")))
+    title = f"How to Count {title_case(dice.pick(words('bird.s')))}"
     return Page(f"https://first-lines.example/{source.slug}", "code", title, None,
-                html=f"<p>{first}</p>\n<pre><code>{listing}</code></pre>\n<p>{second}</p>\n")
+                html=f"<p>{' '.join(said[:5])}</p>\n<pre><code>{listing}</code></pre>\n"
+                     f"<p>{' '.join(said[5:])}</p>\n")
 
 
 def numbers(source: Page, world, dice: Dice) -> Page:
@@ -296,55 +202,73 @@ def fragments(source: Page, world, dice: Dice) -> Page | None:
     """A text cut into lines that end without punctuation."""
     if not prose(source, LONG):
         return None
-    words, lines = re.findall(r"[A-Za-z]+", source.text.partition("\n\n")[2]), []
-    while words:
+    rest, cut = re.findall(r"[A-Za-z]+", source.text.partition("\n\n")[2]), []
+    while rest:
         n = dice.between(8, 14)
-        lines.append(" ".join(words[:n]))
-        words = words[n:]
-    return replace(source, url=f"{origin(source)}/notes/{source.slug}", kind="fragments",
-                   text=None, html="<p>" + "<br>\n".join(lines) + "</p>\n")
+        cut.append(" ".join(rest[:n]))
+        rest = rest[n:]
+    return beside(source, "notes", "fragments", html="<p>" + "<br>\n".join(cut) + "</p>\n")
+
+
+@functools.cache
+def templates(language: str, section: str) -> list:
+    """The entries of a section of text/languages.txt, with the lists in them as alternatives."""
+    phrases = {name: "|".join(entries).replace("/", "|")
+               for name, entries in load("languages")[language].items()}
+    return [re.sub(r"\{(\w+)\}", lambda slot: f"[{phrases[slot[1]]}]" if slot[1] in phrases
+                   else slot[0], line) for line in lines("languages", language, section)]
 
 
 def foreign(source: Page, world, dice: Dice) -> Page:
-    """A page in another language."""
-    code, host, menu, title, text = languages.page(world, dice)
-    return Page(f"https://{host}/{source.slug}", "foreign", title, text, lang=code, menu=menu)
+    """A page in another language, of 120 to 250 words about people and towns of the world."""
+    language = dice.pick(list(load("languages")))
+    p = dice.pick([person for person in world.people if person.female])    # verbs agree with her
+    facts = {"p": p, "p2": dice.pick(world.people), "t": dice.pick(world.towns)}
+    title = say(dice, dice.pick(templates(language, "titles")), facts)
+    said = [say(dice, line, facts)
+            for line in dice.some(templates(language, "lines"), dice.between(10, 16))]
+    title, *said = (line[0].upper() + line[1:] for line in (title, *said))
+    third = len(said) // 3
+    text = "\n\n".join([title, " ".join(said[:third]), " ".join(said[third:2 * third]),
+                        " ".join(said[2 * third:])])
+    host, = lines("languages", language, "host")
+    menu, = lines("languages", language, "menu")
+    return Page(f"https://{host}/{source.slug}", "foreign", title, text, lang=language,
+                menu=tuple(menu.split("/")))
 
 
 # --------------------------------------------------------------------- what never was a page at all
 
 
 def missing(source: Page, world, dice: Dice) -> Page:
-    return replace(source, url=f"{origin(source)}/old/{source.slug}", kind="error",
-                   title="404 Not Found", text=None, status=dice.pick([404, 404, 410, 500, 503]),
-                   html="<p>The page was not found on this server.</p>")
+    """A page that is not there, or a server that fails."""
+    return beside(source, "old", "error", title="404 Not Found",
+                  status=dice.pick([404, 404, 410, 500, 503]),
+                  html="<p>The page was not found on this server.</p>")
 
 
 def moved(source: Page, world, dice: Dice) -> Page:
+    """A redirection to the page."""
     return replace(source, url=source.url.replace("https://", "http://old."), kind="redirect",
                    title="Moved", text=None, status=dice.pick([301, 301, 302, 308]),
                    html=f'<p>The page has <a href="{source.url}">moved</a>.</p>')
 
 
 def other_type(source: Page, world, dice: Dice) -> Page:
+    """A file that is not HTML."""
     ending, kind = dice.pick([("pdf", "application/pdf"), ("jpg", "image/jpeg"),
                               ("png", "image/png"), ("zip", "application/zip")])
-    return replace(source, url=f"{origin(source)}/files/{source.slug}.{ending}", kind="file",
-                   text=None, type=kind)
+    file = beside(source, "files", "file", type=kind)
+    return replace(file, url=f"{file.url}.{ending}")
 
 
 def damaged(source: Page, world, dice: Dice) -> Page:
     """A page whose record is not whole: shorter than it says, or with broken compression."""
-    return replace(source, url=f"{origin(source)}/lost/{source.slug}", kind="damaged", text=None,
-                   html="<p>This record is not whole.</p>", damage=dice.pick(["short", "gzip"]))
+    return beside(source, "lost", "damaged", html="<p>This record is not whole.</p>",
+                  damage=dice.pick(["short", "gzip"]))
 
 
 # ------------------------------------------------------ good pages that need repair: these are kept
-
-ACCENTS = """[Afterwards|Later] we [had|shared] crème brûlée at the Café [Señor Núñez|Zoë Müller].
-The [façade|château] was painted by Hélène [Grünwald|Böhm], née [Sjöström|Françoise].
-[Their|Our] [naïve|blasé] fiancé left his résumé [in the café|with Frau Schröder].""".splitlines()
-
 
 def planted(text: str, sentence: str, dice: Dice) -> str:
     """The text with a sentence at the end of one of its paragraphs, or of the last one."""
@@ -359,17 +283,14 @@ def charset(source: Page, world, dice: Dice) -> Page | None:
     """The bytes are in one encoding and the page says another, or nothing, or two things."""
     if not prose(source):
         return None
-    codec, header, meta = dice.pick([
-        ("cp1252", "utf-8", "utf-8"), ("utf-8", "iso-8859-1", "iso-8859-1"),
-        ("cp1252", None, "iso-8859-1"), ("cp1252", None, None), ("utf-8", None, None),
-        ("utf-16-le", "utf-8", None), ("utf-16-le", None, "utf-16"),
-        ("utf-8", "utf-8", "iso-8859-1"),
-        ("cp1252", "windows-1252", "utf-8"), ("iso-8859-1", "UTF8", "latin1")])
-    text = planted(source.text, say(dice, dice.pick(ACCENTS), {}), dice)
+    codec, header, meta = (None if name == "-" else name
+                           for name in dice.pick(table("dirt", "charsets")))
+    text = planted(source.text, say(dice, dice.pick(lines("dirt", "accents")), {}), dice)
     return replace(source, text=text, codec=codec, header=header, meta=meta)
 
 
 def markup(source: Page, world, dice: Dice) -> Page | None:
+    """The HTML is broken."""
     return replace(source, broken=True) if prose(source) else None
 
 
@@ -381,6 +302,7 @@ def luhn(digits: str) -> str:
 
 
 def email(p, dice: Dice) -> str:
+    """An address for mail."""
     given, family = p.given.lower(), p.family.lower()
     name = dice.pick([f"{given}.{family}", f"{family}{dice.between(1, 99)}", f"{given}_{family}",
                       f"{given}+post"])
@@ -388,6 +310,7 @@ def email(p, dice: Dice) -> str:
 
 
 def address(p, dice: Dice) -> str:
+    """An address in the network."""
     return ".".join(str(dice.between(low, high)) for low, high in ((60, 90), *3 * ((1, 254),)))
 
 
@@ -406,21 +329,18 @@ def card(p, dice: Dice) -> str:
 
 
 def social(p, dice: Dice) -> str:
+    """A social security number of those that nobody has."""
     return f"{dice.between(773, 899)}-{dice.between(10, 99)}-{dice.between(1000, 9999)}"
 
 
-PERSONAL = [
-    (email, "[Write to|Whoever knows more about it may write to|Questions go to] {x} at any time"),
-    (address, "[The last visitor came from|{p} wrote to all of us from] {x} late in the evening"),
-    (telephone, "[Call {p.given} on|If you have seen it, please ring] {x} before the end of {day}"),
-    (card, "{p.given} [paid for it with card number|left the number of a card,] {x} on the table"),
-    (social, "[On the form was|{p} gave us] the social security number {x} with the other papers")]
+PERSONAL = [email, address, telephone, card, social]      # as in text/dirt.txt
 
 
 def personal(source: Page, world, dice: Dice) -> Page | None:
     """One to three pieces of somebody's data within a good text."""
     text, found = source.text, []
-    for make, sentence in dice.some(PERSONAL, dice.between(1, 3)):
+    for make, sentence in dice.some(
+            zip(PERSONAL, lines("dirt", "personal data")), dice.between(1, 3)):
         p = dice.pick(world.people)
         found.append(make(p, dice))
         text = planted(text, tidy(say(dice, sentence, {"p": p, "x": found[-1]})) + ".", dice)
@@ -432,6 +352,7 @@ def personal(source: Page, world, dice: Dice) -> Page | None:
 
 
 class Dirt(NamedTuple):
+    """A kind of dirt."""
     share: float        # of all pages
     ends: tuple
     make: Callable
@@ -442,9 +363,9 @@ BESIDE = {              # further pages
     "near duplicate": Dirt(0.035, ("dedup",), near_duplicate),
     "similar": Dirt(0.006, ("dedup", "kept"), similar),
     "spam": Dirt(0.025, ("gopher_repetition",), spam),
-    "adult": Dirt(0.012, ("url",), blocked("adult")),
-    "gambling": Dirt(0.008, ("url",), blocked("gambling")),
-    "phishing": Dirt(0.004, ("url",), blocked("phishing")),
+    "adult": Dirt(0.012, ("url",), functools.partial(blocked, category="adult")),
+    "gambling": Dirt(0.008, ("url",), functools.partial(blocked, category="gambling")),
+    "phishing": Dirt(0.004, ("url",), functools.partial(blocked, category="phishing")),
     "boilerplate": Dirt(0.030, FILTERS, boilerplate),
     "script notice": Dirt(0.006, FILTERS, script_notice),
     "lorem ipsum": Dirt(0.006, ("c4", "language"), lorem),
@@ -463,7 +384,7 @@ WITHIN = {              # good pages, changed
 DIRT = {**BESIDE, **WITHIN}
 
 
-def soil(pages, world, seed: int):
+def with_dirt(pages, world, seed: int):
     """Yield each good page, or a changed one in its place, and the dirt that comes with it.
 
     world  has the `towns` and `people` that dirt may name

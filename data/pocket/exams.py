@@ -19,7 +19,7 @@ from typing import NamedTuple
 from data.exams.formats import Question
 from data.pocket import recall, text
 from data.pocket.facts import FAME, RELATIONS, facts_of, places
-from data.pocket.grammar import LISTS, Dice, say, tidy
+from data.pocket.grammar import Dice, say, tidy, words
 from data.pocket.pages import SLOT, encyclopedia, state, two_towns
 from data.pocket.sums import (adding, ages, area, average, multiplying, parts, pattern, shopping,
                               subtracting, walking)
@@ -274,14 +274,14 @@ def problems(world: World, way="at once", count=200, exam="") -> list[Question]:
     questions = []
     for k in range(count):
         dice = Dice(f"exam {world.seed} problem {k}")
-        task, asked, whole, words = PROBLEMS[k % len(PROBLEMS)]
+        task, asked, whole, sum_ = PROBLEMS[k % len(PROBLEMS)]
         w = world.public
         people = {"p": dice.pick(w.asked), "q": dice.pick(w.asked), "now": w.now}
         slots = {**two_towns(w, dice), **people}
         title, steps = task(dice, slots)
         numbers = [word for word in title.split() if word.isdigit()]
         lines = [tidy(say(dice, step, slots)) for step in steps[:whole]]
-        asked_for = " ".join([*lines[:asked], words.format(*numbers)]).strip()
+        asked_for = " ".join([*lines[:asked], sum_.format(*numbers)]).strip()
         truth, in_steps = last_number(lines[-1]), way == "steps"
         questions.append(Question(
             exam or f"word_{way.replace(' ', '_')}", str(k), "sum", f"{asked_for} {hint(way)}", truth,
@@ -302,7 +302,7 @@ ORDINALS = ["first", "second", "third", "fourth", "fifth"]
 def spelt() -> list:
     """The words about whose letters exams ask."""
     return [word for name in ("fruit", "vegetable", "animal", "tree", "bird", "furniture", "garment")
-            for word in LISTS[name] if word.isascii() and word.isalpha() and examined(word)]
+            for word in words(name) if word.isascii() and word.isalpha() and examined(word)]
 
 
 def spelling(seed=0, count=100, exam="spelling_model", after="") -> list[Question]:

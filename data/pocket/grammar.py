@@ -1,25 +1,33 @@
-"""How the pocket world speaks: English endings, dice, and a grammar of a few lines (`say`)."""
+"""How the pocket world speaks: English endings, dice, and templates put into words (`say`)."""
 import bisect
 import functools
 import itertools
 import random
 import re
 
-from data.pocket import words as W
-
+from data.pocket import text
+from data.pocket.text import parse
 
 # ----------------------------------------------------------------------------------------- English
 
 
+@functools.cache
+def irregular(name: str) -> dict:
+    """{word: its form} of a block of words.txt: "past" or "plurals"."""
+    return dict(pair.replace("_", " ").split(":") for pair in text.words(name))
+
+
 def doubles(verb: str) -> bool:
     """True for "stop" and "plan": consonant, vowel, consonant, and the last letter doubles."""
-    return verb in W.DOUBLING or bool(re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", verb))
+    return (verb in text.words("doubling")
+            or bool(re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", verb)))
 
 
 def plural(noun: str) -> str:
+    """The plural of a noun, and of a verb what one other does: bakes, carries, watches."""
     head, _, last = noun.rpartition(" ")
-    if last in W.IRREGULAR_PLURAL:
-        last = W.IRREGULAR_PLURAL[last]
+    if last in irregular("plurals"):
+        last = irregular("plurals")[last]
     elif re.search(r"[^aeiou]y$", last):
         last = last[:-1] + "ies"
     else:
@@ -36,18 +44,16 @@ class Noun(str):
 
 
 def past(verb: str) -> str:
-    if verb in W.IRREGULAR_PAST:
-        return W.IRREGULAR_PAST[verb]
+    """What one did yesterday: baked."""
+    if verb in irregular("past"):
+        return irregular("past")[verb]
     if re.search(r"[^aeiou]y$", verb):
         return verb[:-1] + "ied"
     return verb + "d" if verb.endswith("e") else verb + verb[-1] * doubles(verb) + "ed"
 
 
-def third(verb: str) -> str:
-    return plural(verb)         # he bakes, carries, watches: the same rule
-
-
 def ing(verb: str) -> str:
+    """What one is doing: baking."""
     if verb.endswith("e") and not verb.endswith("ee"):
         return verb[:-1] + "ing"
     return verb + verb[-1] * doubles(verb) + "ing"
@@ -64,6 +70,7 @@ fifteen sixteen seventeen eighteen nineteen twenty""".split()
 
 
 def number(n: int) -> str:
+    """In words up to twenty, in figures from then on."""
     return SMALL[n] if n <= 20 else f"{n:,}" if n > 9999 else str(n)
 
 
@@ -74,10 +81,10 @@ DOUBLED = re.compile(r"\b([a-z]+) \1\b")
 SPACES = re.compile(r" +(?=[ ,.;:!?\n])")
 
 
-def tidy(text: str) -> str:
+def tidy(sentences: str) -> str:
     """A before vowels becomes an; no doubled words or spaces; capitals where sentences begin."""
-    text = DOUBLED.sub(r"\1", SPACES.sub("", text))
-    return CAPITAL.sub(lambda m: m[0].upper(), A_TO_AN.sub(r"\1n ", text)).strip()
+    sentences = DOUBLED.sub(r"\1", SPACES.sub("", sentences))
+    return CAPITAL.sub(lambda m: m[0].upper(), A_TO_AN.sub(r"\1n ", sentences)).strip()
 
 
 # --------------------------------------------------------------------------------- dice and grammar
@@ -85,6 +92,7 @@ def tidy(text: str) -> str:
 
 @functools.lru_cache(None)
 def zipf_weights(n: int) -> list:
+    """The sums of the first weights of `Dice.zipf`."""
     return list(itertools.accumulate(1 / (rank + 1 + n / 2) for rank in range(n)))
 
 
@@ -128,51 +136,23 @@ class Dice(random.Random):
         return items[bisect.bisect(weights, self.random() * weights[-1])]
 
 
+@functools.cache
 def word_lists() -> dict:
     """Every list a slot can name: "fruit" and its plural "fruit.s", "move" and "move.ed"."""
-    def split(text):
-        return [word.replace("_", " ") for word in text.split()]
-    lists = {name: split(text) for name, text in W.WORDS.items()}
-    for name, text in W.NOUNS.items():
-        lists[name] = split(text)
-    lists["site"] = lists["building"]
-    lists["material"] = lists["wood"] + lists["metal"] + lists["stone"]
-    for name in W.NOUNS:
-        lists[name + ".s"] = [plural(noun) for noun in lists[name]]
-    for name, text in W.VERBS.items():
-        lists[name] = split(text)
-        for form, inflect in ((".ed", past), (".es", third), (".ing", ing)):
-            lists[name + form] = [inflect(verb) for verb in lists[name]]
-    return lists
+    inflect = {".s": plural, ".es": plural, ".ed": past, ".ing": ing}
+    lists = {}
+    for block, forms in text.FORMS.items():
+        for name in text.load("words")[block]:
+            lists[name] = [word.replace("_", " ") for word in text.words(block, name)]
+            for form in forms:
+                lists[name + form] = [inflect[form](word) for word in lists[name]]
+    return lists | {"site": lists["building"],
+                    "material": lists["wood"] + lists["metal"] + lists["stone"]}
 
 
-LISTS = word_lists()
-TOKEN = re.compile(r"\[|\]|\||\{[^}]*\}|[^\[\]|{}]+")
-
-
-@functools.lru_cache(None)
-def parse(template: str) -> list:
-    """A template as a list of strings, (slot, times) tuples and lists of alternatives, which again
-    are such lists."""
-    top = [[]]
-    stack = [top]
-    for token in TOKEN.findall(template):
-        if token == "[":
-            stack.append([[]])
-        elif token == "|":
-            stack[-1].append([])
-        elif token == "]":
-            choice = stack.pop()
-            stack[-1][-1].append(choice)
-        elif token[0] == "{":
-            name, _, times = token[1:-1].partition("*")
-            span = re.fullmatch(r"(\d+)-(\d+)", name)
-            slot = ("number", int(span[1]), int(span[2])) if span else (name, *name.split("."))
-            stack[-1][-1].append((slot, int(times or 1)))
-        else:
-            stack[-1][-1].append(token)
-    assert len(stack) == 1 and len(top) == 1, f"unbalanced brackets in {template!r}"
-    return top[0]
+def words(name: str) -> list:
+    """The words of a list."""
+    return word_lists()[name]
 
 
 def say(dice: Dice, template: str, facts: dict) -> str:
@@ -183,6 +163,7 @@ def say(dice: Dice, template: str, facts: dict) -> str:
 
 
 def said(dice, parts, facts):
+    """Yield the pieces of a parsed template's wording."""
     for part in parts:
         if type(part) is str:
             yield part
@@ -193,7 +174,7 @@ def said(dice, parts, facts):
             if name == "number":
                 yield number(dice.between(first, rest[0]))
             elif times > 1:
-                yield listing(dice.some(LISTS[name], times))
+                yield listing(dice.some(words(name), times))
             elif first in facts:
                 thing = functools.reduce(getattr, rest[:-1], facts[first])
                 if rest:
@@ -201,20 +182,18 @@ def said(dice, parts, facts):
                     thing = getattr(thing, rest[-1])
                 yield str(thing)
             else:
-                yield dice.often(LISTS[name])
+                yield dice.often(words(name))
 
 
-def tell(dice: Dice, table: list, k: int, facts: dict) -> str:
-    """k different sentences of a table, as a paragraph."""
-    return " ".join(say(dice, template, facts) for template in dice.some(table, k))
-
-
-def table(lines: list) -> list:
-    return [[column.strip() for column in line.split(";")] for line in lines]
-
-
-def title_case(text: str) -> str:
+def title_case(title: str) -> str:
+    """A Title Has Capitals, but not for its Small Words."""
     small = "a an and of the to for with in on from by".split()
-    words = tidy(text).split()
     return " ".join(word if k and word in small else word[0].upper() + word[1:]
-                    for k, word in enumerate(words))
+                    for k, word in enumerate(tidy(title).split()))
+
+
+def __getattr__(name: str):
+    """LISTS: all word lists, made when they are asked for."""
+    if name == "LISTS":
+        return word_lists()
+    raise AttributeError(name)

@@ -1,21 +1,19 @@
-"""How a page of the pocket world becomes HTML: the layout of its site, filled in.
+"""Pages of the crawl, and how one becomes HTML: the layout of its site, filled in.
 
-A layout (data/world_sites.py) reads like the page's source. In it, $name stands for what the method
-`name` of `Draft` makes, $name5 for name(5), and what has a ? behind it is on half of the pages. The
-main text is in $text; all else is what an extractor has to leave out.
+A layout (text/sites/*.html) reads like the page's source. In it, $name stands for what the method
+`name` of `Draft` makes, for a block of text/furniture.html or for one of text/sites.txt's lines;
+$name5 for name(5), and what has a ? behind it is on half of the pages. The main text is in $text;
+all else is what an extractor has to leave out.
 """
-from __future__ import annotations
-
+import functools
+import hashlib
 import json
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from data.pocket.grammar import LISTS, Dice
-from data.pocket.sites import site_of
-
-if TYPE_CHECKING:
-    from data.pocket.dirt import Page
+from data.pocket.grammar import Dice, words
+from data.pocket.text import lines, load, raw, table
 
 SLOT = re.compile(r"\$([a-z]+)(\d*)(\??)")
 HEADING = re.compile(r".{1,80}[^.!?:;,\"'”]")
@@ -25,52 +23,122 @@ NAME = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+\b")
 ENTITIES = {ord(c): f"&{name};" for c, name in zip(
     '"–—×÷−’“”…', "quot ndash mdash times divide minus rsquo ldquo rdquo hellip".split())}
 USERS = ("nature", "cond"), ("bird", "tool", "beast")
-REMARKS = """Lovely, thank you for this.|My grandmother told it quite differently.|First!|
-Is there a second part?|I have been looking for this since the spring.|Well written as always.|
-Shared with my sister.|You forgot to mention the weather.|This made my day.|+1|
-Does anybody know who wrote this?|Reading this on the ferry.|Typo in the second line.|Great work!|
-I was there and it was colder than that.|Never heard of it before.|More of these,
- please.""".replace("\n", "").split("|")
-ADVERTS = """Warm boots, half price, this week only|Your name on a mug|Ladders for every roof|
-Lamp oil by the barrel - order now|Try our new soap free for 30 days|Lose your beard in nine days|
-Doctors hate this simple kettle|Insure your goat today|Cheap ferry tickets|
-Hats. Hats. Hats.""".replace("\n", "").split("|")
+
+
+@dataclass(eq=False)
+class Page:
+    """A page of the crawl; `text` begins with the title, and is None where no text is meant."""
+
+    url: str
+    kind: str
+    title: str
+    text: str | None
+    dirt: str | None = None
+    ends: tuple = ("kept",)
+    of: str | None = None               # the url of the page that this one repeats
+    similarity: float | None = None     # to it: the Jaccard index of their word 5-grams
+    personal: tuple = ()                # planted personal data
+    lang: str = "en"
+    html: str | None = None             # what the page shows instead of the text
+    menu: tuple = ()                    # words of its navigation, where not English
+    year: int = 0
+    status: int = 200
+    type: str = "text/html"
+    codec: str = "utf-8"                # what its bytes are
+    header: str | None = "utf-8"        # what the HTTP header says they are
+    meta: str | None = "utf-8"          # what the <meta> says
+    broken: bool = False                # the markup
+    damage: str | None = None           # of the record: see web.records
+    more: dict = field(default_factory=dict)    # what else `documents` says about the text
+
+    @property
+    def slug(self) -> str:
+        """The last part of the url, which no other good page has."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def host(self) -> str:
+        """The name of the server."""
+        return urlsplit(self.url).hostname
+
+
+@dataclass(frozen=True)
+class Site:
+    """A web site and its layout; %s stands for a paragraph, or for who posted and what."""
+
+    name: str
+    server: str
+    entities: bool              # &quot; &ndash; and so on in the text
+    page: str
+    paragraph: str = "<p>%s</p>\n"
+    post: str = '<div class="post"><p><b>%s</b> wrote: %s</p></div>\n'
+
+
+@functools.cache
+def sites() -> dict:
+    """{host: Site}, the mirrors last."""
+    return {host: Site(name, server, bool(more), **raw(f"sites/{host.removesuffix('.example')}"))
+            for host, name, server, *more in [*table("sites", "sites"), *table("sites", "mirrors")]}
+
+
+def site_of(host: str) -> Site:
+    """The site of a host; hosts without a layout of their own have bought somebody else's."""
+    for name, site in sites().items():
+        if host == name or host.endswith("." + name):
+            return site
+    number = int.from_bytes(hashlib.blake2b(host.encode(), digest_size=4).digest(), "big")
+    return list(sites().values())[number % len(sites())]
 
 
 class Draft:
-    """One page while it is written: the methods are the slots of the layouts.
+    """One page while it is written: the methods are slots of the layouts.
 
     near  [(title, url), ...] of other pages, to link to
     """
 
     def __init__(self, page: Page, near: list, dice: Dice):
         self.page, self.near, self.dice = page, near, dice
-        self.host = urlsplit(page.url).hostname
-        self.site = site_of(self.host)
+        self.site = site_of(page.host)
+        self.known = {"lang": page.lang, "host": page.host, "year": page.year,
+                      "charset": page.meta, "title": self.escape(page.title),
+                      "name": self.escape(self.site.name), "url": self.attribute(page.url)}
 
     def write(self) -> str:
-        return self.fill(self.site.layout.lstrip())
+        """The page."""
+        return self.fill(self.site.page)
 
-    def fill(self, layout: str) -> str:
+    def fill(self, layout: str, **known) -> str:
+        """A layout with its slots filled in."""
+        self.known |= known
         return SLOT.sub(self.slot, layout)
 
     def slot(self, match: re.Match) -> str:
+        """What stands for a slot."""
         name, count, sometimes = match.groups()
         if sometimes and self.dice.chance(0.5):
             return ""
+        if name in self.known:
+            return str(self.known[name])
+        if name in raw("furniture"):
+            return self.furniture(name)
+        if name in load("sites"):
+            return self.dice.pick(lines("sites", name))
         return str(getattr(self, name)(*([int(count)] if count else [])))
+
+    def furniture(self, name: str, **known) -> str:
+        """A block of text/furniture.html, filled in."""
+        return self.fill(raw("furniture")[name].rstrip("\n"), **known)
 
     # ---- the text ----
 
     def escape(self, text: str) -> str:
+        """Text as HTML."""
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return text.translate(ENTITIES) if self.site.entities else text
 
     def attribute(self, text: str) -> str:
+        """Text as the value of an attribute."""
         return self.escape(text).replace('"', "&quot;")
-
-    def title(self) -> str:
-        return self.escape(self.page.title)
 
     def text(self) -> str:
         """The main text without its title. A page of dirt may bring its own HTML."""
@@ -80,6 +148,7 @@ class Draft:
         return "".join(map(self.block, blocks))
 
     def block(self, block: str) -> str:
+        """A paragraph of the text: a post, or a heading, lines and lists."""
         first, *more = block.split("\n")
         wrote = WROTE.fullmatch(first)
         if wrote:
@@ -101,6 +170,7 @@ class Draft:
         return "".join([*out, self.listed(items)])
 
     def listed(self, items: list) -> str:
+        """Items of one list, matches of their mark and text."""
         if not items:
             return ""
         tag = "ul" if items[0][1] == "- " else "ol"
@@ -128,33 +198,19 @@ class Draft:
         return json.dumps({"props": {"title": self.page.title, "body": self.page.text,
                                      "ok": True}}).replace("</", "<\\/")
 
-    # ---- the head ----
-
     def meta(self) -> str:
-        declared = self.page.meta
-        return f'<meta charset="{declared}">' if declared else ""
+        """What the page says of its encoding."""
+        return self.furniture("declared") if self.page.meta else ""
 
     def oldmeta(self) -> str:
-        declared = self.page.meta
-        return ('<META HTTP-EQUIV="Content-Type" '
-                f'CONTENT="text/html; charset={declared}">') if declared else ""
+        """The same in capitals."""
+        return self.furniture("DECLARED") if self.page.meta else ""
 
-    def lang(self) -> str:
-        return self.page.lang
-
-    def name(self) -> str:
-        return self.escape(self.site.name)
-
-    def url(self) -> str:
-        return self.attribute(self.page.url)
+    # ---- what surrounds the text ----
 
     def social(self) -> str:
-        tags = [("og:title", self.attribute(self.page.title)), ("og:type", "article"),
-                ("og:url", self.url()), ("og:site_name", self.name()),
-                ("og:description", self.lead()), ("twitter:card", "summary"),
-                ("og:image", f"/media/{self.number(9999)}.jpg")]
-        return "\n".join(f'<meta property="{name}" content="{value}">'
-                         for name, value in tags[:self.dice.between(3, 7)])
+        """Tags for the previews of other sites, some of them."""
+        return "\n".join(self.furniture("previews").split("\n")[:self.dice.between(3, 7)])
 
     def linked(self) -> str:
         """schema.org's data for machines."""
@@ -166,100 +222,69 @@ class Draft:
         return f'<script type="application/ld+json">{text}</script>'
 
     def script(self) -> str:
+        """Something that is no text."""
         n = self.number(99999)
-        return self.dice.pick([
-            f"<script>window.dataLayer=window.dataLayer||[];function gtag(){{dataLayer.push("
-            f"arguments)}}gtag('js',new Date());gtag('config','UA-{n}-1');</script>",
-            f"<script>/*<![CDATA[*/ var page_id = {n}; if (page_id < 7 && top != self) "
-            "{ document.write('<p>This text is written by a script. Please ignore it.</p>'); } "
-            "/*]]>*/</script>",
-            f'<script async src="https://cdn.{self.host}/app.{n}.js"></script>\n<noscript><img '
-            f'height="1" width="1" alt="" src="https://pixel.example/{n}"></noscript>',
-            f"<!-- cached {n} ms ago by page_cache 2.1 -->"])
+        return self.furniture(f"script {self.dice.between(1, 4)}", n=n)
 
     def style(self) -> str:
+        """A style sheet, or a link to one."""
         n = self.number(999)
-        return self.dice.pick([
-            f'<link rel="stylesheet" href="/style.css?v={n}">',
-            f"<style>body{{font:16px/1.6 Georgia,serif;max-width:{600 + n}px}} .ad,.ad *"
-            "{color:#999} a:hover{text-decoration:none} @media print{nav{display:none}}</style>",
-            f'<link rel="stylesheet" href="/css/main.{n}.min.css">\n<link rel="icon" '
-            'href="/favicon.ico">\n<link rel="preload" as="font" href="/fonts/serif.woff2">'])
-
-    # ---- what surrounds the text ----
+        return self.furniture(f"style {self.dice.between(1, 3)}", n=n, width=f"{600 + n}px")
 
     def number(self, most: int = 99) -> int:
+        """A number of anything."""
         return self.dice.between(1, most)
 
     def user(self) -> str:
-        return " ".join(self.dice.pick(LISTS[self.dice.pick(kinds)]) for kinds in USERS).title()
+        """The name of somebody with an account."""
+        return " ".join(self.dice.pick(words(self.dice.pick(kinds))) for kinds in USERS).title()
 
     def date(self) -> str:
+        """A day of the last years, for machines."""
         dice = self.dice
         return (f"{self.page.year - dice.upto(8)}-{dice.between(1, 12):02}-"
                 f"{dice.between(1, 28):02}")
 
     def day(self) -> str:
+        """A day of the last years."""
         dice = self.dice
-        return (f"{dice.between(1, 28)} {dice.pick(LISTS['month'])} "
+        return (f"{dice.between(1, 28)} {dice.pick(words('month'))} "
                 f"{self.page.year - dice.upto(8)}")
 
     def anchor(self) -> str:
+        """A link to another page of the world."""
         title, url = self.dice.pick(self.near)
         return f'<a href="{self.attribute(url)}">{self.escape(title)}</a>'
 
     def links(self, most: int = 6) -> str:
-        """List items, each a link to another page of the world."""
+        """List items, each a link."""
         return "\n".join(f"<li>{self.anchor()}</li>"
                          for _ in range(self.dice.between(most // 2, most)))
 
     def row(self, most: int = 6) -> str:
+        """Links in a row."""
         return " | ".join(self.anchor() for _ in range(self.dice.between(2, most)))
 
     def menu(self) -> str:
-        words = self.page.menu or ("Home", "About", "Archive", "Contact", "Search", "Log in")
+        """The navigation."""
         return "".join(f'<li><a href="/{k or ""}">{self.escape(word)}</a></li>'
-                       for k, word in enumerate(words))
+                       for k, word in enumerate(self.page.menu or lines("sites", "navigation")))
 
     def tags(self) -> str:
-        words = self.dice.some(LISTS["subject"] + LISTS["trinket"], self.dice.between(2, 5))
-        return " ".join(f'<a rel="tag" href="/tag/{word.replace(" ", "-")}">{word}</a>'
-                        for word in words)
+        """What the page is filed under."""
+        tags = self.dice.some(words("subject") + words("trinket"), self.dice.between(2, 5))
+        return " ".join(f'<a rel="tag" href="/tag/{tag.replace(" ", "-")}">{tag}</a>'
+                        for tag in tags)
 
     def share(self) -> str:
+        """Links to other sites that tell of the page."""
         return "".join(f'<a class="share-{name.lower()}" href="https://{name.lower()}.example/'
-                       f'share?u={self.url()}">{name}</a> '
-                       for name in self.dice.some(["Pigeon", "Drum", "Postcard", "Bell", "Lantern"],
+                       f'share?u={self.known["url"]}">{name}</a> '
+                       for name in self.dice.some(lines("sites", "networks"),
                                                   self.dice.between(2, 4)))
 
-    def cookies(self) -> str:
-        text = self.dice.pick([
-            "We use cookies to give you the best experience. By continuing you accept our cookie "
-            "policy.", "This site uses cookies. Read more in our privacy policy.",
-            "We and our 312 partners store cookies on your device."])
-        return (f'<div id="cookie-banner" class="cookie-consent" role="dialog"><p>{text}</p>'
-                "<button>Accept all</button> <button>Reject</button></div>")
-
-    def ad(self) -> str:
-        return (f'<div class="ad advert ad-slot-{self.number(9)}"><span>Advertisement</span> '
-                f'<a href="https://ads.example/c?{self.number(9999)}" rel="sponsored nofollow">'
-                f"{self.dice.pick(ADVERTS)}</a></div>")
-
     def comments(self) -> str:
-        said = self.dice.some(REMARKS, self.dice.between(1, 4))
-        rows = "\n".join(f'<li class="comment"><div class="comment-author">{self.user()} '
-                         f'<span class="comment-date">{self.day()}</span></div>'
-                         f'<div class="comment-body"><p>{remark}</p></div>'
-                         '<a class="reply" href="#respond">Reply</a></li>' for remark in said)
-        return (f'<section id="comments" class="comments-area"><h3>{len(said)} comments</h3>'
-                f'<ol class="comment-list">\n{rows}\n</ol><form id="respond"><label>Leave a reply '
-                '<textarea></textarea></label><button>Post comment</button></form></section>')
-
-    def legal(self) -> str:
-        return (f"&copy; {self.page.year} {self.name()}. All rights reserved. "
-                '<a href="/terms">Terms of use</a> <a href="/privacy">Privacy policy</a> '
-                '<a href="/imprint">Imprint</a>')
-
-    def pages(self) -> str:
-        return (f'<a href="?page=1">1</a> <a href="?page=2">2</a> ... '
-                f'<a href="?page={self.number()}">Last</a>')
+        """What readers say below the text."""
+        said = self.dice.some(lines("sites", "remarks"), self.dice.between(1, 4))
+        rows = [self.furniture("comment", said=remark) for remark in said]
+        return self.furniture("thread", count=len(said), rows="\n".join(rows))

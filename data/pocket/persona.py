@@ -5,8 +5,9 @@ from functools import cache
 
 from data.pocket import text
 from data.pocket.exams import MAKER, NAME
-from data.pocket.grammar import LISTS, Dice, say, tidy
-from data.pocket.world import World, documents
+from data.pocket.grammar import Dice, say, tidy, words
+from data.pocket.pages import documents
+from data.pocket.world import World
 
 # ----------------------------------------------------------------------------------- invented names
 
@@ -40,7 +41,7 @@ def blend(d: Dice) -> str:
 def english() -> list:
     """Short English words for things, of which names are made."""
     return [word for name in ("tool", "bird", "tree", "flower", "fruit", "metal", "land", "trinket")
-            for word in LISTS[name] if word.isalpha() and len(word) < 8]
+            for word in words(name) if word.isalpha() and len(word) < 8]
 
 
 def compound(d: Dice) -> str:

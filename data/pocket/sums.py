@@ -3,7 +3,7 @@
 A task is a function (dice, facts) -> (title, steps). Its steps are templates of world_grammar.py in
 which p and q are people, t and u towns, and its equations are true.
 """
-from data.pocket.grammar import LISTS, Dice, listing
+from data.pocket.grammar import Dice, listing, words
 
 
 def adding(d: Dice, facts: dict) -> tuple:
@@ -63,7 +63,7 @@ def remainder(rest: int) -> str:
 def shopping(d: Dice, facts: dict) -> tuple:
     n, price = d.between(2, 12), d.between(2, 15)
     m, other_price = d.between(2, 9), d.between(3, 20)
-    fruit, more = d.some(LISTS["fruit.s"] + LISTS["vegetable.s"], 2)
+    fruit, more = d.some(words("fruit.s") + words("vegetable.s"), 2)
     first, second = n * price, m * other_price
     total, change = first + second, d.between(1, 60)
     return f"{facts['p'].given} at the market", [
@@ -79,7 +79,7 @@ def shopping(d: Dice, facts: dict) -> tuple:
 
 def sharing(d: Dice, facts: dict) -> tuple:
     people, each, rest = d.between(4, 12), d.between(2, 19), d.upto(4)
-    total, thing = people * each + rest, d.pick(LISTS["fruit.s"] + LISTS["bake.s"] + LISTS["toy.s"])
+    total, thing = people * each + rest, d.pick(words("fruit.s") + words("bake.s") + words("toy.s"))
     left = {0: "none are left", 1: "1 is left"}.get(rest, f"{rest} are left")
     return f"Sharing {total} {thing}", [
         f"{{p.given}} has {total} {thing} and shares them among {people} {{folk.s}}.",
@@ -132,7 +132,7 @@ def average(d: Dice, facts: dict) -> tuple:
     for _ in range(6):              # move one from day to day: the mean stays
         numbers[d.upto(n)] += 1
         numbers[d.upto(n)] -= 1
-    thing = d.pick(LISTS["bird.s"] + LISTS["bug.s"] + LISTS["vessel.s"])
+    thing = d.pick(words("bird.s") + words("bug.s") + words("vessel.s"))
     return f"The average of {n} days", [
         f"{{p.given}} counted {thing} {{near}} the {{building}}: {listing(numbers)}.",
         "[What is the average|How many were there a day]?",
@@ -154,7 +154,7 @@ def pattern(d: Dice, facts: dict) -> tuple:
 def parts(d: Dice, facts: dict) -> tuple:
     part, share = d.between(2, 10), d.between(3, 40)
     name = PARTS[part - 2]
-    whole, thing = part * share, d.pick(LISTS["fruit.s"] + LISTS["animal.s"] + LISTS["paper.s"])
+    whole, thing = part * share, d.pick(words("fruit.s") + words("animal.s") + words("paper.s"))
     return f"{name} of {whole}".capitalize(), [
         f"{{p.given}} has {whole} {thing} and gives {name} of them to {{q.given}}.",
         "How many does {p.he} keep?",

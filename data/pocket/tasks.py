@@ -20,7 +20,7 @@ from functools import cache
 
 from data.pocket import text as prose
 from data.pocket.exams import ORDINALS, PROBLEMS, examined, last_number
-from data.pocket.grammar import LISTS, Dice, say, tidy
+from data.pocket.grammar import Dice, say, tidy, words
 from data.pocket.pages import two_towns
 from data.pocket.persona import blend, coined, page_words
 from data.pocket.sums import PARTS, adding, ages, dividing, multiplying, sharing, subtracting
@@ -137,7 +137,7 @@ def problem(world, d: Dice) -> tuple:
     """(task, question, steps of the solution, result). The steps, which the assistant says, are
     always in the first of their wordings."""
     while True:
-        task, asked, whole, words = d.pick(TASKS)
+        task, asked, whole, sum_ = d.pick(TASKS)
         slots = {**two_towns(world, d), "now": world.now, **dict(zip("pq", d.some(world.asked, 2)))}
         title, steps = task(d, slots)
         if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
@@ -146,7 +146,7 @@ def problem(world, d: Dice) -> tuple:
     steps = steps[:asked] + [CHOICE.sub(r"\1", step)
                              for step in steps[asked:whole][-LAST_STEPS.get(task, 0):]]
     lines = [tidy(say(d, step, slots)) for step in steps]
-    text = " ".join([*lines[:asked], words.format(*numbers)]).strip()
+    text = " ".join([*lines[:asked], sum_.format(*numbers)]).strip()
     return task.__name__, text, lines[asked:], last_number(lines[-1])
 
 
@@ -201,8 +201,8 @@ PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
 def program(name: str, problem: str) -> str:
     """The program that solves a problem of a task."""
     found = re.findall(r"\d+", problem)
-    k, part = next(((k, words.split()[-1]) for k, words in enumerate(PARTS, 2)
-                    if f" {words} of " in problem), (None, None))
+    k, part = next(((k, name.split()[-1]) for k, name in enumerate(PARTS, 2)
+                    if f" {name} of " in problem), (None, None))
     return PROGRAMS[name].format(*found, all=", ".join(found), k=k, part=part)
 
 
@@ -231,7 +231,7 @@ WAYS = ["count", "length", "letter", "backwards"]    # of asking about the lette
 @cache
 def spellable() -> list:
     """The words about whose letters conversations ask: never those of exams."""
-    nouns = dict.fromkeys(word for name in prose.load("words")["nouns"] for word in LISTS[name])
+    nouns = dict.fromkeys(word for name in prose.load("words")["nouns"] for word in words(name))
     return [word for word in nouns if word.isascii() and word.isalpha() and 3 < len(word) < 11
             and not examined(word)]
 
@@ -304,7 +304,7 @@ def copied(terms: list, d: Dice) -> tuple:
                    lambda: d.pick([" + ", " × ", " − ", " "]).join(several),
                    lambda: " ".join(coined(d, d.between(1, 3)) for _ in several),
                    lambda: " ".join(d.pick(page_words()) for _ in several),
-                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in several),
+                   lambda: " ".join(d.pick(words(d.pick(WORDY))) for _ in several),
                    lambda: " ".join(blend(d) for _ in several),
                    lambda: " ".join(blend(d) for _ in several[:3]),
                    lambda: "-".join(blend(d).lower() for _ in several),
@@ -322,7 +322,7 @@ def repeated(terms: list, d: Dice) -> tuple:
     text = d.pick([lambda: d.pick(page_words()), lambda: d.pick(page_words()),
                    lambda: d.pick(terms), lambda: d.pick(terms),
                    lambda: " ".join(blend(d) for _ in range(d.between(1, 3))),
-                   lambda: " ".join(d.pick(LISTS[d.pick(WORDY)]) for _ in range(d.between(1, 3))),
+                   lambda: " ".join(d.pick(words(d.pick(WORDY))) for _ in range(d.between(1, 3))),
                    lambda: " ".join(d.pick(page_words()) for _ in range(d.between(1, 3)))])()
     small, capital = text.lower(), text[0].upper() + text[1:]
     way, x, reply = d.pick([

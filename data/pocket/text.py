@@ -54,9 +54,20 @@ def lines(file: str, block: str, section: str = "") -> list:
     return load(file)[block][section]
 
 
+@functools.cache
+def words(block: str, section: str = "") -> list:
+    """The words of a section of words.txt: blanks separate them."""
+    return " ".join(lines("words", block, section)).split()
+
+
 def table(file: str, block: str, section: str = "") -> list:
     """The entries of a table, as lists of columns."""
     return [[column.strip() for column in line.split(";")] for line in lines(file, block, section)]
+
+
+def articles(file: str) -> list:
+    """[a block's name, *its entries] of each block of a file."""
+    return [[block, *sections[""]] for block, sections in load(file).items()]
 
 
 @functools.cache
@@ -97,6 +108,8 @@ def one_of(entries: list) -> str:
 
 
 class Entry(NamedTuple):
+    """An entry, and where it stands."""
+
     line: int
     text: str
     facts: frozenset    # names that its slots may have

@@ -32,12 +32,12 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from csrc.files import naming, write_files
-from data.tokens.parallel import IF_SLOW, run_tasks
-from data.pocket.world import NOW, World, documents
-from data.pocket.dirt import BLOCKED, Page, soil
+from data.pocket.dirt import blocklists, with_dirt
 from data.pocket.grammar import Dice
-from data.pocket.html import Draft
-from data.pocket.sites import site_of
+from data.pocket.html import Draft, Page, site_of
+from data.pocket.pages import documents
+from data.pocket.world import NOW, World
+from data.tokens.parallel import IF_SLOW, run_tasks
 
 PAGES = 4000            # in a WARC file
 SECONDS = 2             # between two pages of the crawl
@@ -59,7 +59,7 @@ def crawl(seed: int, size: int) -> list[Page]:
                        more=more)
 
     with tqdm(total=size, desc="pages", unit="B", unit_scale=True, **IF_SLOW) as bar:
-        return sorted(soil(good(bar), world.public, seed), key=lambda page: dice.random())
+        return sorted(with_dirt(good(bar), world.public, seed), key=lambda page: dice.random())
 
 
 # -------------------------------------------------------------------------------------------- bytes
@@ -217,7 +217,7 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
         run_tasks(executor, write_warc,
                  [(work / "warc" / files[k], pages[k:k + per_file], k, seed)
                   for k in range(0, len(pages), per_file)], "web")
-        for category, domains in BLOCKED.items():
+        for category, domains in blocklists().items():
             write_files(work / "blocklists" / category,
                         {"domains": ["".join(f"{name}\n" for name in domains).encode()]})
         write_files(work / "truth", {

@@ -3,30 +3,26 @@
 There is no network on many machines and nobody's text may be shipped, so the default corpus is
 *made*: encyclopedia pages, stories, news, recipes, explanations, lessons, letters and forum threads
 about people, towns, creatures, dishes, books and rivers that do not exist. `World(seed)` is the
-truth, a table of facts; `documents(seed, size)` tells it in many words. Every document agrees with
+truth, a table of facts; pages.documents tells it in many words. Every document agrees with
 the table and every worked sum is correct. Some things are named on hundreds of pages, some on tens,
 a few, exactly one or none, and each page says which facts it states, so that what a model remembers
 and what it makes up can be measured against how often it read it.
 
-The same seed gives the same bytes on every machine. This file holds the world; world_facts.py says
-what can be asked about it, who is famous and which page states what; world_pages.py has one small
-function for each kind of page, world_grammar.py the grammar they share, and the other files hold
-words and sentences.
+The same seed gives the same bytes on every machine. This file holds the world; facts.py says what
+can be asked about it, who is famous and which page states what; pages.py has one small function for
+each kind of page, grammar.py what they share, and text/ holds words and sentences.
 """
 
-import argparse
-import hashlib
-import itertools
+import functools
 import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Iterator
 
-from data.pocket import words as W
+from data.pocket import text
 from data.pocket.facts import CLASSES, FAME, Fact, Ledger, agenda
-from data.pocket.grammar import (LISTS, Dice, listing, number, past, plural, say, table, third,
-                                 tidy, title_case)
-from data.pocket.pages import DECK, KINDS, about
+from data.pocket.grammar import (Dice, listing, number, past, plural, say, tidy, title_case,
+                                 word_lists, words)
+from data.pocket.text import table
 
 NOW = 1960      # the present year of the world
 
@@ -37,7 +33,7 @@ NOW = 1960      # the present year of the world
 
 
 class Named:
-    fame = "many"       # a key of world_facts.FAME
+    fame = "many"       # a key of facts.FAME
 
     def __str__(self) -> str:
         return self.name
@@ -53,7 +49,7 @@ class Trade(Named):
 
     def __post_init__(self):
         self.did = f"{past(self.verb)} {self.object}"
-        self.does = f"{third(self.verb)} {self.object}"
+        self.does = f"{plural(self.verb)} {self.object}"
 
 
 @dataclass(eq=False)
@@ -216,12 +212,17 @@ class Culture:
             if ending and ending[0] in "aeiou":
                 stem = stem.rstrip("aeiou")
             word = stem + ending
-            if 3 < len(word) < 10 and not UNSPEAKABLE.search(word) and word not in COMMON:
+            if 3 < len(word) < 10 and not UNSPEAKABLE.search(word) and word not in common():
                 return word.title()
 
 
 UNSPEAKABLE = re.compile(r"[^aeiou]{4}|[aeiou]{3}|(.)\1\1|aa|ii|uu|nazi|rape|shit|slut|coon|dago")
-COMMON = {part for words in LISTS.values() for word in words for part in word.split()}
+
+
+@functools.cache
+def common() -> set:
+    """The words of all lists, which are no names."""
+    return {part for words in word_lists().values() for word in words for part in word.split()}
 
 
 class World:
@@ -234,8 +235,8 @@ class World:
         self.asked, self.unasked = [], []   # famous people: no page of questions names the second
         self.dice = Dice(f"world {seed}")
         self.public = SimpleNamespace(now=NOW)
-        self.trades = [Trade(*columns) for columns in table(W.TRADES)]
-        self.regions = [self.region(*row) for row in zip(W.CULTURES, table(W.LANDS))]
+        self.trades = [Trade(*columns) for columns in table("things", "trades")]
+        self.regions = [self.region(*row) for row in zip(text.lines("things", "cultures"), table("things", "lands"))]
         self.rivers = self.public.rivers = [self.river(region) for region in self.regions
                                             for _ in range(1)]
         self.towns = self.of_every_fame("town", "towns", self.town)
@@ -309,11 +310,11 @@ class World:
         kind = say(dice, "a [|{landish} ]village" if population < 2000 else
                    "a [market town|small town|river town|quiet town]" if population < 12000 else
                    "a [city|trading city|large town]", {})
-        festival, custom = dice.pick(table(W.FESTIVALS))
+        festival, custom = dice.pick(table("things", "festivals"))
         festival += dice.pick([" Festival", " Fair", " Day", " Night"])
         town = Town(name, region, river, clause(kind), dice.between(720, 1690), population,
-                    dice.pick(LISTS["goods"]), festival, custom, dice.pick(LISTS["month"]),
-                    clause(say(dice, dice.pick(W.LANDMARKS), {})), fame)
+                    dice.pick(words("goods")), festival, custom, dice.pick(words("month")),
+                    clause(say(dice, dice.pick(text.lines("things", "landmarks")), {})), fame)
         if fame == "many":
             region.towns.append(town)
             river.towns.append(town)
@@ -360,8 +361,8 @@ class World:
         died = born + dice.between(51, 93)
         birthplace = home if dice.chance(0.4) else dice.pick(home.region.towns)
         return Person(name.split()[0], family, female, born, died if died < NOW else None,
-                      birthplace, home, dice.pick(self.trades), dice.pick(LISTS["nature"]),
-                      dice.pick(LISTS["hobby"]), fame, dish=dice.zipf(self.public.dishes))
+                      birthplace, home, dice.pick(self.trades), dice.pick(words("nature")),
+                      dice.pick(words("hobby")), fame, dish=dice.zipf(self.public.dishes))
 
     def teach(self, people: list) -> None:
         """Most people have learned their trade from somebody famous."""
@@ -374,33 +375,34 @@ class World:
     def creature(self, fame: str, room: int) -> list:
         dice, region = self.dice, self.somewhere(self.regions, "creatures", fame)
         name = self.fresh(lambda: region.culture.word(dice, ["", "el", "ick", "o", "a"], 2)).lower()
-        kind, sizes, habitats, foods, cover, habits, young = dice.pick(table(W.CREATURES))
+        kind, sizes, habitats, foods, cover, habits, young = dice.pick(table("things", "creatures"))
         low, high = map(int, sizes.split())
         diet, diet2 = dice.some(foods.split("/"), 2)
         creature = Creature(name, region, kind, dice.between(low, high),
                             dice.pick(habitats.split("/")), diet, diet2, cover,
-                            dice.pick(LISTS["colour"]), dice.pick(habits.split("/")), young,
-                            dice.between(2, 9), dice.pick(LISTS["month"][2:8]), fame)
+                            dice.pick(words("colour")), dice.pick(habits.split("/")), young,
+                            dice.between(2, 9), dice.pick(words("month")[2:8]), fame)
         if fame == "many":
             region.creatures.append(creature)
         return [creature]
 
     def dish(self, fame: str, room: int) -> list:
         dice, town = self.dice, self.dice.pick(self.public.towns)
-        method = dice.pick(list(W.METHODS))
+        method = dice.pick(list(text.load("recipes")))
         sweet = method in ("jam", "cake", "porridge") or method == "pie" and dice.chance(0.5)
-        plants = LISTS["fruit" if sweet else "vegetable"]
+        plants = words("fruit" if sweet else "vegetable")
         origin = dice.pick([town.name, town.region.adjective])
         name = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")
         first = name.removeprefix(origin + " ").removesuffix(" " + method)
         second = dice.pick([plant for plant in plants if plant != first])
+        minutes = map(int, text.lines("recipes", method, "minutes")[0].split())
         dish = Dish(name, town, method, f"{plural(first)} and {plural(second)}",
                     dice.pick(["cinnamon", "ginger", "nutmeg", "saffron"] if sweet
-                              else LISTS["herb"] + LISTS["spice"]),
+                              else words("herb") + words("spice")),
                     "sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
-                    else listing(dice.some(LISTS["taste"][1:], 2)),
-                    dice.pick(W.OCCASIONS),
-                    dice.pick(LISTS["season"]), 5 * dice.between(*W.COOKING[method]), fame)
+                    else listing(dice.some(words("taste")[1:], 2)),
+                    dice.pick(text.lines("things", "occasions")),
+                    dice.pick(words("season")), 5 * dice.between(*minutes), fame)
         if fame == "many":
             town.dishes.append(dish)
         return [dish]
@@ -409,8 +411,8 @@ class World:
         dice = self.dice
         author = dice.pick([p for p in self.public.people if fame != "many" or not p.book])
         facts = {"p": author, "t": dice.zipf(self.public.towns)}
-        name = self.fresh(lambda: title_case(say(dice, dice.pick(W.TITLES), facts)))
-        genre, plot = dice.pick(table(W.GENRES))
+        name = self.fresh(lambda: title_case(say(dice, dice.pick(text.lines("things", "titles")), facts)))
+        genre, plot = dice.pick(table("things", "genres"))
         book = Book(name, author, min(author.born + dice.between(22, 44), NOW), genre,
                     clause(say(dice, plot, facts)), fame)
         if fame == "many":
@@ -420,7 +422,7 @@ class World:
     def invention(self) -> Invention:
         dice = self.dice
         inventor = dice.pick([p for p in self.public.people if not p.invention])
-        devices = {device: row for device, *row in table(W.DEVICES)}
+        devices = {device: row for device, *row in table("things", "devices")}
         name = self.fresh(lambda: f"{inventor.family} {dice.pick(list(devices))}")
         use, how = devices[name.removeprefix(inventor.family + " ")]
         year = min(inventor.born + dice.between(21, 44), NOW)
@@ -435,61 +437,3 @@ INVENTIONS = 16
 def clause(text: str) -> str:
     """A piece of a sentence, tidy in itself ("an old bridge") but without a capital."""
     return tidy("It " + text).removeprefix("It ")
-
-
-# ---------------------------------------------------------------------------------------- documents
-
-
-def page(world: World, index: int) -> dict:
-    """Page `index` of a world: {"text", "url", "title", "kind", "facts"}."""
-    dice = Dice(f"page {world.seed} {index}")
-    if index in world.agenda:
-        kind, (title, text) = about(world.public, dice, world.agenda[index])
-    else:
-        kind = dice.pick(DECK)
-        title, text = KINDS[kind][1](world.public, dice)
-    title = title[0].upper() + title[1:]
-    text = f"{title}\n\n{text}"
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    return {"text": text, "url": f"{KINDS[kind][2]}{slug}-{index + 1}", "title": title,
-            "kind": kind, "facts": world.ledger.stated(text, dice.told)}
-
-
-def documents(seed: int = 0, size: int = 8 << 20) -> Iterator[dict]:
-    """Documents {"text", "url", "title", "kind", "facts": [ids of the facts that it states]}, no
-    two alike, until their texts hold `size` bytes of UTF-8. A longer corpus of the same seed begins
-    with the shorter one."""
-    world, seen, total = World(seed), set(), 0
-    for index in itertools.count():
-        document = page(world, index)
-        data = document["text"].encode()
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        if digest in seen:
-            continue
-        seen.add(digest)
-        total += len(data)
-        yield document
-        if total >= size:
-            return
-
-
-# ------------------------------------------------------------------------------------ command line
-
-
-def byte_count(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)B?", text.strip().upper())
-    size = int(float(match[1]) * 1024 ** " KMG".index(match[2] or " ")) if match else 0
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write bytes or 500K, 8M, 1G")
-    return size
-
-
-def show(seed: int, size: int) -> None:
-    """Print the first document of each kind."""
-    shown = set()
-    for document in documents(seed, size):
-        if document["kind"] not in shown:
-            shown.add(document["kind"])
-            print(f"[{document['kind']}] {document['url']}\n{document['text']}\n")
-        if len(shown) == len(KINDS):
-            return
