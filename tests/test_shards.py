@@ -283,12 +283,14 @@ def test_the_bytes_of_a_shard_are_those_of_llm_c(tmp_path, size, magic, version,
     assert shards.open_shard(tmp_path / "train-00000.bin").tolist() == tokens
 
 
-def test_a_shard_that_fails_leaves_nothing(tmp_path):
+def test_a_shard_that_fails_is_refused(tmp_path):
     with pytest.raises(RuntimeError):
         with shards.Writer(tmp_path, "train", 300, limit=2) as writer:
             writer.write([1, 2, 3])
             raise RuntimeError
-    assert [path.name for path in tmp_path.iterdir()] == ["train-00000.bin"]
+    assert shards.open_shard(tmp_path / "train-00000.bin").tolist() == [1, 2]
+    with pytest.raises(ValueError, match="not a shard"):
+        shards.open_shard(tmp_path / "train-00001.bin")
     with pytest.raises(ValueError, match="cannot hold 0 tokens"):
         shards.Writer(tmp_path, "train", 300, limit=0)
 

@@ -10,10 +10,9 @@ for 100 MB of text, and on few threads less than 3 GB however much there is.
 """
 
 import functools
-import heapq
 import os
 import sys
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -168,47 +167,21 @@ def count_chunks_plainly(texts):
 
 
 def learn_merges_plainly(chunks, count):
-    """What learn_merges learns, from a mapping from bytes to count.
-
-    A pair's count only falls after the step that made its newer half, because later steps only
-    take its occurrences away. So each pair is in the heap once, perhaps with a count that is out
-    of date and too high, and goes back with the true one when it comes to the top.
-    """
-    words, frequency = [list(chunk) for chunk in chunks], list(chunks.values())
-    counts = Counter()
-    where = defaultdict(set)  # the words that hold, or once held, a pair
-    for index, word in enumerate(words):
-        for pair in pairs_of(word):
-            counts[pair] += frequency[index]
-            where[pair].add(index)
-    heap = [(-count, pair) for pair, count in counts.items()]
-    heapq.heapify(heap)
-
-    merges, merged = [], []
-    while heap and len(merges) < count:
-        number, pair = heapq.heappop(heap)
-        if -number != counts[pair]:
-            heapq.heappush(heap, (-counts[pair], pair))
-            continue
-        if -number < 2:
+    """What learn_merges learns, from a mapping from bytes to count."""
+    words = {tuple(chunk): number for chunk, number in chunks.items()}
+    merges, saved = [], []
+    while len(merges) < count:
+        counts = Counter()
+        for word, number in words.items():
+            for pair in pairs_of(word):
+                counts[pair] += number
+        pair = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
+        if counts[pair] < 2:
             break
-        new = 256 + len(merges)
         merges.append(pair)
-        merged.append(-number)
-        change = Counter()
-        for index in where.pop(pair):
-            for other in pairs_of(words[index]):
-                change[other] -= frequency[index]
-            words[index] = merge(words[index], pair, new)
-            for other in pairs_of(words[index]):
-                change[other] += frequency[index]
-                if new in other:
-                    where[other].add(index)
-        for other, difference in change.items():
-            counts[other] += difference
-            if new in other:
-                heapq.heappush(heap, (-counts[other], other))
-    return merges, merged
+        saved.append(counts[pair])
+        words = {merge(word, pair, 255 + len(merges)): number for word, number in words.items()}
+    return merges, saved
 
 
 def pairs_of(word):
@@ -223,14 +196,10 @@ def pairs_of(word):
 
 
 def merge(word, pair, new):
-    """Return `word` (a list of ids) with each `pair` in it, from the left, replaced by `new`."""
-    left, right = pair
+    """Return `word` (a tuple of ids) with each `pair` in it, from the left, replaced by `new`."""
     merged, i = [], 0
     while i < len(word):
-        if word[i] == left and i + 1 < len(word) and word[i + 1] == right:
-            merged.append(new)
-            i += 2
-        else:
-            merged.append(word[i])
-            i += 1
-    return merged
+        found = word[i:i + 2] == pair
+        merged.append(new if found else word[i])
+        i += 1 + found
+    return tuple(merged)

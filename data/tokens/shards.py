@@ -89,10 +89,8 @@ def hold_out_end(file, before):
 # ----------------------------------------------------------------------------------- Writing shards
 
 class Writer:
-    """Writes tokens to FOLDER/PART-00000.bin, PART-00001.bin, ..., at most `limit` in each.
-
-    A shard gets its name when it is complete. To be used in a `with`.
-    """
+    """Writes tokens to FOLDER/PART-00000.bin, PART-00001.bin, ..., at most `limit` in each. To be
+    used in a `with`; a shard without its header, after an error, is one that open_shard refuses."""
 
     def __init__(self, folder, part, vocab_size, limit=SHARD_TOKENS):
         if not 1 <= limit < 2**31:
@@ -107,7 +105,7 @@ class Writer:
         while len(tokens):
             with naming(self.folder):
                 if self.file is None:
-                    self.file = open(self.folder / f".{self.part}.{os.getpid()}", "wb")
+                    self.file = open(self.folder / f"{self.part}-{self.shards:05}.bin", "wb")
                     self.file.write(bytes(4 * HEADER))
                 fits, tokens = np.split(tokens, [self.limit - self.count])
                 self.file.write(fits.tobytes())
@@ -116,15 +114,13 @@ class Writer:
                 self.close()
 
     def close(self):
-        """Complete the shard that is open, if one is: header, sync, rename."""
+        """Complete the shard that is open, if one is, by its header."""
         if self.file is not None:
-            with naming(self.folder):
-                self.file.seek(0)
-                self.file.write(np.array([*self.format, self.count], "<i4").tobytes())
-                self.file.flush()
-                os.fsync(self.file.fileno())
-                self.file.close()
-                os.replace(self.file.name, self.folder / f"{self.part}-{self.shards:05}.bin")
+            with naming(self.folder), self.file as file:
+                file.seek(0)
+                file.write(np.array([*self.format, self.count], "<i4").tobytes())
+                file.flush()
+                os.fsync(file.fileno())
             self.file, self.shards, self.count = None, self.shards + 1, 0
 
     def __enter__(self):
@@ -136,7 +132,6 @@ class Writer:
         elif self.file is not None:
             with suppress(OSError):              # on a full disk, as before
                 self.file.close()
-            os.unlink(self.file.name)
 
 
 def tokenize(surveyed, tokenizer, folder, held_out, limit):
