@@ -184,7 +184,7 @@ BASE     ?= --steps 2450
 SFT      ?= --steps 720
 SKILL    ?= --steps 3200
 COUNT    ?= 200
-comma-list = $(subst $(eval) ,$(comma),$(strip $(1:%=$(TALK)/%.jsonl)))
+kinds = $(1:%=$(TALK)/%.jsonl)
 PLAIN    := facts rare follow repeat small_talk decline system
 SKILLED  := facts copy repeat sums drills spelling traps small_talk decline system identity \
             python search
@@ -200,12 +200,12 @@ speedrun: all
 	  --context 256 --lr 2e-3 --eval-every 400 --eval-tokens 16384 --out $(SPEEDRUN)/copy $(COPY)
 	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents --eval-every 1000 \
 	  --eval-tokens 4096 --out $(SPEEDRUN)/base $(BASE)
-	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call comma-list,$(PLAIN)) --mix 0.2 \
+	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call kinds,$(PLAIN)) --mix 0.2 \
 	  --eval-every 500 --eval-tokens 16384 --out $(SPEEDRUN)/sft $(SFT)
 	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \
 	  --declining 0.82 --out $(SPEEDRUN)/probe.jsonl
 	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
-	  --data $(call comma-list,$(SKILLED)),$(SPEEDRUN)/probe.jsonl --eval-every 800 \
+	  --data $(call kinds,$(SKILLED)) $(SPEEDRUN)/probe.jsonl --eval-every 800 \
 	  --eval-tokens 16384 $(SKILL)
 	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
 	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \

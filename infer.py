@@ -25,7 +25,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from csrc.engine import Engine, Sequence, Sampling
-from csrc.runs import newest_model
+from csrc.runs import newest_run
 from data.chat import tools
 from data.chat.protocol import is_assistant
 from data.chat.terminal import Chat, converse, describe, note
@@ -33,7 +33,7 @@ from data.exams import formats, run
 
 def load(args):
     """Return the Engine that the flags ask for."""
-    args.model = args.model or newest_model()
+    args.model = args.model or newest_run()
     engine = Engine.load(args.model, args.device, args.dtype)
     engine.guess = not args.no_guess
     return engine

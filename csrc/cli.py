@@ -13,8 +13,8 @@ A command is a dataclass whose fields are its flags, and a function that takes o
 
 A field's type decides how its words are read: `int`, `float`, `str` or `Path`, each also `| None`;
 `bool` is a switch (--no-NAME, if its default is True); `list[T]` takes several words, and its flag
-may be repeated. Errors are one sentence with the value and the remedy, on stderr, and exit status 1.
-A ChatError or OSError is the user's to mend; any other exception shows where it comes from.
+may be repeated. Errors are one sentence with the value and the remedy, on stderr, and exit status
+1. A ChatError or OSError is the user's to mend; any other exception shows where it comes from.
 CHAT_DEBUG=1 shows that of all.
 """
 
@@ -155,8 +155,8 @@ def about(kind: type, function) -> str:
 
 
 def parse(description: str, commands: dict, argv=None, default: str | None = None):
-    """(the command's name, its settings, the names of the fields that were given). The first word of
-    `argv` names one of `commands`, {name: (dataclass, function)}; without such a word it is
+    """(the command's name, its settings, the names of the fields that were given). The first word
+    of `argv` names one of `commands`, {name: (dataclass, function)}; without such a word it is
     `default`, or, where there is only one, that one."""
     argv = list(sys.argv[1:] if argv is None else argv)
     program = Path(sys.argv[0]).name
@@ -193,7 +193,7 @@ def parse(description: str, commands: dict, argv=None, default: str | None = Non
 def refuse(word: str, program: str, parser, others: dict[str, type]) -> None:
     """ChatError about a word that a command does not know; which of the `others` know the flag."""
     if not word.startswith("-"):
-        raise ChatError(f"{program} takes no word {word!r} there ({program} -h lists what it takes)")
+        raise ChatError(f"{program} takes no word {word!r} there ({program} -h lists the words)")
     word = word.partition("=")[0]
     flags = [o for action in parser._actions for o in action.option_strings]
     having = [name for name, kind in others.items()

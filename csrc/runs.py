@@ -20,28 +20,48 @@ from csrc import hf
 from csrc.bind import Job, Model
 from csrc.files import ChatError, lock, write_files
 from csrc.hf import serialized
+from csrc.plot import COLOURS, picture
 
 # ---- Checkpoints -------------------------------------------------------------------------------
 
 STATE, PREVIOUS = "state.safetensors", "state.previous.safetensors"
+REFERENCE = "reference"          # the folder of the model that a run began with
 
 
-def save_state(model: Model, folder: Path, progress: dict, settings: dict) -> None:
-    """Everything to resume, in one file that appears whole or not at all; the one before is kept.
-    Float32 weights and both moments; as metadata settings, progress and a CRC-32 of each."""
+def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) -> None:
+    """The model as other programs read it and, last, everything to resume: float32 weights and both
+    moments in a file that appears whole or not at all, as metadata settings, progress and a CRC-32
+    of each tensor. The state before it is kept. ChatError, and nothing is written, where a tensor
+    holds what is no number."""
     shapes = {f"{what}.{name}": shape for what in ("weight", "moment1", "moment2")
               for name, shape, _ in model.tensors}
 
     def read(key):
         what, name = key.split(".", 1)
         return model.read(name, what)
+    sums = {}
+    for key in shapes:
+        values = read(key)
+        if not np.isfinite(values).all():
+            raise ChatError(f"{key} is not finite, start again from the last checkpoint with a "
+                            f"lower --lr")
+        sums[key] = zlib.crc32(values)
+    save_model(model, tokenizer, folder)
     metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings),
-                "crc32": json.dumps({key: zlib.crc32(read(key)) for key in shapes})}
+                "crc32": json.dumps(sums)}
     new = STATE + ".new"
     write_files(folder, {new: serialized("F32", shapes, read, metadata)})
     if (folder / STATE).exists():
         os.replace(folder / STATE, folder / PREVIOUS)
     os.replace(folder / new, folder / STATE)
+
+
+def save_model(model: Model, tokenizer, folder: Path) -> None:
+    """The model as a Hugging Face folder, with its tokenizer if there is one."""
+    folder.mkdir(exist_ok=True)
+    if tokenizer:
+        tokenizer.save(folder)
+    hf.save(model, folder, tokenizer.generation() if tokenizer else None)
 
 
 def read_settings(folder: Path) -> dict:
@@ -54,10 +74,10 @@ def read_settings(folder: Path) -> dict:
 
 
 def restore(job: Job, model: Model, tensors: dict | None) -> None:
-    """Write what read_state gave to rank 0 into the model, on all ranks."""
+    """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then."""
     for what in ("weight", "moment1", "moment2"):
         for name, shape, _ in model.tensors:
-            values = np.empty(shape, np.float32) if job.rank else tensors[f"{what}.{name}"]
+            values = np.empty(shape, np.float32) if job.rank else tensors.pop(f"{what}.{name}")
             job.fill(values)
             model.write(name, values, what)
 
@@ -83,15 +103,6 @@ def read_state(folder: Path):
     raise ChatError(f"nothing to resume: {problems[0]}")
 
 
-def save_model(model: Model, tokenizer, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    special = None
-    if tokenizer:
-        tokenizer.save(folder)
-        special = tokenizer.generation()
-    hf.save(model, folder, special)
-
-
 def on_rank_0(job: Job, model: Model, function, *args):
     """function(*args) on rank 0, its result on all. Meanwhile the others join in whatever it reads
     of a model that is spread over the ranks; if it fails between two tensors, they learn that."""
@@ -112,6 +123,7 @@ def on_rank_0(job: Job, model: Model, function, *args):
 
 class Folder:
     """The folder of a run, held by one process at a time."""
+
     def __init__(self, path: Path):
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
@@ -136,34 +148,34 @@ class Folder:
         with open(self.log, "a") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def plot(self, floors: dict[str, float]) -> None:
-        """loss.png: both losses against steps, and what no model at all gets as dashed lines."""
+    def plot(self, figure: str, baselines: dict[str, float]) -> None:
+        """loss.png: the loss of training and the evaluations' `figure` against steps, on the same
+        axes if that is a loss, too; the baselines as dashed lines."""
         entries = [json.loads(line) for line in self.log.read_text().splitlines()]
         if not entries:
             return
-        import matplotlib
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-        figure, axes = pyplot.subplots(figsize=(8, 5))
-        steps, losses = [e["step"] for e in entries], [e["loss"] for e in entries]
-        axes.plot(steps, np.array(losses, float), color="C0", alpha=0.35, linewidth=1,
-                  label="train")
-        val = [(e["step"], e["val_loss"]) for e in entries if "val_loss" in e]
-        if val:
-            axes.plot(*zip(*val), "o-", color="C1", markersize=4,
-                      label=f"validation ({val[-1][1]:.3f})")
-        for (name, value), color in zip(floors.items(), ("0.75", "0.55", "0.35")):
-            axes.axhline(value, linestyle="--", color=color, linewidth=1)
-            axes.text(1, value, f"{name} {value:.2f}", color=color, fontsize=8, va="bottom",
-                      ha="right", transform=axes.get_yaxis_transform())
-        axes.set(xlabel="step", ylabel="loss (nats per token)", title=self.path.name,
-                 ylim=(0, 1.1 * max(floors.values())))
-        axes.legend(loc="center right")
-        axes.grid(alpha=0.2)
-        figure.tight_layout()
-        figure.savefig(self.path / "loss.new.png", dpi=120)
-        pyplot.close(figure)
-        os.replace(self.path / "loss.new.png", self.path / "loss.png")
+        together = figure == "val_loss"
+        with picture(self.path / "loss.png", 1, 1 if together else 2, squeeze=False) as (_, axes):
+            left, right = axes[0, 0], axes[0, -1]
+            left.plot([e["step"] for e in entries], np.array([e["loss"] for e in entries], float),
+                      color=COLOURS[0], alpha=0.35, linewidth=1, label="train")
+            points = [(e["step"], e[figure]) for e in entries if figure in e]
+            if points:
+                name = "validation" if together else figure
+                right.plot(*zip(*points), "o-", color=COLOURS[1], markersize=4,
+                           label=f"{name} ({points[-1][1]:.3f})")
+            for (name, value), colour in zip(baselines.items(), ("0.75", "0.55", "0.35")):
+                right.axhline(value, linestyle="--", color=colour, linewidth=1)
+                right.text(1, value, f"{name} {value:.2f}", color=colour, fontsize=8, va="bottom",
+                           ha="right", transform=right.get_yaxis_transform())
+            left.set_ylabel("loss (nats per token)" if together else "loss")
+            if together and baselines:
+                left.set_ylim(0, 1.1 * max(baselines.values()))
+            for part in {left, right}:
+                part.set(xlabel="step", title=self.path.name)
+                if part.get_legend_handles_labels()[0]:
+                    part.legend(loc="center right")
+                part.grid(alpha=0.2)
 
 
 def attempt(what: str, function, *args) -> bool:
@@ -190,25 +202,21 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def newest_run(stage: str | None = None) -> Path:
-    """The folder in runs/ whose state was written last; of a `stage`, if given."""
-    states = sorted(Path("runs").glob(f"*/{STATE}"), key=lambda path: path.stat().st_mtime)
-    for path in reversed(states):
+def newest_run(stage: str | None = None, file: str = "model.safetensors") -> Path:
+    """The folder in runs/, or up to two levels deeper, whose `file` was written last; of a `stage`,
+    if given. What a run keeps beside its model, in best/ and reference/, is no run."""
+    found = [path for depth in range(1, 4) for path in Path("runs").glob("*/" * depth + file)
+             if path.parent.name not in ("best", REFERENCE)]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         if stage in (None, read_settings(path.parent).get("stage", "pretrain")):
             return path.parent
-    raise ChatError(f"there is no run {f'of {stage}' if stage else 'to resume'} in runs/: "
-                    f"start one with `python train.py{f' {stage}' if stage else ''}`")
+    what = f"run of {stage}" if stage else "run to resume" if file == STATE else "model"
+    raise ChatError(f"there is no {what} in runs/: train one first: "
+                    f"`python train.py{f' {stage}' if stage not in (None, 'pretrain') else ''}`")
 
 
 def free_name(stage: str) -> Path:
+    """The folder of a new run: runs/STAGE, of pretraining runs/base, or with -2, -3, ..."""
     name = "base" if stage == "pretrain" else stage
     names = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 1000))
     return next(path for path in names if not path.exists())
-
-
-def newest_model():
-    """Return the folder in runs/ whose model was written last."""
-    models = [*Path("runs").glob("*/model.safetensors")]
-    if not models:
-        raise FileNotFoundError("there is no model in runs/: train one first: python train.py")
-    return max(models, key=os.path.getmtime).parent

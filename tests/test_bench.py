@@ -7,7 +7,7 @@ import pytest
 import bench
 import bench_peers
 from csrc.bind import Model
-from train import Progress
+from train import ProgressLine
 
 SETTINGS = argparse.Namespace(context=64, steps=1, batch_tokens=64)
 
@@ -15,7 +15,7 @@ SETTINGS = argparse.Namespace(context=64, steps=1, batch_tokens=64)
 def test_flop_of_training_is_what_train_reports(lib):
     for config in (bench.SMALL, bench.TINYLLAMA):
         model = Model(bench.replace(config, layers=2, channels=128, vocab=300), "cpu", lib.dtype)
-        assert bench.training_flop(model, 64) == Progress(SETTINGS, model, 0).flop
+        assert bench.training_flop(model, 64) == ProgressLine(SETTINGS, model, 0).flop
 
 
 def test_gpt2_costs_what_its_paper_s_shapes_give():

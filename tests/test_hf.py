@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from csrc import files, hf
+from csrc import hf
 from csrc.bind import (BIAS_ALL, BIAS_NONE, GELU, LAYERNORM, LEARNED, ChatError, Config, Library,
                        Model)
 from folders import CONFIGS, GPT2, library_or_skip, random_model, same_weights
@@ -77,7 +77,7 @@ def test_a_bf16_model_is_saved_as_what_it_computes_with(name, tmp_path):
 def test_bfloat16_rounds_to_nearest_even_and_keeps_infinities_and_nan():
     bits = np.array([0x3F800000, 0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF, 0x7F800000,
                      0xFF800000, 0x7FFFFFFF, 0x7F800001, 0x80000000, 0x00008001], np.uint32)
-    rounded = files.bfloat16(bits.view(np.float32))
+    rounded = hf.bfloat16(bits.view(np.float32))
     assert [hex(x) for x in rounded] == ["0x3f80", "0x3f80", "0x3f82", "0x3f81", "0x7f80", "0x7f80",
                                          "0xff80", "0x7fff", "0x7fc0", "0x8000", "0x1"]
 
@@ -528,5 +528,5 @@ def test_saving_holds_one_tensor_at_a_time():
 
     with open(os.devnull, "wb") as file:
         for dtype in ("F32", "BF16"):
-            file.writelines(files.serialized(dtype, {"a": (30, 20), "b": (30, 20)}, read))
+            file.writelines(hf.serialized(dtype, {"a": (30, 20), "b": (30, 20)}, read))
     assert len(alive) == 4

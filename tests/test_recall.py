@@ -63,12 +63,12 @@ def trained(planted, tmp_path_factory):
     """A small model that has read it for some seconds."""
     folder = tmp_path_factory.mktemp("run")
     shards.build(folder / "shards", find_files([planted / "documents"]), vocab_size=512)
-    s = train.Pretrain(data=str(folder / "shards"), depth=2, channels=64, context=64, batch=8,
+    s = train.Pretrain(data=[str(folder / "shards")], depth=2, channels=64, context=64, batch=8,
                        batch_tokens=512, steps=100, lr=1e-2, device="cpu", dtype="f32",
                        sample_every=0, eval_every=1000, checkpoint_every=1000)
     data = train.Data(s)
     config = train.architecture(s, data.vocab)
-    s = train.complete(s, data, config)
+    s = train.with_defaults(s, data, config)
     model = Model.create(config, "cpu", "f32", 0)
     train.train(s, train.Folder(folder / "run"), data, model)
     return Engine(model, data.tokenizer)

@@ -50,7 +50,7 @@ def run(cwd, *args):
 
 
 def settings(base, data, **more):
-    values = dict(data=str(data), model=str(base), context=64, batch=4, batch_tokens=256, steps=6,
+    values = dict(data=[str(data)], model=str(base), context=64, batch=4, batch_tokens=256, steps=6,
                   mix=0.0, device="cpu", dtype="f32", sample_every=0, eval_every=3, lr=1e-2)
     return train.Sft(**{**values, **more})
 
@@ -59,11 +59,17 @@ def made(base, data, **more):
     """(settings, data, model) of a run in this process."""
     s = settings(base, data, **more)
     data = train.Conversations(s)
-    model = Model.load(base, "cpu", "f32", train.making(s, Job(LIBRARY)), context=s.context)
-    return train.complete(s, data, model.config), data, model
+    model = Model.load(base, "cpu", "f32", train.model_flags(s, Job(LIBRARY)), context=s.context)
+    return train.with_defaults(s, data, model.config), data, model
 
 
 LIBRARY = train.Library.load("cpu", "f32")
+
+
+def first_step(s, data, model, windows, B):
+    """The passes of B rows of a step of so many."""
+    s = train.replace(s, batch=B, batch_tokens=windows * s.context)
+    return next(train.sft_batches(train.Run(s, data, model, Job(LIBRARY), {"step": 0})))
 
 
 def gradient(model, passes):
@@ -75,8 +81,7 @@ def test_a_step_has_the_gradient_of_its_conversations_one_by_one(base, tmp_path)
     s, data, model = made(base, write(tmp_path / "c.jsonl", CHATS[:12]))
     rows = data.loader.rows
     assert len(rows.tokens) < 11, "nothing was packed"
-    steps = train.sft_batches(data.loader, len(rows.tokens), 2)
-    loss, together = gradient(model, next(steps))
+    loss, together = gradient(model, first_step(s, data, model, len(rows.tokens), 2))
 
     encoded = [data.talk.encode(c["messages"], s.context + 1) for c in CHATS[:11]]
     count = sum(sum(c.mask) for c in encoded)
@@ -91,9 +96,9 @@ def test_a_step_has_the_gradient_of_its_conversations_one_by_one(base, tmp_path)
 @pytest.mark.parametrize("B", [1, 2, 3, 8])
 def test_any_number_of_passes_gives_one_gradient(base, tmp_path, B):
     s, data, model = made(base, write(tmp_path / "c.jsonl", CHATS))
-    expected = gradient(model, next(train.sft_batches(data.loader, 8, 8)))
+    expected = gradient(model, first_step(s, data, model, 8, 8))
     data.loader.seek(0, 0)
-    found = gradient(model, next(train.sft_batches(data.loader, 8, B)))
+    found = gradient(model, first_step(s, data, model, 8, B))
     assert found[0] == pytest.approx(expected[0], rel=1e-6)
     for name in expected[1]:
         np.testing.assert_allclose(found[1][name], expected[1][name], atol=1e-6, err_msg=name)
@@ -124,7 +129,7 @@ def test_an_epoch_deals_every_row_once_and_the_next_in_another_order(base, tmp_p
 def test_the_held_out_conversations_are_not_trained_on(base, tmp_path):
     chats = [turns(f"number {i}", f"it is {i}") for i in range(120)]
     data = train.Conversations(settings(base, write(tmp_path / "c.jsonl", chats)))
-    held = {data.tokenizer.decode(c.ids) for c in data.asked}
+    held = {data.tokenizer.decode(c.ids) for c in data.held}
     assert len(held) == 2
     text = data.tokenizer.decode(data.loader.rows.tokens.ravel())
     assert not any(part.rstrip("\n") in text for part in held) and "it is 5<" in text
@@ -135,7 +140,7 @@ def test_documents_are_mixed_in_and_each_of_their_tokens_counts(base, tmp_path):
     book.write_text("Then blue. Say black and white. " * 500)
     file = write(tmp_path / "c.jsonl", CHATS)
     without = train.Conversations(settings(base, file)).loader
-    mixed = train.Conversations(settings(base, file, mix=0.5, documents=str(book))).loader
+    mixed = train.Conversations(settings(base, file, mix=0.5, documents=[str(book)])).loader
     tokens = sum(without.rows.targets.ravel() >= 0)
     added = mixed.counts.sum() - without.counts.sum()
     assert 0.8 < added / tokens < 1.2
@@ -194,7 +199,7 @@ def test_conversations_that_are_too_long_lose_whole_turns_and_that_is_said(base,
     file = write(tmp_path / "c.jsonl", [turns(*["so many words " * 3] * 12)] * 3)
     data = train.Conversations(settings(base, file))
     assert "turns left out" in str(data)
-    assert all(len(c.ids) <= 65 for c in data.asked)
+    assert all(len(c.ids) <= 65 for c in data.held)
 
 
 def test_without_a_base_model_it_says_what_to_train_first(tmp_path):
@@ -221,6 +226,6 @@ def test_real_conversations_of_every_format_lower_their_held_out_loss(base, tmp_
         chats += [c for _, c in zip(range(8), formats.read(file))]
     s, data, model = made(base, write(tmp_path / "c.jsonl", chats), context=256, batch=8,
                           batch_tokens=2048, steps=30, lr=3e-3, out=str(tmp_path / "run"))
-    before = train.evaluate(model, data, 4, 1 << 16, Job(model.core))["val_loss"]
+    before = train.held_out_loss(train.Run(s, data, model, Job(LIBRARY), {}), 1 << 16)["val_loss"]
     after = train.train(s, train.Folder(tmp_path / "run"), data, model)["val_loss"]
     assert after < before - 0.5

@@ -1,5 +1,5 @@
-"""What fine-tuning reads, dealt to the ranks of a job like cards: rows of conversations, and what is
-held out of them.
+"""What fine-tuning reads: rows of conversations, shared among the ranks of a job, and what is held
+out of them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from data.tokens.documents import WORLD, embedded, find_files
 from data.tokens.loader import Loader
 
 
-class Deck:
-    """Rows of conversations, shuffled anew for each epoch, forever: as with the Loader, (epoch,
+class RowLoader:
+    """Rows in an order that is shuffled anew for each epoch, forever: as with the Loader, (epoch,
     index) is the whole position."""
     def __init__(self, rows: Rows, seed=0, rank=0, ranks=1):
         self.rows, self.seed, self.rank, self.ranks = rows, seed, rank, ranks
@@ -41,54 +41,61 @@ class Deck:
         return Rows(*(part[mine] for part in self.rows)), int(self.counts[chosen].sum())
 
     def seek(self, epoch, index):
+        """Go to a position: the next row is number `index` of the epoch."""
         self.epoch, self.index = epoch, index
         self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.counts))
 
 
 class Conversations:
     """What fine-tuning reads: conversations packed into rows, with documents mixed in; of every 50
-    conversations the last is held out, without documents."""
+    conversations the last is held out, without documents.
+
+    held        the held-out conversations
+    identity    {part: what shows that it is still the same}
+    """
     def __init__(self, s, rank=0, ranks=1):
         """s: settings of a stage (train.py)."""
         files, mixed = self.prepare(s)
         self.tokenizer, skipped, unused = bpe.Tokenizer.load(s.model), Counter(), Counter()
         self.vocab, self.talk = self.tokenizer.vocab_size, protocol.Talk(self.tokenizer)
-        encoded, self.said = self.talk.encode_all(
+        encoded, self.summary = self.talk.encode_all(
             (c for file in files for c in formats.read(file, skipped, unused)), s.context + 1)
         if skipped:
-            self.said += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
-        self.said += "".join(f"; {count} have {column!r}, which is not used"
-                             for column, count in unused.most_common(3))
+            self.summary += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
+        self.summary += "".join(f"; {count} have {column!r}, which is not used"
+                                for column, count in unused.most_common(3))
         if len(encoded) < 2:
-            raise ChatError(f"{s.data}: {self.said}: one to learn from and one to hold out is the "
-                            f"least")
-        self.asked = encoded[49::50] or encoded[-1:]
-        train = [c for i, c in enumerate(encoded) if i % 50 != 49][:len(encoded) - len(self.asked)]
-        self.val = protocol.pack(self.asked, s.context)
+            raise ChatError(f"{' '.join(s.data)}: {self.summary}: one to learn from and one to "
+                            f"hold out is the least")
+        self.held = encoded[49::50] or encoded[-1:]
+        train = [c for i, c in enumerate(encoded) if i % 50 != 49][:len(encoded) - len(self.held)]
+        self.val = protocol.pack(self.held, s.context)
         if mixed:
             count = round(s.mix / (1 - s.mix) * sum(len(c.ids) for c in train) / s.context)
             rows = Loader(mixed, s.context, self.vocab, s.seed).next(max(1, count))
             train += [(row, np.ones(len(row), bool)) for row in rows]
-            self.said += f"; {len(rows)} windows of documents mixed in"
-        self.loader = Deck(protocol.pack(train, s.context), s.seed, rank, ranks)
-        self.identity = [zlib.crc32(part) for part in (*self.loader.rows, *self.val)]
+            self.summary += f"; {len(rows)} windows of documents mixed in"
+        self.loader = RowLoader(protocol.pack(train, s.context), s.seed, rank, ranks)
+        self.identity = {"the conversations": [zlib.crc32(part) for part in self.loader.rows],
+                         "the held-out conversations": [zlib.crc32(part) for part in self.val]}
 
     @staticmethod
     def prepare(s) -> tuple[list[Path], list[Path]]:
         """The files of conversations and the shards of documents that these settings ask for."""
-        named = [embedded("conversations") / "conversations"] if s.data == WORLD else \
-            s.data.split(",")
+        named = [embedded("conversations") / "conversations" if name == WORLD else name
+                 for name in s.data]
         files = find_files(named, formats.ENDINGS)
         if not s.mix:
             return files, []
         return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]
 
-    def floors(self) -> dict[str, float]:
-        return {}                                # none: train.py measures the model itself
+    def baselines(self) -> dict[str, float]:
+        """None: train.py measures the model before it learns."""
+        return {}
 
     def question(self, number) -> list:
         """The messages of a held-out conversation that come before its first answer."""
-        messages = self.talk.decode([*map(int, self.asked[number % len(self.asked)].ids)])
+        messages = self.talk.decode([*map(int, self.held[number % len(self.held)].ids)])
         roles = [message["role"] for message in messages]
         return messages[:roles.index("assistant")]
 
@@ -98,5 +105,5 @@ class Conversations:
         return Rows(*(part[:n] for part in self.val))
 
     def __str__(self):
-        return (f"{self.said}; {self.loader.tokens:,} tokens, of which {self.loader.counts.sum():,}"
-                f" count, {self.val.mask.sum():,} held out")
+        return (f"{self.summary}; {self.loader.tokens:,} tokens, of which "
+                f"{self.loader.counts.sum():,} count, {self.val.mask.sum():,} held out")

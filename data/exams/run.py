@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from csrc.engine import Engine, Sampling, Sequence
 from csrc.files import ChatError, to_json, write_file
-from csrc.runs import newest_model
+from csrc.runs import newest_run
 from data.chat import protocol, tools
 from data.exams import formats, report
 from data.exams.formats import Question
@@ -308,7 +308,7 @@ def evaluate(settings, pocket=None):
     pocket    a function that returns the pocket world's exams (data/pocket/exams.py: Exams); None:
               only those of `settings.exam` are asked
     """
-    models = labelled(settings.model or [newest_model()])
+    models = labelled(settings.model or [newest_run()])
     check(settings, models, pocket)
     questions = file_questions(settings.exam or (), settings.examples, settings.shots,
                                settings.count)

@@ -1,5 +1,5 @@
-"""What training reads, dealt to the ranks of a job like cards: windows of documents' tokens, rows of
-conversations; and what is held out of each.
+"""What pretraining reads: windows of documents' tokens, shared among the ranks of a job, and what
+is held out of them.
 """
 
 from __future__ import annotations
@@ -7,14 +7,18 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from csrc.files import ChatError
+from csrc.files import ChatError, read_json
 from data.tokens import bpe, shards
 from data.tokens.documents import WORLD, find_files
+
+FINAL = 32             # the evaluation after the last step takes so many times --eval-tokens
+BLOCKS, BLOCK = 16, 1 << 15      # what is read of a shard to recognize it, in tokens
 
 
 class Rows(NamedTuple):
@@ -34,7 +38,7 @@ class Rows(NamedTuple):
 
 class Loader:
     """Windows of T+1 tokens, shuffled by epoch, forever: an epoch starts all windows at one random
-    offset and deals them out in one random order; both follow from (seed, epoch) alone, so (epoch,
+    offset and takes them in one random order; both follow from (seed, epoch) alone, so (epoch,
     index) is the whole position, whatever the number of ranks: together they read the windows that
     one rank would, each its share."""
     def __init__(self, paths, T, vocab, seed=0, rank=0, ranks=1, held_out=0):
@@ -42,17 +46,18 @@ class Loader:
         self.paths, self.T, self.vocab, self.seed = paths, T, vocab, seed
         self.rank, self.ranks = rank, ranks
         self.shards = [shards.open_shard(path) for path in paths]
-        self.sizes = [path.stat().st_size for path in paths]
+        self.open = lru_cache(256)(lambda shard: open(paths[shard], "rb", buffering=0))
         self.tokens = sum(map(len, self.shards)) - held_out * T
         self.windows = [max(0, (len(shard) - 1) // T) for shard in self.shards]
         self.windows[-1] = max(0, self.windows[-1] - held_out)
         if sum(self.windows) < 1:
             raise ChatError(f"{paths[0]}: {self.tokens} tokens are less than a window of {T + 1}: "
                             f"use a smaller --context or more text")
-        self.epoch, self.index = 0, 0
-        self._deal()
+        self.seek(0, 0)
 
-    def _deal(self):
+    def seek(self, epoch, index):
+        """Go to a position: the next window is number `index` of the epoch."""
+        self.epoch, self.index = epoch, index
         rng = np.random.default_rng((self.seed, self.epoch))
         # A window fewer in each shard leaves room for the offset; a shard of one has no room.
         counts = [n - 1 if n > 1 else n for n in self.windows]
@@ -60,17 +65,23 @@ class Loader:
         self.bounds = np.cumsum([0, *counts])
         self.order = rng.permutation(self.bounds[-1])
 
-    def _window(self, i):
+    def window(self, i):
+        """The tokens (T+1) of the epoch's window i. They are read, not mapped: a file that became
+        shorter is then an error, and not the end of the process."""
         shard = int(np.searchsorted(self.bounds, i, "right")) - 1
-        if os.stat(self.paths[shard]).st_size != self.sizes[shard]:
-            raise ChatError(f"{self.paths[shard]}: the file changed its size "
-                            f"while training reads it")
-        start = (i - self.bounds[shard]) * self.T + (self.shift if self.windows[shard] > 1 else 0)
-        window = self.shards[shard][start:start + self.T + 1]
+        shift = self.shift if self.windows[shard] > 1 else 0
+        start = int(i - self.bounds[shard]) * self.T + shift
+        dtype, count = self.shards[shard].dtype, self.T + 1
+        data = os.pread(self.open(shard).fileno(), count * dtype.itemsize,
+                        4 * shards.HEADER + start * dtype.itemsize)
+        if len(data) < count * dtype.itemsize:
+            raise ChatError(f"{self.paths[shard]}: the file changed its size while training reads "
+                            f"it")
+        window = np.frombuffer(data, dtype)
         if window.max() >= self.vocab:
             at = int(np.argmax(window >= self.vocab))
             raise ChatError(f"{self.paths[shard]}: token {window[at]} at {start + at} is outside "
-                            f"the vocabulary of {self.vocab}")
+                            f"the vocabulary of {self.vocab}: give its size as --vocab-size")
         return window
 
     def next(self, n):
@@ -78,43 +89,40 @@ class Loader:
         rows = np.empty((len(range(self.rank, n, self.ranks)), self.T + 1), np.int32)
         for i in range(n):
             if self.index == len(self.order):
-                self.epoch, self.index = self.epoch + 1, 0
-                self._deal()
+                self.seek(self.epoch + 1, 0)
             if i % self.ranks == self.rank:
-                rows[i // self.ranks] = self._window(self.order[self.index])
+                rows[i // self.ranks] = self.window(self.order[self.index])
             self.index += 1
         return rows
 
-    def seek(self, epoch, index):
-        self.epoch, self.index = epoch, index
-        self._deal()
-
 
 class Data:
-    """What pretraining reads: training windows, held-out windows, the tokenizer if there is one."""
+    """What pretraining reads: training windows, held-out windows, the tokenizer if there is one.
+
+    identity    {name of a file: what shows that it is still the same}
+    """
     def __init__(self, s, rank=0, ranks=1):
         """s: settings of a stage (train.py)."""
         folder = self.prepare(s)
         train, val = shards.find_shards(folder)
-        places = (folder if folder.is_dir() else folder.parent, *filter(None, [s.model]))
+        home = folder if folder.is_dir() else folder.parent
+        places = (home, *filter(None, [s.model]))
         place = s.tokenizer or next((p for p in places if Path(p, "tokenizer.json").exists()), None)
         self.tokenizer = place and bpe.Tokenizer.load(place)
-        if self.tokenizer:
-            self.vocab = self.tokenizer.vocab_size
-        else:
-            self.vocab = max(int(shards.open_shard(path).max()) for path in train + val) + 1
+        self.vocab = self.tokenizer.vocab_size if self.tokenizer else \
+            vocabulary(home, train + val, s.vocab_size or 1)
         # Shards without a held-out one: the last tenth of the last, at most about a million tokens.
         tail = 0
-        if not val:
+        if val:
+            most = FINAL * s.eval_tokens + 1
+            self.val = np.concatenate([shards.open_shard(path)[:most] for path in val])[:most]
+        else:
             last = shards.open_shard(train[-1])
             tail = max(1, min(len(last) // 10, 1 << 20) // s.context)
-            self.val = last[-(tail * s.context + 1):]
-        else:
-            most = 32 * s.eval_tokens + 1
-            self.val = np.concatenate([shards.open_shard(path)[:most] for path in val])[:most]
+            self.val = np.array(last[-(tail * s.context + 1):])
         self.loader = Loader(train, s.context, self.vocab, s.seed, rank, ranks, tail)
-        self.identity = [self.loader.tokens, len(self.val)]      # and the head of each shard
-        self.identity += [zlib.crc32(shard[:10_000_000]) for shard in self.loader.shards]
+        self.identity = {path.name: [len(shard), zlib.crc32(sampled(shard))]
+                         for path, shard in zip(train, self.loader.shards)}
         if len(self.val) < 2:
             raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
 
@@ -131,29 +139,52 @@ class Data:
         return shards.prepare(s.data, vocab_size=s.vocab_size or default_vocab_size(s.data),
                               tokenizer=s.tokenizer or s.model)
 
-    def floors(self) -> dict[str, float]:
-        return entropies(self.loader.shards[0], self.vocab)
+    def baselines(self) -> dict[str, float]:
+        """Losses to compare a model's with."""
+        return baselines(self.loader.shards[0], self.vocab)
 
     def question(self, number) -> list:
-        return []                                # a document begins with nothing
+        """The messages that a sample answers: none, for a document begins with nothing."""
+        return []
 
     def __str__(self):
         return f"{self.loader.tokens:,} tokens of training text, {len(self.val):,} held out"
 
 
-def default_vocab_size(source) -> int:
+def sampled(tokens) -> np.ndarray:
+    """A shard's tokens, if it is small; else blocks of them, its ends and evenly between: so much
+    of a file is read, however large it is."""
+    if len(tokens) <= BLOCKS * BLOCK:
+        return np.array(tokens)
+    starts = np.linspace(0, len(tokens) - BLOCK, BLOCKS).astype(int)
+    return np.concatenate([tokens[i:i + BLOCK] for i in starts])
+
+
+def vocabulary(folder: Path, paths: list[Path], least: int) -> int:
+    """The size of the vocabulary of shards that have no tokenizer, at least `least`: what meta.json
+    says, or else what a sample of each shard shows. That may be too little, which the Loader tells
+    when it comes to such a token; documents, however, mostly begin with the last one there is."""
+    if (folder / "meta.json").exists():
+        least = max(least, int(read_json(folder / "meta.json").get("vocab_size", 0)))
+        if least > 1:
+            return least
+    return max(least, 1 + max(int(sampled(shards.open_shard(path)).max()) for path in paths))
+
+
+def default_vocab_size(sources) -> int:
     """1024, 2048, 4096: the first with under 1000 bytes of text a token: rare ones learn little."""
-    if source == WORLD:
+    if WORLD in sources:
         return 4096
     try:
-        size = sum(path.stat().st_size for path in find_files([source]))
+        size = sum(path.stat().st_size for path in find_files(sources))
     except (OSError, ValueError):
         return 4096                              # prepare() explains what is wrong
     return next((v for v in (1024, 2048) if size < 1000 * v), 4096)
 
 
-def entropies(tokens, vocab: int) -> dict[str, float]:
-    """What no model at all gets, nats a token: knowing nothing, frequencies, the token before."""
+def baselines(tokens, vocab: int) -> dict[str, float]:
+    """Losses without any model, nats a token: of a uniform guess, of guessing by the frequency of
+    the token, and by its frequency after the token before."""
     tokens = np.asarray(tokens[:10_000_000], np.int64)
     unigram = np.bincount(tokens, minlength=vocab)
     bigram = np.unique(tokens[:-1] * vocab + tokens[1:], return_counts=True)[1]
@@ -161,5 +192,5 @@ def entropies(tokens, vocab: int) -> dict[str, float]:
     def entropy(counts):
         p = counts[counts > 0] / counts.sum()
         return float(-(p * np.log(p)).sum())
-    return {"uniform (ln V)": math.log(vocab), "unigram entropy": entropy(unigram),
-            "bigram entropy": entropy(bigram) - entropy(unigram)}
+    return {"uniform guess (ln V)": math.log(vocab), "unigram": entropy(unigram),
+            "bigram": entropy(bigram) - entropy(unigram)}

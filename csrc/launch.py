@@ -1,0 +1,150 @@
+"""How a run is launched, and told of while it goes: its memory, its settings where it is resumed,
+the lines that are printed.
+
+In all of this `s` is a dataclass of settings of train.py, with every default filled in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+
+import numpy as np
+
+from csrc import bind, cli
+from csrc.bind import ChatError, Config, Job, Library, Model
+from csrc.runs import peak, resident
+
+RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}
+FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
+                  "threads", "resume", "out", "zero", "recompute"}
+
+
+def choose(s, saved: dict) -> tuple[str, str, str]:
+    """(device, dtype, why the GPU is not used although it might be)."""
+    wanted = saved.get("device", s.device), saved.get("dtype", s.dtype)
+    device, dtype = Library.choose(*wanted)
+    if dtype == "f32" and s.masters == "off":
+        raise ChatError("--masters off needs --dtype bf16: float32 weights are their own masters")
+    if wanted[0] == "auto" and device != "cuda":
+        try:
+            Library.choose("cuda", wanted[1])
+        except (ChatError, OSError) as error:
+            return device, dtype, f" (no GPU: {error})"
+    return device, dtype, ""
+
+
+def pass_rows(s, job: Job) -> int:
+    """The most windows that a rank computes in one pass."""
+    return min(s.batch, math.ceil(s.batch_tokens / s.context / job.ranks))
+
+
+def model_flags(s, job: Job) -> int:
+    """The flags of model_create."""
+    return bind.TRAINS + RECOMPUTE[s.recompute] \
+        + bind.NO_MASTERS * (s.masters == "off") + bind.SHARD * (s.zero == "on" and job.ranks > 1)
+
+
+def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]:
+    """Bytes that a rank will hold at its peak, and by purpose what of them is the model's;
+    ChatError if the machine, or the GPU, has less."""
+    if job.rank == 0:                            # here, so that it counts as held already
+        import matplotlib.pyplot  # noqa: F401
+    core = job.core
+    parts = core.memory(config, model_flags(s, job), pass_rows(s, job) * s.context)
+    drawing = 15e6                               # loss.png: fonts, a canvas
+    writing = 6 * 4 * config.channels * max(config.vocab, config.hidden)   # copies of a tensor
+    need, ranks = sum(parts.values()), ""
+    if s.device == "cpu":
+        need = max(peak(), resident() + need + drawing + writing) * job.locals
+        ranks = f" for {job.locals} ranks" * (job.locals > 1)
+    have = core.call("device_memory")
+    if need > have:
+        raise ChatError(f"this run needs {need / 1e9:.1f} GB of memory{ranks}, and the machine has "
+                        f"{have / 1e9:.1f} GB: use a smaller --batch, --context or --depth, "
+                        f"or --recompute blocks")
+    return need / (job.locals if s.device == "cpu" else 1), parts
+
+
+def resumed(kind: type, s, given: set[str], saved: dict):
+    """The saved settings, of this kind, with flags that leave the result alone and --steps, which
+    is announced. Another version's may lack some, which then have their defaults, or have more."""
+    before = {name: value for name, value in saved.items() if name != "stage"}
+    known = dataclasses.asdict(kind())
+    for names, what in ((before.keys() - known, "are unknown here and left out"),
+                        (known.keys() - before, "are new and have their defaults")):
+        if names:
+            print(f"settings of the run that {what}: {', '.join(sorted(names))}")
+    before = {**known, **{name: before[name] for name in before.keys() & known}}
+    for name in before:                          # once a word, now several
+        if isinstance(known[name], list) and not isinstance(before[name], list):
+            before[name] = [before[name]]
+    for name in sorted(given - FREE_ON_RESUME):
+        if getattr(s, name) != before.get(name):
+            raise ChatError(f"{cli.option(name)} {getattr(s, name)} differs from the run's "
+                            f"{before.get(name)}: leave it out to resume, or start a new run")
+    free = {name: getattr(s, name) for name in given & FREE_ON_RESUME}
+    if free.get("steps", before["steps"]) != before["steps"]:
+        print(f"resuming with {free['steps']} steps, not {before['steps']}: "
+              f"the learning rate follows")
+    return kind(**{**before, **free})
+
+
+def announce(s, c: Config, data, model: Model, job: Job, threads: int, need: float,
+             parts: dict[str, float], why_not: str) -> None:
+    """What this run is, in a few lines."""
+    used, cores = threads * job.locals, os.cpu_count()
+    if s.device == "cpu" and job.cores and not s.threads and used + job.locals <= cores:
+        print(f"{used} of this machine's {cores} cores are used, for the launcher keeps each rank "
+              f"on its own: mpirun --bind-to none leaves them all")
+    windows = s.batch_tokens // s.context
+    shares = sorted({windows // job.ranks, -(-windows // job.ranks)})
+    ranks = f"{job.ranks} ranks, {' or '.join(map(str, shares))} of {windows} windows a step " \
+            f"each; " if job.ranks > 1 else ""
+    device = model.core.ffi.string(model.core.lib.device_name()).decode()
+    print(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
+          f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
+          f"{data}; {s.steps} steps of {s.batch_tokens} tokens "
+          f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
+          f"{device}, {threads} thread{'s' * (threads > 1)}{why_not}; {ranks}"
+          f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
+          + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
+
+
+class ProgressLine:
+    """What is printed of a step: loss, gradient norm, rate, tokens/s, share of the peak, time left.
+    before: seconds that the run has taken until it was resumed."""
+
+    def __init__(self, s, model: Model, before: float, ranks: int = 1):
+        c = model.config
+        matrices = sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
+                       if matrix and name != "model.positions.weight"
+                       and not (name == "model.embed_tokens.weight" and not c.tied))
+        # 6 FLOP a weight; queries by keys and probabilities by values, causal: half of T each.
+        self.flop = 6 * matrices + 6 * c.layers * c.heads * c.head_dim * s.context
+        self.core, self.peak, self.ranks = model.core, 0.0, ranks
+        self.steps, self.tokens, self.start = s.steps, s.batch_tokens, time.time() - before
+        self.rate = 0.0
+        self.measure()
+
+    def measure(self) -> None:
+        """The ranks' peak. Other processes can only hide it: the best measurement counts."""
+        self.peak = max(self.peak, self.ranks * self.core.call("device_peak"))
+
+    def elapsed(self) -> float:
+        """Seconds that the run has taken."""
+        return time.time() - self.start
+
+    def took(self, seconds: float) -> None:
+        """Count a step of so many seconds."""
+        rate = self.tokens / seconds
+        self.rate = 0.9 * self.rate + 0.1 * rate if self.rate else rate
+
+    def line(self, step: int, loss: float, norm: float, lr: float) -> str:
+        """The line."""
+        left = (self.steps - step) * self.tokens / self.rate
+        return (f"step {step}/{self.steps}  loss {loss:.4f}  norm {norm:.3f}  lr {lr:.2e}  "
+                f"{self.rate:,.0f} tok/s  {100 * self.rate * self.flop / self.peak:.0f} % of peak  "
+                f"{int(left) // 60}m{int(left) % 60:02d}s left")
