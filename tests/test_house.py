@@ -24,8 +24,8 @@ LINES, FUNCTION = 600, 60      # the most of a file, and of a function
 
 # Imports go down this list, or stay within a line of it; csrc's own modules have an order, too.
 ORDER = ["csrc.files", "csrc.bind", "csrc.hf csrc.gguf csrc.lookup", "csrc.engine",
-         "csrc.runs csrc.cli csrc.plot csrc.launch", "data.tokens", "data.crawl", "data.chat", "data.exams",
-         "data.pocket", "data.experiments", "data", "infer train"]
+         "csrc.runs csrc.cli csrc.plot csrc.launch", "data.tokens", "data.crawl", "data.chat",
+         "data.exams", "data.pocket", "data.experiments", "data", "infer train"]
 # The embedded corpus is looked up by its name, when it is asked for: (who, what).
 LOOKED_UP = {("data/tokens/documents.py", "data.pocket.corpus")}
 # Functions that are longer because they are the story: name -> why.
@@ -120,12 +120,6 @@ data/pocket/world.py:Trade
 infer.py:flags_of_eval
 infer.py:parse
 infer.py:summary
-train.py:Stage
-train.py:check
-train.py:describe
-train.py:flag
-train.py:positive
-train.py:stage_of
 """,
     "long_files": """
 cuda/kernels.cu
