@@ -159,8 +159,8 @@ class Download:
                             positional=True)
     out: Path | None = flag(None, f"a folder; without it, {FOLDER}/NAME, and for tokenizers where "
                                   "tiktoken looks for them")
-    files: str | None = flag(None, "how many of the numbered files, or a fraction like 0.1; without "
-                                   "it, one", metavar="N")
+    files: str | None = flag(None, "how many of the numbered files, or a fraction like 0.1; "
+                                   "without it, one", metavar="N")
     attempts: int = flag(ATTEMPTS, "give up after so many in a row that bring nothing new",
                          limits="[1, inf)")
 

@@ -1,5 +1,5 @@
-"""From a web crawl to documents: filters, deduplication and a report, as FineWeb does it; the stages
-are in data/crawl/pipeline.py.
+"""From a web crawl to documents: filters, deduplication and a report, as FineWeb does it; the
+stages are in data/crawl/pipeline.py.
 
     python data/web.py crawl.warc.gz --out build/web                 then: train.py --data build/web
     python data/web.py crawl/ --out build/text --until extract       the text of all pages
@@ -26,8 +26,8 @@ from data.crawl.report import describe
 @dataclass(frozen=True, kw_only=True)
 class Web(Settings):
     """What decides the output, and where it comes from, goes to and is made."""
-    sources: list[str] = flag(positional=True, help="WARC or WET files, plain or .gz, or folders of "
-                              "them")
+    sources: list[str] = flag(positional=True, help="WARC or WET files, plain or .gz, or folders "
+                              "of them")
     out: Path = flag(help="a new folder, or one to go on with")
     workers: int | None = flag(None, "processes; without it, one a core", limits="[1, inf)")
 

@@ -115,7 +115,7 @@ def save(path, array):
 
 
 def load(path, shape):
-    """Map what `save` wrote: np.memmap; a size in `shape` may be None. ValueError if it is not."""
+    """Map what `save` wrote: np.memmap; a size in `shape` may be None. ChatError if it is not."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
         whole = array.offset + array.nbytes == Path(path).stat().st_size
@@ -134,11 +134,11 @@ def load(path, shape):
 def deduplicate(executor, parts, work):
     """Return the verdict files, one for each key file, of the documents of all parts together.
 
-    executor  runs the tasks (data/tasks.py)
+    executor  runs the tasks (data/tokens/parallel.py)
     parts     key files; documents are numbered through all parts, in this order
     work      a folder for the files in between; what is there is not made again
 
-    ValueError if a file is damaged, or if `work` holds the files of other parts.
+    ChatError if a file is damaged, or if `work` holds the files of other parts.
     """
     work = Path(work)
     counts = [load(part, KEYS).shape[2] for part in parts]

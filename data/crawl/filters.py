@@ -381,7 +381,7 @@ def url_filter(folders, *, categories=CATEGORIES, banned=BANNED_WORDS, parts=BAN
     banned       words of which none may occur in a URL; parts: nor these within a word
     soft         words of which fewer than `soft_words` may occur
 
-    A listed name takes 10 bytes: of each, only a hash is kept. OSError or ValueError names the
+    A listed name takes 10 bytes: of each, only a hash is kept. OSError or ChatError names the
     folder that has no lists, or the list that cannot be read.
     """
     hashes, owners, names = load_lists(folders, categories)

@@ -4,15 +4,15 @@ WARC or WET files go in, JSON lines come out: {"text", "url", "date", "language"
 "language_score"}. Between lie the stages of FineWeb (Penedo et al. 2024, arXiv:2406.17557), in its
 order, each of which may reject a page, for a reason that is counted:
 
-    read                what is not an HTML page with status 200, or damaged (data/warc.py)
+    read                what is not an HTML page with status 200, or damaged (warc.py)
     url                 domains of lists (--blocklists), words in the address
-    extract             the main text, without navigation (data/extract.py)
-    language            less than 0.65 of the wanted one (data/language.py)
-    gopher_repetition   repeated lines, paragraphs, n-grams (data/filters.py, arXiv:2112.11446)
+    extract             the main text, without navigation (extract.py)
+    language            less than 0.65 of the wanted one (language.py)
+    gopher_repetition   repeated lines, paragraphs, n-grams (filters.py, arXiv:2112.11446)
     gopher_quality      lengths, symbols, stop words
     c4                  sentences, boilerplate lines (arXiv:1910.10683)
     fineweb             lines that end without punctuation, repeat, or are short
-    dedup               near-duplicates of an earlier page (MinHash, data/dedup.py)
+    dedup               near-duplicates of an earlier page (MinHash, dedup.py)
     personal            rejects nothing: e-mail and IP addresses, numbers of telephones, cards and
                         social security become placeholders
 
@@ -224,7 +224,7 @@ def documents_of(path):
 def run(sources, out, settings=Settings(), workers=None):
     """Take the pages of `sources` (WARC or WET files, or folders of them) through the pipeline.
 
-    Returns what report.json says. ValueError if `out` holds something else, or was begun with other
+    Returns what report.json says. ChatError if `out` holds something else, or was begun with other
     sources or settings; OSError if a file cannot be read or written.
     """
     out, files = Path(out), find_files(sources, WARC)
@@ -293,7 +293,7 @@ def divide(files):
 def begin(out, identity):
     """Mark the folder as this job's, or find that it was begun there; True if it is finished.
 
-    ValueError if it belongs to something else."""
+    ChatError if it belongs to something else."""
     report, mark = out / "report.json", out / "work" / "begun.json"
     for path in (report, mark):
         if path.exists():

@@ -5,9 +5,9 @@ into words, digits, punctuation and blanks by PATTERN; inside each such chunk th
 tokens whose merge was learned first are joined, until no two are left that can be. (Sennrich et
 al. 2016, arXiv 1508.07909; on bytes: Radford et al. 2019, GPT-2.)
 
-data/bpe_train.py learns the merges; `Tokenizer` encodes with tiktoken and reads and writes Hugging
-Face's tokenizer.json, so that other programs give the same ids. A tokenizer is such a folder, one
-of OpenAI's by its name (gpt2, cl100k_base, o200k_base), or the file of one of those.
+data/tokens/learn.py learns the merges; `Tokenizer` encodes with tiktoken and reads and writes
+Hugging Face's tokenizer.json, so that other programs give the same ids. A tokenizer is such a
+folder, one of OpenAI's by its name (gpt2, cl100k_base, o200k_base), or the file of one of those.
 """
 
 import json
@@ -32,8 +32,8 @@ NAMED = [BEGIN, "<|im_start|>", END, "<|search_start|>", "<|search_end|>", "<|py
          "<|python_end|>", "<|result_start|>", "<|result_end|>", "<think>", "</think>"]
 SPECIALS = NAMED + [f"<|reserved_{i}|>" for i in range(32 - len(NAMED))]
 
-# For other programs, in as little of Jinja as Qwen's templates use. data/talk.py, which explains
-# the protocol, makes the same ids without it.
+# For other programs, in as little of Jinja as Qwen's templates use. data/chat/protocol.py, which
+# explains the protocol, makes the same ids without it.
 CHAT_TEMPLATE = """\
 {{- '<|endoftext|>' -}}
 {%- for message in messages -%}
@@ -67,7 +67,7 @@ BLANKS = 1 << 16  # characters: longer runs of blanks are not left to tiktoken's
 def wanted_merges(vocab_size):
     """Return how many merges make a vocabulary of `vocab_size`, bytes and SPECIALS included.
 
-    ValueError if not even those fit.
+    ChatError if not even those fit.
     """
     least = 256 + len(SPECIALS)
     if vocab_size < least:
@@ -94,7 +94,7 @@ class Tokenizer:
     """
 
     def __init__(self, spec, config):
-        """Take what tokenizer.json and tokenizer_config.json hold; ValueError if it is unfit."""
+        """Take what tokenizer.json and tokenizer_config.json hold; ChatError if it is unfit."""
         self.spec, self.config = spec, config
         self.pattern, self.normal_form = read_split(spec)
         ranks, self.specials = read_vocabulary(spec)
@@ -120,9 +120,9 @@ class Tokenizer:
     @classmethod
     def load(cls, folder):
         """Read a Hugging Face folder: ours, or byte-level BPE like GPT-2's, Qwen2's, Llama 3's; or
-        one of OpenAI's vocabularies, by name or from its file (data/openai.py).
+        one of OpenAI's vocabularies, by name or from its file (data/tokens/openai.py).
 
-        FileNotFoundError if there is no tokenizer.json; ValueError names what is broken in it, or
+        FileNotFoundError if there is no tokenizer.json; ChatError names what is broken in it, or
         what it asks for that is not supported.
         """
         path, about, template = (Path(folder, name) for name in FILES)
@@ -183,7 +183,7 @@ class Tokenizer:
         return results
 
     def decode_bytes(self, ids):
-        """Return the bytes of `ids`, special tokens by name; ValueError if there is no such id."""
+        """Return the bytes of `ids`, special tokens by name; ChatError if there is no such id."""
         ids = [int(i) for i in ids]
         for i in ids:
             if not 0 <= i < self.vocab_size:
@@ -203,7 +203,7 @@ class Tokenizer:
         return {"bos": begin, "pad": begin, "eos": end, "stop": [end, begin]}
 
     def special(self, name):
-        """Return the id of the special token `name`; ValueError if there is none."""
+        """Return the id of the special token `name`; ChatError if there is none."""
         if name not in self.specials:
             known = ", ".join(self.specials) or "none at all"
             raise ChatError(f"the tokenizer has no special token {name!r}, but {known}")

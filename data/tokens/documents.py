@@ -1,9 +1,9 @@
 """Documents: the texts to learn from, read out of files of many kinds.
 
 Text files hold one each, or several between lines that are just <|endoftext|>; JSON lines have a
-"text" each (.jsonl, .json); either may be a .gz; Parquet has a column "text" (.parquet). A source is
-a file, a folder of these, or "world", the embedded corpus. Long documents come in pieces of about a
-megabyte, so that memory stays small on any input.
+"text" each (.jsonl, .json); either may be a .gz; Parquet has a column "text" (.parquet). A source
+is a file, a folder of these, or "world", the embedded corpus. Long documents come in pieces of
+about a megabyte, so that memory stays small on any input.
 """
 
 import codecs
@@ -157,7 +157,7 @@ def text_pieces(file):
 
 
 def read_text(file):
-    """Yield a file's text, decoded, about PIECE at a time; ValueError names the first bad byte."""
+    """Yield a file's text, decoded, about PIECE at a time; ChatError names the first bad byte."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, data = 0, True
     with open_input(file) as stream:

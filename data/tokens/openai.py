@@ -60,7 +60,7 @@ def load(name):
     """Return (tokenizer.json, tokenizer_config.json) of a name in KNOWN or the file of one: what
     bpe.Tokenizer is made of. GPT-2's file is encoder.json; vocab.bpe stands for that beside it.
 
-    ValueError if a file is not one of these; OSError if it cannot be had.
+    ChatError if a file is not one of these; OSError if it cannot be had.
     """
     vocabulary = KNOWN.get(str(name))
     if vocabulary:

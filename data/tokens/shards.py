@@ -231,7 +231,7 @@ def fingerprint(file):
 def open_shard(path):
     """Map a shard's tokens: a read-only np.memmap (count,) of uint16 or uint32.
 
-    ValueError, with the file and the numbers, unless it is whole and there are tokens in it.
+    ChatError, with the file and the numbers, unless it is whole and there are tokens in it.
     """
     size = os.path.getsize(path)
     if size < 4 * HEADER:

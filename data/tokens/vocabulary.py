@@ -58,7 +58,7 @@ def describe(tokens, merges, specials, pattern):
 def read_split(spec):
     """Return the pattern that splits text, and the Unicode normal form to bring it to ("": none).
 
-    ValueError names the normalizer or pre-tokenizer that this cannot express.
+    ChatError names the normalizer or pre-tokenizer that this cannot express.
     """
     form = (spec.get("normalizer") or {"type": ""})["type"]
     if form not in ("", "NFC", "NFD", "NFKC", "NFKD"):
@@ -80,7 +80,7 @@ def read_split(spec):
 
 
 def read_vocabulary(spec):
-    """Return ({bytes: id}, {special name: id}) of a tokenizer.json; ValueError if it is unsound.
+    """Return ({bytes: id}, {special name: id}) of a tokenizer.json; ChatError if it is unsound.
 
     tiktoken takes a token's id for its rank, and joins any two tokens that make a third. It gives
     the ids of the merge list where ids rise along the list: up to the rank of a token, its bytes
@@ -125,7 +125,7 @@ def read_vocabulary(spec):
 
 
 def check_ids(items):
-    """Raise ValueError unless the ids in `items` (token, id) are 0, 1, 2, ..., each once."""
+    """Raise ChatError unless the ids in `items` (token, id) are 0, 1, 2, ..., each once."""
     names = {}
     for token, i in items:
         if type(i) is not int or i < 0:
