@@ -50,6 +50,7 @@ SENTENCE = "<p>It is said that foxes see geese, and that they run after them all
 
 JAPANESE = ("\u65e5\u672c\u8a9e\u306e\u30da\u30fc\u30b8\u3067\u3059\u3002"
             "\u72d0\u304c\u898b\u305f\u3002")
+KOREAN = "\ub4f1\ub300\uc9c0\uae30\ub294 \ub9e4\uc77c \ubc30\ub97c \uc138\uc5c8\ub2e4. "
 RUSSIAN = "\u041b\u0438\u0441\u0430 \u0432\u0438\u0434\u0438\u0442 \u0433\u0443\u0441\u0435\u0439. "
 FRENCH = "Le renard a vu des oies, \u00e0 l'\u00e9t\u00e9. "
 
@@ -71,6 +72,31 @@ def test_a_charset_that_is_told_wrong_or_not_at_all_is_found_by_statistics(text,
     text *= 30
     for told in ("text/html", "text/html; charset=utf-8", "text/html; charset=nonsense"):
         assert extract.decode(text.encode(charset), told) == text
+
+
+@pytest.mark.parametrize("label, codec, text", [
+    ("Shift_JIS", "cp932", JAPANESE + "\u2460\u3231\u2162"),
+    ("x-sjis", "cp932", "\u2460" + JAPANESE),
+    ("EUC-KR", "cp949", KOREAN + "\ud58f \ub620\ubc29"),
+    ("ks_c_5601-1987", "cp949", "\ub620" + KOREAN),
+    ("Big5", "big5hkscs", "\u4e2d\u6587\u5605\u55ba\u5605"),
+    ("gb2312", "gbk", "\u4e2d\u570b\u9f8d"),
+    ("EUC-JP", "euc_jis_2004", JAPANESE + "\u2460\u3231"), ("tis-620", "cp874", "\u0e01\u2026")])
+def test_a_label_means_what_browsers_take_it_for(label, codec, text):
+    page = f"<html><head><meta charset={label}></head><body><p>{text * 5}</p></body></html>"
+    assert extract.decode(page.encode(codec)) == page
+    assert extract.decode((text * 5).encode(codec), f"text/html; charset={label}") == text * 5
+
+
+@pytest.mark.parametrize("text, charset, bad", [
+    (RUSSIAN, "windows-1251", b"\x98"), (KOREAN, "euc-kr", b"\xff"),
+    (JAPANESE, "shift_jis", b"\x82"),
+    (FRENCH, "windows-1252", b"\x81"), (JAPANESE, "euc-jp", b"\xff")])
+def test_one_stray_byte_in_a_declared_charset_costs_one_character(text, charset, bad):
+    half = (text * 10).encode(charset)
+    for page in (half + b" " + bad + b" " + half, bad + b" " + half, half + bad):
+        found = extract.decode(page, f"text/html; charset={charset}")
+        assert found.count("\ufffd") == 1 and text * 9 in found
 
 
 def test_utf8_is_read_as_such_whatever_the_page_says_and_some_bad_bytes_spoil_it_not():

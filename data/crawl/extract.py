@@ -11,6 +11,7 @@ parsed, and what is navigation by its tag or its place is left out, by resilipar
 
 import html as entities
 import re
+from contextlib import suppress
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
@@ -49,6 +50,10 @@ TAG = re.compile(r"<[^>]*>")
 SENTENCE = re.compile(r"""[.!?\u2026\u3002\uff01\uff1f\u0964\u061f]["'\u2019\u201d\xbb)\]]*$""")
 
 CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+# Browsers take some labels for more than Python's codecs of that name (encoding.spec.whatwg.org).
+CODECS = {"shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs", "gbk": "gb18030",
+          "euc_jp": "euc_jis_2004", "iso8859-11": "cp874"}
+ASCII = bytes(range(128))
 BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xfe\xff": "utf-16-be", b"\xff\xfe": "utf-16-le"}
 
 
@@ -57,7 +62,7 @@ BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xfe\xff": "utf-16-be", b"\xff\xfe": "utf-16
 def decode(body, content_type=""):
     """Return the text (str) of a page's bytes, by what fits: a byte order mark; UTF-8, whatever the
     page says, if nearly all of its bytes are; the charset of `content_type`, then that of a <meta>
-    tag, if the bytes are valid in it; and statistics (uchardet). There is no NUL in it.
+    tag, if nearly all bytes are valid in it; and statistics (uchardet). There is no NUL in it.
     """
     for mark, name in BOMS.items():
         if body.startswith(mark):
@@ -68,12 +73,14 @@ def decode(body, content_type=""):
         text = body.decode("utf-8", "replace")
         if 10 * text.count("\ufffd") <= len(body) - len(text):
             return text.replace("\0", "")
+    most = len(body.translate(None, ASCII)) // 10          # errors
     for name in (told, detect_encoding(body, from_html_meta=True)):
-        try:
-            return body.decode(name).replace("\0", "")
-        except (UnicodeDecodeError, LookupError):
-            pass
-    return body.decode(detect_encoding(body), "replace").replace("\0", "")
+        with suppress(LookupError):
+            text = body.decode(CODECS.get(name, name), "replace")
+            if text.count("\ufffd") <= most:
+                return text.replace("\0", "")
+    name = detect_encoding(body)
+    return body.decode(CODECS.get(name, name), "replace").replace("\0", "")
 
 
 # ------------------------------------------------------------------------------------- Main content
