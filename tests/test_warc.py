@@ -88,7 +88,7 @@ def test_what_is_no_page_is_counted_by_its_reason(tmp_path):
         record(http(b"\x1f\x8b\0 not gzip", HTML + "\r\nContent-Encoding: gzip")),
         page(1)]))
     assert numbers(found) == [1]
-    assert problems == {"status not 200": 1, "not HTML": 1, "not HTTP": 1, "damaged encoding": 1}
+    assert problems == {"status not 200": 1, "not HTML": 2, "not HTTP": 1, "damaged encoding": 1}
 
 
 def test_a_page_without_type_or_date_has_empty_ones(tmp_path):
@@ -103,6 +103,34 @@ def test_a_wet_record_gives_its_text(tmp_path):
         record(text.encode() + b"\0\xff", "conversion", more="Content-Type: text/plain\r\n"))
     (page,), _ = read(tmp_path, data)
     assert (page.text, page.body, page.content_type) == (text + "\ufffd", b"", "text/plain")
+
+
+@pytest.mark.parametrize("kind, url, expected", [
+    ("text/html", "http://site.test/0", True), ("text/dns", "http://site.test/0", False),
+    ("text/html; charset=utf-8", "FTP://site.test/0", True),
+    ("application/xhtml+xml", "https://site.test/0", True),
+    ("text/plain", "metadata://gnu.org/software/wget/warc/MANIFEST.txt", False),
+    ("text/dns", "dns:site.test", False)])
+def test_a_resource_record_is_a_page_if_it_is_html_from_somewhere(tmp_path, kind, url, expected):
+    data = record(b"<p>\xc3\xa9", kind="resource", more=f"Content-Type: {kind}\r\n")
+    found, problems = read(tmp_path, data.replace(b"http://site.test/0", url.encode()))
+    assert [(p.content_type, p.body) for p in found] == [(kind, b"<p>\xc3\xa9")] * expected
+    assert problems == ({} if expected else {"not HTML": 1})
+
+
+@pytest.mark.parametrize("told, found, content_type", [
+    ("application/octet-stream", "text/html", "text/html"),
+    ("text/plain; charset=koi8-r", "text/html", "text/html; charset=koi8-r"),
+    ("", "application/xhtml+xml", "application/xhtml+xml"), ("", "image/png", None),
+    ("image/png", "image/png", None), ("text/html", "application/pdf", "text/html"),
+    ("text/html; charset=a", "text/html; charset=b", "text/html; charset=a")])
+def test_what_a_crawler_found_in_a_page_goes_before_a_server_that_says_less(
+        tmp_path, told, found, content_type):
+    headers = f"Content-Type: {told}" if told else "X: y"
+    data = record(http(b"<p>", headers), more=f"WARC-Identified-Payload-Type: {found}\r\n")
+    pages, problems = read(tmp_path, data)
+    assert [page.content_type for page in pages] == ([content_type] if content_type else [])
+    assert problems == ({} if content_type else {"not HTML": 1})
 
 
 def raw_deflate(data):
@@ -311,7 +339,7 @@ def test_files_are_found_in_folders_and_taken_by_name(tmp_path, capsys):
 
 PAGES = {"example-bad-non-chunked.warc.gz": 1, "example-bad.warc.gz.bad": 1,
          "example-digest.warc": 0, "example-iana.org-chunked.warc": 1,
-         "example-resource.warc.gz": 0, "example-space-in-target-uri.warc.gz": 0,
+         "example-resource.warc.gz": 1, "example-space-in-target-uri.warc.gz": 0,
          "example-trunc.warc": 1, "example-wget-bad-target-uri.warc.gz": 1,
          "example-wrong-chunks.warc.gz": 1, "example.warc": 1, "example.warc.gz": 1,
          "post-test.warc.gz": 0, "resiliparse-warcfile.warc.gz": 16, "whirlwind.warc.gz": 1,

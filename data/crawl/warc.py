@@ -27,6 +27,8 @@ PIECE = 64 << 10    # bytes read at a time
 TRIAL = 4096        # bytes of a gzip member that show how its data begin
 HTML = ("", "text/html", "application/xhtml+xml", "text/plain")  # and what does not say
 
+PUBLIC = re.compile(r"(https?|ftp|file):", re.IGNORECASE)   # no record of the crawler's own
+
 WARC = re.compile(rb"[\r\n]*WARC/")
 MAGIC = re.compile(rb"\x1f\x8b\x08")
 RECORD = re.compile(rb"^WARC/\d\.\d+[ \t]*\r?\n", re.MULTILINE)
@@ -284,31 +286,32 @@ def parse(record, problems):
         record = WarcRecord.from_reader(io.BytesIO(record))  # from_bytes believes lengths
         headers = record.headers
         kind = (headers.get("WARC-Type") or "").lower()
-        if kind not in ("response", "conversion"):
+        if kind not in ("response", "resource", "conversion"):
             return None
         url = (headers.get("WARC-Target-URI") or "").strip().strip("<>").replace("\0", "")
         date = (headers.get("WARC-Date") or "").strip()
         date = date if DATE.fullmatch(date) else ""
-        if kind == "conversion":
-            data = record.reader.read(LONGEST + 1)
-            if len(data) > LONGEST:
-                problems[TOO_LONG] += 1
-                return None
-            text = data.decode("utf-8", "replace").replace("\0", "")
-            return Page(url, date, headers.get("Content-Type") or "", b"", text)
-        record.parse_http(max_header_len=HEADERS, quirks_mode=True)
-        payload, http = record.reader.read(), record.http_headers
+        content_type, body = headers.get("Content-Type") or "", None
+        if kind == "response":
+            record.parse_http(max_header_len=HEADERS, quirks_mode=True)
+            payload, http = record.reader.read(), record.http_headers
+            content_type = http.get("Content-Type") or "" if record.is_http else ""
+        else:
+            body = record.reader.read(LONGEST + 1)
     except OSError:
         problems[DAMAGED] += 1
         return None
-    content_type = http.get("Content-Type") or "" if record.is_http else ""
-    if not record.is_http or not http.status_code:
+    if kind == "conversion" and len(body) <= LONGEST:
+        return Page(url, date, content_type, b"", body.decode("utf-8", "replace").replace("\0", ""))
+    content_type = identified(content_type, headers.get("WARC-Identified-Payload-Type") or "")
+    if kind == "response" and (not record.is_http or not http.status_code):
         reason = "not HTTP"
-    elif http.status_code != 200:
+    elif kind == "response" and http.status_code != 200:
         reason = "status not 200"
-    elif content_type.split(";")[0].strip().lower() not in HTML:
+    elif kind != "conversion" and media_type(content_type) not in HTML \
+            or kind == "resource" and not (content_type and PUBLIC.match(url)):
         reason = "not HTML"
-    elif (body := unpack(payload, http)) is None:
+    elif kind == "response" and (body := unpack(payload, http)) is None:
         reason = "damaged encoding"
     elif len(body) > LONGEST:
         reason = TOO_LONG
@@ -316,6 +319,20 @@ def parse(record, problems):
         return Page(url, date, content_type, body, None)
     problems[reason] += 1
     return None
+
+
+def media_type(content_type):
+    """What a Content-Type names, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def identified(content_type, found):
+    """A page's Content-Type: the server's or, where that says less, what the crawler found in the
+    page, with the server's charset: many send HTML as plain text or as bytes."""
+    told = media_type(content_type)
+    if media_type(found) and (not told or media_type(found) in HTML[1:3] and told not in HTML[1:3]):
+        return media_type(found) + content_type[len(content_type.partition(";")[0]):]
+    return content_type
 
 
 def unpack(payload, http):
