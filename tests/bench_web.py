@@ -11,7 +11,7 @@ import bench_dedup
 import bench_extract
 import bench_filters
 from bench import BEST
-from data.crawl import dedup, filters, pipeline, warc
+from data.crawl import dedup, personal, pipeline, warc
 from data.pocket import corpus
 
 
@@ -54,7 +54,7 @@ def documents(bench, dtype):
             else:
                 dedup.keys(doc["text"])
                 start = spent(seconds, passed, "dedup", start)
-                filters.mask_personal(doc["text"])
+                personal.mask_personal(doc["text"])
                 start = spent(seconds, passed, "personal", start)
     for name in passed:
         bench.row(f"{name}, {passed[name]:,} pages", 1e6 * seconds[name] / passed["read"],

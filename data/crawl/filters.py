@@ -5,7 +5,7 @@ same for all that this rule rejects. Every threshold is an argument whose defaul
 one. The rules are Gopher's (arXiv:2112.11446, A.1.1), C4's (arXiv:1910.10683, 2.2) and FineWeb's
 (arXiv:2406.17557), in that order, counted as datatrove counts them, which made FineWeb: so words
 are split as spaCy's rules for English split them, and a threshold of FineWeb's is not the paper's.
-Then there are a filter of URLs, and the masking of personal data.
+Then there is a filter of URLs.
 
     why = gopher_repetition(text) or gopher_quality(text)      # text = SplitText("...")
 """
@@ -13,9 +13,7 @@ Then there are a filter of URLs, and the masking of personal data.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import cached_property, lru_cache
-from ipaddress import ip_address, ip_network
 from itertools import chain, product
 from pathlib import Path
 
@@ -483,110 +481,3 @@ def hash_lines(text: bytes) -> np.ndarray:
     hashes = np.empty(text.count(b"\n"), np.uint64)
     Library.text().call("hash_lines", hashes, np.frombuffer(text, np.uint8), len(text))
     return hashes
-
-
-# ------------------------------------------------------------------------------------ Personal data
-
-# What stands for each kind: a value of the same form that nobody has, set aside for examples (RFC
-# 2606, 5737 and 3849; 555-0100 for fiction) or never issued (a card of zeros, social security's
-# area 000). So a model learns the form, and what is masked once is left alone the next time.
-MASKS = {"email": "email@example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
-         "card": "0000 0000 0000 0000", "ssn": "000-00-0000", "phone": "202-555-0100"}
-DOCUMENTATION = [ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",
-                                             "2001:db8::/32")]
-
-# No part of a longer number or a sum; and what every text has that holds a number to be masked.
-BEFORE, AFTER = r"(?<![\w.,/+=#-])(?<!::)", r"(?![\w+=/]|[.,:-]\d)"
-HINT = re.compile(r"[\d:](?:(?<=\d)(?:[^\w\n]{0,3}\d){4}|(?<=:)[0-9a-f]{0,4}:)", re.I)
-
-EMAIL = re.compile(r"""
-    (?<![\w.%+-]) [\w.%+-]{0,63} [\w+-] @ (?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+ [^\W\d_]{2,63}
-    (?![^\W_])""", re.X)
-IPV4 = re.compile(r"(?<![\w.:+-])(?:\d{1,3}\.){3}\d{1,3}(?![\w+-]|\.\d)", re.A)
-IPV6 = re.compile(r"""
-    [23](?<![\w:.].) [0-9a-f]{3}: [0-9a-f:]{1,33}[0-9a-f] (?!\w|:[\w:]|[.-]\d)""",
-    re.I | re.X | re.A)
-CARD = re.compile(rf"""{BEFORE} (?:
-    (?:4\d{{3}} | 5[1-5]\d\d | 2[2-7]\d\d | 6\d{{3}} | 35\d\d) ([ -]?) \d{{4}} \1 \d{{4}} \1 \d{{4}}
-    | 3[47]\d\d ([ -]?) \d{{6}} \2 \d{{5}} | 3[068]\d\d ([ -]?) \d{{6}} \3 \d{{4}}) {AFTER}
-    """, re.X | re.A)
-SSN = re.compile(rf"""{BEFORE}
-    (?!000|666|9) \d{{3}} ([\ -]?) (?!00) \d\d \1 (?!0000) \d{{4}} {AFTER}""", re.X | re.A)
-PHONE = re.compile(rf"""(?:
-    {BEFORE} (?:\+?1[\ .-]?)?
-    (?:\([2-9]\d\d\)\ ?[2-9]\d\d[\ .-] | [2-9]\d\d([./-])[2-9]\d\d(?:\1|-)) \d{{4}}
-    | (?<![\w+=)]) \+ \(?[1-9] (?:[\ .()/-]{{0,2}}\d){{8,14}}) {AFTER}""", re.X | re.A)
-CALLED = re.compile(rf"{BEFORE}[+(]{{0,2}}\d(?:[ ()./-]{{0,3}}\d){{6,14}}{AFTER}", re.A)
-
-VERSION = re.compile(r"\b(?:version|release|build|firmware|ver|rev|v)\W{0,3}$", re.I)
-SECURITY = re.compile(r"\bssn\b|social.security", re.I)
-CALL = re.compile(r"""
-    \b (?:t[eé]l[eé]?(?:(?:ph|f)one?)? | phone | ph | fax | mobile | cell | call | dial | whatsapp)
-    \b [^\w\n]{0,3} (?:(?:us|me|him|her|now|at|on|is|no|number) \b [^\w\n]{0,3}){0,3} $""",
-    re.I | re.X)
-DATE = re.compile(r"""
-    [12]\d{3} \W{1,3} [12]\d{3} | \d{4} [./-] \d\d? [./-] \d\d? | \d\d? [./-] \d\d? [./-] \d{2,4}
-    """, re.X | re.A)
-
-
-def is_email(found, before):
-    """By its form alone."""
-    return True
-
-
-def is_address(found, before):
-    """Of the internet, and no version or section number."""
-    try:
-        address = ip_address(found)
-    except ValueError:
-        return False
-    public = address.is_global or any(address in net for net in DOCUMENTATION)
-    return public and len(found) > len("1.2.3.4") and not VERSION.search(before)
-
-
-def is_card(found, before):
-    """By the last digit, which is Luhn's check digit."""
-    digits = [int(digit) for digit in reversed(found) if digit.isdigit()]
-    return sum(digits[::2], sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
-
-
-def is_ssn(found, before):
-    """With hyphens, or where it is said to be one."""
-    return "-" in found or SECURITY.search(before)
-
-
-def is_phone(found, before):
-    """And no list of decimals, which may begin with + too."""
-    return "." not in found or " " not in found and found.count(".") > 1
-
-
-def is_called(found, before):
-    """What is no telephone number by its form is one by the words before it."""
-    return CALL.search(before) and not DATE.fullmatch(found) and re.search(r"\d{3}|^\(?0", found)
-
-
-# Of each kind in turn: what may be one, and whether it is, given up to 40 characters before it.
-WRITTEN = [("email", EMAIL, is_email)]
-NUMBERS = [("ipv6", IPV6, is_address), ("ipv4", IPV4, is_address), ("card", CARD, is_card),
-           ("ssn", SSN, is_ssn), ("phone", PHONE, is_phone), ("phone", CALLED, is_called)]
-
-
-def mask_personal(text: str) -> tuple[str, Counter]:
-    """Replace e-mail and public IP addresses, telephone, card and social-security numbers by MASKS.
-
-    Returns the text, and how many of each kind were replaced. FineWeb does so with addresses
-    (arXiv:2406.17557). Doing it twice does no more than once.
-    """
-    counts = Counter()
-    for kind, pattern, valid in (*(WRITTEN if "@" in text else ()),
-                                 *(NUMBERS if HINT.search(text) else ())):
-        def replace(match):
-            found, start = match[0], match.start()
-            before = match.string[max(0, start - 40) : start]
-            if any(mask in found for mask in MASKS.values()) or not valid(found, before):
-                return found
-            counts[kind] += 1
-            return MASKS[kind]
-
-        text = pattern.sub(replace, text)
-    return text, counts

@@ -35,7 +35,7 @@ import numpy as np
 
 from csrc.cli import flag
 from csrc.files import ChatError, locked, read_json, read_lines, to_json, write_files
-from data.crawl import dedup, extract, filters, language, warc
+from data.crawl import dedup, extract, filters, language, personal, warc
 from data.crawl.report import Funnel, write_report
 from data.tokens import bpe, parallel
 from data.tokens.documents import WARC, find_files
@@ -187,7 +187,7 @@ def finish(out, part, verdicts, settings):
             continue
         funnel.keep("dedup", len(doc["text"].encode()), count(doc["text"]))
         if settings.until == "personal":
-            doc["text"], found = filters.mask_personal(doc["text"])
+            doc["text"], found = personal.mask_personal(doc["text"])
             masked.update(found)
             funnel.keep("personal", len(doc["text"].encode()), count(doc["text"]))
         kept.add(doc)
