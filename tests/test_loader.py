@@ -8,7 +8,7 @@ import pytest
 
 from csrc.bind import ChatError
 from data.tokens import shards
-from data.tokens.loader import Loader, baselines
+from data.tokens.loader import Loader, baselines, sampled, vocabulary
 
 
 @pytest.fixture
@@ -72,6 +72,46 @@ def test_a_shard_that_shrinks_while_mapped_is_an_error_not_a_crash(numbered):
     os.truncate(numbered[1], 1100)
     with pytest.raises(ChatError, match="changed its size"):
         loader.next(50)
+
+
+def test_nothing_is_asked_of_the_file_system_for_a_window_but_its_tokens(numbered, monkeypatch):
+    loader = Loader(numbered, 10, 2000)
+    loader.next(20)
+
+    asked = []
+    with monkeypatch.context() as patch:
+        for name in "stat", "fstat":
+            patch.setattr(os, name, lambda *_, **__: asked.append(1))
+        loader.next(20)
+    assert not asked
+
+
+class Counted:
+    """A shard of 100 million tokens that counts how many are read."""
+    read = 0
+
+    def __len__(self):
+        return 10 ** 8
+
+    def __getitem__(self, part):
+        self.read += part.stop - part.start
+        return np.arange(part.start, part.stop, dtype=np.uint32) % 50257
+
+
+def test_of_a_large_shard_a_sample_is_read_with_both_its_ends():
+    shard = Counted()
+    found = sampled(shard)
+    assert shard.read == len(found) < 10 ** 6
+    assert found[0] == 0 and found[-1] == (10 ** 8 - 1) % 50257
+
+
+def test_the_vocabulary_of_shards_without_a_tokenizer_is_that_of_meta_json_or_of_a_sample(
+        numbered, tmp_path, monkeypatch):
+    assert vocabulary(tmp_path, numbered, 1) == 1500
+    assert vocabulary(tmp_path, numbered, 50257) == 50257
+    (tmp_path / "meta.json").write_text('{"vocab_size": 2000}')
+    monkeypatch.setattr(shards, "open_shard", None)      # then no shard is read
+    assert vocabulary(tmp_path, numbered, 1) == 2000
 
 
 def test_a_last_shard_shorter_than_a_window_is_held_out_whole(numbered, tmp_path):

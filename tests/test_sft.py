@@ -1,6 +1,7 @@
 """train.py sft: what counts, what packing hides, and where it stops for wrong input."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +176,19 @@ def test_half_the_steps_and_a_resume_give_the_same_bits(base, tmp_path):
     if a[1]["dtype"] == b[1]["dtype"]:
         for name in a[2]:
             assert np.array_equal(a[2][name], b[2][name]), name
+
+
+def test_a_run_goes_on_without_the_folder_of_its_base(base, tmp_path):
+    shutil.copytree(base, tmp_path / "base")
+    file = write(tmp_path / "c.jsonl", CHATS)
+    flags = ["sft", "--model", "base", "--data", file, "--context", 64, "--mix", 0, "--steps", 2,
+             "--sample-every", 0, "--out", "run"]
+    assert run(tmp_path, *flags).returncode == 0
+    shutil.rmtree(tmp_path / "base")
+    done = run(tmp_path, "--resume", "--out", "run", "--steps", 4)
+    assert done.returncode == 0, done.stderr
+    assert "base, which the run began with, is gone" in done.stdout
+    assert train.read_state(tmp_path / "run")[0]["step"] == 4
 
 
 @pytest.mark.parametrize("text, said", [

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import train
-from csrc import runs
+from csrc import launch, runs
 from csrc.bind import ChatError, Job, Library, Model
 from data.tokens import bpe, shards
 
@@ -229,6 +229,26 @@ def test_bits_per_byte_count_the_raw_bytes(book):
     assert figures["val_bpb"] == pytest.approx(nats / np.log(2) / len(text), rel=1e-6)
 
 
+def test_the_curve_has_one_size_of_evaluation_and_the_large_one_stands_beside_it(book):
+    s, folder, data, model = make(book, "run", eval_tokens=32)
+    sizes, held_out = [], data.held_out
+    data.held_out = lambda limit: sizes.append(limit) or held_out(limit)
+    figures = train.train(s, folder, data, model)
+    assert sizes == [32, 32, 32, 32 * train.FINAL]
+    last = [json.loads(line) for line in folder.log.read_text().splitlines()][-1]
+    assert last["final_val_loss"] == figures["val_loss"] != last["val_loss"]
+
+
+def test_no_sample_ends_a_run(book, monkeypatch):
+    s, folder, data, model = make(book, "run", sample_every=4)
+    data.question = lambda number: [{"role": "user", "content": "far too long " * 100}]
+    said = []
+    monkeypatch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
+    assert train.train(s, folder, data, model)
+    assert train.read_state(folder.path)[0]["step"] == 12
+    assert sum(line.startswith("--- no sample: ") for line in said) == 3
+
+
 # ---- Killed, full, damaged ---------------------------------------------------------------------
 
 
@@ -310,6 +330,68 @@ def test_a_flipped_bit_in_the_newest_state_falls_back_to_the_one_before(book, ca
         train.read_state(folder.path)
 
 
+def test_weights_that_are_no_numbers_are_not_written_over_the_last_checkpoint(book, capsys):
+    s, folder, data, model = make(book, "run", steps=4)
+    train.train(s, folder, data, model)
+    files = [folder.path / name for name in ("model.safetensors", runs.STATE)]
+    before = [file.read_bytes() for file in files]
+    model.write("model.norm.weight", np.full(64, np.inf))
+    run = run_of(s, data, model)
+    run.folder = folder
+    run.progress["baselines"] = {}
+    assert train.checkpoint(run) is None
+    assert "weight.model.norm.weight is not finite" in capsys.readouterr().err
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_resuming_leaves_no_second_copy_of_the_weights_in_memory(book):
+    s, folder, data, model = make(book, "run", steps=4)
+    train.train(s, folder, data, model)
+    state = train.read_state(folder.path)
+    assert len(state[2]) == 3 * len(model.tensors)
+    train.begin(s, folder, data, model, state, Job(model.core))
+    assert state[2] == {}
+
+
+def test_settings_of_another_version_are_told_and_have_their_defaults(capsys):
+    saved = {"data": "book.txt", "steps": 12, "depth": 1, "stage": "pretrain", "sparkle": 3}
+    s = launch.resumed(train.Pretrain, train.Pretrain(), set(), saved)
+    assert (s.data, s.depth, s.clip) == (["book.txt"], 1, 1.0)
+    said = capsys.readouterr().out
+    assert "unknown here and left out: sparkle" in said
+    assert "new and have their defaults: arch, batch" in said and " clip," in said
+
+
+def test_auto_says_why_there_is_no_gpu(book, monkeypatch):
+    reasons = {("cuda", "bf16"): "there is no libchat_cuda_bf16.so", ("cuda", "f32"): "none at all"}
+
+    def load(device, dtype):
+        if (device, dtype) in reasons:
+            raise ChatError(reasons[device, dtype])
+        return Library.load("cpu", "f32")
+    monkeypatch.setattr(launch, "Library", type("Stub", (), {
+        "choose": lambda device, dtype: ("cpu", "f32") if device == "auto" else load(device, "f32")}))
+    assert launch.choose(train.Pretrain(), {}) == ("cpu", "f32", " (no GPU: none at all)")
+    assert "{why_not}" in Path(launch.__file__).read_text()
+
+
+def test_the_newest_run_is_found_at_any_depth_and_by_stage(monkeypatch):
+    for number, (name, stage) in enumerate((("base", "pretrain"), ("speedrun/assistant", "sft"),
+                                            ("speedrun/assistant/best", "sft"))):
+        folder = Path("runs", name)
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_text(stage)
+        os.utime(folder / "model.safetensors", (number, number))
+    monkeypatch.setattr(runs, "read_settings", lambda folder: {
+        "stage": (folder / "model.safetensors").read_text()})
+    assert runs.newest_run() == runs.newest_run("sft") == Path("runs/speedrun/assistant")
+    assert runs.newest_run("pretrain") == Path("runs/base")
+    with pytest.raises(ChatError, match="no run of dpo in runs/"):
+        runs.newest_run("dpo")
+    with pytest.raises(ChatError, match="no run to resume"):
+        runs.newest_run(file=runs.STATE)
+
+
 def test_two_runs_cannot_write_to_one_folder(book):
     folder = train.Folder(Path("other"))
     result = command("--resume", "--out", "other")
@@ -358,6 +440,9 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(name):
     (["--depth", "two"], "invalid int value"),
     (["--arch", "lstm"], "modern, gpt2"),
     (["--warmup", "1.5"], "--warmup is 1.5"),
+    (["--weight-decay", "-5"], "--weight-decay is -5.0, but must be in [0, inf)"),
+    (["--threads", "-2"], "--threads is -2, but must be in [0, inf)"),
+    (["--sample-every", "-3"], "--sample-every is -3, but must be in [0, inf)"),
     (["--lr", "nan"], "--lr is nan"),
     (["--batch-tokens", "100"], "not a multiple"),
     (["--dtype", "f16"], "auto, f32, bf16"),
