@@ -1,4 +1,4 @@
-"""Run a trained model: text -> tokens -> model.extend -> logits -> sample -> token -> text.
+"""Run a trained model: text -> tokens -> model.extend -> a draw -> token -> text.
 
     python infer.py                                type a beginning; the newest run goes on with it
     python infer.py --prompt "Once upon a time"    one continuation, shown as it grows
@@ -7,7 +7,7 @@
     python infer.py --prompt - < story.txt         the prompt comes from a file
 
     python infer.py                                with an assistant: talk; /help lists commands
-    python infer.py chat --tools search,python --index build/search.db
+    python infer.py chat --tools search python --index build/search.db
     python infer.py chat --prompt "Who are you?"   one answer, on stdout
     python infer.py complete --as-assistant --prompt "What is the capital of France?"
     python infer.py eval                           how much it knows and can
@@ -17,111 +17,190 @@ if __name__ == "__main__":
     from csrc import cli
     cli.enter()
 
-import argparse
-import difflib
 import sys
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from csrc.engine import Engine, Sequence, Sampling
+from csrc import cli
+from csrc.cli import flag
+from csrc.engine import Sampling, Sequence
+from csrc.files import ChatError
 from csrc.runs import newest_run
-from data.chat import tools
-from data.chat.protocol import is_assistant
-from data.chat.terminal import Chat, converse, describe, note
+from data.chat import terminal, tools
+from data.chat.terminal import converse, describe, note
+from data.chat.turn import is_assistant, load, talk_of
 from data.exams import formats, run
 
-def load(args):
-    """Return the Engine that the flags ask for."""
-    args.model = args.model or newest_run()
-    engine = Engine.load(args.model, args.device, args.dtype)
-    engine.guess = not args.no_guess
-    return engine
+
+# ---- The flags of each command -------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Generate(Sampling):
+    """What all that generates has."""
+
+    model: str | None = flag(None, "the model's folder; default: the newest in runs/")
+    prompt: str | None = flag(None, "how the text begins, or the question; -: all of stdin but a "
+                              "last newline. Special tokens spelled in it are plain text. Default: "
+                              "ask for it")
+    lookup: bool = flag(True, "one token a call, without prompt lookup: the same text, slower")
+    device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
+    dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
 
 
-def start(args):
-    """Chat with an assistant; complete with any other model, what comes from a pipe, and where a
-    flag means that."""
-    engine, completes = load(args), args.n or args.probs or args.as_assistant or args.examples
-    asked = not completes and (args.prompt is not None or sys.stdin.isatty())
-    (chat if asked and is_assistant(engine, args.model) else complete)(args, engine)
+@dataclass(frozen=True)
+class Chat(Generate):
+    """Talk with an assistant."""
+
+    system: str = flag("", "what the assistant is told before all else")
+    tools: list[str] | None = flag(None, "search, python or both: what it may use; default: search, "
+                                   "if there is an index")
+    load: str | None = flag(None, "continue this conversation (OpenAI's messages)", metavar="FILE")
+    index: str | None = flag(None, "what search reads (data/tools.py index)", metavar="FILE")
 
 
-def piped(args):
+@dataclass(frozen=True)
+class Complete(Generate):
+    """Continue a text, or answer by a document of questions and answers."""
+
+    n: int = flag(1, "make N continuations, side by side", limits="[1, 1000]")
+    probs: bool = flag(False, "a line a token: it, and what it was drawn from")
+    as_assistant: bool = flag(False, "wrap the prompt in a document of questions and answers, so "
+                              "that a model that was never trained to answers it")
+    examples: str | None = flag(None, "what stands before the prompt: questions with answers (JSON "
+                                "lines, or an exam's format), or any other text as it is",
+                                metavar="FILE")
+    shots: int = flag(5, "how many of the questions", limits="[0, inf)")
+
+
+@dataclass(frozen=True)
+class Either(Chat, Complete):
+    """Chat with what was trained for that, else complete."""
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Put models through exams."""
+
+    model: list[str] = flag(list, "folders, or LABEL=FOLDER; default: the newest in runs/")
+    exam: list[str] = flag(list, "also these exams, in their published formats (data/exams.py)",
+                           metavar="FILE")
+    examples: str | None = flag(None, "questions with answers that stand before those of --exam",
+                                metavar="FILE")
+    shots: int = flag(5, "how many of them", limits="[0, inf)")
+    count: int = flag(200, "questions of an exam at most", limits="[1, inf)")
+    world: int = flag(0, "seed of the pocket world that is asked about")
+    no_world: bool = flag(False, "ask nothing about it")
+    training: str | None = flag(None, "also ask about facts by how many documents of this text, a "
+                                "file, a folder or 'world', state them")
+    index: str | None = flag(None, "what search reads (data/tools.py index)", metavar="FILE")
+    base: bool = flag(False, "treat every model as one that only continues texts")
+    workers: int = flag(1, "models that are asked at one time, each by a process with its share of "
+                        "the threads", limits="[1, inf)")
+    out: str | None = flag(None, "write the figures", metavar="F.json")
+    html: str | None = flag(None, "write a report with charts and transcripts", metavar="F.html")
+    device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
+    dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
+
+
+def start(settings, given):
+    """Chat or complete, as the flags that are `given` ask for; without such, chat with an
+    assistant, and complete with any other model and what comes from a pipe."""
+    chats, completes = ([name for name in given if name in {f.name for f in fields(kind)}
+                         - {f.name for f in fields(Generate)}] for kind in (Chat, Complete))
+    if chats and completes:
+        raise ChatError(f"{cli.option(chats[0])} is a flag of `infer.py chat`, and "
+                        f"{cli.option(completes[0])} one of `infer.py complete`: give one command")
+    folder = settings.model or newest_run()
+    engine = engine_of(settings, folder)
+    asked = not completes and (settings.prompt is not None or sys.stdin.isatty())
+    kind = Chat if chats or asked and is_assistant(engine, folder) else Complete
+    settings = kind(**{f.name: getattr(settings, f.name) for f in fields(kind)})
+    (chat if kind is Chat else complete)(replace(settings, model=str(folder)), engine)
+
+
+def engine_of(settings, folder):
+    """Return the Engine of a folder that the flags ask for."""
+    return load(folder, settings.device, settings.dtype, lookup=settings.lookup)
+
+
+def piped(settings):
     """Return the prompt of --prompt or stdin; None if it is to be typed."""
-    if args.prompt is None and sys.stdin.isatty():
+    if settings.prompt is None and sys.stdin.isatty():
         return None
-    if args.prompt in (None, "-"):
+    if settings.prompt in (None, "-"):
         return sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
-    return args.prompt
+    return settings.prompt
 
 
 # ---- chat ----------------------------------------------------------------------------------------
 
-def chat(args, engine=None):
+def chat(settings, engine=None):
     """Answer the prompt as an assistant, or one question after the other as they are typed."""
-    engine = engine or load(args)
-    engine.check_talk()
+    folder = settings.model or newest_run()
+    engine = engine or engine_of(settings, folder)
+    talk_of(engine.tokenizer)                    # ChatError if it has no tokens for conversations
     engine.keep = True
-    names = args.tools.split(",") if args.tools else ["search"] * bool(args.index)
-    able = tools.registry(args.index, tools.budget_of(engine.model.config.context))
-    talking = Chat(engine, Sampling(**args.settings), able, names, args.system)
-    if args.load:
-        talking.do_load(args.load)
-    prompt = piped(args)
+    names = settings.tools or ["search"] * bool(settings.index)
+    known = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
+    talking = terminal.Chat(engine, settings, known, names, settings.system)
+    if settings.load:
+        talking.do_load(settings.load)
+    prompt = piped(settings)
     if prompt is None:
-        what = f"Seed {talking.settings.seed}. Ask something; /help lists commands."
-        return converse(engine, args.model, what, talking.answer)
+        what = f"Seed {settings.seed}. Ask something; /help lists commands."
+        return converse(engine, folder, what, talking.answer)
     finished = talking.ask(prompt)
-    note(f"seed {talking.settings.seed}")
+    note(f"seed {settings.seed}")
     if not finished:
         sys.exit(130)
 
 
 # ---- complete ------------------------------------------------------------------------------------
 
-def complete(args, engine=None):
+def complete(settings, engine=None):
     """Continue the prompt or, where there is none, one after the other as they are typed."""
-    engine, prompt = engine or load(args), piped(args)
+    folder = settings.model or newest_run()
+    engine, prompt = engine or engine_of(settings, folder), piped(settings)
     if prompt is None:
-        what = "Ask something." if args.as_assistant else "Type how a text begins."
-        converse(engine, args.model, what, lambda line: show(engine, line, args))
-    elif not show(engine, prompt, args):
+        what = "Ask something." if settings.as_assistant else "Type how a text begins."
+        converse(engine, folder, what, lambda line: show(engine, line, settings))
+    elif not show(engine, prompt, settings):
         sys.exit(130)
 
 
-def document(prompt, args):
+def document(prompt, settings):
     """Return the text that a model goes on with, and the strings that end it: after what --examples
     names `prompt`, as a question if that is questions or --as-assistant is given, else as it is."""
-    path, before, shots = args.examples and Path(args.examples), "", formats.SHOTS
+    path, before, shots = settings.examples and Path(settings.examples), "", formats.SHOTS
     if path and not {".json", ".jsonl", ".csv"} & {*path.suffixes}:
         path, before, shots = None, formats.load(path), ()
     elif path:
         shots = [replace(q, worked=q.worked.removeprefix("#### "))
-                 for q in formats.read_file(path)[:args.shots]]
-    if not path and not args.as_assistant:
+                 for q in formats.read_file(path)[:settings.shots]]
+    if not path and not settings.as_assistant:
         return before + prompt, ()
-    question = formats.as_asked(prompt, shots, formats.ASSISTANT * args.as_assistant)
+    question = formats.as_asked(prompt, shots, formats.ASSISTANT * settings.as_assistant)
     return before + question.text(), question.stop
 
 
-def show(engine, prompt, args):
+def show(engine, prompt, settings):
     """Print the continuations, then a line about them on stderr; return False after Ctrl-C.
 
     The first is printed as it grows; the others grow beside it, and are printed in their turn.
     """
-    text, stop = document(prompt, args)
-    settings = Sampling(**{**args.settings, "stop": (*args.settings.get("stop", ()), *stop)})
-    tokens, turn = engine.encode(text), 0
-    sequences = [Sequence(tokens, settings, i) for i in range(settings.n)]
+    text, stop = document(prompt, settings)
+    settings = replace(settings, stop=(*settings.stop, *stop))
+    tokens, turn, record = engine.encode(text), 0, "probabilities" if settings.probs else ""
+    sequences = [Sequence(tokens, settings, i, record) for i in range(settings.n)]
     unseen = [f"---- {i + 1} of {settings.n} ----\n" * (settings.n > 1) for i in range(settings.n)]
     try:
-        for s, token, probabilities, text in engine.generate(sequences, args.probs):
+        for s, token, text, probabilities in engine.generate(sequences):
             if stop and text == s.text:  # the blank after "Answer:"
                 text = text.lstrip()
-            unseen[s.index] += describe(engine, token, probabilities) if args.probs else text
+            unseen[s.index] += describe(engine, token, probabilities) if settings.probs else text
             if s.finish:
-                unseen[s.index] += f"\n{s.text}\n" if args.probs else "\n"
+                unseen[s.index] += f"\n{s.text}\n" if settings.probs else "\n"
             while turn < settings.n:
                 print(unseen[turn], end="", flush=True)
                 unseen[turn] = ""
@@ -135,10 +214,11 @@ def show(engine, prompt, args):
 
 
 def summary(engine, sequences):
+    """Return a line: how many tokens in what time, how the sequences ended, the seed."""
     facts = [f"{what} {count} tokens, {count / engine.seconds[what]:.0f} tokens/s"
              for what, count in engine.tokens.items() if count]
-    if made := engine.guesses["made"]:
-        facts[-1] += f", {engine.guesses['right']} of {made} guesses right"
+    if made := engine.drafts["made"]:
+        facts[-1] += f", {engine.drafts['accepted']} of {made} drafts accepted"
     ends = Counter(s.finish or "interrupted" for s in sequences)
     facts.append(", ".join(f"{count} x {end}" if count > 1 else end for end, count in ends.items()))
     context = engine.model.config.context
@@ -149,92 +229,27 @@ def summary(engine, sequences):
 
 # ---- eval ----------------------------------------------------------------------------------------
 
-def evaluate(args):
+def evaluate(settings):
     """Put models through exams: those of files and, unless --no-world, the pocket world's."""
     def pocket():
         from data.pocket.exams import world_exams    # loaded when it is asked for
-        return world_exams(args.world, args.count, args.training)
-    run.evaluate(args, None if args.no_world else pocket)
+        return world_exams(settings.world, settings.count, settings.training)
+    run.evaluate(settings, None if settings.no_world else pocket)
 
 
 # ---- The command line ----------------------------------------------------------------------------
 
-STAGES = {"": start, "chat": chat, "complete": complete, "eval": evaluate}
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="infer.py", usage="python infer.py [chat|complete|eval] [--FLAG VALUE ...]",
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False)
-    add = parser.add_argument
-    add("stage", nargs="?", default="", help="chat: talk with an assistant; complete: go on with "
-        "a text; eval: examine models. Default: chat with what was trained for that, else complete")
-    add("--model", action="append", metavar="F", help="the model's folder (default: the newest in "
-        "runs/); for eval also LABEL=F, and repeated")
-    add("--prompt", metavar="P", help="how the text begins; -: all of stdin but a last newline. "
-        "Special tokens spelled in it are plain text (default: ask for it)")
-    for f in fields(Sampling):
-        if f.metadata:
-            default = "random" if f.name == "seed" else f.default
-            add("--" + f.name.replace("_", "-"), type=f.type, metavar="N" if f.type is int else "X",
-                help=f"{f.metadata['help']} (default: {default})")
-    add("--stop", action="append", metavar="TEXT", help="end before this text; may be repeated")
-    add("--probs", action="store_true", help="a line a token: it, and what it was drawn from")
-    add("--no-guess", action="store_true", help="one token a call: the same text, slower")
-    add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: cuda where built")
-    add("--dtype", default="auto", choices=["auto", "f32", "bf16"], help="auto: bf16 where built")
-    add = parser.add_argument_group("chat").add_argument
-    add("--system", default="", metavar="TEXT", help="what the assistant is told before all else")
-    add("--tools", metavar="NAMES", help="search,python or one of them: what it may use (default: "
-        "search, if there is an index)")
-    add("--load", metavar="FILE", help="go on with this conversation (OpenAI's messages)")
-    add("--index", metavar="FILE", help="what search reads (data/tools.py index); for eval too")
-    add = parser.add_argument_group("complete").add_argument
-    add("--as-assistant", action="store_true", help="wrap the prompt in a document of questions "
-        "and answers, so that a model that was never trained to answers it")
-    add("--examples", metavar="FILE", help="what stands before the prompt: questions with answers "
-        "(JSON lines, or an exam's format), or any other text as it is; for eval too")
-    add("--shots", type=int, default=5, metavar="N", help="how many of the questions (default: "
-        "%(default)s)")
-    flags_of_eval(parser.add_argument_group("eval").add_argument)
-    args, unknown = parser.parse_known_args(argv)
-
-    flags = ["--" + name.replace("_", "-") for name in vars(args) if name != "stage"]
-    for what, words, known in ("flag", unknown, flags), ("stage", [args.stage], [*STAGES]):
-        for word in words:
-            if word not in known:
-                near, = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0)
-                parser.error(f"{word} is no {what}; the nearest is {near}")
-    if args.stage != "eval":
-        args.model = args.model and args.model[-1]
-    args.settings = {f.name: value for f in fields(Sampling)
-                     if (value := getattr(args, f.name)) is not None}
-    return args
-
-
-def flags_of_eval(add):
-    add("--exam", action="append", metavar="FILE", help="also ask this exam, in its published "
-        "format (data/exams.py); may be repeated")
-    add("--count", type=int, default=200, metavar="N",
-        help="questions of an exam at most (default: %(default)s)")
-    add("--world", type=int, default=0, metavar="SEED",
-        help="the pocket world that is asked about (default: %(default)s)")
-    add("--no-world", action="store_true", help="ask nothing about it")
-    add("--training", metavar="F", help="also ask about facts by how many documents of this text, "
-        "a file, a folder or 'world', state them")
-    add("--base", action="store_true", help="treat every model as one that only goes on with text")
-    add("--workers", type=int, default=1, metavar="N", help="models that are asked at one time, "
-        "each by a process with its share of the threads (default: %(default)s)")
-    add("--out", metavar="F.json", help="write the figures")
-    add("--html", metavar="F.html", help="write a report with charts and transcripts")
+COMMANDS = {"": (Either, start), "chat": (Chat, chat), "complete": (Complete, complete),
+            "eval": (Eval, evaluate)}
 
 
 def main():
+    """Do what the command line says."""
     sys.stdout.reconfigure(errors="replace")
-    args = parse(sys.argv[1:])
-    Sampling(**args.settings)  # complains before a model is loaded
-    STAGES[args.stage](args)
+    name, settings, given = cli.parse(__doc__, COMMANDS, default="")
+    if not name:
+        return start(settings, given)
+    COMMANDS[name][1](settings)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from csrc.engine import Engine, Sampling, Sequence
 from csrc.launch import ProgressLine, model_flags, pass_rows
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state
 from data.chat.rows import Conversations
+from data.chat.turn import Turn
 from data.tokens.documents import WORLD
 from data.tokens.loader import FINAL, Data
 
@@ -433,9 +434,9 @@ def sample(run: Run, number: int, length: int = 80) -> str:
     try:
         engine, settings = run.engine, Sampling(max_tokens=length, seed=run.settings.seed)
         question = run.data.question(number)
-        sequence = engine.turn(question, settings) if question else \
+        sequence = Turn(engine, question, settings) if question else \
             Sequence(engine.encode(""), settings)
-        text = "".join(text for _, _, _, text in engine.generate([sequence]))
+        text = "".join(text for _, _, text, _ in engine.generate([sequence]))
         return f"{question[-1]['content']}\n    {text}" if question else text
     except Exception as error:
         return f"no sample: {error}"

@@ -1,59 +1,80 @@
-"""Continues texts with a model: text -> tokens -> model.extend -> logits -> sample -> token -> text."""
+"""Continues texts with a model: text -> tokens -> model.extend -> a draw -> token -> text.
+
+    engine.submit(sequence)    it joins those that run; it waits where there is no slot for it
+    engine.step()              every running sequence grows by a token or more
+    engine.cancel(sequence)    it leaves
+    engine.generate([...])     all of that, for a list of sequences
+
+A sequence has a slot of the model's cache, with as much room as it may need. A step reads at most
+PIECE tokens of prompts, so that a newcomer does not hold up the others, and then extends every
+sequence whose tokens are read by one that is drawn. Where prompt lookup pays (csrc/lookup.py), it
+also checks tokens that may follow, several in one call. None of this changes a token: the same seed
+gives the same text in any company.
+
+The engine knows no chat and no tool. A Sequence says what may not be drawn next (`banned`) and what
+it waits for (`pending`); data/chat/turn.py makes such sequences of messages and tools. One thread
+at a time may call an engine.
+"""
 
 import codecs
 import os
 import secrets
 from collections import Counter, deque
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
 
 import numpy as np
 
+from csrc.bind import samplings
 from csrc.files import ChatError
-from csrc.bind import GENERATES, Library, Model, samplings
-from csrc.lookup import AHEAD, Costs, Lookup
-from data.chat import protocol, tools
-from data.tokens.bpe import BEGIN, END, Tokenizer
+from csrc.lookup import DRAFT, Costs, Lookup
 
-SLOTS = 32           # sequences that grow at the same time; more wait for their turn
-PIECE = 512          # tokens of a prompt in one call: bounds its memory, and lets Ctrl-C through
-CALLS = 8            # of tools in one turn at most
-READ = 4096          # tokens of their results in one turn at most
-LEFT = 32            # tokens that a result leaves to the answer, if there are as many
+SLOTS = 32           # sequences that run at the same time; more wait
+PIECE = 512          # tokens of prompts that a step reads
+PAUSE = 0.02         # seconds that a step waits where all sequences wait for something
 
 
-# ---- One sequence --------------------------------------------------------------------------------
+# ---- How to draw ---------------------------------------------------------------------------------
 
-def setting(default, low, high, text):
+def flag(default, help, limits=None):
+    """A field whose metadata csrc/cli.py makes a flag of."""
     default = {"default_factory" if callable(default) else "default": default}
-    return field(**default, metadata={"low": low, "high": high, "help": text})
+    return field(**default, metadata=dict(help=help, limits=limits, choices=None,
+                                          positional=False, metavar=None))
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to continue a prompt. Each field is a flag: its default, its limits, what it does."""
+    """How to continue a prompt. Each field is a flag."""
 
-    max_tokens: int = setting(256, 1, 2**31 - 1, "end after N new tokens")
-    n: int = setting(1, 1, 1000, "make N continuations, side by side")
-    temperature: float = setting(0.8, 0, 100, "divide the logits by X: under 1 sharpens, over 1 "
-                                 "flattens, 0 takes the likeliest token")
-    top_k: int = setting(0, 0, 2**31 - 1, "draw from the N likeliest tokens only; 0 is off")
-    top_p: float = setting(0.95, 1e-6, 1, "then from the fewest that hold X of the probability")
-    min_p: float = setting(0.0, 0, 1, "then from those at least X times as likely as the likeliest")
-    repetition_penalty: float = setting(1.0, 0.01, 100, "hold down what the text has; 1 is off")
-    seed: int = setting(lambda: secrets.randbits(32), 0, 2**64 - 1, "the same seed, the same text; "
-                        "the line after the text tells which seed it was")
-    stop: tuple = ()
+    max_tokens: int = flag(256, "end after N new tokens", "[1, inf)")
+    temperature: float = flag(0.8, "divide the logits by X: under 1 sharpens, over 1 flattens, 0 "
+                              "takes the likeliest token", "[0, 100]")
+    top_k: int = flag(0, "draw from the N likeliest tokens only; 0 is off", "[0, 2147483648)")
+    top_p: float = flag(0.95, "then from the fewest that hold X of the probability", "[1e-6, 1]")
+    min_p: float = flag(0.0, "then from those at least X times as likely as the likeliest",
+                        "[0, 1]")
+    repetition_penalty: float = flag(1.0, "make tokens that the text has less likely; 1 is off",
+                                     "[0.01, 100]")
+    seed: int = flag(lambda: secrets.randbits(32), "the same seed, the same text; default: random, "
+                     "and the line after the text tells it", "[0, 18446744073709551616)")
+    stop: tuple[str, ...] = flag((), "end before these texts")
 
     def __post_init__(self):
-        for f in fields(self):
-            value, low, high = getattr(self, f.name), f.metadata.get("low"), f.metadata.get("high")
-            if f.metadata and not low <= value <= high:
-                raise ChatError(f"{f.name} is {value}, but must be from {low} to {high}")
+        for f in fields(Sampling):
+            value, limits = getattr(self, f.name), f.metadata["limits"]
+            if not limits:
+                continue
+            low, high = (float(end) for end in limits[1:-1].split(","))
+            if not (low <= value < high or limits[-1] == "]" and value == high):
+                raise ChatError(f"{f.name} is {value}, but must be in {limits}")
         if "" in self.stop:
             raise ChatError("a stop string is empty: it would end every text before it begins")
 
+
+# ---- One sequence --------------------------------------------------------------------------------
 
 class Stream:
     """Bytes in, text out as soon as it is certain: whole characters only, and nothing of a stop
@@ -79,56 +100,57 @@ class Stream:
 class Sequence:
     """A prompt and what grows from it.
 
-    text     what follows the prompt, as far as it is certain
-    finish   "" while it grows; then "stop" (the model or a stop string ended it) or "length"
-             (max_tokens or the context did). A caller may set it to end the sequence
+    text      what follows the prompt, as far as it is certain
+    finish    "" while it grows; then "stop" (the model or a stop string ended it), "length"
+              (max_tokens or the context did) or "cancelled". Whoever sets it ends the sequence
+    last      how many tokens there are when it is full
+    room      how many there may be at most, with all that it may still wait for
+    banned    ids that are not drawn next, a list; None: the engine's `banned`
+    pending   what it waits for, a future whose tokens are appended when it is done; None: nothing
+    record    "logprob": keep the log-probability of each token drawn in `logprobs`;
+              "probabilities": and hand out what each was drawn from
     """
 
-    kinds, kind = frozenset(), "text"  # the marks (of talk.MARKS) it may make; where it is in them
-    results = 0                        # tokens of tools' results that may still come
+    banned = pending = None
 
-    def __init__(self, prompt, settings, index=0):
+    def __init__(self, prompt, settings, index=0, record=""):
         self.tokens, self.prompt, self.text, self.finish = list(prompt), len(prompt), "", ""
         self.settings, self.index, self.stream = settings, index, Stream(settings.stop)
-        self.last = self.prompt + settings.max_tokens  # tokens there are when it is full
+        self.last, self.record, self.logprobs = self.prompt + settings.max_tokens, record, []
         mixed = np.random.SeedSequence((settings.seed, index))  # the same in any company
         self.seed = int(mixed.generate_state(1, np.uint64)[0])
 
+    @property
+    def room(self):
+        return self.last
+
+    def take(self, token, text):
+        """Called for each token that was drawn, with what it adds to the text."""
+        self.text += text
+
 
 @dataclass
-class Call:
-    """A tool's name, what it is asked, as text, and its Result; None until it has answered."""
+class Slot:
+    """A place in the cache.
 
-    name: str
-    text: str
-    result: tools.Result | None = None
-
-
-class Turn(Sequence):
-    """The assistant's turn in a conversation: `Engine.turn` makes it.
-
-    text      what it says; not its thoughts, calls and their results
-    kind      what the next token belongs to: "text", or "think", "search", "python" between marks
-    calls     each Call, from when the model has written it
-    figures   PNG files (bytes) that tools made
-    dropped   how many of the oldest turns had no room in the prompt
-    messages  the new messages so far, in data.talk's normal form
+    held      the tokens whose keys and values are there, or how they begin while that changes
+    room      how many there is room for
+    sequence  whose it is; None: it is free, but what it holds others may share
+    lookup    where the sequence's text repeats itself
+    begun     whether the sequence's first tokens were looked for in other slots
     """
 
-    def __init__(self, prompt, settings, index, engine, tools, dropped):
-        super().__init__(prompt, settings, index)
-        self.engine, self.tools, self.dropped, self.calls = engine, tools, dropped, []
-        self.kinds, self.results = frozenset({"think", *tools}), READ * bool(tools)
+    number: int
+    held: list = field(default_factory=list)
+    room: int = 0
+    sequence: Sequence | None = None
+    lookup: Lookup | None = None
+    begun: bool = False
 
     @property
-    def figures(self):
-        return [figure for call in self.calls if call.result for figure in call.result.figures]
-
-    @property
-    def messages(self):
-        talk = self.engine.talk
-        said = [i for i in self.tokens[self.prompt:] if i not in self.engine.ends]
-        return talk.decode([*talk.opening, *said, talk.end])
+    def unread(self):
+        """How many tokens the model has to read before the next is drawn after the last one."""
+        return len(self.sequence.tokens) - 1 - len(self.held)
 
 
 # ---- Many sequences ------------------------------------------------------------------------------
@@ -136,245 +158,268 @@ class Turn(Sequence):
 class Engine:
     """A model with its tokenizer.
 
-    talk              the protocol of conversations; None if the tokenizer has no tokens for it
-    ends, banned      the special tokens that end a text; the ids that are never drawn in one
-    keep              whether the cache outlives a `generate`, so that the next one reads only what
+    ends, banned      the ids that end a text; those that are not drawn unless a sequence says else
+    keep              whether the cache outlives its sequences, so that the next one reads only what
                       is new to it: for a chat. The weights must not change meanwhile
-    guess             whether tokens are guessed and then checked, several in one call: that changes
-                      how long a text takes and not a bit of it
-    tokens, seconds   of the last `generate`, by "prefill" and "decode"
-    guesses           likewise, by "made" and "right"
+    lookup            whether to use prompt lookup: that changes how long a text takes and no bit
+    tokens, seconds   so far, or of the last `generate`, by "prefill" and "decode"
+    drafts            likewise, of prompt lookup, by "made" and "accepted"
     """
 
-    def __init__(self, model, tokenizer, guess=True, keep=False):
+    def __init__(self, model, tokenizer, lookup=True, keep=False):
         V, known = model.config.vocab, tokenizer.vocab_size
         if model.config.scalar:
             raise ChatError("this model judges texts (it has a scalar head) and cannot write any")
         if known > V:
             raise ChatError(f"a tokenizer of {known} tokens does not belong to a model of {V}")
-        self.model, self.tokenizer = model, tokenizer
-        eos = tokenizer.config.get("eos_token")
-        names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
-        self.ends = {i for name, i in tokenizer.specials.items() if name in names}
-        try:
-            self.talk = protocol.Talk(tokenizer)
-        except ValueError:
-            self.talk = None
+        self.model, self.tokenizer, self.ends = model, tokenizer, set(tokenizer.ends)
         self.special = {*tokenizer.specials.values()}
-        self.banned = self.never(Sequence.kinds)
-        self.tokens, self.seconds, self.guesses = Counter(), Counter(), Counter()
-        self.guess, self.costs, self.keep, self.kept = guess, Costs(), keep, None
-        self.chance = {n: 1 - 1 / n for n in range(2, Lookup.LONGEST + 1)}  # to begin with
+        self.banned = [*self.special - self.ends, *range(known, V)]
+        self.lookup, self.costs, self.keep = lookup, Costs(), keep
+        self.rates = {n: 1 - 1 / n for n in range(2, Lookup.LONGEST + 1)}  # to begin with
+        self.waiting, self.running, self.free, self.cache = deque(), [], [], None
+        self.reset_counters()
 
-    @classmethod
-    def load(cls, folder, device="auto", dtype="auto"):
-        """Read a Hugging Face folder."""
-        tokenizer = Tokenizer.load(folder)
-        return cls(Model.load(folder, *Library.choose(device, dtype), flags=GENERATES), tokenizer)
+    def reset_counters(self):
+        """Count tokens, seconds and drafts from now on."""
+        self.tokens, self.seconds, self.drafts = Counter(), Counter(), Counter()
 
     def encode(self, text):
         """Return the tokens of a document that begins with `text`; no text makes special ones."""
         begin = self.tokenizer.begin
         return ([] if begin is None else [begin]) + self.tokenizer.encode(text)
 
-    def check_talk(self):
-        """ValueError unless there can be conversations."""
-        if not self.talk:
-            raise ChatError("this model's tokenizer has no tokens for conversations: `python "
-                            "infer.py complete --as-assistant` asks such a model all the same")
+    # ---- Joining and leaving
 
-    def turn(self, messages, settings, index=0, tools=None, think=False):
-        """Return the assistant's Turn that follows `messages` or goes on with the last of them.
+    def check(self, sequence):
+        """ChatError unless the prompt fits the context."""
+        size, context = len(sequence.tokens), self.model.config.context
+        if not 1 <= size <= context:
+            raise ChatError(f"the prompt has {size} tokens, but must have from 1 to {context}, the "
+                            f"model's context")
 
-        Of the oldest turns as many are left out as leave room for the answer: max_tokens, or a
-        quarter of the context if that is less. ValueError as Talk.prompt's, talk.NoRoom where the
-        last question is too long; and where the tokenizer has no tokens for conversations.
+    def submit(self, sequence):
+        """Let a sequence run from the next step on. ChatError if its prompt does not fit."""
+        self.check(sequence)
+        self.waiting.append(sequence)
 
-        tools    {name: tools.Tool}, as tools.registry gives: those that are not off may be called
-        think    whether the turn begins with a thought
-        """
-        self.check_talk()
-        context = self.model.config.context
-        limit = context - min(context // 4, settings.max_tokens)
-        prompt, dropped = self.talk.prompt(messages, limit)
-        able = {name: tool for name, tool in (tools or {}).items() if not tool.off}
-        turn = Turn(prompt, settings, index, self, able, dropped)
-        if think:
-            turn.tokens.append(self.tokenizer.special(protocol.MARKS["think"][0]))
-            turn.kind, turn.last = "think", turn.last + 1
-        return turn
+    def cancel(self, sequence):
+        """End a sequence, wherever it is."""
+        sequence.finish = sequence.finish or "cancelled"
+        self.leave([sequence])
 
-    def never(self, kinds):
-        """Return the ids that are not drawn where the marks of `kinds`, of talk.MARKS, may be."""
-        marks = {**self.talk.opens, **self.talk.closes} if self.talk else {}
-        allowed = {i for i, kind in marks.items() if kind in kinds}
-        return [*self.special - self.ends - allowed,
-                *range(self.tokenizer.vocab_size, self.model.config.vocab)]
+    def leave(self, sequences):
+        """Give back the slots of sequences, and their places among those that wait."""
+        gone = {id(s) for s in sequences}
+        for slot in [slot for slot in self.running if id(slot.sequence) in gone]:
+            if slot.sequence.pending:
+                slot.sequence.pending.cancel()
+            gone.remove(id(slot.sequence))
+            self.running.remove(slot)
+            self.free.append(slot)               # the one freed last is used last
+            slot.sequence = slot.lookup = None
+        if gone:
+            self.waiting = deque(s for s in self.waiting if id(s) not in gone)
+        if not (self.running or self.waiting or self.keep):
+            self.cache, self.free = None, []
 
-    def generate(self, sequences, probabilities=False):
-        """Continue `sequences`, SLOTS of them at a time, until each has its `finish`; where a Turn
-        calls a tool, run that, and let it read the result.
+    def admit(self):
+        """Give sequences that wait a slot each, with the room that it needs: of the free ones that
+        which holds most of its beginning."""
+        if self.waiting and self.cache is None:
+            self.cache = self.model.cache(SLOTS)
+            self.free = [Slot(number) for number in range(SLOTS)]
+        while self.waiting and self.free:
+            s = self.waiting[0]
+            if s.finish:
+                self.waiting.popleft()
+                continue
+            slot = max(self.free, key=lambda slot: shared(slot.held, s.tokens))
+            self.hold(slot, slot, shared(slot.held, s.tokens))
+            need = min(max(s.room, len(s.tokens)), self.model.config.context)
+            if not need <= slot.room <= 2 * need:
+                self.cache.resize(slot.number, need)
+                slot.room = need
+            self.waiting.popleft()
+            self.free.remove(slot)
+            self.running.append(slot)
+            slot.sequence, slot.begun, slot.lookup = s, False, Lookup(s.tokens, self.rates)
 
-        Yields (sequence, token, probabilities, text) for each token: what it was drawn from, (V) or
-        None if not asked for, and what it adds to the sequence's text, or to what else a Turn's
-        `kind` said before. ValueError if a prompt does not fit the context.
-        """
-        waiting, context = deque(sequences), self.model.config.context
-        for s in waiting:
-            if not 1 <= len(s.tokens) <= context:
-                raise ChatError(f"the prompt has {len(s.tokens)} tokens, but must have from 1 to "
-                                f"{context}, the model's context")
-        self.tokens, self.seconds, self.guesses = Counter(), Counter(), Counter()
-        if not waiting:
-            return
-        slots = min(SLOTS, len(waiting))
-        length = min(context, max(s.last + s.results for s in waiting) * (1 + self.keep))
-        (cache, held, room), self.kept = self.kept or (None, [], 0), None
-        if len(held) < slots or room < length:
-            cache, held, room = self.model.cache(slots, length), [[] for _ in range(slots)], length
+    def hold(self, slot, source, count):
+        """Make of a slot the first `count` tokens of another or, if it is itself, of its own."""
+        held, slot.held = source.held[:count], []
+        self.cache.fork(slot.number, source.number, count)
+        slot.held = held
+
+    # ---- A step
+
+    def step(self):
+        """Let all sequences grow. Return [(sequence, token, text, more)] for each token drawn, in
+        order: what it adds to the sequence's text, or to what else the sequence keeps, and what
+        `record` asks for: None, its log-probability, or the probabilities (V) that it was drawn
+        from. A step may draw no token: while prompts are read, and after PAUSE seconds where all
+        sequences wait."""
+        return list(self.grow())
+
+    def grow(self):
+        """Yield what `step` returns, each when the sequence has the token and not those after it."""
+        self.leave([slot.sequence for slot in self.running if slot.sequence.finish])
+        self.admit()
+        self.receive()
         try:
-            yield from self.run(waiting, cache, held, probabilities)
-        finally:
-            self.kept = (cache, held, room) if self.keep else None
+            self.read()
+            ready = [slot for slot in self.running if not slot.sequence.pending
+                     and not slot.sequence.finish and slot.unread == 0]
+            if ready:
+                yield from self.decode(ready)
+        except BaseException:                    # Ctrl-C among others: the cache may hold more
+            for slot in self.running:
+                self.cache.fork(slot.number, slot.number, len(slot.held))
+            raise
 
-    def run(self, waiting, cache, held, probabilities):
-        """Yield what `generate` does. held: the tokens in each slot of the cache, or how they begin
-        while that changes: wherever this is interrupted, what it says is there."""
-        running, lookups, bans = {}, {}, {}  # the first two by busy slot, the last by kinds
-        while waiting or running:
-            for slot in range(len(held)):
-                if waiting and slot not in running:
-                    running[slot] = s = waiting.popleft()
-                    lookups[slot] = Lookup(s.tokens, self.chance)
-                    self.prefill(cache, held, slot, s.tokens[:-1])
-            bans |= {s.kinds: self.never(s.kinds) for s in running.values() if s.kinds not in bans}
-            with self.timed("decode", 0):
-                guesses = self.propose(running, lookups)
-                new = [s.tokens[len(held[slot]):] + guesses.get(slot, [])
-                       for slot, s in running.items()]
-                start, before = perf_counter(), self.tokens["decode"]
-                self.model.extend(cache, list(running), new, every=True, read=False)
-                rows = self.draw_rows(running, held, new, bans, probabilities)
-                seconds, count, rows = perf_counter() - start, sum(map(len, new)), iter(rows)
-            for (slot, s), tokens in zip([*running.items()], new):
-                right = yield from self.check(s, len(held[slot]), tokens, rows)
-                self.guesses["right"] += max(0, right - len(tokens) + len(guesses.get(slot, [])))
-                if right < len(tokens):
-                    cache.fork(slot, slot, len(held[slot]) + right)
-                held[slot] += tokens[:right]
-                if s.finish:
-                    del running[slot]
-                elif len(s.tokens) > len(held[slot]) + 1:  # a tool's result
-                    self.prefill(cache, held, slot, s.tokens[:-1])
-            made = sum(map(len, guesses.values()))
-            self.guesses["made"] += made
-            self.costs.learn(count - made, count, seconds, self.tokens["decode"] - before)
+    def receive(self):
+        """Append what sequences waited for. Where all still wait, give them some time."""
+        pending = [slot.sequence.pending for slot in self.running if slot.sequence.pending]
+        if pending and len(pending) == len(self.running):
+            wait(pending, PAUSE, FIRST_COMPLETED)
+        for s in [slot.sequence for slot in self.running]:
+            if s.pending and s.pending.done():
+                tokens, s.pending = s.pending.result(), None
+                s.tokens += tokens
+                s.last += len(tokens)
 
-    def draw_rows(self, running, held, new, bans, probabilities):
-        """Return what follows each of `new`, lists of tokens that come after those held: pairs of a
-        token and the probabilities that it was drawn from, if asked for."""
-        rows, ids = [], []
-        for (slot, s), tokens in zip(running.items(), new):
-            how, count = s.settings, len(held[slot])
-            row = samplings(len(tokens), how.temperature, how.top_k, how.top_p, how.min_p,
-                            how.repetition_penalty, s.seed, banned=len(ids),
-                            n_banned=len(bans[s.kinds]),
-                            position=range(count + 1, count + 1 + len(tokens)))
-            ids += bans[s.kinds]
-            for i in range(len(tokens) if how.repetition_penalty != 1 else 0):
-                seen = {*held[slot], *tokens[:i + 1]} - self.ends
+    def read(self):
+        """Read up to PIECE tokens, first those of the sequence that came first. What any slot has
+        of a prompt's beginning is copied."""
+        left = PIECE
+        for slot in self.running:
+            if left == 0 or slot.sequence.pending:
+                continue
+            tokens = slot.sequence.tokens
+            if not slot.begun:
+                slot.begun = True
+                source = max(self.running + self.free, key=lambda one: shared(one.held, tokens))
+                if shared(source.held, tokens) > len(slot.held):
+                    self.hold(slot, source, shared(source.held, tokens))
+            piece = tokens[len(slot.held):-1][:left]
+            if piece:
+                left -= len(piece)
+                with self.timed("prefill", len(piece)):
+                    self.model.extend(self.cache, [slot.number], [piece], read=False)
+                    slot.held += piece
+
+    def decode(self, ready):
+        """Draw what follows in the slots that are `ready`; yield what `step` returns."""
+        with self.timed("decode", 0):
+            drafts = self.propose(ready)
+            new = [[slot.sequence.tokens[-1], *draft] for slot, draft in zip(ready, drafts)]
+            start = perf_counter()
+            self.model.extend(self.cache, [slot.number for slot in ready], new, every=True,
+                              read=False)
+            rows = self.draw(ready, new)
+            seconds, before = perf_counter() - start, self.tokens["decode"]
+        for slot, tokens in zip(ready, new):
+            right = yield from self.accept(slot.sequence, tokens, rows)
+            self.drafts["accepted"] += max(0, right - 1)
+            if right < len(tokens):
+                self.cache.fork(slot.number, slot.number, len(slot.held) + right)
+            slot.held += tokens[:right]
+        self.drafts["made"] += sum(map(len, drafts))
+        self.costs.learn(len(ready), sum(map(len, new)), seconds, self.tokens["decode"] - before)
+
+    def propose(self, ready):
+        """Return, for each of the slots, the tokens that prompt lookup proposes: the likeliest of
+        all, as many as are worth it."""
+        likely, counts = [], Counter()
+        for slot in ready if self.lookup else ():
+            slot.lookup.update()
+            s = slot.sequence
+            most = min(DRAFT, min(s.last - 1, self.model.config.context) - len(s.tokens))
+            likely += [(chance, slot.number) for chance in slot.lookup.chances(most)]
+        likely.sort(reverse=True)
+        if count := self.costs.worth(len(ready), [chance for chance, _ in likely]):
+            counts.update(number for _, number in likely[:count])
+        return [slot.lookup.draft(counts[slot.number]) for slot in ready]
+
+    def draw(self, ready, new):
+        """Return an iterator over (token, log-probability, probabilities) drawn after each of the
+        tokens `new` of the slots; the last two where they are recorded."""
+        rows, ids, lists = [], [], {}
+        for slot, tokens in zip(ready, new):
+            s, count, n = slot.sequence, len(slot.held), len(tokens)
+            how, banned = s.settings, self.banned if s.banned is None else s.banned
+            if id(banned) not in lists:          # most sequences share one
+                lists[id(banned)] = len(ids)
+                ids += banned
+            row = samplings(n, how.temperature, how.top_k, how.top_p, how.min_p,
+                            how.repetition_penalty, s.seed, banned=lists[id(banned)],
+                            n_banned=len(banned), position=np.arange(count + 1, count + 1 + n))
+            for i in range(n if how.repetition_penalty != 1 else 0):
+                seen = {*slot.held, *tokens[:i + 1]} - self.ends
                 row[i]["seen"], row[i]["n_seen"] = len(ids), len(seen)
                 ids += seen
             rows.append(row)
-        drawn, _, each = self.model.draw(np.concatenate(rows), ids, probabilities=probabilities)
-        return zip(drawn, each if probabilities else [None] * len(drawn))
+        records = {slot.sequence.record for slot in ready}
+        drawn, *more = self.model.draw(np.concatenate(rows), ids, records != {""},
+                                       "probabilities" in records)
+        return zip(drawn, *([None] * len(drawn) if each is None else each for each in more))
 
-    def check(self, s, count, tokens, rows):
-        """Take from `rows`, what was drawn after each of `tokens`; tokens
-        are those of s from its count-th on, then guesses. After a wrong one they mean nothing.
-        Return how many are right."""
-        right, kinds = 0, s.kinds            # once a call ends these, rows drawn before are void
-        for i, row in zip(range(1, len(tokens) + 1), rows):
-            if s.tokens[count:] == tokens[:i] and s.kinds == kinds and not s.finish:
-                right = i
-                with self.timed("decode", 1):
-                    drawn = self.draw(s, row)
-                yield drawn
-                if s.kinds and not s.finish:
-                    self.call(s)
+    def accept(self, s, tokens, rows):
+        """Give a sequence what was drawn after each of `tokens`, its last one and drafts, until a
+        draft is another token than was drawn; what follows that means nothing. Yield what `step`
+        returns; return how many of `tokens` are right."""
+        drawn, banned, right = [next(rows) for _ in tokens], s.banned, 0
+        for token, (following, logprob, probabilities) in zip(tokens, drawn):
+            if s.tokens[-1] != token or s.finish or s.pending or s.banned is not banned:
+                break
+            right += 1
+            if s.record:
+                s.logprobs.append(float(logprob))
+            more = {"": None, "logprob": logprob, "probabilities": probabilities}[s.record]
+            with self.timed("decode", 1):
+                text = self.append(s, following)
+            yield s, following, text, more
         return right
 
-    def propose(self, running, lookups):
-        """Return {slot: tokens that may come next} for those sequences of `running` where guesses
-        pay: the likeliest of all."""
-        likely = []
-        for slot, s in running.items() if self.guess else ():
-            lookups[slot].update()
-            last = min(s.last - 1, self.model.config.context)
-            chances = lookups[slot].chances(min(AHEAD, last - len(s.tokens)))
-            likely += [(chance, slot) for chance in chances]
-        likely.sort(reverse=True)
-        count = self.costs.worth(len(running), [chance for chance, _ in likely])
-        counts = Counter(slot for _, slot in likely[:count]) if count else {}
-        return {slot: lookups[slot].guess(count) for slot, count in counts.items()}
-
-    def prefill(self, cache, held, slot, tokens):
-        """Put `tokens` into a slot; what any slot has of their beginning is copied."""
-        shared = [len(os.path.commonprefix([other, tokens])) for other in held]
-        count = max(shared)
-        source, held[slot] = shared.index(count), []
-        cache.fork(slot, source, count)
-        held[slot] = tokens[:count]
-        with self.timed("prefill", len(tokens) - count):
-            for i in range(count, len(tokens), PIECE):
-                self.model.extend(cache, [slot], [tokens[i:i + PIECE]])
-                held[slot] += tokens[i:i + PIECE]
-
-    def draw(self, s, row):
-        """Append the next token to sequence s, given it and what it was drawn from; return what
-        `generate` yields."""
-        context, (token, probabilities) = self.model.config.context, row
+    def append(self, s, token):
+        """Append a token to a sequence, and end it where that ends it; return the text it adds."""
         s.tokens.append(token)
-        full = len(s.tokens) == s.last or len(s.tokens) > context
+        full = len(s.tokens) == s.last or len(s.tokens) > self.model.config.context
         s.finish = "stop" if token in self.ends else "length" if full else s.finish
         special = token in self.special
         data = b"" if special else self.tokenizer.decode_bytes([token])
         text = s.stream.push(data, final=special or bool(s.finish))
         s.finish = "stop" if s.stream.stopped else s.finish
-        s.text += text if s.kind == "text" else ""
-        if special and s.kinds and token not in self.ends:
-            s.kind = self.talk.opens.get(token, "text")
-            if called := self.talk.call(s.tokens[s.prompt:]):
-                s.calls.append(Call(called[0], protocol.written(*called)))
-        return s, token, probabilities, text
-
-    def call(self, s):
-        """Run the tool that a Turn has just called, if it has, and append what it answers."""
-        if not s.calls or s.calls[-1].result:
-            return
-        call, tool = s.calls[-1], s.tools.get(s.calls[-1].name)
-        try:
-            call.result = tool.call(call.text) if tool else tools.Result(
-                f"There is no tool {call.name}, only {' and '.join(s.tools)}.")
-        except Exception as error:  # whatever a tool does, the chat goes on
-            call.result = tools.Result(f"The tool {call.name} failed: {error!r}.")
-        ids, budget = self.talk.result(call.result.text), len(call.result.text)
-        left = self.model.config.context - len(s.tokens)
-        room = min(left - LEFT, s.results)
-        while budget and len(ids) > room:
-            budget = min(budget - 1, budget * max(0, room - 2) // len(ids))
-            ids = self.talk.result(tools.cut(call.result.text, budget))
-        if len(ids) > left:
-            s.finish = "length"
-            return
-        s.tokens += ids
-        s.last, s.results = s.last + len(ids), s.results - len(ids)
-        if len(s.calls) == CALLS or s.results < LEFT:
-            s.kinds = frozenset({"think"})
+        s.take(token, text)
+        return text
 
     @contextmanager
     def timed(self, what, tokens):
+        """Count the seconds that something takes, and its tokens."""
         start = perf_counter()
         yield
         self.tokens[what] += tokens
         self.seconds[what] += perf_counter() - start
+
+    # ---- All of it
+
+    def generate(self, sequences):
+        """Continue sequences until each has its `finish`; yield what `step` returns, each token when
+        the sequence has it. ChatError, before anything is drawn, if a prompt does not fit. Where
+        the caller stops early, those that are left leave the engine as they are."""
+        sequences = list(sequences)
+        for s in sequences:
+            self.check(s)
+        self.reset_counters()
+        self.waiting.extend(sequences)
+        try:
+            for s in sequences:
+                while not s.finish:
+                    yield from self.grow()
+        finally:
+            self.leave(sequences)
+
+
+def shared(held, tokens):
+    """Return how many tokens two lists begin with in common, but the last of `tokens`."""
+    return min(len(os.path.commonprefix([held, tokens])), len(tokens) - 1) if held else 0

@@ -1,23 +1,24 @@
-"""Guessing how a text goes on, so that a call of the model checks several tokens where that is
-faster: what may come next (Lookup), and whether to ask (Costs). No guess changes a token."""
+"""Prompt lookup: draft tokens copied from the text, so that a call of the model checks several where
+that is faster: which may come next (Lookup), and how many to check (Costs). No draft changes a
+token: what is drawn is what would have been drawn without it."""
 
-AHEAD = 15           # tokens guessed for a sequence at most: 16 rows with the one drawn before
+DRAFT = 15           # draft tokens of a sequence at most: 16 rows with the token drawn before
 
 
 class Lookup:
-    """Guesses how a text goes on: as after the last place that read like its end (prompt lookup
+    """Drafts how a text goes on: as after the last place that read like its end (prompt lookup
     decoding, Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding).
 
     tokens       the text, somebody else's list that grows
     at, length   the last `length` tokens, from 2 to 8 and as many as possible, stand before
                  tokens[at] too, and nowhere later; length is 0 where no two do
-    chance       by length, how often the guessed token is right; lookups of one model share it
+    rates        by length, how often the draft token is accepted; lookups of one model share them
     """
 
     LONGEST = 8
 
-    def __init__(self, tokens, chance):
-        self.tokens, self.chance, self.seen, self.at, self.length = tokens, chance, 0, 0, 0
+    def __init__(self, tokens, rates):
+        self.tokens, self.rates, self.seen, self.at, self.length = tokens, rates, 0, 0, 0
         self.after = {}  # n-gram: what follows it where it was last
 
     def update(self):
@@ -25,8 +26,8 @@ class Lookup:
         its last n-1 tokens occur: text that never repeats costs one entry a token."""
         for end in range(self.seen + 1, len(self.tokens) + 1):
             if self.length:
-                right = self.tokens[end - 1] == self.tokens[self.at]
-                self.chance[self.length] += (right - self.chance[self.length]) / 8
+                accepted = self.tokens[end - 1] == self.tokens[self.at]
+                self.rates[self.length] += (accepted - self.rates[self.length]) / 8
             self.length = 0
             for n in range(2, min(self.LONGEST, end) + 1):
                 gram = tuple(self.tokens[end - n:end])
@@ -39,44 +40,44 @@ class Lookup:
         self.seen = len(self.tokens)
 
     def chances(self, count):
-        """Return the chances that the first 1, 2, ... guesses, up to `count`, are all right, as far
-        as there is hope."""
+        """Return the chances that the first 1, 2, ... draft tokens, up to `count`, are all
+        accepted, as far as they are worth a look."""
         chances, chance = [], 1
         for n in range(self.length, self.length + count) if self.length else ():
-            chance *= self.chance[min(n, self.LONGEST)]
+            chance *= self.rates[min(n, self.LONGEST)]
             if chance < 0.02:
                 break
             chances.append(chance)
         return chances
 
-    def guess(self, count):
-        """Return `count` tokens. What reaches the text's end goes around: a loop goes on."""
+    def draft(self, count):
+        """Return `count` draft tokens. What reaches the text's end goes around: a loop goes on."""
         found = self.tokens[self.at:self.at + count]
         return (found * count)[:count]
 
 
 class Costs:
-    """Where guesses pay. A call of the model takes hardly longer for a row (token) more while it
+    """Where drafts pay. A call of the model takes hardly longer for a row (token) more while it
     waits for the weights to come from memory, and in proportion once it waits for the multiplier.
     Which it is depends on the model, the machine, its other users and how many sequences grow side
     by side, so it is measured, all the time.
 
-    known   the seconds of a call by its rows, and which call told so
-    purse   in calls without guesses: what guesses saved so far, and 0.5 % of all time. It is the
-            most that the next may lose, so they cost 0.5 % at worst, however wrong the estimates
+    known    the seconds of a call by its rows, and which call told so
+    budget   the time that the next drafts may lose, in calls without drafts: what drafts saved so
+             far, and 0.5 % of all time. So they cost 0.5 % at worst, however wrong the estimates
     """
 
     def __init__(self):
-        self.known, self.calls, self.purse = {}, 0, 1
+        self.known, self.calls, self.budget = {}, 0, 1
 
     def learn(self, n, rows, seconds, tokens):
-        """A call of `rows` rows, all but n of them guesses, took `seconds` and gave `tokens`."""
+        """A call of `rows` rows, all but n of them drafts, took `seconds` and gave `tokens`."""
         self.calls += 1
         old, _ = self.known.get(rows, (seconds, 0))
         slower = old + (min(seconds, 2 * old) - old) / 8  # others on the machine only ever slow it
         self.known[rows] = min(seconds, slower), self.calls
         saved = tokens / n - self.known[rows][0] / self.known[n][0] if rows > n else 0
-        self.purse = min(max(self.purse + saved + 0.005, -1), 4)
+        self.budget = min(max(self.budget + saved + 0.005, -1), 4)
 
     def expected(self, rows):
         """Return the seconds of a call: as of the nearest number of rows known, if reading weights
@@ -88,8 +89,8 @@ class Costs:
         return seconds * 0.99 ** (self.calls - call) * (16 + rows) / (16 + near)
 
     def worth(self, n, chances):
-        """Return how many guesses to check beside the n rows there must be, for the most tokens a
-        second; `chances` that each is right, falling. 0 unless 5 % are to be gained, and now and
+        """Return how many draft tokens to check beside the n rows there must be, for the most tokens a
+        second; `chances` that each is accepted, falling. 0 unless 5 % are to be gained, and now and
         then, to see how long that takes: the more often, the less is to be gained."""
         if n not in self.known:
             return 0
@@ -100,6 +101,6 @@ class Costs:
             # Few numbers, so that each is known well, and none far from what is known.
             if rows & (rows - 1) == 0 and rows <= 2 * max(self.known):
                 cost = max(1, self.expected(rows) / self.known[n][0])
-                if cost - 1 <= self.purse and tokens / n / cost > gain:
+                if cost - 1 <= self.budget and tokens / n / cost > gain:
                     best, gain = count, tokens / n / cost
         return best if self.calls - self.known[n][1] < 64 * min(1, gain - 1) else 0

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 from csrc import cli
 from csrc.cli import flag
-from csrc.engine import Engine
 from csrc.files import ChatError, read_json, to_json, write_files
+from data.chat.turn import load
 from data.experiments import recall
 from data.experiments.recall import TIMES
 
@@ -91,7 +91,7 @@ def copies(s: Copies) -> None:
     """The command `copies`."""
     planted = recall.read_planted(s.planted)
     training = s.training or [s.planted.parent / "documents"]
-    found = recall.copies(Engine.load(s.model), planted, training, s.prompt_tokens, s.length,
+    found = recall.copies(load(s.model), planted, training, s.prompt_tokens, s.length,
                           s.samples, s.seed)
     print(recall.describe(found))
     if s.out:

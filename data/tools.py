@@ -13,49 +13,63 @@ if __name__ == "__main__":
     from csrc import cli
     cli.enter()
 
-import argparse
-import sys
+from dataclasses import dataclass
 
+from csrc import cli
+from csrc.cli import flag
 from csrc.files import ChatError
 from data.chat import search
-from data.chat.tools import BUDGET, Limits, calculate, python, python_off
+from data.chat.tools import BUDGET, Limits, python, python_off
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("index", help="make the file that search reads")
-    command.add_argument("documents", nargs="+", help="JSON lines with a \"text\" and a \"url\" "
-                         "each, plain or .gz, as data/web.py writes them; folders of these; or "
-                         "'world', the embedded corpus")
-    command.add_argument("--out", required=True, metavar="FILE", help="where to write it")
-    command.set_defaults(run=lambda args: print(search.build(args.documents, args.out)))
-    command = commands.add_parser("search", help="show what a model would read about a question")
-    command.add_argument("index", help="a file that `index` made")
-    command.add_argument("query")
-    command.add_argument("-k", type=int, default=search.PASSAGES, help="passages (%(default)s)")
-    command.set_defaults(run=lambda args: print(search.render(
-        search.Search(args.index).search(args.query, args.k), BUDGET, args.query)))
-    command = commands.add_parser("python", help="run a program in the sandbox")
-    command.add_argument("code", help="the program, or - for stdin")
-    command.add_argument("--seconds", type=float, default=Limits.seconds, metavar="T")
-    command.set_defaults(run=run_python)
-    command = commands.add_parser("calculate", help="the value of an expression")
-    command.add_argument("expression")
-    command.set_defaults(run=lambda args: print(calculate(args.expression)))
-    args = parser.parse_args()
-    args.run(args)
+@dataclass
+class Index:
+    """Make the file that search reads."""
+
+    documents: list[str] = flag(help="JSON lines with a \"text\" and a \"url\" each, plain or .gz, as "
+                                "data/web.py writes them; folders of these; or 'world', the "
+                                "embedded corpus", positional=True)
+    out: str = flag(help="where to write it", metavar="FILE")
 
 
-def run_python(args):
+@dataclass
+class Search:
+    """Show what a model would read about a question."""
+
+    index: str = flag(help="a file that `index` made", positional=True)
+    query: str = flag(help="the question", positional=True)
+    count: int = flag(search.PASSAGES, "passages", limits="[1, inf)")
+
+
+@dataclass
+class Python:
+    """Run a program in the sandbox."""
+
+    code: str = flag(help="the program, or - for stdin", positional=True)
+    seconds: float = flag(Limits.seconds, "seconds that it may take", limits="(0, 1e6)")
+
+
+def run_index(settings):
+    """The command `index`."""
+    print(search.build(settings.documents, settings.out))
+
+
+def run_search(settings):
+    """The command `search`."""
+    found = search.Search(settings.index).search(settings.query, settings.count)
+    print(search.render(found, BUDGET, settings.query))
+
+
+def run_python(settings):
     """The command `python`."""
-    if not 0 < args.seconds < 1e6:
-        raise ChatError(f"--seconds is {args.seconds}, but must be over 0")
     if off := python_off():
-        raise OSError(f"Python is off: {off}")
-    code = sys.stdin.read() if args.code == "-" else args.code
-    print(python(code, Limits(seconds=args.seconds)).text)
+        raise ChatError(f"Python is off: {off}")
+    code = sys.stdin.read() if settings.code == "-" else settings.code
+    print(python(code, Limits(seconds=settings.seconds)).text)
+
+
+COMMANDS = {"index": (Index, run_index), "search": (Search, run_search),
+            "python": (Python, run_python)}
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, COMMANDS))

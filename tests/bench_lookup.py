@@ -1,4 +1,4 @@
-"""Decoding with guesses against plain decoding: text that quotes its prompt, and text that does
+"""Decoding with prompt lookup against plain decoding: text that quotes its prompt, and text that does
 not.
 
 The model that quotes is trained here in a few minutes and stays in build/quoter. Its documents are
@@ -58,22 +58,23 @@ def chatter(config, dtype):
 
 
 def race(model, prompts, **settings):
-    """Tokens a second with guesses and without, taking turns; guesses made, and those right."""
+    """Tokens a second with drafts and without, taking turns; drafts made, and those accepted."""
     tokenizer = Tokenizer.from_merges([])  # a token is a byte
-    engines = Engine(model, tokenizer), Engine(model, tokenizer, guess=False)
-    taken, made, right = ([], []), 0, 0
+    engines = Engine(model, tokenizer), Engine(model, tokenizer, lookup=False)
+    taken, made, accepted = ([], []), 0, 0
     for prompt in prompts:
         for engine, seconds in zip(engines, taken):
             for _ in engine.generate([Sequence(prompt.tolist(), Sampling(seed=0, **settings))]):
                 pass
             seconds.append(engine.seconds["decode"] / engine.tokens["decode"])
-            made, right = made + engine.guesses["made"], right + engine.guesses["right"]
+            made += engine.drafts["made"]
+            accepted += engine.drafts["accepted"]
     ours, plain = (1 / median(seconds) for seconds in taken)
-    return ours, plain, made, right
+    return ours, plain, made, accepted
 
 
 def rows(bench, dtype):
-    bench.part(f"Guessing {dtype}", "the same without guesses")
+    bench.part(f"Prompt lookup {dtype}", "the same without")
     rng = np.random.default_rng(1)
     prompts = rng.integers(0, 256, (3 if bench.quick else 9, PERIOD))
     quotes = np.tile(prompts, 2)[:, :PERIOD + 2]
@@ -82,6 +83,6 @@ def rows(bench, dtype):
              ("not quoting", chatter(QUOTER, dtype), prompts, random, 0.98),
              ("not quoting", chatter(POCKET, dtype), prompts, random, 0.98)]
     for what, model, texts, settings, reach in cases:
-        ours, plain, made, right = race(model, texts, **settings)
+        ours, plain, made, accepted = race(model, texts, **settings)
         bench.row(f"{model.parameters / 1e6:.0f} M {what}", ours, "tok/s", plain, x=reach,
-                  name=f"{right} of {made} guesses right")
+                  name=f"{accepted} of {made} drafts accepted")

@@ -3,23 +3,27 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from csrc import cli
 from csrc.bind import Config, Model
 from csrc.lookup import Costs, Lookup
-from data.chat.terminal import Chat, converse, stream
+from data.chat.terminal import Chat, converse
 from data.chat import protocol
 from data.exams import formats
 from data.tokens import bpe
 from data.chat.tools import Result, Tool
-from csrc.engine import CALLS, LEFT, READ, Engine, Sampling
-from data.chat.protocol import is_assistant
+from csrc.engine import Engine, Sampling
+from data.chat.turn import CALLS, LEFT, READ, Turn, is_assistant, talk_of
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
 GREEDY = Sampling(temperature=0, top_p=1, seed=0)
@@ -48,9 +52,13 @@ class Scripted:
         self.header = [tokenizer.special("<|im_start|>"), *b"assistant\n"]
         self.result = [tokenizer.special(mark) for mark in protocol.MARKS["result"]]
 
-    def cache(self, slots, length):
-        self.length, self.slots = length, [[] for _ in range(slots)]
+    def cache(self, slots):
+        self.slots, self.rooms = [[] for _ in range(slots)], [0] * slots
         return self
+
+    def resize(self, slot, length):
+        assert len(self.slots[slot]) <= length <= self.config.context
+        self.rooms[slot] = length
 
     def fork(self, to, from_, count):
         assert count <= len(self.slots[from_])
@@ -70,7 +78,7 @@ class Scripted:
                 self.slots[slot].append(token)
                 rows.append(self.next(self.slots[slot])
                             if every and chr(self.header[0]) in map(chr, self.slots[slot]) else 0)
-            assert len(self.slots[slot]) <= self.length
+            assert len(self.slots[slot]) <= self.rooms[slot]
         self.read += len(rows)
         logits = np.zeros((len(rows), self.config.vocab), np.float32)
         logits[range(len(rows)), rows] = 1e6
@@ -93,8 +101,8 @@ def known(*names, answer=lambda text: Result(f"found {text}")):
 
 
 def answered(engine, messages=ASKED, settings=GREEDY, **how):
-    turn = engine.turn(messages, settings, **how)
-    turn.shown = "".join(text for _, _, _, text in engine.generate([turn]))
+    turn = Turn(engine, messages, settings, **how)
+    turn.shown = "".join(text for _, _, text, _ in engine.generate([turn]))
     return turn
 
 
@@ -115,20 +123,70 @@ def test_a_tool_runs_inside_the_turn_which_goes_on_with_its_result(tokenizer):
     assert json.loads(call["tool_calls"][0]["function"]["arguments"]) == {"query": "it"}
     assert (result["role"], result["content"], answer["content"]) == ("tool", "found it",
                                                                       "Here: é.")
-    again = e.talk.prompt([*ASKED, *turn.messages])[0]
+    again = talk_of(e.tokenizer).prompt([*ASKED, *turn.messages])[0]
     assert again == turn.tokens[:-1]                         # what is remembered is what was read
 
 
 # ---- Tools ---------------------------------------------------------------------------------------
 
-def test_a_call_is_shown_before_its_tool_runs_and_its_result_with_the_next_token(tokenizer):
-    e, seen = engine(tokenizer, LOOK + "ab"), []
-    turn = e.turn(ASKED, GREEDY, tools=known("search", answer=lambda text: seen.append("runs")
-                                             or Result("found")))
-    for _, token, _, text in e.generate([turn]):
+def test_a_call_is_handed_out_before_its_tool_answers_and_its_result_with_the_next_token(tokenizer):
+    e, seen, told = engine(tokenizer, LOOK + "ab"), [], Event()
+    turn = Turn(e, ASKED, GREEDY, tools=known("search", answer=lambda text: told.wait(10)
+                                              and Result("found")))
+    for _, token, text, _ in e.generate([turn]):
         if turn.calls:
             seen.append((text, turn.calls[-1].result and turn.calls[-1].result.text))
-    assert seen == [("", None), "runs", ("a", "found"), ("b", "found"), ("", "found")]
+            told.set()
+    assert seen == [("", None), ("a", "found"), ("b", "found"), ("", "found")]
+
+
+class Held:
+    """A tool that answers when it is told to."""
+
+    def __init__(self):
+        self.asked, self.go = Event(), Event()
+
+    def __call__(self, text):
+        self.asked.set()
+        return self.go.wait(30) and Result(f"found {text}")
+
+
+def test_a_slow_tool_holds_up_no_other_sequence(tokenizer):
+    e, slow = engine(tokenizer, LOOK + "So.", "abc" * 20, lookup=False), Held()
+    waits = Turn(e, ASKED, GREEDY, tools=known("search", answer=slow))
+    others = [Turn(e, [*ASKED, {"role": "assistant", "content": "x"}, *ASKED], GREEDY, i)
+              for i in range(3)]
+    for turn in waits, *others:
+        e.submit(turn)
+    while not waits.pending:
+        e.step()
+    assert slow.asked.wait(10)
+    for _ in range(10):                          # each step gives each other sequence a token or more
+        before = [len(turn.tokens) for turn in others]
+        drawn = {id(s) for s, *_ in e.step()}
+        assert drawn == {id(turn) for turn in others}
+        assert all(len(turn.tokens) > n for turn, n in zip(others, before))
+    newcomer = Turn(e, ASKED, GREEDY, 4)
+    e.submit(newcomer)
+    while not newcomer.finish:                   # nor does it hold up one that comes now
+        e.step()
+    assert not waits.finish and waits.calls[0].result is None
+    slow.go.set()
+    while not (waits.finish and all(turn.finish for turn in others)):
+        e.step()
+    assert waits.text == "So." and all(turn.text == "abc" * 20 for turn in others)
+
+
+def test_steps_do_not_block_while_all_sequences_wait_and_a_cancelled_one_is_gone(tokenizer):
+    e, slow = engine(tokenizer, LOOK + "So."), Held()
+    turn = Turn(e, ASKED, GREEDY, tools=known("search", answer=slow))
+    e.submit(turn)
+    while not turn.pending:
+        e.step()
+    assert e.step() == [] and not turn.finish
+    e.cancel(turn)
+    slow.go.set()
+    assert turn.finish == "cancelled" and e.step() == [] and e.cache is None
 
 
 def test_what_a_tool_answers_never_makes_special_tokens(tokenizer):
@@ -146,8 +204,8 @@ def test_what_a_tool_answers_never_makes_special_tokens(tokenizer):
 def test_only_tools_that_are_given_and_not_off_can_be_called(tokenizer, given, off, says):
     able = {name: Tool(lambda _: Result("found"), off) for name in given}
     e = engine(tokenizer, LOOK + "So.")
-    turn = e.turn(ASKED, GREEDY, tools=able)
-    may = set(e.special) - set(e.never(turn.kinds))
+    turn = Turn(e, ASKED, GREEDY, tools=able)
+    may = set(e.special) - set(turn.banned)
     marks = protocol.MARKS["think"] + protocol.MARKS["search"] * (says == "So.")
     assert may == {*e.ends, *map(tokenizer.special, marks)}
     list(e.generate([turn]))
@@ -168,19 +226,19 @@ def test_a_tool_that_dies_is_told_to_the_model_and_the_turn_goes_on(tokenizer):
     assert "python failed: ZeroDivisionError" in turn.messages[1]["content"]
 
 
-@pytest.mark.parametrize("guessed", [False, True])
-def test_a_turn_calls_tools_only_so_often(tokenizer, monkeypatch, guessed):
-    if guessed:                              # that it calls the same tool again, and again
+@pytest.mark.parametrize("drafted", [False, True])
+def test_a_turn_calls_tools_only_so_often(tokenizer, monkeypatch, drafted):
+    if drafted:                              # that it calls the same tool again, and again
         again = len(tokenizer.encoding.encode(LOOK + FOUND, allowed_special="all"))
         monkeypatch.setattr(Lookup, "chances", lambda self, count: [1.0] * count)
-        monkeypatch.setattr(Lookup, "guess", lambda s, count: (s.tokens[-again:] * count)[:count])
+        monkeypatch.setattr(Lookup, "draft", lambda s, count: (s.tokens[-again:] * count)[:count])
         monkeypatch.setattr(Costs, "worth", lambda self, n, chances: len(chances))
         monkeypatch.setattr(Costs, "learn", lambda *_: None)
     e = engine(tokenizer, LOOK * (CALLS + 3) + "So.", context=2000)
     turn = answered(e, tools=known("search"), settings=Sampling(max_tokens=99, temperature=0))
     assert len(turn.calls) == CALLS and all(call.result for call in turn.calls)
     marks = {tokenizer.special(mark) for mark in protocol.MARKS["search"]}
-    assert sum(i in marks for i in turn.tokens) == 2 * CALLS and marks <= {*e.never(turn.kinds)}
+    assert sum(i in marks for i in turn.tokens) == 2 * CALLS and marks <= {*turn.banned}
 
 
 def test_results_do_not_count_as_tokens_that_the_model_made(tokenizer):
@@ -207,12 +265,12 @@ def test_a_result_is_cut_so_that_the_answer_has_room(tokenizer, context, size):
 
 
 def test_a_result_without_any_room_ends_the_turn_and_the_conversation_can_go_on(tokenizer):
-    size = len(engine(tokenizer, "").turn(ASKED, GREEDY).tokens) + 40 + 4
+    size = len(Turn(engine(tokenizer, ""), ASKED, GREEDY).tokens) + 40 + 4
     for context in size, size + 1, size + 2:
         e = engine(tokenizer, "x" * 40 + LOOK + "y", context=context)
         turn = answered(e, tools=known("search"), settings=Sampling(max_tokens=999, temperature=0))
         assert turn.finish == "length" and turn.text == "x" * 40 + "y" * (context == size + 2)
-        e.talk.prompt([*ASKED, *turn.messages, *ASKED])
+        talk_of(e.tokenizer).prompt([*ASKED, *turn.messages, *ASKED])
 
 
 def test_turns_and_documents_side_by_side_are_what_they_are_alone(tokenizer):
@@ -220,8 +278,8 @@ def test_turns_and_documents_side_by_side_are_what_they_are_alone(tokenizer):
 
     def make(e):
         again = [*ASKED, {"role": "assistant", "content": "x"}, *ASKED]
-        return [e.turn(ASKED, GREEDY, tools=known("search")), e.turn(again, GREEDY),
-                e.turn(ASKED, GREEDY, tools=known("search", "python")), e.turn(again, GREEDY)]
+        return [Turn(e, ASKED, GREEDY, tools=known("search")), Turn(e, again, GREEDY),
+                Turn(e, ASKED, GREEDY, tools=known("search", "python")), Turn(e, again, GREEDY)]
 
     e = engine(tokenizer, *says)
     together, alone = make(e), make(e)
@@ -234,13 +292,13 @@ def test_turns_and_documents_side_by_side_are_what_they_are_alone(tokenizer):
 
 def test_a_random_model_with_tools_keeps_to_the_protocol(random_model, tokenizer):
     e = Engine(random_model, tokenizer)
-    turns = [e.turn(ASKED, Sampling(temperature=5, top_p=1, seed=i, max_tokens=100),
+    turns = [Turn(e, ASKED, Sampling(temperature=5, top_p=1, seed=i, max_tokens=100),
                     tools=known("search", "python")) for i in range(40)]
     list(e.generate(turns))
     assert any(turn.calls for turn in turns)
     for turn in turns:
         again = protocol.normal([*ASKED, *turn.messages, *ASKED])
-        assert e.talk.decode(e.talk.encode(again).ids) == again
+        assert talk_of(e.tokenizer).decode(talk_of(e.tokenizer).encode(again).ids) == again
         may = {i for marks in protocol.MARKS.values() for i in map(tokenizer.special, marks)} | e.ends
         assert {*turn.tokens[turn.prompt:]} & e.special <= may
         assert max(turn.tokens) < tokenizer.vocab_size
@@ -252,13 +310,13 @@ def test_a_random_model_with_tools_keeps_to_the_protocol(random_model, tokenizer
 def test_the_oldest_turns_are_left_out_and_counted(tokenizer):
     e = engine(tokenizer, "Yes.", context=200)
     said = [{"role": role, "content": "x" * 30} for _ in range(5) for role in ("user", "assistant")]
-    turn = e.turn([*said, *ASKED], GREEDY)
+    turn = Turn(e, [*said, *ASKED], GREEDY)
     assert turn.dropped > 0 and turn.dropped % 2 == 0 and turn.prompt <= 150
-    around = len(e.turn(ASKED, GREEDY).tokens) - len(ASKED[0]["content"])
+    around = len(Turn(e, ASKED, GREEDY).tokens) - len(ASKED[0]["content"])
     for settings, most in (GREEDY, 150), (Sampling(max_tokens=5), 195):
-        assert e.turn([{"role": "user", "content": "x" * (most - around)}], settings).prompt == most
+        assert Turn(e, [{"role": "user", "content": "x" * (most - around)}], settings).prompt == most
         with pytest.raises(protocol.NoRoom, match=f"room for {most}: shorten"):
-            e.turn([{"role": "user", "content": "x" * (most - around + 1)}], settings)
+            Turn(e, [{"role": "user", "content": "x" * (most - around + 1)}], settings)
 
 
 def test_a_turn_that_fills_the_context_ends_by_length_and_keeps_its_text(tokenizer):
@@ -292,7 +350,7 @@ def test_a_kept_cache_changes_no_token_and_survives_any_interruption(random_mode
     def play(keep):
         e, found, messages = Engine(random_model, tokenizer, keep=keep), [], []
         for i in range(6):
-            turn = e.turn(messages + ASKED, Sampling(max_tokens=12, seed=i, temperature=2))
+            turn = Turn(e, messages + ASKED, Sampling(max_tokens=12, seed=i, temperature=2))
             for n, _ in enumerate(e.generate([turn])):
                 if n == 3 and i % 2:
                     break                                    # as Ctrl-C does
@@ -306,16 +364,16 @@ def test_a_kept_cache_changes_no_token_and_survives_any_interruption(random_mode
 def test_engines_keep_no_cache_unless_asked_for_weights_may_change(tokenizer):
     e = engine(tokenizer, "One.")
     answered(e)
-    assert e.kept is None
+    assert e.cache is None
 
 
 def test_a_base_model_draws_no_marks_and_needs_no_tokens_for_conversations(tokenizer):
     e = engine(tokenizer, "abc")
     assert {*e.banned} == e.special - e.ends | {*range(tokenizer.vocab_size, e.model.config.vocab)}
-    bare = engine(tokenizer, "abc")
-    bare.talk = None
+    spec = json.loads(json.dumps(tokenizer.spec).replace("<|im_start|>", "<|other|>"))
+    bare = Engine(e.model, bpe.Tokenizer(spec, tokenizer.config))
     with pytest.raises(ValueError, match="--as-assistant"):
-        bare.turn(ASKED, GREEDY)
+        Turn(bare, ASKED, GREEDY)
 
 
 def test_a_thought_can_be_begun_for_the_model(tokenizer):
@@ -401,7 +459,7 @@ def test_what_users_type_stays_text(chat, monkeypatch, text):
     special = talking.engine.tokenizer.special
     turn = [special("<|im_start|>"), special("<|im_end|>")]
     assert found == [special("<|endoftext|>")] + 3 * turn
-    assert talking.engine.talk.decode(talking.tokens)[:2] == talking.heard(talking.messages)[:2]
+    assert talk_of(talking.engine.tokenizer).decode(talking.tokens)[:2] == talking.heard(talking.messages)[:2]
 
 
 def test_half_a_surrogate_pair_is_one_sentence(chat, monkeypatch, capsys):
@@ -468,7 +526,7 @@ def test_a_chat_is_saved_loaded_and_goes_on(chat, monkeypatch, capsys, tmp_path)
     system, *messages = json.loads(line)["messages"]
     assert system["content"] == "Be brief. " + protocol.OFFERS["search"]
     assert protocol.normal(messages) == talking.messages and len(messages) == 6
-    talking.engine.talk.encode(json.loads(line)["messages"])         # what train.py sft reads
+    talk_of(talking.engine.tokenizer).encode(json.loads(line)["messages"])         # what train.py sft reads
 
     again = chat(*said, able=able)
     capsys.readouterr()
@@ -498,14 +556,11 @@ def test_tokens_shows_every_token_and_the_share_of_the_context(chat, monkeypatch
     talking = chat("é.")
     play(talking, monkeypatch, "a b", "/tokens")
     out, err = capsys.readouterr()
-    assert "<|endoftext|>|<|im_start|>|u|s|e|r|\\n|\na|·|b|<|im_end|>|" in out
-    assert "\\xc3|\\xa9|.|<|im_end|>|" in out
+    shown = re.sub("[₀-₉]+", "|", out)           # each token's id
+    assert "<|endoftext|>|<|im_start|>|u|s|e|r|⏎|\na|·|b|<|im_end|>|" in shown
+    assert "\\xc3|\\xa9|.|<|im_end|>|" in shown
     share = 100 * len(talking.tokens) / 1000
     assert f"{len(talking.tokens)} of 1000 tokens, {share:.0f} %" in err
-    monkeypatch.setattr("data.chat.terminal.paint", lambda text, code: f"[{code}:{text}]")
-    special = talking.engine.tokenizer.special
-    assert stream(talking.engine, [*b"ab", special("<think>"), *b"c"]) == \
-        "[48;5;236:a][48;5;240:b][1;35:<think>][48;5;240:c]"
 
 
 @pytest.mark.parametrize("where", ["text", "tool"])
@@ -556,11 +611,11 @@ def test_cli_one_question_gives_one_answer_on_stdout(folder):
     assert (code, out) == (1, "") and "10485760 characters" in err and err.count("\n") == 1
     code, out, err = infer(*flags, "--prompt", "x" * 300)
     assert (code, out) == (1, "") and "shorten it" in err
-    code, out, err = infer(*flags, "--prompt", "x", "--tools", "serach")
+    code, out, err = infer(*flags, "--prompt", "x", "--tools", "search", "serach")
     assert (code, out) == (1, "") and "serach is no tool" in err
 
 
-def test_the_newest_stage_tells_what_is_an_assistant(tokenizer, tmp_path, monkeypatch):
+def test_the_newest_stage_tells_what_is_an_assistant_with_or_without_a_log(tokenizer, tmp_path):
     e, log = engine(tokenizer, ""), tmp_path / "log.jsonl"
     assert not is_assistant(e, tmp_path)                     # our template alone says nothing
     for lines, expected in ('{"step": 1}', False), ('{"step": 1, "stage": "sft"}', True), \
@@ -570,6 +625,12 @@ def test_the_newest_stage_tells_what_is_an_assistant(tokenizer, tmp_path, monkey
         for folder in tmp_path, tmp_path / "best":
             assert bool(is_assistant(e, folder)) == expected
     log.unlink()
+    for stage in "sft", "pretrain":                          # then its checkpoint says so
+        save_file({"x": np.zeros(1)}, tmp_path / "state.safetensors",
+                  {"settings": json.dumps({"stage": stage})})
+        for folder in tmp_path, tmp_path / "best":
+            assert is_assistant(e, folder) == (stage == "sft")
+    (tmp_path / "state.safetensors").unlink()
     foreign = engine(bpe.Tokenizer(tokenizer.spec, {"chat_template": "{{ messages }}"}), "")
     assert is_assistant(foreign, tmp_path)
 
@@ -596,7 +657,7 @@ def test_in_a_terminal_a_model_that_was_trained_for_it_chats(folder, tmp_path):
                 assert select.select([terminal], [], [], 30)[0], shown
                 shown += os.read(terminal, 4096)
             if line == b"/tokens\n":
-                assert b"\x1b[1;35m<|im_start|>\x1b[0m" in shown
+                assert b"m<|im_start|>" in shown and b"\x1b[0m" in shown
         assert child.wait(30) == 0
     finally:
         child.kill()
@@ -614,13 +675,13 @@ def test_a_question_becomes_a_document_that_ends_where_the_answer_begins():
 
 
 def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
-    from infer import document, parse
+    from infer import COMMANDS, document
     lines, text = tmp_path / "shots.jsonl", tmp_path / "shots.txt"
     lines.write_text('{"question": "2+2?", "answer": 4}\n{"question": "Who?", "answer": "Me"}\n')
     text.write_text("Once upon a time. ")
 
     def made(*flags):
-        return document("And?", parse(["complete", *flags]))
+        return document("And?", cli.parse("", COMMANDS, ["complete", *flags])[1])
 
     assert made() == ("And?", ())
     assert made("--examples", str(text)) == ("Once upon a time. And?", ())
@@ -637,16 +698,16 @@ def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
 
 
 def test_an_answer_ends_before_the_next_question_is_invented(capsys, monkeypatch):
-    from infer import parse, show
+    from infer import Complete, show
     said = " Paris.\n\nQuestion: And of Spain?\nAnswer: Madrid."
 
     class Fake:
-        def generate(self, sequences, probabilities):
+        def generate(self, sequences):
             s, = sequences
             for i, c in enumerate(said.encode()):
                 text = s.stream.push(bytes([c]))
                 s.text, s.finish = s.text + text, "stop" if s.stream.stopped else ""
-                yield s, c, None, text
+                yield s, c, text, None
                 if s.finish:
                     return
 
@@ -654,5 +715,5 @@ def test_an_answer_ends_before_the_next_question_is_invented(capsys, monkeypatch
             return [*text.encode()]
 
     monkeypatch.setattr("infer.summary", lambda *_: "")
-    show(Fake(), "What is the capital of France?", parse(["complete", "--as-assistant"]))
+    show(Fake(), "What is the capital of France?", Complete(as_assistant=True))
     assert capsys.readouterr().out == "Paris.\n"

@@ -27,7 +27,10 @@ from data.pocket import text as prose
 from data.pocket.exams import by_pages, world_exams
 from data.chat.tools import Result, Tool
 from data.pocket.world import World
+import infer as program
+from csrc import cli
 from csrc.engine import Engine, Sequence
+from data.chat.turn import Turn
 
 REAL = ROOT.parent / "shared" / "real" / "tasks"
 TEXT = "the cat sat on the mat. the dog sat on the cat. " * 8
@@ -67,13 +70,13 @@ class Scripted:
     new messages."""
 
     def __init__(self, tokenizer, answer, context=4096):
-        self.tokenizer, self.talk, self.answer = tokenizer, protocol.Talk(tokenizer), answer
+        self.tokenizer, self.answer = tokenizer, answer
         self.model = SimpleNamespace(config=SimpleNamespace(context=context))
 
     def encode(self, text):
         return self.tokenizer.encode(text)
 
-    def turn(self, messages, settings, index=0, tools=None):
+    def turn(self, messages, tools):
         said = self.answer(messages, sorted(tools or ()))
         said = [{"role": "assistant", "content": said}] if isinstance(said, str) else said
         return SimpleNamespace(messages=protocol.normal([messages[-1], *said])[1:], finish="stop")
@@ -83,7 +86,7 @@ class Scripted:
             if isinstance(sequence, Sequence):
                 text = self.tokenizer.decode(sequence.tokens)
                 sequence.text, sequence.finish = self.answer(text, []), "stop"
-            yield sequence, 0, None, ""
+            yield sequence, 0, "", None
 
 
 def call(tool, given):
@@ -96,6 +99,15 @@ def tool():
 
 
 BOTH = {"search": tool(), "python": tool()}
+
+
+@pytest.fixture(autouse=True)
+def scripted_turns(monkeypatch):
+    """A Scripted engine's turns are what it says."""
+    def turn(engine, messages, settings, tools=None):
+        scripted = isinstance(engine, Scripted)
+        return engine.turn(messages, tools) if scripted else Turn(engine, messages, settings, tools=tools)
+    monkeypatch.setattr(run, "Turn", turn)
 
 
 @cache
@@ -363,6 +375,11 @@ def folder(tokenizer, tmp_path_factory):
     return folder
 
 
+def evaluate(*flags):
+    """What `infer.py eval` does, in this process."""
+    program.evaluate(cli.parse("", program.COMMANDS, ["eval", *flags])[1])
+
+
 def infer(*args):
     return subprocess.run([sys.executable, ROOT / "infer.py", "eval", *map(str, args)], cwd=ROOT,
                           capture_output=True, text=True,
@@ -400,8 +417,7 @@ def test_models_asked_at_one_time_answer_as_one_after_the_other(folder, tmp_path
 
 
 def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
-    import infer as program
-    program.evaluate(program.parse(["eval", "--base", "--model", str(folder), "--count", "1"]))
+    evaluate("--base", "--model", str(folder), "--count", "1")
     assert "identity_system" not in capsys.readouterr().out
 
 
@@ -415,22 +431,17 @@ def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
     (tmp_path / "bad.jsonl").write_text("nonsense\n")
-    import infer as program
-    args = program.parse(["eval", "--model", str(folder),
-                          *(str(flag).format(tmp=tmp_path) for flag in flags)])
     with pytest.raises((ValueError, OSError)) as error:
-        program.evaluate(args)
+        evaluate("--model", str(folder), *(str(flag).format(tmp=tmp_path) for flag in flags))
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
 def test_programs_are_left_out_and_told_where_python_is_off(folder, tmp_path, monkeypatch, capsys):
-    import infer as program
     exam = tmp_path / "mbpp.jsonl"
     exam.write_text(json.dumps({"text": "Add.", "code": "def f(): pass", "task_id": 9,
                                 "test_list": ["assert f() is None"]}) + "\n")
     monkeypatch.setattr("data.chat.tools.python_off", lambda: "there is none here")
-    program.evaluate(program.parse(["eval", "--model", str(folder), "--no-world",
-                                    "--exam", str(exam)]))
+    evaluate("--model", str(folder), "--no-world", "--exam", str(exam))
     printed = capsys.readouterr()
     assert "mbpp" not in printed.out
     assert "python is off, and what needs it is left out: there is none here" in printed.err

@@ -34,9 +34,6 @@ STORIES: dict[str, str] = {}
 KNOWN: dict[str, str] = {
     "upward_imports": """
 csrc.bind > csrc.hf
-csrc.engine > data.chat.protocol
-csrc.engine > data.chat.tools
-csrc.engine > data.tokens.bpe
 """,
     "circles": """
 csrc.bind > csrc.hf
@@ -44,30 +41,14 @@ csrc.bind > csrc.hf
     "statements_at_import": """
 """,
     "long_functions": """
-data/crawl/warc.py:framed
 """,
     "undocumented": """
 csrc/bind.py:batch
-csrc/engine.py:setting
 csrc/files.py:read_json
 csrc/files.py:to_json
 csrc/hf.py:check_plain
 data/chat/search.py:Passage
-data/chat/terminal.py:note
-data/chat/tools.py:Limits
-data/chat/tools.py:Result
-data/chat/tools.py:Tool
-data/chat/tools.py:bounded
 data/chat/tools.py:files_in
-data/chat/tools.py:power
-data/chat/tools.py:shift
-data/crawl/extract.py:add_block
-data/crawl/filters.py:is_email
-data/crawl/filters.py:is_ssn
-data/crawl/filters.py:percent
-data/crawl/language.py:model
-data/crawl/warc.py:Page
-data/crawl/warc.py:zipped_records
 data/exams/formats.py:humaneval
 data/exams/formats.py:json_row
 data/exams/formats.py:lettered
@@ -117,9 +98,6 @@ data/pocket/world.py:Region
 data/pocket/world.py:River
 data/pocket/world.py:Town
 data/pocket/world.py:Trade
-infer.py:flags_of_eval
-infer.py:parse
-infer.py:summary
 """,
     "long_files": """
 cuda/kernels.cu

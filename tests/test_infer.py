@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from csrc import bind
 from csrc.bind import Config, Model
 from kernel_calls import sample
-from csrc.lookup import AHEAD, Costs, Lookup
+from csrc.lookup import DRAFT, Costs, Lookup
 from data.chat.terminal import describe, spell
 from data.tokens import bpe, learn
-from csrc.engine import Engine, Sequence, Sampling, Stream
-from infer import summary
+from csrc.engine import Engine, Sampling, Sequence, Stream
+from csrc.files import ChatError
+from infer import main, summary
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -69,7 +70,7 @@ def run_folder(engine, tmp_path_factory):
 def continue_all(engine, sequences):
     """What each of `sequences` became: (its new tokens, its text)."""
     pieces = {id(s): "" for s in sequences}
-    for s, token, _, text in engine.generate(sequences):
+    for s, token, text, _ in engine.generate(sequences):
         assert s.tokens[-1] == token
         pieces[id(s)] += text
     assert all(s.finish and pieces[id(s)] == s.text for s in sequences)
@@ -83,9 +84,12 @@ class Script:
         self.config = Config(tokenizer.vocab_size, 64, 1, 8, 1, 1, 8, 8)
         self.tokens = [*text, tokenizer.special("<|im_end|>")]       # byte b has the id b
 
-    def cache(self, slots, length):
+    def cache(self, slots):
         self.used = [0] * slots
         return self
+
+    def resize(self, slot, length):
+        pass
 
     def fork(self, to, from_, count):
         self.used[to] = count
@@ -108,7 +112,7 @@ def write(tokenizer, text, **settings):
     """(the pieces of text, finish) of a model that would write `text`, str or bytes."""
     text = text if isinstance(text, bytes) else text.encode()
     s = Sequence([tokenizer.begin], Sampling(**{**GREEDY, **settings}))
-    pieces = [piece for *_, piece in Engine(Script(tokenizer, text), tokenizer).generate([s])]
+    pieces = [piece for _, _, piece, _ in Engine(Script(tokenizer, text), tokenizer).generate([s])]
     return pieces, s.finish
 
 
@@ -128,28 +132,29 @@ def test_greedy_takes_the_argmax_of_the_full_forward_token_by_token(engine):
 
 def test_a_draw_is_the_one_of_sample_at_its_position_and_comes_with_its_probabilities(engine):
     settings = Sampling(max_tokens=5, top_p=1, min_p=1e-4, repetition_penalty=1.5, seed=3)
-    s = Sequence(engine.encode("the"), settings)
+    s = Sequence(engine.encode("the"), settings, record="probabilities")
     tokens = list(s.tokens)
-    for _, token, probabilities, _ in engine.generate([s], probabilities=True):
+    for _, token, _, probabilities in engine.generate([s]):
         seen = {*tokens} - engine.ends
         logits = engine.model.logits([tokens])[0, -1]
         expected = sample(engine.model.core, logits, 0.8, 0, 1, 1e-4, 1.5, s.seed,
                           position=len(tokens), seen=seen, banned=engine.banned)
         assert token == expected[0] and np.allclose(probabilities, expected[1], atol=1e-6)
+        assert np.isclose(s.logprobs[-1], np.log(expected[1][token]), atol=1e-5)
         tokens.append(token)
 
 
-@pytest.mark.parametrize("how", [GREEDY, dict(seed=1), dict(seed=2, top_k=3, temperature=2.0),
-                                 dict(seed=3, top_p=0.5), dict(seed=4, min_p=0.2)])
-def test_tokens_drawn_on_the_device_are_those_drawn_from_the_logits(engine, how):
-    def tokens(probabilities):
-        each = [Sequence(engine.encode(text), Sampling(max_tokens=20, **how), i)
+@pytest.mark.parametrize("how", [GREEDY, dict(seed=1), dict(seed=2, repetition_penalty=2.0)])
+def test_what_is_recorded_changes_no_token(engine, how):
+    def tokens(record):
+        each = [Sequence(engine.encode(text), Sampling(max_tokens=20, **how), i, record)
                 for i, text in enumerate(["the cat", "", "on the mat"])]
-        for _, _, p, _ in engine.generate(each, probabilities):
-            assert (p is not None) == probabilities
+        for _, _, _, more in engine.generate(each):
+            assert (more is not None) == bool(record)
+        assert all(len(s.logprobs) == bool(record) * (len(s.tokens) - s.prompt) for s in each)
         return [s.tokens for s in each]
 
-    assert tokens(False) == tokens(True)
+    assert tokens("") == tokens("logprob") == tokens("probabilities")
 
 
 @pytest.mark.parametrize("n", [1, 3, 8, 40])
@@ -226,8 +231,8 @@ def test_special_tokens_but_those_that_end_are_never_drawn(engine):
     ends = {engine.tokenizer.special("<|endoftext|>"), engine.tokenizer.special("<|im_end|>")}
     assert engine.ends == ends
     drawn, settings = set(), Sampling(temperature=100, top_p=1, seed=0)
-    sequences = [Sequence(engine.encode(""), settings, i) for i in range(64)]
-    for _, token, probabilities, _ in engine.generate(sequences, probabilities=True):
+    sequences = [Sequence(engine.encode(""), settings, i, "probabilities") for i in range(64)]
+    for _, token, _, probabilities in engine.generate(sequences):
         assert probabilities[engine.banned].max() == 0
         drawn.add(token)
     known = engine.tokenizer.vocab_size
@@ -241,6 +246,100 @@ def test_special_tokens_spelled_in_a_prompt_stay_text(engine):
         assert begin == engine.tokenizer.special("<|endoftext|>")
         assert not set(tokens) & set(engine.tokenizer.specials.values())
         assert engine.tokenizer.decode(tokens) == text
+
+
+# ---- Joining and leaving -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("piece", [3, 512])
+def test_sequences_that_join_and_leave_at_random_steps_have_the_text_they_have_alone(
+        engine, monkeypatch, piece):
+    """Of each, cancelled ones as far as they came; prompts are read beside the others' decoding."""
+    monkeypatch.setattr("csrc.engine.PIECE", piece)
+    rng = np.random.default_rng(piece)
+    prompts = ["the cat sat on the", "", "on the mat. the dog", "the cat sat", "on", "a", "the", "cat."]
+
+    def make(i):
+        return Sequence(engine.encode(prompts[i]), Sampling(max_tokens=18, seed=i, temperature=1.5), i)
+
+    alone = [continue_all(engine, [make(i)])[0] for i in range(8)]
+    for round in range(4):
+        sequences, texts = [make(i) for i in range(8)], [""] * 8
+        joins = np.sort(rng.integers(0, 12, 8))
+        cancelled = {int(i): int(joins[i] + rng.integers(1, 8)) for i in rng.permutation(8)[:2]}
+        for number in range(200):
+            for i in np.flatnonzero(joins == number):
+                engine.submit(sequences[i])
+            for i in [i for i, at in cancelled.items() if at == number]:
+                engine.cancel(sequences[i])
+            for s, _, text, _ in engine.step():
+                texts[s.index] += text
+        for i, s in enumerate(sequences):
+            new, text = s.tokens[s.prompt:], s.text
+            assert s.finish == ("cancelled" if i in cancelled and len(new) < len(alone[i][0])
+                                else s.finish) and s.finish and text == texts[i]
+            assert (new, text) == alone[i] or s.finish == "cancelled" \
+                and new == alone[i][0][:len(new)] and alone[i][1].startswith(text)
+        assert engine.cache is None and not engine.running       # nobody is left
+
+
+def test_a_long_prompt_is_read_in_pieces_and_each_step_the_others_grow(tokenizer, monkeypatch):
+    monkeypatch.setattr("csrc.engine.PIECE", 10)
+    engine = random_engine(tokenizer, context=200)
+    short = Sequence(engine.encode("the"), Sampling(max_tokens=100, seed=1, temperature=5))
+    long = Sequence(engine.encode("the cat sat on a dog's mat" * 9), Sampling(max_tokens=2, seed=2))
+    engine.submit(short)
+    engine.step()
+    engine.submit(long)
+    for _ in range((long.prompt - 2) // 10):
+        before = engine.tokens["prefill"]
+        assert {s for s, *_ in engine.step()} == {short}
+        assert engine.tokens["prefill"] - before == 10           # bounded
+    assert long in {s for s, *_ in engine.step()}
+
+
+def test_the_memory_of_a_cache_follows_what_its_sequences_need(tokenizer):
+    engine = random_engine(tokenizer, context=4000)
+    per_token = 2 * 4 * 2 * 2 * 8                # keys and values, float32, layers, heads, channels
+
+    def memory(*lengths):
+        sequences = [Sequence(engine.encode("the"), Sampling(max_tokens=n, temperature=5, seed=n))
+                     for n in lengths]
+        for s in sequences:
+            engine.submit(s)
+        engine.step()
+        needed, bytes = sum(s.room for s in sequences), engine.cache.memory
+        for s in sequences:
+            engine.cancel(s)
+        return needed * per_token, bytes
+
+    for lengths in [10], [3000], [3000, 10, 20, 5, 5, 5, 5, 5], [100] * 32:
+        needed, bytes = memory(*lengths)
+        assert needed <= bytes <= 1.3 * needed   # not: slots times the longest
+    assert engine.cache is None
+
+
+def test_a_step_that_fails_leaves_the_others_as_they_were(engine, monkeypatch):
+    def make():
+        return [Sequence(engine.encode("the"), Sampling(max_tokens=15, seed=7), i) for i in range(3)]
+
+    whole = make()
+    trace(engine, whole)
+    sequences, draw, calls = make(), engine.model.draw, iter(range(99))
+
+    def fails(*args, **how):
+        if next(calls) % 4 == 2:
+            raise KeyboardInterrupt
+        return draw(*args, **how)
+
+    monkeypatch.setattr(engine.model, "draw", fails)
+    for s in sequences:
+        engine.submit(s)
+    while not all(s.finish for s in sequences):
+        try:
+            engine.step()
+        except KeyboardInterrupt:
+            pass
+    assert [s.tokens for s in sequences] == [s.tokens for s in whole]
 
 
 # ---- Limits --------------------------------------------------------------------------------------
@@ -268,7 +367,7 @@ def test_max_tokens_ends_by_length_with_what_was_held_back(tokenizer):
 
 
 @pytest.mark.parametrize("name, bad", [
-    ("max_tokens", 0), ("max_tokens", -5), ("n", 0), ("temperature", -0.1), ("temperature", np.nan),
+    ("max_tokens", 0), ("max_tokens", -5), ("temperature", -0.1), ("temperature", np.nan),
     ("temperature", np.inf), ("top_k", -1), ("top_k", 10**18), ("top_p", 0), ("top_p", 1.01),
     ("min_p", np.nan), ("repetition_penalty", 0), ("seed", -1), ("seed", 2**64),
     ("stop", ("a", ""))])
@@ -346,7 +445,7 @@ def test_stop_strings_do_not_depend_on_where_tokens_end(text, stop, cuts):
 
 def test_a_token_is_spelled_visibly_and_in_its_width(engine):
     spelled = {text: spell(engine, engine.tokenizer.encode(text)[0], 6) for text in "\n \x1b"}
-    assert spelled == {"\n": r"\n    ", " ": "·     ", "\x1b": r"\x1b  "}
+    assert spelled == {"\n": "⏎     ", " ": "·     ", "\x1b": r"\u{1b}"}
     assert spell(engine, 0xf0, 6) == r"\xf0  "
     assert spell(engine, engine.tokenizer.special("<|im_start|>"), 6) == "<|im_…"
 
@@ -361,7 +460,7 @@ def test_a_line_of_probs_always_has_the_token_itself_and_only_what_could_come(en
         assert describe(engine, ord("c"), p) == expected and len(expected) <= columns + 1
 
 
-# ---- Guessing ------------------------------------------------------------------------------------
+# ---- Prompt lookup -------------------------------------------------------------------------------
 
 GPT2 = dict(norm=bind.LAYERNORM, position=bind.LEARNED, activation=bind.GELU, bias=bind.BIAS_ALL,
             qk_norm=0, kv_heads=4)
@@ -369,44 +468,45 @@ LLAMA = dict(qk_norm=0, tied=0, kv_heads=1)
 WRONG = 300                              # a token that the models here never write
 
 
-def force(monkeypatch, guess):
-    """Every sequence is guessed to go on as guess(its tokens, count), as far as it may, always."""
+def force(monkeypatch, draft):
+    """The drafts of every sequence are draft(its tokens, count), as long as they may be, always."""
     monkeypatch.setattr(Lookup, "chances", lambda self, count: [1.0] * count)
-    monkeypatch.setattr(Lookup, "guess", lambda self, count: guess(self.tokens, count))
+    monkeypatch.setattr(Lookup, "draft", lambda self, count: draft(self.tokens, count))
     monkeypatch.setattr(Costs, "worth", lambda self, n, chances: len(chances))
     monkeypatch.setattr(Costs, "learn", lambda *_: None)
 
 
 def rightly(sequences):
     """A function for `force` that knows how these, which are finished, went on."""
-    def guess(tokens, count):
+    def draft(tokens, count):
         whole = next(s.tokens for s in sequences if s.tokens[:len(tokens)] == tokens)
         return (whole + [WRONG] * count)[len(tokens):][:count]
-    return guess
+    return draft
 
 
 def trace(engine, sequences):
     """All that `generate` gives of each sequence, to the bit, and how it ended."""
     got = [[] for _ in sequences]
-    for s, token, probabilities, text in engine.generate(sequences, probabilities=True):
-        got[sequences.index(s)].append((token, probabilities.tobytes(), text))
+    for s, token, text, probabilities in engine.generate(sequences):
+        got[sequences.index(s)].append((token, s.record and probabilities.tobytes(), text))
     return got, [s.finish for s in sequences]
 
 
 @pytest.mark.parametrize("how", [
     GREEDY, dict(seed=1), dict(temperature=1.5, top_p=1, repetition_penalty=1.3, seed=2)])
 @pytest.mark.parametrize("changes", [{}, GPT2, LLAMA])
-def test_guesses_change_no_bit_be_they_right_or_wrong(tokenizer, monkeypatch, changes, how):
+def test_drafts_change_no_bit_be_they_right_or_wrong(tokenizer, monkeypatch, changes, how):
     engine = random_engine(tokenizer, **changes)
     prompts = ["the cat sat on the cat sat on", "the", "on the mat. on the mat. on the", "a"]
 
     def make():
-        return [Sequence(engine.encode(prompt), Sampling(max_tokens=3 + 6 * i, **how), i)
+        return [Sequence(engine.encode(prompt), Sampling(max_tokens=3 + 6 * i, **how), i,
+                         "probabilities")
                 for i, prompt in enumerate(prompts)]
 
-    engine.guess, plain = False, make()
+    engine.lookup, plain = False, make()
     expected, right = trace(engine, plain), rightly(plain)
-    assert engine.guesses["made"] == 0
+    assert engine.drafts["made"] == 0
 
     def partly(tokens, count):
         return [t if i % 4 else WRONG for i, t in enumerate(right(tokens, count), len(tokens))]
@@ -414,34 +514,35 @@ def test_guesses_change_no_bit_be_they_right_or_wrong(tokenizer, monkeypatch, ch
     def wrong(tokens, count):
         return [WRONG] * count
 
-    engine.guess = True
-    assert trace(engine, make()) == expected                         # as it guesses by itself
-    assert engine.guesses["right"] <= engine.guesses["made"]
-    for guess in right, partly, wrong:
+    engine.lookup = True
+    assert trace(engine, make()) == expected                         # as it drafts by itself
+    assert engine.drafts["accepted"] <= engine.drafts["made"]
+    for draft in right, partly, wrong:
         with monkeypatch.context() as patch:
-            force(patch, guess)
+            force(patch, draft)
             for slots in 1, 3, 32:
                 patch.setattr("csrc.engine.SLOTS", slots)
                 assert trace(engine, make()) == expected
-                assert engine.guesses["made"] > 0
-                assert (engine.guesses["right"] > 0) == (guess is not wrong)
+                assert engine.drafts["made"] > 0
+                assert (engine.drafts["accepted"] > 0) == (draft is not wrong)
 
 
-def test_right_guesses_take_one_call_for_all_of_them(tokenizer, monkeypatch):
+def test_right_drafts_take_one_call_for_all_of_them(tokenizer, monkeypatch):
     text = "the cat sat on the mat"
     force(monkeypatch, lambda tokens, count: list(text.encode())[len(tokens) - 1:][:count])
     engine = Engine(Script(tokenizer, text.encode()), tokenizer)
     calls, extend = [], engine.model.extend
     engine.model.extend = lambda *args, **how: calls.append(args) or extend(*args, **how)
     s = Sequence([tokenizer.begin], Sampling(**GREEDY))
-    assert "".join(piece for *_, piece in engine.generate([s])) == text and s.finish == "stop"
-    assert len(calls) == 2 and engine.guesses == {"made": 21, "right": 21}
+    pieces = [piece for _, _, piece, _ in engine.generate([s])]
+    assert "".join(pieces) == text and s.finish == "stop"
+    assert len(calls) == 2 and engine.drafts == {"made": 21, "accepted": 21}
     assert "decode 23 tokens" in summary(engine, [s])
-    assert ", 21 of 21 guesses right | stop" in summary(engine, [s])
+    assert ", 21 of 21 drafts accepted | stop" in summary(engine, [s])
 
 
-@pytest.mark.parametrize("max_tokens", [1, 2, AHEAD, AHEAD + 1, AHEAD + 2, 63, 64, 65, 999])
-def test_guesses_end_where_the_text_must(tokenizer, monkeypatch, max_tokens):
+@pytest.mark.parametrize("max_tokens", [1, 2, DRAFT, DRAFT + 1, DRAFT + 2, 63, 64, 65, 999])
+def test_drafts_end_where_the_text_must(tokenizer, monkeypatch, max_tokens):
     force(monkeypatch, lambda tokens, count: [ord("a")] * count)
     model = Script(tokenizer, b"a" * 100)                            # its context is 64
     s = Sequence([tokenizer.begin], Sampling(max_tokens=max_tokens, **GREEDY))
@@ -450,7 +551,7 @@ def test_guesses_end_where_the_text_must(tokenizer, monkeypatch, max_tokens):
 
 
 @pytest.mark.parametrize("stop", ["the mat", "n", "cat s", "\n"])
-def test_a_stop_string_ends_right_guesses_midway(tokenizer, monkeypatch, stop):
+def test_a_stop_string_ends_right_drafts_midway(tokenizer, monkeypatch, stop):
     text = "the cat sat on the mat.\nThe dog"
     expected = write(tokenizer, text, stop=[stop])
     force(monkeypatch, lambda tokens, count: list(text.encode() * 2)[len(tokens) - 1:][:count])
@@ -490,8 +591,8 @@ def longest_end(tokens):
 @given(st.integers(1, 4).flatmap(lambda k: st.lists(st.integers(0, k), max_size=60)),
        st.lists(st.integers(1, 20)), st.integers(1, 40))
 def test_a_lookup_finds_where_the_longest_end_stood_last(tokens, steps, count):
-    text, chance = [], {n: 0.5 for n in range(2, 9)}
-    lookup = Lookup(text, chance)
+    text, rates = [], {n: 0.5 for n in range(2, 9)}
+    lookup = Lookup(text, rates)
     for step in [*steps, len(tokens)]:
         text += tokens[len(text):len(text) + step]
         lookup.update()
@@ -501,8 +602,8 @@ def test_a_lookup_finds_where_the_longest_end_stood_last(tokens, steps, count):
             expected = list(text)                                    # copied on and on from there
             for i in range(count):
                 expected.append(expected[at + i])
-            assert lookup.guess(count) == expected[len(text):]
-    again = Lookup(text, chance)
+            assert lookup.draft(count) == expected[len(text):]
+    again = Lookup(text, rates)
     again.update()
     assert again.after == lookup.after                               # in one step or in many
 
@@ -514,44 +615,44 @@ def test_text_that_never_repeats_is_noted_once_a_token():
 
 
 def test_chances_follow_what_came_true():
-    text, chance = [1, 2, 3] * 20, {n: 0.5 for n in range(2, 9)}
-    lookup = Lookup(text, chance)
+    text, rates = [1, 2, 3] * 20, {n: 0.5 for n in range(2, 9)}
+    lookup = Lookup(text, rates)
     lookup.update()
-    before = chance[8]
-    assert chance[2] == 0.5 + 0.5 / 8 and before > 0.99     # the first 1 2 that went on as before
+    before = rates[8]
+    assert rates[2] == 0.5 + 0.5 / 8 and before > 0.99     # the first 1 2 that went on as before
     assert np.allclose(lookup.chances(3), before ** np.arange(1, 4))
     text.append(7)
     lookup.update()
-    assert chance[8] == before * 7 / 8 and lookup.length == 0 and lookup.chances(3) == []
+    assert rates[8] == before * 7 / 8 and lookup.length == 0 and lookup.chances(3) == []
     for i in range(60):                                     # 5 6, and never the same after it
         text += [5, 6, 100 + i]
     text += [5, 6]
     lookup.update()
-    assert lookup.length == 2 and chance[2] < 0.02 and lookup.chances(3) == []
+    assert lookup.length == 2 and rates[2] < 0.02 and lookup.chances(3) == []
 
 
 def play(slope, believed, true, n, calls):
-    """(seconds, tokens) of so many calls that take rows^slope seconds each, with guesses that are
-    right at one rate and believed to be at another."""
+    """(seconds, tokens) of so many calls that take rows^slope seconds each, with drafts that are
+    accepted at one rate and believed to be at another."""
     costs, rng, total, made = Costs(), np.random.default_rng(0), 0, 0
-    chances = sorted((believed ** i for i in range(1, AHEAD + 1) for _ in range(n)), reverse=True)
+    chances = sorted((believed ** i for i in range(1, DRAFT + 1) for _ in range(n)), reverse=True)
     for _ in range(calls):
-        guesses = costs.worth(n, chances)
-        share = [guesses // n + (i < guesses % n) for i in range(n)]
+        drafts = costs.worth(n, chances)
+        share = [drafts // n + (i < drafts % n) for i in range(n)]
         tokens = sum(1 + int(np.cumprod(rng.random(count) < true).sum()) for count in share)
-        seconds = (n + guesses) ** slope
-        costs.learn(n, n + guesses, seconds, tokens)
+        seconds = (n + drafts) ** slope
+        costs.learn(n, n + drafts, seconds, tokens)
         total, made = total + seconds, made + tokens
     return total, made
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.sampled_from([1, 2, 3, 8, 32]))
-def test_guesses_that_do_not_pay_cost_next_to_nothing(slope, believed, true, n):
+def test_drafts_that_do_not_pay_cost_next_to_nothing(slope, believed, true, n):
     seconds, tokens = play(slope, believed, true, n, 200)
     assert seconds <= 1.01 * tokens / n * n ** slope + 8 * n ** slope
 
 
-def test_guesses_that_pay_are_made():
+def test_drafts_that_pay_are_made():
     for slope, n, least in (0, 1, 10), (0.2, 1, 6), (0.2, 8, 4), (0.5, 1, 3), (0.5, 8, 2):
         seconds, tokens = play(slope, 0.98, 0.98, n, 300)
         assert tokens / n * n ** slope > least * seconds
@@ -575,8 +676,8 @@ def test_cli_two_runs_with_one_seed_print_the_same(run_folder):
     assert code == 0 and "tokens/s" in about     # a random seed: it may end by itself
     assert "8 tokens" in about and "length" in about or "stop" in about
     assert infer(run_folder, *flags, "--seed", seed)[1] == first
-    code, slower, about = infer(run_folder, *flags, "--seed", seed, "--no-guess")
-    assert slower == first and "guesses" not in about
+    code, slower, about = infer(run_folder, *flags, "--seed", seed, "--no-lookup")
+    assert slower == first and "drafts" not in about
     flags = "complete", "--model", "runs/tiny", *flags, "--seed", str(int(seed) + 1)
     assert infer(run_folder, *flags)[1] != first
 
@@ -608,20 +709,25 @@ def test_cli_reads_the_prompt_from_stdin_without_its_last_newline(run_folder):
     assert infer(run_folder, *flags, stdin="the dog")[1] == by_flag
 
 
-@pytest.mark.parametrize("flags, code, says", [
-    (["--temprature", "0.5"], 2, "--temprature is no flag; the nearest is --temperature"),
-    (["--topk=3"], 2, "the nearest is --top-k"),
-    (["complet"], 2, "complet is no stage; the nearest is complete"),
-    (["--max-tokens", "0"], 1, "max_tokens is 0"),
-    (["--n", "-1"], 1, "n is -1"),
-    (["--temperature", "nan"], 1, "temperature is nan"),
-    (["--model", "runs/nothing"], 1, "runs/nothing"),
-    (["--prompt", "x" * 100, "--dtype", "f32"], 1,
-     f"the prompt has 101 tokens, but must have from 1 to {CONTEXT}"),
+@pytest.mark.parametrize("flags, says", [
+    ("--temprature 0.5", "has no flag '--temprature'; the nearest is '--temperature'"),
+    ("--topk=3", "the nearest is '--top-k'"),
+    ("complet", "no command 'complet'; the nearest is 'complete'"),
+    ("--max-tokens 0", "max_tokens is 0"), ("--n -1", "--n is -1"),
+    ("--temperature nan", "temperature is nan"), ("--model runs/nothing", "runs/nothing"),
+    ("chat --n 2", "chat has no flag '--n'"), ("chat --probs", "(complete has it)"),
+    ("complete --tools search", "(chat has it)"), ("eval --temperature 1", "(chat, complete have it)"),
+    ("complete --model a b", "takes no word 'b'"), ("--model a --model b --prompt x", "b: "),
+    ("--n 2 --system x", "--system is a flag of `infer.py chat`, and --n one of"),
+    ("--dtype f32 --prompt " + "x" * 100, f"the prompt has 101 tokens, but must have from 1 to {CONTEXT}"),
 ])
-def test_cli_says_what_is_wrong(run_folder, flags, code, says):
-    got, out, err = infer(run_folder, *flags)
-    assert (got, out) == (code, "") and says in err
+def test_cli_says_what_is_wrong_and_refuses_flags_that_it_would_ignore(run_folder, monkeypatch,
+                                                                       capsys, flags, says):
+    monkeypatch.chdir(run_folder)
+    monkeypatch.setattr("sys.argv", ["infer.py", *flags.split()])
+    with pytest.raises((ChatError, OSError)) as error:
+        main()
+    assert says in str(error.value) and capsys.readouterr().out == ""
 
 
 def test_cli_help_names_every_flag_and_shows_examples(run_folder):

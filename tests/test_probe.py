@@ -52,9 +52,9 @@ class Assistant:
     """Stands where an Engine does: says what `reply(prompt, index)` does; None has no room."""
 
     def __init__(self, reply):
-        self.reply, self.talk, self.asked = reply, True, []
+        self.reply, self.asked = reply, []
 
-    def turn(self, messages, settings, index=0, tools=None):
+    def turn(self, messages, index):
         prompt = messages[-1]["content"]
         self.asked.append(prompt)
         if (reply := self.reply(prompt, index)) is None:
@@ -62,7 +62,15 @@ class Assistant:
         return SimpleNamespace(finish="stop", messages=[{"role": "assistant", "content": reply}])
 
     def generate(self, sequences):
-        yield from ((sequence, 0, None, "") for sequence in sequences)
+        yield from ((sequence, 0, "", None) for sequence in sequences)
+
+
+@pytest.fixture(autouse=True)
+def an_assistant_says_its_replies(monkeypatch):
+    turn = probe.turn.Turn
+    monkeypatch.setattr(probe.turn, "Turn", lambda engine, messages, settings, index=0: (
+        engine.turn(messages, index) if isinstance(engine, Assistant)
+        else turn(engine, messages, settings, index)))
 
 
 def who_knows(questions, *fames):
@@ -438,7 +446,8 @@ def test_a_random_model_is_no_judge(folder, monkeypatch):
 
 
 def test_a_model_without_chatml_is_refused(monkeypatch):
-    monkeypatch.setattr(probe.Engine, "load", lambda folder: SimpleNamespace(talk=None))
+    bare = SimpleNamespace(tokenizer=SimpleNamespace(specials={}))
+    monkeypatch.setattr(probe.turn, "load", lambda folder: bare)
     with pytest.raises(ValueError, match="runs/gpt2: its tokenizer has no ChatML tokens"):
         probe.load("runs/gpt2")
 

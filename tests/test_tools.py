@@ -1,7 +1,5 @@
-"""Tools: sums against Python's own, every way out of the sandbox that we could think of, and what
-switches tools off."""
+"""Tools: every way out of the sandbox that we could think of, and what switches tools off."""
 
-import ast
 import os
 import signal
 import socket
@@ -11,95 +9,21 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.chat import tools
 from data.tokens.bpe import SPECIALS, Tokenizer
-from data.chat.tools import Limits, calculate, python
+from data.chat.tools import Limits, python
 from test_search import PAGES, index, write  # noqa: F401  (index is a fixture)
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "the-secret-that-was-planted"
 
 needs_sandbox = pytest.mark.skipif(tools.python_off() is not None, reason=str(tools.python_off()))
-
-
-# ---- The calculator ------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("expression, answer", [
-    ("2 + 3 * 4", "14"), ("(2 + 3) * 4", "20"), ("7 // 2", "3"), ("-7 % 3", "2"),
-    ("2 ** 10", "1024"), ("6 / 2", "3"), ("10 / 4", "2.5"), ("1 / 3", "0.333333333333333"),
-    ("0.1 + 0.2", "0.3"), ("0 // 1 / 5", "0"),
-    ("9.11 - 9.9", "-0.79"), ("9.11 > 9.9", "False"), ("2 ** 0.5 * 2 ** 0.5", "2"),
-    ("1,234 + 1", "1235"), ("3 × 4 ÷ 6 − 1", "1"), ("1 << 20", "1048576"), ("1e3", "1000"),
-    ("7 >> 1", "3"), ("1e-9 / 7", "1.42857142857143E-10"), ("2 ** -2", "0.25"),
-    ("12345678901234567890 * 98765432109876543210", "1219326311370217952237463801111263526900"),
-])
-def test_the_calculator_calculates(expression, answer):
-    assert calculate(expression) == answer
-
-
-@pytest.mark.parametrize("expression, why", [
-    ("1 / 0", "division by zero"), ("5 % 0", "division by zero"), ("0 ** -1", "division by zero"),
-    ("9 ** 9 ** 9", "4096 bits"), ("2 ** 99999999999999999999", "4096 bits"),
-    ("1 << 10 ** 9", "from 0 to 4096"), ("1 << -1", "from 0 to 4096"), ("1.5 << 2", "whole"),
-    ("1e999999999", "too large"), ("1e-999999999", "too small"), ("9" * 2000, "2000 characters"),
-    ("(" * 400 + "1" + ")" * 400, "not an expression"), ("-" * 900 + "1", ""),
-    ("(-8) ** (1 / 3)", "real power"), ("(10 ** 400) ** 0.5", "too large"), ("2 ^ 3", "write **"),
-    ("", "not an expression"), ("1 +", "not an expression"), ("\0", ""), ("'a' * 9", "not made of"),
-    ("__import__('os').system('id')", "not made of"), ("x", "not made of"),
-    ("True + 1", "not made of"), ("[1]", "not made of"), ("1 if 1 else 2", "not made of"),
-    ("lambda: 1", "not made of"),
-    ("1j * 1j", "not made of"), ("1 < 2 < 3", "not made of"), ("(1).real", "not made of"),
-    ("1 and 2", "not made of"), ("(1 < 2) + 1", ""),
-])
-def test_what_cannot_be_calculated_is_a_sentence(expression, why):
-    answer = calculate(expression)
-    if why:
-        assert answer.startswith("cannot calculate: ") and why in answer
-    assert len(answer) < 200 and "\n" not in answer
-
-
-NUMBERS = st.integers(-10**6, 10**6) | st.decimals(-1000, 1000, places=3)
-SUMS = st.recursive(NUMBERS.map(lambda number: f"{number:f}" if not isinstance(number, int)
-                                else str(number)),
-                    lambda sums: st.tuples(sums, st.sampled_from("+ - * / //".split()), sums)
-                    .map(lambda parts: f"({' '.join(parts)})"), max_leaves=8)
-
-
-@given(SUMS)
-def test_the_calculator_agrees_with_fractions(expression):
-    def exactly(node):
-        return ast.Call(ast.Name("Fraction", ast.Load()), [node], [])
-
-    class Exact(ast.NodeTransformer):
-        def visit_Constant(self, node):
-            return exactly(ast.Constant(ast.get_source_segment(expression, node)))
-
-        def visit_BinOp(self, node):
-            return exactly(self.generic_visit(node))
-
-    tree = ast.fix_missing_locations(Exact().visit(ast.parse(expression, mode="eval")))
-    try:
-        exact = eval(compile(tree, "", "eval"), {"Fraction": Fraction})
-    except ZeroDivisionError:
-        assert calculate(expression) == "cannot calculate: division by zero"
-        return
-    found = Fraction(calculate(expression))
-    assert found == exact or abs(found - exact) <= abs(exact) * Fraction(1, 10**14)
-    if exact.denominator == 1:
-        assert found == exact
-
-
-@settings(max_examples=200)
-@given(st.text(st.sampled_from("0123456789.+-*/%()<>=e,^~ x_'"), max_size=40) | st.text())
-def test_the_calculator_answers_any_text(text):
-    assert isinstance(calculate(text), str)
 
 
 # ---- The sandbox ---------------------------------------------------------------------------------
@@ -550,6 +474,5 @@ def test_the_script_makes_an_index_and_searches(tmp_path):
     documents, out = write(tmp_path / "documents-0.jsonl.gz", PAGES), tmp_path / "new" / "index.db"
     assert "4 documents" in run_script("index", documents, "--out", out).stdout
     assert "Tinona" in run_script("search", out, "Where was Mara Holm born?").stdout
-    assert run_script("calculate", "2 ** 10").stdout == "1024\n"
     wrong = run_script("search", tmp_path / "none.db", "x")
     assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1 and "no such" in wrong.stderr

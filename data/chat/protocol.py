@@ -25,9 +25,7 @@ programs bpe.CHAT_TEMPLATE renders the same: a string, in which they cannot tell
 
 import json
 from bisect import bisect_left, insort
-from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 from reprlib import repr as short
 from typing import NamedTuple
 
@@ -226,7 +224,7 @@ class Encoded(NamedTuple):
     cut: int
 
 
-class NoRoom(ValueError):
+class NoRoom(ChatError):
     """What cannot be left out of a conversation is longer than the limit."""
 
 
@@ -506,17 +504,3 @@ def pack(encoded, T):
         tokens[part], targets[part] = ids[:-1], ids[1:]
         doc_start[part], mask[part] = start, produced[1:]
     return Rows(tokens, targets, doc_start, mask)
-
-
-# ----------------------------------------------------------------------------------- Which models talk
-
-def is_assistant(engine, folder):
-    """Tell whether a model was fine-tuned for chats: by the last stage in a run's log or, of models
-    from elsewhere, by a chat template that is not the one of every tokenizer trained here."""
-    folder = Path(folder)
-    log = (folder.parent if folder.name == "best" else folder) / "log.jsonl"  # best: train.py's
-    if not log.exists():
-        template = engine.tokenizer.config.get("chat_template")
-        return engine.talk and template not in (None, bpe.CHAT_TEMPLATE)
-    with suppress(AttributeError, IndexError, ValueError):  # empty, or cut short by a kill
-        return json.loads(log.read_bytes().splitlines()[-1]).get("stage") in ("sft", "dpo", "rl")

@@ -15,6 +15,8 @@ import numpy as np
 from csrc.files import ChatError, write_files
 from data.chat import formats, protocol
 from data.chat.tools import CONTROLS
+from data.chat.turn import Turn, talk_of
+from data.tokens import show
 
 LINES = 3            # of a tool's result that are shown
 
@@ -42,7 +44,7 @@ class Chat:
     """A conversation in a terminal. What the assistant says goes to stdout; its thoughts, its tools
     and what else there is to tell go to stderr.
 
-    engine, settings  who answers, and how: of a chat's n-th answer, as Engine.turn with index n - 1
+    engine, settings  who answers, and how: of a chat's n-th answer, as a Turn with index n - 1
     tools, on         {name: Tool}, and the names of those that the assistant is offered
     system            what the system message says besides; "" is nothing
     think             whether answers begin with a thought, and thoughts are shown
@@ -75,8 +77,8 @@ class Chat:
         """Show how the assistant answers; return False if Ctrl-C stops it. What was said stays.
         ValueError, and nothing is said, if there is no room for `text`."""
         asked = [*self.messages, {"role": "user", "content": text}]
-        turn = self.engine.turn(self.heard(asked), self.settings, self.asked,
-                                {name: self.tools[name] for name in self.on}, self.think)
+        turn = Turn(self.engine, self.heard(asked), self.settings, self.asked,
+                    {name: self.tools[name] for name in self.on}, self.think)
         if turn.dropped:
             note(f"(the {turn.dropped} oldest turns no longer fit into the context of "
                  f"{self.engine.model.config.context} tokens)")
@@ -95,7 +97,7 @@ class Chat:
     def show(self, turn):
         """Generate a turn, and print it as it grows."""
         kind, called, answered = turn.kind, 0, 0
-        for _, _, _, text in self.engine.generate([turn]):
+        for _, _, text, _ in self.engine.generate([turn]):
             if answered < called:
                 self.tell_result(turn.calls[answered].result)
                 answered = called
@@ -168,7 +170,7 @@ class Chat:
     def do_tools(self, names):
         """/tools search python|off: what the assistant may use"""
         if names:
-            self.offer([] if names == "off" else names.replace(",", " ").split())
+            self.offer([] if names == "off" else names.split())
         note(f"(tools: {', '.join(self.on) or 'none'})")
 
     def do_save(self, name):
@@ -207,9 +209,10 @@ class Chat:
         """/tokens: what the model reads and writes, token by token"""
         if not self.messages:
             raise ChatError("nothing was said yet")
-        tokens = self.tokens or self.engine.talk.prompt(self.heard(self.messages))[0]
+        tokens = self.tokens or talk_of(self.engine.tokenizer).prompt(self.heard(self.messages))[0]
         context = self.engine.model.config.context
-        print(stream(self.engine, tokens))
+        pieces = [(visible_token(self.engine, token), token) for token in tokens]
+        print(show.draw(pieces, coloured(sys.stdout)))
         note(f"{len(tokens)} of {context} tokens, {100 * len(tokens) / context:.0f} %")
 
     def do_undo(self, _):
@@ -248,36 +251,29 @@ def describe(engine, token, probabilities):
 
 
 def spell(engine, token, width):
-    """Return a token in `width` columns of a terminal; blanks are dots, controls are escapes."""
-    text = visible(engine, token)
+    """Return a token in `width` columns of a terminal."""
+    text = visible_token(engine, token)
     while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
                        for c in text)) > width:
         text = text[:-2] + "…"
     return text + " " * (width - used)
 
 
-def visible(engine, token):
-    """Return a token's text; blanks are dots, controls and parts of characters are escapes."""
-    text = engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace(" ", "·")
-
-
-def stream(engine, tokens):
-    """Return all of `tokens` visibly: special ones in colour, others on one of two backgrounds in
-    turn, or between bars where there are no colours. Lines end where the text's do."""
-    shown = ""
-    for i, token in enumerate(tokens):
-        text, colour = visible(engine, token), "48;5;" + ("236", "240")[i % 2]
-        cell = paint(text, "1;35" if token in engine.special else colour)
-        shown += cell if cell != text else text + "|"
-        shown += "\n" * text.endswith("\\n")
-    return shown
+def visible_token(engine, token):
+    """Return a token's text as data/tokens/show.py spells it."""
+    return show.visible(engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace"))
 
 
 def paint(text, code, file=sys.stdout):
     """Return `text` in a colour (an SGR code) if `file` is a terminal."""
-    return f"\x1b[{code}m{text}\x1b[0m" if file.isatty() and "NO_COLOR" not in os.environ else text
+    return f"\x1b[{code}m{text}\x1b[0m" if coloured(file) else text
+
+
+def coloured(file):
+    """Return whether what is written to `file` may have colours."""
+    return file.isatty() and "NO_COLOR" not in os.environ
 
 
 def note(text, end="\n"):
+    """Print a line about what goes on, on stderr."""
     print(paint(text, "2", sys.stderr), end=end, file=sys.stderr, flush=True)

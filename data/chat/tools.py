@@ -1,16 +1,15 @@
-"""The tools that a model may call: a calculator, Python in a sandbox, search with sources.
+"""The tools that a model may call: Python in a sandbox, search with sources.
 
-The engine stops where the model wrote <|search_start|>query<|search_end|> or
+data/chat/turn.py stops where the model wrote <|search_start|>query<|search_end|> or
 <|python_start|>code<|python_end|>, asks `registry` for "search" or "python", and gives the model
 the result's text between <|result_start|> and <|result_end|>. That text is a plain str, which
-data/talk.py encodes with special tokens off: whatever a page or a program says, it is text.
+data/chat/protocol.py encodes with special tokens off: whatever a page or a program says, it is text.
 
-    calculate   numbers and operators, exactly
     python      a real interpreter in bubblewrap: its own user, process, network, mount, IPC and
                 host name spaces; no network, no files but the interpreter's (read-only) and an
                 empty scratch folder in memory, no environment, no /proc, no capabilities, no
-                terminal; system calls refused and resources limited (data/sandbox.py)
-    search      BM25 over documents (data/search.py)
+                terminal; system calls refused and resources limited (data/chat/sandbox.py)
+    search      BM25 over documents (data/chat/search.py)
 
 A program has one process, so the limits of its memory and time are those of the whole tool; only
 the kernel's own memory for its threads comes on top. What the sandbox does not cover: bugs of the
@@ -18,9 +17,7 @@ kernel behind the system calls that are left; what caches and clocks tell about 
 names of the folders where the interpreter lies. Pictures come from untrusted code.
 """
 
-import ast
 import math
-import operator
 import os
 import re
 import selectors
@@ -33,8 +30,6 @@ import time
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
-from fractions import Fraction
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -42,7 +37,6 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from csrc.files import ChatError
 from data.chat import search
 from data.tokens.learn import utf8
 
@@ -50,11 +44,15 @@ BUDGET = 2000           # characters of a result that the model reads
 
 
 class Result(NamedTuple):
+    """What a tool answers."""
+
     text: str                           # what the model reads, plain text
     figures: tuple[bytes, ...] = ()     # PNG files
 
 
 class Tool(NamedTuple):
+    """A tool that a model may call."""
+
     call: Callable[[str], Result]       # never raises, for any str
     off: str | None                     # why it is not available, a sentence; None: it is
 
@@ -97,103 +95,6 @@ def cut(text, budget):
     return (text[:room - room // 3] + note + text[len(text) - room // 3:])[:budget]
 
 
-# ------------------------------------------------------------------------------------- A calculator
-
-LONGEST = 1000          # characters of an expression
-BITS = 4096             # of a number: 1233 digits
-DIGITS = 15             # of a number that is not whole, as far as a float is right
-
-OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-             ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-             ast.UAdd: operator.pos, ast.USub: operator.neg,
-             ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-             ast.Eq: operator.eq, ast.NotEq: operator.ne}
-SPELLINGS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"})
-
-
-def calculate(expression):
-    """Return the value of + - * / // % ** << >> and comparisons of numbers, or a sentence that says
-    why there is none. Fractions are exact until they are written, so 0.1 + 0.2 is 0.3."""
-    try:
-        if len(expression) > LONGEST:
-            raise ChatError(f"{len(expression)} characters are more than {LONGEST}")
-        text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", expression.translate(SPELLINGS)).strip()
-        return written(value(ast.parse(text, mode="eval").body, text))
-    except ZeroDivisionError:
-        return "cannot calculate: division by zero"
-    except (SyntaxError, RecursionError, MemoryError):
-        return f"cannot calculate: {cut(expression, 80)!r} is not an expression of numbers"
-    except (ValueError, OverflowError) as error:
-        return f"cannot calculate: {error}"
-
-
-def value(node, text):
-    """Return the value of a node of an expression, a Fraction or bool; ValueError."""
-    match node:
-        case ast.Constant(int() | float() as number) if not isinstance(number, bool):
-            return bounded(literal(number, ast.get_source_segment(text, node)))
-        case ast.UnaryOp(ast.UAdd() | ast.USub() as op, operand):
-            return OPERATORS[type(op)](value(operand, text))
-        case ast.BinOp(left, ast.Pow(), right):
-            return bounded(power(value(left, text), value(right, text)))
-        case ast.BinOp(left, ast.LShift() | ast.RShift() as op, right):
-            return bounded(shift(value(left, text), value(right, text), isinstance(op, ast.LShift)))
-        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
-            return bounded(OPERATORS[type(op)](value(left, text), value(right, text)))
-        case ast.Compare(left, [op], [right]) if type(op) in OPERATORS:
-            return OPERATORS[type(op)](value(left, text), value(right, text))
-        case ast.BinOp(op=ast.BitXor()):
-            raise ChatError("^ has two meanings: write ** for a power")
-    raise ChatError(f"{cut(ast.get_source_segment(text, node) or text, 80)!r} is not made of "
-                    f"numbers and + - * / // % ** << >> < > ==")
-
-
-def literal(number, text):
-    """Return the number (int or float) that `text` spells, exactly."""
-    if isinstance(number, int):
-        return Fraction(number)
-    exact = Decimal(text)
-    if abs(exact.adjusted()) > BITS // 4:
-        raise ChatError(f"{cut(text, 80)} is too large or too small")
-    return Fraction(exact)
-
-
-def power(base, exponent):
-    if exponent.denominator != 1:
-        if base < 0:
-            raise ChatError("a negative number has no real power that is not whole")
-        return Fraction(float(base) ** float(exponent))
-    size = max(abs(base.numerator), base.denominator).bit_length()
-    if abs(exponent) * (size - 1) > BITS:
-        raise ChatError(f"the power has more than {BITS} bits")
-    return base ** exponent.numerator
-
-
-def shift(number, by, left):
-    if number.denominator != 1 or by.denominator != 1 or not 0 <= by <= BITS:
-        raise ChatError(f"<< and >> take whole numbers, the second from 0 to {BITS}")
-    return number * 2 ** int(by) if left else Fraction(int(number) >> int(by))
-
-
-def bounded(number):
-    number = Fraction(number)                        # // of two fractions is an int
-    if max(abs(number.numerator), number.denominator).bit_length() > BITS:
-        raise ChatError(f"a number has more than {BITS} bits")
-    return number
-
-
-def written(number):
-    """Return a Fraction or bool as people write it."""
-    if isinstance(number, bool):
-        return str(number)
-    if number.denominator == 1:
-        return str(number.numerator)
-    with localcontext() as context:
-        context.prec = DIGITS
-        rounded = (Decimal(number.numerator) / number.denominator).normalize()
-    return f"{rounded:f}" if -7 < rounded.adjusted() < DIGITS else str(rounded)
-
-
 # ------------------------------------------------------------------------------------------- Python
 
 INSIDE = Path(__file__).with_name("sandbox.py")
@@ -211,6 +112,8 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True)
 class Limits:
+    """What a program may use."""
+
     seconds: float = 10         # of time; and, rounded up, of processor time
     memory: int = 1 << 30       # bytes of address space
     disk: int = 64 << 20        # bytes of the scratch folder, and of a file
@@ -278,7 +181,7 @@ def sandboxed(code, limits, budget):
 
 
 def bubblewrap(disk):
-    """Return the command that runs data/sandbox.py with nothing around it."""
+    """Return the command that runs data/chat/sandbox.py with nothing around it."""
     python = os.path.realpath(sys._base_executable)
     binds = {python: python, str(Path(np.__file__).parents[1]): "/packages"}
     binds |= {place: place for place in (*LIBRARIES, f"{sys.base_prefix}/lib")}

@@ -19,10 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from csrc.engine import Engine, Sampling, Sequence
+from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError, to_json, write_file
 from csrc.runs import newest_run
 from data.chat import protocol, tools
+from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import formats, report
 from data.exams.formats import Question
 from data.exams.marks import URL, mark, mark_likelihood, summary
@@ -180,7 +181,7 @@ def size(engine, item):
     """The tokens of an Item's prompt, with its longest continuation where these are compared."""
     question = item.question
     if item.mode == "chat":
-        return len(engine.talk.prompt(question.messages())[0])
+        return len(talk_of(engine.tokenizer).prompt(question.messages())[0])
     choices = question.continuations if item.mode == "likelihood" else ()
     longest = max((len(engine.tokenizer.encode(text)) for text in choices), default=0)
     return len(engine.encode(question.text())) + longest
@@ -196,7 +197,7 @@ def sequence(engine, item):
                         max_tokens=max_tokens(item, engine.model.config.context))
     if item.mode == "text":
         return Sequence(engine.encode(question.text()), settings)
-    return engine.turn(question.messages(), settings, tools=item.tools or None)
+    return Turn(engine, question.messages(), settings, tools=item.tools)
 
 
 def likelihoods(engine, rows, label):
@@ -359,10 +360,10 @@ def examine(label, folder, settings, questions, pocket, marking, on, at_once) ->
     on       names of the tools that are not off
     at_once  how many models share the threads
     """
-    engine = Engine.load(folder, settings.device, settings.dtype)
+    engine = load(folder, settings.device, settings.dtype)
     if at_once > 1:
         engine.model.core.call("device_threads", max(1, os.cpu_count() // at_once))
-    assistant = not settings.base and protocol.is_assistant(engine, folder)
+    assistant = not settings.base and is_assistant(engine, folder)
     registry = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
     items = items_for(assistant, questions, pocket, {name: registry[name] for name in on})
     return Outcome(label, str(folder), *ask(engine, items, marking, label))

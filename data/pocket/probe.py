@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 from tqdm import tqdm
 
 from csrc.engine import Engine, Sampling
+from data.chat import turn
 from csrc.files import ChatError
 from data.chat import protocol
 from data.exams import marks
@@ -282,8 +283,8 @@ class Probed(NamedTuple):
 
 def load(folder) -> Engine:
     """The Engine of a model that can chat, or a ValueError."""
-    engine = Engine.load(folder)
-    if engine.talk is None:
+    engine = turn.load(folder)
+    if any(name not in engine.tokenizer.specials for name in protocol.CHATML):
         raise ChatError(f"{folder}: its tokenizer has no ChatML tokens, so it is no assistant; "
                         f"python train.py sft makes one")
     return engine
@@ -291,13 +292,13 @@ def load(folder) -> Engine:
 
 def replies(engine: Engine, prompts: list[str], settings: Sampling):
     """Yield the assistant's reply to each prompt; None where the prompt does not fit."""
-    def turn(index, prompt):
+    def begun(index, prompt):
         try:
-            return engine.turn([{"role": "user", "content": prompt}], settings, index)
+            return turn.Turn(engine, [{"role": "user", "content": prompt}], settings, index)
         except protocol.NoRoom:
             return None
 
-    turns = [turn(*pair) for pair in enumerate(prompts)]
+    turns = [begun(*pair) for pair in enumerate(prompts)]
     running = [sequence for sequence in turns if sequence]
     with tqdm(total=len(running), desc="asking", unit=" replies", **IF_SLOW) as bar:
         for sequence, *_ in engine.generate(running):

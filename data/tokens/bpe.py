@@ -194,6 +194,13 @@ class Tokenizer:
         """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
+    @property
+    def ends(self):
+        """The ids at which a text ends: those of BEGIN, END and eos_token, as far as there are."""
+        eos = self.config.get("eos_token")
+        names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
+        return {i for name, i in self.specials.items() if name in names}
+
     def generation(self):
         """Return the ids that generation_config.json names, or None if this is no tokenizer of our
         own: a chat ends with END or BEGIN."""

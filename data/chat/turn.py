@@ -1,0 +1,177 @@
+"""The assistant's turn in a conversation: a Sequence (csrc/engine.py) made of messages, in which the
+model may think and call tools.
+
+Where the model has written <|search_start|>query<|search_end|>, a thread asks the tool, while other
+sequences go on; then the model reads <|result_start|>...<|result_end|> and continues.
+
+    engine = load("runs/sft")
+    turn = Turn(engine, [{"role": "user", "content": "Who is Mara Holm?"}], Sampling())
+    for _, token, text, _ in engine.generate([turn]):
+        print(text, end="")
+    turn.messages                            # what to append to the conversation
+"""
+
+import json
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+
+from csrc.bind import GENERATES, Library, Model
+from csrc.engine import Engine, Sequence
+from csrc.files import ChatError
+from csrc.runs import read_settings
+from data.chat import protocol, tools as toolbox
+from data.tokens import bpe
+
+CALLS = 8            # of tools in one turn at most
+READ = 4096          # tokens of their results in one turn at most
+LEFT = 32            # tokens that a result leaves to the answer, if there are as many
+
+
+def load(folder, device="auto", dtype="auto", **how):
+    """Return the Engine of a Hugging Face folder; `how` as Engine takes it."""
+    tokenizer = bpe.Tokenizer.load(folder)
+    model = Model.load(folder, *Library.choose(device, dtype), flags=GENERATES)
+    return Engine(model, tokenizer, **how)
+
+
+@lru_cache(maxsize=4)
+def talk_of(tokenizer):
+    """Return the protocol.Talk of a tokenizer. ChatError if that knows no conversations."""
+    try:
+        return protocol.Talk(tokenizer)
+    except ChatError as error:
+        raise ChatError("this model's tokenizer has no tokens for conversations: `python infer.py "
+                        "complete --as-assistant` asks such a model all the same") from error
+
+
+def is_assistant(engine, folder):
+    """Tell whether a model was fine-tuned for chats: by the last stage in its run's log; without a
+    log, by the stage of its checkpoint; without both, by the text that ends its turns, which
+    generation_config.json names, or a chat template that is not every tokenizer's trained here."""
+    folder = Path(folder)
+    run = folder.parent if folder.name == "best" else folder        # best: train.py's
+    stages = ("sft", "dpo", "rl")
+    if (run / "log.jsonl").exists():
+        with suppress(AttributeError, IndexError, ValueError):      # empty, or cut short by a kill
+            return json.loads((run / "log.jsonl").read_bytes().splitlines()[-1]).get("stage") in stages
+    elif saved := read_settings(run):
+        return saved.get("stage") in stages
+    elif protocol.CHATML[2] in engine.tokenizer.specials:
+        template = engine.tokenizer.config.get("chat_template")
+        return template not in (None, bpe.CHAT_TEMPLATE)
+    return False
+
+
+@dataclass
+class Call:
+    """A tool's name, what it is asked, as text, and its Result; None until it has answered."""
+
+    name: str
+    text: str
+    result: toolbox.Result | None = None
+
+
+class Turn(Sequence):
+    """The assistant's turn that follows messages, or goes on with the last of them.
+
+    text      what it says; not its thoughts, calls and their results
+    kind      what the next token belongs to: "text", or "think", "search", "python" between marks
+    kinds     the marks (of protocol.MARKS) that it may draw
+    calls     each Call, from when the model has written it
+    figures   PNG files (bytes) that tools made
+    dropped   how many of the oldest turns had no room in the prompt
+    messages  the new messages so far, in data/chat/protocol.py's normal form
+    """
+
+    def __init__(self, engine, messages, settings, index=0, tools=None, think=False, record=""):
+        """Of the oldest turns as many are left out as leave room for the answer: max_tokens, or a
+        quarter of the context if that is less. ChatError as Talk.prompt's, protocol.NoRoom where
+        the last question is too long; and where the tokenizer has no tokens for conversations.
+
+        tools    {name: tools.Tool}, as tools.registry gives: those that are not off may be called
+        think    whether the turn begins with a thought
+        """
+        self.engine, self.talk, self.calls = engine, talk_of(engine.tokenizer), []
+        self.context = engine.model.config.context
+        limit = self.context - min(self.context // 4, settings.max_tokens)
+        prompt, self.dropped = self.talk.prompt(messages, limit)
+        super().__init__(prompt, settings, index, record)
+        self.tools = {name: tool for name, tool in (tools or {}).items() if not tool.off}
+        self.results, self.kind = READ * bool(self.tools), "text"    # results: tokens yet to read
+        self.allow({"think", *self.tools})
+        if think:
+            self.tokens.append(engine.tokenizer.special(protocol.MARKS["think"][0]))
+            self.kind, self.last = "think", self.last + 1
+
+    @property
+    def room(self):
+        return self.last + self.results
+
+    @property
+    def figures(self):
+        return [figure for call in self.calls if call.result for figure in call.result.figures]
+
+    @property
+    def messages(self):
+        said = [i for i in self.tokens[self.prompt:] if i not in self.engine.ends]
+        return self.talk.decode([*self.talk.opening, *said, self.talk.end])
+
+    def allow(self, kinds):
+        """Let the marks of `kinds` be drawn, and no others."""
+        marks = {**self.talk.opens, **self.talk.closes}
+        allowed = {i for i, kind in marks.items() if kind in kinds}
+        self.kinds, self.banned = kinds, [i for i in self.engine.banned if i not in allowed]
+
+    def take(self, token, text):
+        """See what a token that was drawn means: a mark may end a call, which a thread answers."""
+        self.text += text if self.kind == "text" else ""
+        if token not in self.engine.special or token in self.engine.ends:
+            return
+        self.kind = self.talk.opens.get(token, "text")
+        if called := self.talk.call(self.tokens[self.prompt:]):
+            self.calls.append(Call(called[0], protocol.written(*called)))
+            if not self.finish:
+                self.pending = in_thread(self.answer, self.calls[-1])
+
+    def answer(self, call):
+        """Ask the tool; return the tokens of its result, cut to what there is room for."""
+        tool = self.tools.get(call.name)
+        try:
+            result = tool.call(call.text) if tool else toolbox.Result(
+                f"There is no tool {call.name}, only {' and '.join(self.tools)}.")
+        except Exception as error:               # whatever a tool does, the chat goes on
+            result = toolbox.Result(f"The tool {call.name} failed: {error!r}.")
+        ids, budget = self.talk.result(result.text), len(result.text)
+        left = self.context - len(self.tokens)
+        room = min(left - LEFT, self.results)
+        while budget and len(ids) > room:
+            budget = min(budget - 1, budget * max(0, room - 2) // len(ids))
+            ids = self.talk.result(toolbox.cut(result.text, budget))
+        call.result = result
+        if len(ids) > left:
+            self.finish = "length"
+            return []
+        self.results -= len(ids)
+        if len(self.calls) == CALLS or self.results < LEFT:
+            self.allow({"think"})
+        return ids
+
+
+def in_thread(function, *args):
+    """Return a Future of function(*args), which a thread of its own computes; no exit waits for
+    it."""
+    future = Future()
+    future.set_running_or_notify_cancel()
+
+    def run():
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
