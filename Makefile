@@ -22,7 +22,7 @@ SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
 # the precision; BASE must run on any CPU, to say what this one lacks.
 MODEL   := model layout shard check
 CPU     := kernels attention matmul sample device comm
-RANKS    = job $(if $(MPI),mpi,no_mpi)
+RANKS    = $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu
 TEXT    := bpe words minhash
 PY      := .venv/bin/python

@@ -19,6 +19,7 @@ from pathlib import Path
 import cffi
 import numpy as np
 
+from csrc import ranks
 from csrc.files import ChatError
 
 CSRC = Path(__file__).resolve().parent
@@ -88,6 +89,8 @@ class Library:
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
                       "unsigned long long": np.uint64, "Sampling": SAMPLING}
         Library.call(self, "cpu_ready")
+        if device == "cuda":                     # each rank on a machine has its own GPU
+            Library.call(self, "device_choose", ranks.place().local)
 
     @staticmethod
     def load(device: str = "cpu", dtype: str = "f32") -> "Library":
@@ -178,17 +181,20 @@ class Job:
     alone is rank 0 of 1. What follows is called on all ranks, in the same order."""
 
     def __init__(self, core: Library):
-        self.core = core
-        job = core.ffi.new("Job *")
-
-        def lost(rank):
-            print(f"rank {rank} of {job.ranks} is gone: rank {job.rank} ends too", file=sys.stderr,
-                  flush=True)
-            os._exit(1)
-
-        # C keeps nothing but its address. On CPUs MPI sees to it.
-        self.lost = core.ffi.callback("void(int)", lost) if core.device == "cuda" else None
-        core.call("comm_start", job, self.lost)
+        self.core, self.meeting, here = core, None, ranks.place()
+        said, word = [here.rank, here.ranks, here.local, here.locals, 0], None
+        job = core.ffi.new("Job *", said)
+        by_mpi = here.launcher == "mpirun" and core.call("mpi_built")
+        if here.ranks > 1 and core.device == "cpu" and here.launcher == "torchrun":
+            raise ChatError(f"torchrun started {here.ranks} ranks, but on CPUs they talk through "
+                            f"MPI: start them with mpirun or srun")
+        if here.ranks > 1 and core.device == "cuda" and not by_mpi:
+            word = np.zeros(core.lib.COMM_ID, np.uint8)
+            if here.rank == 0:
+                core.call("comm_id", word)
+            self.meeting = ranks.Meeting(here, word.tobytes())
+            word = np.frombuffer(self.meeting.word, np.uint8)
+        core.call("comm_start", job, word)
         self.rank, self.ranks = job.rank, job.ranks
         self.local, self.locals, self.cores = job.local, job.locals, job.cores
 
@@ -220,6 +226,9 @@ class Job:
         self.core.lib.comm_abort()
 
     def stop(self) -> None:
+        """Leave the job; all ranks come here."""
+        if self.meeting:
+            self.meeting.leave()
         self.core.call("comm_stop")
 
 

@@ -377,14 +377,17 @@ typedef struct {
     int cores;                       /* threads to use, so that all of these have theirs; 0: all */
 } Job;
 
-/* Joins the job that this process was started for, before anything else is asked of the device. A
-   process that was started alone does not touch MPI or NCCL. When a rank dies, MPI says so and ends
-   the others; without MPI `lost` is called with its number on each, by a thread of its own, within
-   seconds. It must end the process: what waits for that rank in a call waits forever. */
-int  comm_start(Job *job, void (*lost)(int rank));
+int  mpi_built(void);                /* 1: this library can join what mpirun has started */
+enum { COMM_ID = 128 };              /* bytes */
+
+/* Joins a job, before anything else is asked of the device. *job is what the launcher said; then
+   what MPI says. Where there is one rank, neither MPI nor NCCL is touched. id (COMM_ID): only for
+   GPUs that MPI does not bring together: what comm_id made on rank 0; else NULL. */
+int  comm_id(void *id);
+int  comm_start(Job *job, const void *id);
 void comm_stop(void);
 
-/* Ends all ranks, whatever they do, with status 1: without MPI by dying, so that they are told. */
+/* Ends this process with status 1, and all ranks that MPI started. */
 void comm_abort(void);
 
 /* x (n), on the host, = the sum of all ranks' x: the same bits on each. n 0: they only meet. */
@@ -403,6 +406,8 @@ void comm_wait(void);
 
 /* ---- The device ------------------------------------------------------------------------------ */
 
+/* Which of several GPUs is the device: number n, counted around. To be said before all else. */
+void device_choose(int n);
 /* Fails where this machine has no such device. Everything else here then fails too. */
 int device_ready(void);
 /* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP" or "NVIDIA H100, sm_90,

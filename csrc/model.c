@@ -340,7 +340,7 @@ int model_update(Model *m, const AdamW *adam) {
     size_t before = 0;               /* elements of other tensors: whatever lies between them */
     for (int i = 0; i < m->n_tensors; i++) {
         const Part p = part_of(m, i, m->shard);
-        adamw(m->weights + p.at, m->masters ? m->masters + p.own : NULL,
+        if (p.count > 0) adamw(m->weights + p.at, m->masters ? m->masters + p.own : NULL,
               m->moment1 + p.own, m->moment2 + p.own, m->grads + p.at,
               adam, m->tensors[i].decay, before + p.first, p.count);
         before += size_of(&m->tensors[i]);

@@ -1,6 +1,6 @@
 /* comm.cu: what ranks do together, on GPUs, through NCCL. Gradients are summed and weights spread
    on a stream of their own, while kernels run on the other; events say where one waits for it.
-   MPI, or where that has not started us a TCP connection, only brings the ranks together. */
+   MPI, or where that has not started us the caller, only brings the ranks together. */
 
 #include "gpu.cuh"
 #ifndef NCCL_H_                      /* tests/nccl_on_cpu.h is in its place already */
@@ -89,15 +89,24 @@ int comm_broadcast(void *bytes, size_t n, int root) {
 
 /* ---- A job ----------------------------------------------------------------------------------- */
 
-int comm_start(Job *out, void (*lost)(int rank)) {
+static_assert(sizeof(ncclUniqueId) == COMM_ID, "chat.h says how large NCCL's id is");
+
+int comm_id(void *id) {
+    if (ncclGetUniqueId((ncclUniqueId *)id) == ncclSuccess) return 0;
+    return chat_fail("NCCL cannot begin: %s", ncclGetLastError(NULL));
+}
+
+int comm_start(Job *out, const void *given) {
     ncclUniqueId id = {};
-    if (job_start(1)) return -1;
+    if (out->ranks > 1 && job.ranks == 1) {
+        job = *out;
+        if (given) memcpy(&id, given, sizeof id);
+        else if (mpi_join()) { mpi_stop(); return -1; }
+    }
     *out = job;
     if (job.ranks == 1 || comm) return 0;
-    if (device_ready()) return -1;
-    if (job.rank == 0 && ncclGetUniqueId(&id) != ncclSuccess)
-        return chat_fail("NCCL cannot begin: %s", ncclGetLastError(NULL));
-    if (job_share(&id, sizeof id, lost)) return -1;
+    if (device_ready() || (!given && job.rank == 0 && comm_id(&id))) return -1;
+    if (!given) mpi_broadcast(&id, sizeof id, 0);
     if (ncclCommInitRank(&comm, job.ranks, id, job.rank) != ncclSuccess)
         return chat_fail("rank %d cannot join the other GPUs: %s", job.rank,
                          ncclGetLastError(NULL));
@@ -119,7 +128,5 @@ void comm_stop(void) {
         device_free(room);
         comm = NULL;
     }
-    job_stop();
+    mpi_stop();
 }
-
-void comm_abort(void) { job_abort(); }

@@ -3,15 +3,12 @@
 
 #include "gpu.cuh"
 
-extern "C" {
-#include "../csrc/job.h"
-}
-
 cudaStream_t stream;
 
 static char latched[512];                        /* a sentence, until device_read returns it */
 static cudaDeviceProp gpu;
 static bool is_ready;
+static int wanted;
 
 void latch_sentence(const char *what, const char *why) {
     if (!latched[0]) snprintf(latched, sizeof latched, "%s: %s", what, why);
@@ -29,6 +26,8 @@ static int failed() {
     return -1;
 }
 
+void device_choose(int n) { wanted = n; }
+
 int device_ready(void) {
     if (is_ready) return 0;
     int count = 0;
@@ -36,7 +35,7 @@ int device_ready(void) {
     if (status != cudaSuccess || count == 0)
         return chat_fail("there is no GPU that CUDA can use here (%s)",
                          status != cudaSuccess ? cudaGetErrorString(status) : "it counts none");
-    const int device = job_local() % count;          /* each rank on a machine has its own */
+    const int device = wanted % count;
     latch(cudaSetDevice(device), "choosing the GPU");
     latch(cudaGetDeviceProperties(&gpu, device), "asking for the GPU's properties");
     latch(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");

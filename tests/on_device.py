@@ -16,7 +16,7 @@ from csrc.bind import CSRC, Library
 
 DEVICES = [os.environ["CHAT_DEVICE"]] if "CHAT_DEVICE" in os.environ else ["cpu", "cuda"]
 HOST = ("device_", "model_", "cache_create", "cache_free", "cache_fork", "check_", "chat_",
-        "comm_")
+        "comm_", "mpi_")
 
 
 class OnDevice(Library):

@@ -1,4 +1,4 @@
-"""Several ranks train as one does: csrc/comm.c, shard.c, job.c, and train.py under mpirun. Also
+"""Several ranks train as one does: csrc/comm.c, ranks.py, and train.py under mpirun. Also
 what happens when one of them dies, fails or cannot be there."""
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from csrc.bind import Library
 from csrc.runs import read_state
 from test_train import ROOT, book, elsewhere, losses  # noqa: F401  (fixtures)
 
@@ -24,9 +25,10 @@ FLAGS = ["--depth", "1", "--context", "16", "--batch", "2", "--batch-tokens", "1
          "--schedule", "wsd", "--decay", "0", "--warmup", "0"]     # the rate is the same at any end
 ROOT_MAY = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
+NO_MPIRUN = "CHAT_BUILD" in os.environ or "LD_PRELOAD" in os.environ or not (
+    shutil.which("mpirun") and Library.load("cpu", "f32").lib.mpi_built())
 needs_mpirun = pytest.mark.skipif(
-    not shutil.which("mpirun") or "CHAT_BUILD" in os.environ or "LD_PRELOAD" in os.environ,
-    reason="this machine lacks mpirun, or the library is built otherwise")
+    NO_MPIRUN, reason="this machine lacks mpirun, or the library is built without MPI or otherwise")
 
 
 def mpirun(ranks, *words):
@@ -58,8 +60,8 @@ def results(request):
     comm.cu over what MPI does in NCCL's place (nccl_on_cpu.h), and takes long for a step."""
     device, dtype, steps = request.param.split("-")
     build = ROOT / "build" / ("shim" if device == "cuda" else "")
-    if not shutil.which("mpirun") or not (build / f"libchat_{device}_{dtype}.so").exists():
-        pytest.skip(f"this machine lacks mpirun or {build}/libchat_{device}_{dtype}.so")
+    if NO_MPIRUN or not (build / f"libchat_{device}_{dtype}.so").exists():
+        pytest.skip(f"this machine lacks MPI or {build}/libchat_{device}_{dtype}.so")
     program = list(map(str, [sys.executable, HERE / "rank_program.py", device, dtype, steps]))
     several = (2, 4) if device == "cpu" else (3,)
     commands = {1: program} | {n: mpirun(n, *program) for n in several}
@@ -273,21 +275,14 @@ def test_two_machines_learn_what_one_does(book, whole, two_machines):  # noqa: F
     assert received(namespace) > 20 * 4 * 60_000     # the gradients of 20 steps, at the least
 
 
-@pytest.fixture(scope="module")
-def rendezvous(tmp_path_factory):
-    library = tmp_path_factory.mktemp("rendezvous") / "rendezvous.so"
-    sources = [ROOT / "csrc" / name for name in ("job.c", "no_mpi.c", "error.c")]
-    subprocess.run(["cc", "-pthread", "-fPIC", "-shared", HERE / "rendezvous.c", *sources,
-                    "-o", library, "-lm"], check=True)
-    return [sys.executable, "-c", RANK, library]
-
-
 RANK = f"""import sys; sys.path.insert(0, {str(ROOT)!r})
-from csrc.bind import Job, Library
-job = Job(Library(sys.argv[1], "cuda", "f32"))
-print(f"rank {{job.rank}} of {{job.ranks}}, local {{job.local}} of {{job.locals}}", flush=True)
+from csrc.ranks import Meeting, place
+here = place()
+meeting = Meeting(here, b"of rank 0" if here.rank == 0 else bytes(9))
+assert meeting.word == b"of rank 0"
+print(f"rank {{here.rank}} of {{here.ranks}}, local {{here.local}} of {{here.locals}}", flush=True)
 sys.stdin.readline()
-job.stop()
+meeting.leave()
 """
 LAUNCHERS = {                                    # what is the same for all ranks, and what differs
     "torchrun": ({"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"},
@@ -297,21 +292,21 @@ LAUNCHERS = {                                    # what is the same for all rank
 }
 
 
-def join(command, launcher="torchrun"):
+def join(launcher="torchrun"):
     """Three ranks, begun as a launcher would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = {"MASTER_PORT": str(free.getsockname()[1])}
     common, names = LAUNCHERS[launcher]
-    return [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True,
+    return [subprocess.Popen([sys.executable, "-c", RANK], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env=os.environ | port | common | dict.fromkeys(names, str(r)))
             for r in range(3)]
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_ranks_without_mpi_meet_at_the_address_of_rank_0(rendezvous, launcher):
-    processes = join(rendezvous, launcher)
+def test_ranks_without_mpi_meet_at_the_address_of_rank_0(launcher):
+    processes = join(launcher)
     for r, process in enumerate(processes):
         assert process.stdout.readline() == f"rank {r} of 3, local {r} of 3\n"
     for process in processes:                    # leaving in any order is no death
@@ -323,8 +318,8 @@ def test_ranks_without_mpi_meet_at_the_address_of_rank_0(rendezvous, launcher):
 
 
 @pytest.mark.parametrize("dead", [0, 2])
-def test_without_mpi_too_a_killed_rank_ends_all_by_name(rendezvous, dead):
-    processes = join(rendezvous)
+def test_without_mpi_too_a_killed_rank_ends_all_by_name(dead):
+    processes = join()
     for process in processes:
         process.stdout.readline()
     processes[dead].kill()
@@ -338,7 +333,7 @@ def test_without_mpi_too_a_killed_rank_ends_all_by_name(rendezvous, dead):
 def test_many_ranks_need_a_library_with_mpi_and_torchrun_needs_gpus(book, tmp_path):  # noqa: F811
     """Never N runs that know nothing of each other."""
     build = tmp_path / "build"
-    subprocess.run(["make", "-C", ROOT, build / "libchat_cpu_f32.so", f"BUILD={build}",
+    subprocess.run(["make", "-C", ROOT, "libraries", f"BUILD={build}",
                     "MPICC=none", "CFLAGS=-O1 -march=native"], check=True, capture_output=True)
     command = list(map(str, training("--data", book, "--out", "run", *FLAGS)))
     launched = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "1"}
