@@ -67,9 +67,8 @@ def main(s: Probe) -> None:
         judge = probe.WorldJudge(s.seed, s.worlds)
         questions = judge.choose(s.count)
     else:
-        is_url = re.match("https?://", s.judge)
-        judge = probe.ModelJudge(probe.Server(s.judge, s.judge_model) if is_url
-                                 else probe.Local(s.judge))
+        judge = probe.ModelJudge(probe.server(s.judge, s.judge_model), at_once=8) \
+            if re.match("https?://", s.judge) else probe.ModelJudge(probe.local(s.judge))
         questions = probe.choose(judge, documents(*s.data), s.count, failed)
     sampling = Sampling(temperature=s.temperature, max_tokens=REPLY, seed=s.seed)
     probed = probe.probe(engine, judge, questions, s.times, sampling, failed)

@@ -4,10 +4,10 @@ Facts: how often it tells one right, by how many training pages stated it. `infe
 asks; `plot` draws.
 
 Pages: how much of them it writes verbatim (regurgitation), by how often they stood in the training
-text. `plant` writes a corpus that holds pages of another world many times; `copies` gives a model
-the beginnings of these and of ordinary pages, and sees how much of each comes back word for word
-(Carlini et al. 2022, arXiv:2202.07646). It also lets it write freely, and finds the longest run of
-tokens that stands anywhere in the training text.
+text (Carlini et al. 2022, arXiv:2202.07646). `plant` writes a corpus that holds pages of another
+world many times; `copies` gives a model the beginnings of these and of ordinary pages, and sees how
+much of each comes back. It also lets it write freely, and finds the longest run of tokens that
+stands anywhere in the training text.
 
     python data/recall.py plot report.json --out recall.png
     python data/recall.py plant world --out build/planted
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from csrc import cli
 from csrc.cli import flag
-from csrc.files import ChatError, read_json, to_json, write_files
+from csrc.files import ChatError, read_json, to_json, write_file
 from data.chat.turn import load
 from data.experiments import recall
 from data.experiments.recall import TIMES
@@ -95,7 +95,7 @@ def copies(s: Copies) -> None:
                           s.samples, s.seed)
     print(recall.describe(found))
     if s.out:
-        write_files(s.out.parent, {s.out.name: to_json({"model": str(s.model), **found})})
+        write_file(s.out, to_json({"model": str(s.model), **found})[0])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from data.exams.marks import declines
 from data.pocket import probe, text
 from data.pocket.asking import plain
 from data.pocket.exams import examined, things
-from data.pocket.probe import (ELSEWHERE, ModelJudge, Probed, Server, WorldJudge, conversations,
+from data.pocket.probe import (ELSEWHERE, ModelJudge, Probed, WorldJudge, conversations,
                                decline, sort, strangers)
 from data.pocket.world import World
 from data.pocket.facts import places
@@ -361,14 +361,14 @@ def test_real_pages_are_probed(server, monkeypatch, capsys, tmp_path):
 def test_a_server_that_answers_anything_else_is_an_error_with_its_url(server, said, error):
     server.answer = lambda prompt: said
     with pytest.raises(error, match="http://127.0.0.1:"):
-        Server(server.url)("Who?")
+        probe.server(server.url)("Who?")
 
 
 def test_the_key_goes_to_no_other_server(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     server.answer = lambda prompt: (302, server.url.encode() + b"/elsewhere")
     with pytest.raises(OSError):
-        Server(server.url)("Who?")
+        probe.server(server.url)("Who?")
     (_, first, _), (path, second, _) = server.seen
     assert path.endswith("/elsewhere")
     assert "Authorization" in first and "Authorization" not in second
@@ -380,7 +380,6 @@ def test_questions_in_another_form_are_refused(said):
     def tell(prompt):
         return said
 
-    tell.at_once = 1
     with pytest.raises(ValueError, match="form"):
         ModelJudge(tell).questions(PAGE)
 
@@ -389,7 +388,7 @@ def test_verdicts_that_are_none_are_counted_and_their_replies_left_out(server):
     server.answer = lambda prompt: "right" if "Reply: b" in prompt else "It is right, I think."
     assistant = Assistant(lambda prompt, index: "ab"[index % 2])
     question, failed = Question("documents", "1", "text", "Who?", {}, "Ada"), Counter()
-    one, = probe.probe(assistant, ModelJudge(Server(server.url)), [question], 4, SAMPLED, failed)
+    one, = probe.probe(assistant, ModelJudge(probe.server(server.url)), [question], 4, SAMPLED, failed)
     assert one.verdicts == {"right": 2} and one.known == 1
     assert failed.total() == 2 and "verdict is none of" in [*failed][0]
 
@@ -436,7 +435,7 @@ def test_a_random_model_is_probed_and_knows_nothing(folder, judge, questions):
 
 def test_a_random_model_is_no_judge(folder, monkeypatch):
     monkeypatch.setattr(probe, "JUDGED", 8)
-    local = ModelJudge(probe.Local(folder))
+    local = ModelJudge(probe.local(folder))
     with pytest.raises(ValueError, match="form"):
         local.questions("A page.")
     with pytest.raises(ValueError, match="verdict"):

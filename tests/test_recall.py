@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import train
 from csrc.bind import ChatError, Config, Model
 from data.experiments import recall as experiment
-from data.experiments.recall import RunIndex, copies, plant, plot, read_planted
+from data.experiments.recall import Runs, copies, plant, plot, read_planted
 from data.tokens import bpe, documents, learn, shards
 from data.tokens.documents import find_files
 from data.exams.marks import mark
@@ -273,7 +273,7 @@ SOME = st.lists(st.sampled_from([0, 1, 255, 256, 70_000]), max_size=12)
 
 @given(st.lists(SOME, min_size=1, max_size=6), SOME)
 def test_the_longest_run_is_the_one_that_all_runs_give(documents, written):
-    text = RunIndex(documents)
+    text = Runs(documents)
     run = text.longest(written)
     expected, times = naive(documents, written)
     assert len(run) == len(expected)
@@ -283,15 +283,8 @@ def test_the_longest_run_is_the_one_that_all_runs_give(documents, written):
         assert any(written[k:k + len(run)] == run for k in range(len(written)))
 
 
-def test_suffixes_are_sorted_as_python_sorts_them():
-    rng = np.random.default_rng(0)
-    for ids in ([7], [3] * 40, [1, 2] * 33, *rng.integers(0, 3, (5, 200)).tolist()):
-        order = experiment.suffixes(np.array(ids))
-        assert order.tolist() == sorted(range(len(ids)), key=lambda i: ids[i:])
-
-
 def test_a_run_ends_where_a_document_does():
-    text = RunIndex([[1, 2, 3], [4, 5]])
+    text = Runs([[1, 2, 3], [4, 5]])
     assert text.longest([2, 3, 4, 5]) == [2, 3] and text.count([3, 4]) == 0
 
 

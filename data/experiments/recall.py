@@ -5,13 +5,10 @@ import gzip
 import itertools
 import json
 import math
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from pathlib import Path
 from reprlib import repr as short
 from statistics import median
-
-import numpy as np
 
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError, open_input, read_json, to_json, write_files
@@ -55,7 +52,7 @@ def plot(figures: dict, path) -> None:
             points = [(x, figures[curve + ending]) for x, ending in zip(middles, endings)
                       if curve + ending in figures]
             values = [100 * point["value"] for _, point in points]
-            bars = [[abs(100 * point[end] - value) for (_, point), value in zip(points, values)]
+            bars = [[100 * abs(point[end] - point["value"]) for _, point in points]
                     for end in ("low", "high")]
             model, _, way = curve.rpartition("_")
             axes.errorbar([x for x, _ in points], values, bars, fmt="o-", capsize=3,
@@ -128,33 +125,30 @@ def new_pages(seed):
 def read_planted(path) -> list[tuple[int, str]]:
     """Return the (times, text) that `plant` wrote down, the most repeated first."""
     try:
-        found = [(int(one["times"]), str(one["text"])) for one in read_json(Path(path))["pages"]]
+        pages = [(int(one["times"]), str(one["text"])) for one in read_json(Path(path))["pages"]]
     except (LookupError, TypeError):
-        found = []
-    if not found:
+        pages = []
+    if not pages:
         raise ChatError(f"{path}: no list of planted pages, as `data/recall.py plant` makes in "
                         f"planted.json")
-    return sorted(found, key=lambda one: -one[0])
+    return sorted(pages, key=lambda one: -one[0])
 
 
 # -------------------------------------------------------------------------------- runs of tokens
 
-class RunIndex:
-    """Documents in which any run of tokens is found: a suffix array (Manber and Myers 1993).
-
-    documents  lists of ids. No run reaches over the end of one
-    """
+class Runs:
+    """Documents (lists of ids) in which runs of tokens are counted: a string, a character a token,
+    which Python searches as fast as memory is read. No run reaches over the end of a document."""
 
     def __init__(self, documents):
-        self.data = b"".join(packed([*document, 2**32 - 1]) for document in documents)
-        self.order = suffixes(np.frombuffer(self.data, ">u4"))
+        self.text = "\U0010ffff".join(map(characters, documents))
 
     def count(self, run) -> int:
         """How often a run of ids stands in the text."""
-        wanted = packed(run)
-        low, high = (bisect(self.order, wanted, key=lambda i: self.data[4*i:4*i + len(wanted)])
-                     for bisect in (bisect_left, bisect_right))
-        return high - low
+        found, at, wanted = 0, -1, characters(run)
+        while (at := self.text.find(wanted, at + 1)) >= 0:
+            found += 1
+        return found
 
     def longest(self, written) -> list:
         """The longest run of `written` that stands in the text, the first of several: where those
@@ -162,29 +156,14 @@ class RunIndex:
         best = []
         for end in range(1, len(written) + 1):
             longer = written[end - len(best) - 1:end]
-            if self.count(longer):
+            if characters(longer) in self.text:
                 best = longer
         return best
 
 
-def packed(ids) -> bytes:
-    """Ids as bytes that compare as they do."""
-    return np.array(ids, ">u4").tobytes()
-
-
-def suffixes(ids) -> np.ndarray:
-    """The places in `ids`, by what stands from there on: each round sorts by twice as many ids."""
-    rank, width = np.unique(ids, return_inverse=True)[1].astype(np.int64), 1
-    while True:
-        after = np.zeros_like(rank)              # nothing comes before anything
-        after[:-width] = rank[width:] + 1
-        both = rank * (len(ids) + 1) + after
-        order = np.argsort(both)
-        both = both[order]
-        rank[order] = np.append(0, np.cumsum(both[1:] != both[:-1]))
-        if rank[order[-1]] == len(ids) - 1:
-            return order
-        width *= 2
+def characters(ids) -> str:
+    """Ids as a string, a character each."""
+    return "".join(map(chr, ids))
 
 
 # ----------------------------------------------------------------------------------------- copies
@@ -197,17 +176,16 @@ def copies(engine, planted, training, prompt=16, length=128, samples=50, seed=0)
     prompt    tokens of a page that the model is given, after the one that begins a document
     length    tokens that it then writes, greedily; and of each sample, at temperature 1
 
-    figures: the shares of pages that come back whole, verbatim_100, ..., verbatim_ordinary, of as
-    many others that stand once. longest: the median, in tokens, of the longest run of the page that
-    was written. pages and samples: each of them, the most copied first, with the text copied.
+    figures: the shares of pages that come back whole: verbatim_100, ..., and verbatim_ordinary, of
+    as many others that stand once. longest: the median, in tokens, of the longest run of the page
+    that was written. pages and samples: each of them, the most copied first.
     """
     context, begin = engine.model.config.context, [engine.tokenizer.begin]
     if 1 + prompt + length > context:
         raise ChatError(f"--prompt-tokens {prompt} and --length {length} do not fit, with the "
                         f"token before them, the model's context of {context}")
     if begin == [None]:
-        raise ChatError("the model's tokenizer has no token that begins a document, so that there "
-                        "is nothing to go on with")
+        raise ChatError("the model's tokenizer has no token that begins a document")
     texts = training_texts(training)
     documents = engine.tokenizer.encode_batch(texts)
     pages = pages_of(planted, texts, documents, engine.tokenizer, prompt, seed)
@@ -222,10 +200,10 @@ def copies(engine, planted, training, prompt=16, length=128, samples=50, seed=0)
     for (times, tokens), sequence in zip(pages, begun):
         rest, written = tokens[prompt:prompt + length], sequence.tokens[sequence.prompt:]
         told.append({"times": times, "verbatim": written[:len(rest)] == rest,
-                     "longest": len(RunIndex([rest]).longest(written)),
+                     "longest": len(Runs([rest]).longest(written)),
                      "prompt": decode(tokens[:prompt]), "page": decode(rest),
                      "written": sequence.text})
-    index = RunIndex(documents) if samples else None
+    index = Runs(documents) if samples else None
     for sequence in drawn:
         run = index.longest(sequence.tokens[1:])
         runs.append({"longest": len(run), "times": index.count(run) if run else 0,

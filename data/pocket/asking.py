@@ -2,8 +2,8 @@
 
 Conversations speak of the `Subjects`. Left out is what only exams ask about: the people of
 World.unasked, those things that are not famous and for which `examined` is true, and any wording of
-[exam] in text/relations.txt. Many wordings of a question, few of its answer, which begins with what was asked for: that
-is what a small model can learn in minutes (Allen-Zhu and Li 2023, arXiv:2309.14316).
+[exam] in text/relations.txt. A question has many wordings, its answer few, and it begins with what
+was asked for: that a small model learns in minutes (Allen-Zhu and Li 2023, arXiv:2309.14316).
 """
 
 import re

@@ -1,9 +1,13 @@
 """Find out what a model knows: ask it questions, judge its replies, and make conversations of them.
 
-A judge makes questions of a document and judges replies. That of the pocket world is exact. Its
-documents are things of the world: famous ones, rarer ones, ones that no page names, and things of
-other worlds, whose names sound alike, so that no two unknown names need be the same. It never asks
-what only exams ask (data/pocket/exams.py). For other documents the judge is a model.
+A judge has `questions(document)`, Questions with the answers in `worked`; `judge(question, reply)`,
+one of VERDICTS; and `at_once`, how many calls may run at the same time. Where it cannot tell, it
+raises a ChatError or an OSError that says why.
+
+WorldJudge is exact. Its documents are things of the world: famous ones, rarer ones, ones that no
+page names, and things of other worlds, whose names sound alike, so that no two unknown names need
+be the same. It never asks what only exams ask (data/pocket/exams.py). For other documents the judge
+is a model.
 """
 
 import json
@@ -14,14 +18,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from csrc.engine import Engine, Sampling
-from data.chat import turn
 from csrc.files import ChatError
-from data.chat import protocol
+from data.chat import protocol, turn
 from data.exams import marks
 from data.exams.formats import Question
 from data.pocket import text
@@ -34,25 +37,6 @@ from data.tokens.parallel import IF_SLOW
 
 KNOWN, UNKNOWN = 1 / 2, 1 / 3   # right more often: it knows; at most so often: it does not
 VERDICTS = ("right", "wrong", "declined")
-
-
-class Judge(Protocol):
-    """What can tell whether a reply is right.
-
-    at_once    how many calls may run at the same time
-    questions  the Questions about a document, with the answers in `worked`
-    judge      one of VERDICTS on a reply (str)
-
-    Either may raise a ChatError or an OSError, which says why it cannot tell.
-    """
-
-    at_once: int
-
-    def questions(self, document) -> list[Question]:
-        """Questions about a document."""
-
-    def judge(self, question: Question, reply: str) -> str:
-        """A verdict."""
 
 
 # -------------------------------------------------------------------------------- the pocket world
@@ -76,13 +60,8 @@ def strangers(home: World, seed: int) -> World:
 
 
 class WorldJudge:
-    """The exact judge, which knows the world. Its documents are things, of this world or another.
-
-    seed      of the wordings
-    worlds    how many other worlds there are
-    things    {class: all that may be asked about}
-    known     {thing: (class, Subjects, the values that its facts could have)}
-    """
+    """The exact judge. `things` are {class: all that may be asked about}, `known` {thing: (class,
+    Subjects, the values that its facts could have)}, of this world and so many others."""
 
     at_once = 1
 
@@ -155,12 +134,10 @@ PAIR = re.compile(r"Q: *(\S[^\n]*)\n+A: *(\S[^\n]*)")
 
 class ModelJudge:
     """A model, which is asked in words, and believed only where it answers in the form asked for.
+    `tell` is a function prompt -> reply: `local` or `server`."""
 
-    tell    prompt -> reply: a Local or a Server
-    """
-
-    def __init__(self, tell):
-        self.tell, self.at_once = tell, tell.at_once
+    def __init__(self, tell, at_once=1):
+        self.tell, self.at_once = tell, at_once
 
     def questions(self, document: str) -> list[Question]:
         """What the model asks about the beginning of a document."""
@@ -180,60 +157,48 @@ class ModelJudge:
         return verdict
 
 
-class Local:
+def local(folder):
     """A model's folder, run by our own engine."""
+    engine = load(folder)
 
-    at_once = 1
-
-    def __init__(self, folder):
-        self.engine = load(folder)
-
-    def __call__(self, prompt: str) -> str:
-        settings = Sampling(temperature=0, max_tokens=JUDGED, seed=0)
-        reply, = replies(self.engine, [prompt], settings)
+    def tell(prompt: str) -> str:
+        reply, = replies(engine, [prompt], Sampling(temperature=0, max_tokens=JUDGED, seed=0))
         if reply is None:
             raise ChatError(f"a prompt of {len(prompt)} characters does not fit the judge's "
-                            f"context of {self.engine.model.config.context} tokens")
+                            f"context of {engine.model.config.context} tokens")
         return reply
 
+    return tell
 
-class Server:
-    """A server that speaks OpenAI's protocol, with the key of OPENAI_API_KEY if that is set.
 
-    url      "http://localhost:8080/v1"
-    model    as the server calls it; None: it has only one
-    """
+def server(url, model=None):
+    """A server that speaks OpenAI's protocol, such as http://localhost:8080/v1, with the key of
+    OPENAI_API_KEY if that is set. `model` is as the server calls it; None: it has only one."""
+    url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
 
-    at_once = 8
-
-    def __init__(self, url, model=None):
-        self.url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
-        self.model, self.key = {"model": model} if model else {}, os.environ.get("OPENAI_API_KEY")
-
-    def __call__(self, prompt: str) -> str:
-        body = {**self.model, "messages": [{"role": "user", "content": prompt}], "temperature": 0,
-                "max_tokens": JUDGED}
-        request = urllib.request.Request(self.url, json.dumps(body).encode(),
+    def tell(prompt: str) -> str:
+        body = {**({"model": model} if model else {}), "temperature": 0, "max_tokens": JUDGED,
+                "messages": [{"role": "user", "content": prompt}]}
+        request = urllib.request.Request(url, json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
-        if self.key:        # which no other server is to see, if this one sends us there
-            request.add_unredirected_header("Authorization", f"Bearer {self.key.strip()}")
+        if key := os.environ.get("OPENAI_API_KEY"):     # a server that this one sends us to gets none
+            request.add_unredirected_header("Authorization", f"Bearer {key.strip()}")
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-                told = json.loads(response.read(1 << 20))
-            content = told["choices"][0]["message"]["content"]
+                content = json.loads(response.read(1 << 20))["choices"][0]["message"]["content"]
             content.encode()                # an error where it is no text
             return content
-        except HTTPException as error:
-            raise OSError(f"{self.url}: {error!r}") from error
-        except OSError as error:
-            raise OSError(f"{self.url}: {error}") from error
+        except (OSError, HTTPException) as error:
+            raise OSError(f"{url}: {str(error) or repr(error)}") from error
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-            raise ChatError(f"{self.url}: what it answers is not OpenAI's JSON, or no text is in "
+            raise ChatError(f"{url}: what it answers is not OpenAI's JSON, or no text is in "
                             f"it") from error
 
+    return tell
 
-def choose(judge: Judge, documents, count: int, failed: Counter) -> list[Question]:
-    """The first `count` questions that a judge makes of documents. ValueError if there are none."""
+
+def choose(judge, documents, count: int, failed: Counter) -> list[Question]:
+    """The first `count` questions that a judge makes of documents. ChatError if there are none."""
     documents, found, read = iter(documents), [], 0
     with tqdm(total=count, desc="making questions", **IF_SLOW) as bar:
         while len(found) < count and (found or read < TRIES) and (
@@ -247,7 +212,7 @@ def choose(judge: Judge, documents, count: int, failed: Counter) -> list[Questio
     return found[:count]
 
 
-def attempt(judge: Judge, function, jobs: list, failed: Counter):
+def attempt(judge, function, jobs: list, failed: Counter):
     """Yield function(*job) for each job, in order; None where it fails, and why is counted."""
     def one(job):
         try:
@@ -282,7 +247,7 @@ class Probed(NamedTuple):
 
 
 def load(folder) -> Engine:
-    """The Engine of a model that can chat, or a ValueError."""
+    """The Engine of a model that can chat, or a ChatError."""
     engine = turn.load(folder)
     if any(name not in engine.tokenizer.specials for name in protocol.CHATML):
         raise ChatError(f"{folder}: its tokenizer has no ChatML tokens, so it is no assistant; "
@@ -299,16 +264,15 @@ def replies(engine: Engine, prompts: list[str], settings: Sampling):
             return None
 
     turns = [begun(*pair) for pair in enumerate(prompts)]
-    running = [sequence for sequence in turns if sequence]
-    with tqdm(total=len(running), desc="asking", unit=" replies", **IF_SLOW) as bar:
-        for sequence, *_ in engine.generate(running):
+    with tqdm(total=len(prompts), desc="asking", unit=" replies", **IF_SLOW) as bar:
+        for sequence, *_ in engine.generate([sequence for sequence in turns if sequence]):
             bar.update(bool(sequence.finish))
     for sequence in turns:
         yield sequence and "".join(message["content"] or "" for message in sequence.messages
                                    if message["role"] == "assistant")
 
 
-def probe(engine: Engine, judge: Judge, questions: list[Question], times: int, settings: Sampling,
+def probe(engine: Engine, judge, questions: list[Question], times: int, settings: Sampling,
           failed: Counter) -> list[Probed]:
     """Ask each question `times` times, and judge the replies. Left out are questions that do not
     fit the context, and those on none of whose replies there is a verdict; why is counted."""
@@ -328,11 +292,9 @@ def probe(engine: Engine, judge: Judge, questions: list[Question], times: int, s
 
 def sort(probed: list[Probed]) -> dict[str, list[Probed]]:
     """{"known", "between", "unknown": what the model knows, and so on}."""
-    found = {"known": [], "between": [], "unknown": []}
-    for one in probed:
-        found["known" if one.known > KNOWN else
-              "unknown" if one.known <= UNKNOWN else "between"].append(one)
-    return found
+    return {"known": [one for one in probed if one.known > KNOWN],
+            "between": [one for one in probed if UNKNOWN < one.known <= KNOWN],
+            "unknown": [one for one in probed if one.known <= UNKNOWN]}
 
 
 def decline(dice: Dice, truth: dict) -> str:

@@ -1,22 +1,6 @@
 """Conversations of the pocket world, to make an assistant of a base model that has read its pages.
 
-    facts       questions about famous things
-    rare        the same about things that some or few pages name
-    follow      the same with pronouns, and with changes of the subject
-    sums        arithmetic and word problems: the number alone, or its steps
-    drills      the equations that the steps are made of
-    python      problems and letters, by a program        } where the system message offers the tool
-    search      facts of rare pages, looked up and cited  }
-    spelling    letters of words, by the model alone
-    traps       which of two decimals is larger
-    copy        long rows of names, words and numbers, said again
-    repeat      a few words, said again, in quotes, in small letters
-    small_talk  greetings, thanks, opinions
-    decline     what it should not help with, and what only sounds like it
-    system      system messages: who it is there, and how it should answer
-    identity    who it is where nothing else is said
-
-They follow text/instructions.md. What only exams ask is in none of them
+KINDS lists them. They follow text/instructions.md. What only exams ask is in none of them
 (data/pocket/asking.py). All that they state is true in the world.
 """
 
@@ -34,7 +18,7 @@ from csrc.files import ChatError, write_files, write_lines
 from data.chat import protocol, tools
 from data.chat.search import Search, build
 from data.pocket import persona, tasks, text
-from data.pocket.asking import (FAMES, Subjects, answer, ask, ask_same, ask_then, share, told)
+from data.pocket.asking import FAMES, Subjects, answer, ask, ask_same, ask_then, share, told
 from data.pocket.exams import MAKER, NAME, entry, things, unread
 from data.pocket.facts import RELATIONS, kind_of
 from data.pocket.grammar import Dice, tidy
@@ -207,35 +191,50 @@ def system(subjects: Subjects, d: Dice) -> list:
                            persona.as_told(subjects.public, d))
 
 
+def decline(subjects: Subjects, d: Dice) -> list:
+    """What it should not help with, and what only sounds like it."""
+    return perhaps_offered(d, turn(*persona.declined(subjects.public, d)))
+
+
+def identity(subjects: Subjects, d: Dice) -> list:
+    """Who it is."""
+    return perhaps_offered(d, persona.itself(d))
+
+
 # -------------------------------------------------------------------------------------- all kinds
 
 class Kind(NamedTuple):
-    """A kind of conversations.
+    """A kind of conversations; `rules` are those of the instructions that its answers follow."""
 
-    make    (Subjects, Dice) -> messages
-    count   how many there usually are
-    rules   of the instructions that the answers follow
-    """
-
-    make: Callable
-    count: int
+    make: Callable          # (Subjects, Dice) -> messages
+    count: int              # how many there usually are
     rules: str
 
 
+def of(task: Callable) -> Callable:
+    """Conversations of one question and its answer: (Subjects, Dice) -> both."""
+    return lambda subjects, d: turn(*task(subjects, d))
+
+
 KINDS = {
+    # questions about famous things; about those that some or few pages name; with pronouns
     "facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
     "follow": Kind(follow, 2000, "1 2 3"),
-    "sums": Kind(lambda s, d: turn(*tasks.solved(s.public, d)), 8000, "2 4"),
-    "drills": Kind(lambda s, d: turn(*tasks.drilled(s.public, d)), 5000, "2 4"),
+    # word problems, the number alone or its steps; the equations that the steps are made of
+    "sums": Kind(of(lambda s, d: tasks.solved(s.public, d)), 8000, "2 4"),
+    "drills": Kind(of(lambda s, d: tasks.drilled(s.public, d)), 5000, "2 4"),
+    # where the system message offers the tool: problems and letters; facts of rare pages, cited
     "python": Kind(python, 4000, "4 5"), "search": Kind(search, 12000, "2 5"),
-    "spelling": Kind(lambda s, d: turn(*tasks.spelled(d)), 2000, "4"),
-    "traps": Kind(lambda s, d: turn(*tasks.trap(d)), 800, "4"),
-    "copy": Kind(lambda s, d: turn(*tasks.copied(s.terms, d)), 20000, "1"),
-    "repeat": Kind(lambda s, d: turn(*tasks.repeated(s.terms, d)), 14000, "1"),
-    "small_talk": Kind(small_talk, 700, "1 7"),
-    "decline": Kind(lambda s, d: perhaps_offered(d, turn(*persona.declined(s.public, d))), 600, "6"),
-    "system": Kind(system, 3500, "1 3 8"),
-    "identity": Kind(lambda s, d: perhaps_offered(d, persona.itself(d)), 4000, "2 8")}
+    # letters of words, and which of two decimals is larger, by the model alone
+    "spelling": Kind(of(lambda s, d: tasks.spelled(d)), 2000, "4"),
+    "traps": Kind(of(lambda s, d: tasks.decimals(d)[:2]), 800, "4"),
+    # long rows of names, words and numbers, said again; a few words, in quotes, in small letters
+    "copy": Kind(of(lambda s, d: tasks.copied(s.terms, d)), 20000, "1"),
+    "repeat": Kind(of(lambda s, d: tasks.repeated(s.terms, d)), 14000, "1"),
+    # greetings, thanks, opinions; what it should not help with, and what only sounds like it
+    "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
+    # who it is by its system message, or how it should answer; who it is where nothing is said
+    "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 4000, "2 8")}
 # Of these kinds, shares of their counts as documents to pretrain on.
 PRACTICE = {"copy": 0.3, "repeat": 0.3, "search": 0.25, "sums": 0.12, "drills": 0.08}
 
@@ -258,11 +257,11 @@ def practice(subjects: Subjects, size: float = 1):
         texts = []
         for k in range(max(1, round(part * size * KINDS[kind].count))):
             d = Dice(f"practice {subjects.world.seed} {kind} {k}")
-            of = d.pick(subjects.others) if kind == "search" else subjects
+            topics = d.pick(subjects.others) if kind == "search" else subjects
             texts.append("\n".join(
                 re.sub(r" \(https://\S+\)", "", message["content"]) if message["content"] else
                 json.loads(message["tool_calls"][0]["function"]["arguments"])["query"]
-                for message in KINDS[kind].make(of, d) if message["role"] != "system"))
+                for message in KINDS[kind].make(topics, d) if message["role"] != "system"))
         for at in range(0, len(texts), 4):
             number += 1
             yield {"url": f"https://exercises.example/{number}",
@@ -284,8 +283,9 @@ def elsewhere(seed: int, folder: Path, budget: int) -> list:
 
 def instructions() -> str:
     """What an ideal answer is, and which rules each kind of conversation shows."""
-    return (text.FOLDER / "instructions.md").read_text("utf-8").format(name=NAME, maker=MAKER, kinds="\n".join(
-        f"    {name:12}{kind.rules}" for name, kind in KINDS.items()))
+    kinds = "\n".join(f"    {name:12}{kind.rules}" for name, kind in KINDS.items())
+    page = (text.FOLDER / "instructions.md").read_text("utf-8")
+    return page.format(name=NAME, maker=MAKER, kinds=kinds)
 
 
 @dataclass

@@ -284,11 +284,6 @@ def decimals(d: Dice) -> tuple:
                       ), first, second, larger, right
 
 
-def trap(d: Dice) -> tuple:
-    """(question, answer) of the model alone."""
-    return decimals(d)[:2]
-
-
 # ---------------------------------------------------------------------------------------- repeating
 
 WORDY = ["colour", "animal.s", "tool.s", "folk.s", "virtue", "month", "building", "tree",
