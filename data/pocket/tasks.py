@@ -14,9 +14,11 @@ To say a result at once, a model has the few layers that it has for all of these
 it has as many layers for each (Nye et al. 2021, arXiv:2112.00114).
 """
 
+import operator
 import re
 from fractions import Fraction
 from functools import cache
+from itertools import zip_longest
 
 from data.pocket import text as prose
 from data.pocket.exams import ORDINALS, PROBLEMS, examined, last_number
@@ -39,78 +41,68 @@ def working(terms: str) -> str:
     first, *others = re.split(r" (?=[-+−×÷])", terms)
     total, said = int(first), []
     for other in others:
-        sign, number = other.split()
-        steps, result = OF[sign](total, int(number))
+        steps_of, result_of = SIGNS[other[0]]
+        steps, result = steps_of(total, int(other[2:])), result_of(total, int(other[2:]))
         if steps:
             more = f", so {result}" if len(others) > 1 else ""
-            said.append(f"{total} {sign} {number}: {steps}{more}.")
+            said.append(f"{total} {other}: {', '.join(steps)}{more}.")
         total = result
     return " ".join(said)
 
 
-def places(a: int, b: int):
-    """Yield the digits of two numbers side by side, from the right; "" where one has no more."""
-    left, right = str(a)[::-1], str(b)[::-1]
-    for k in range(max(len(left), len(right))):
-        yield left[k:k + 1], right[k:k + 1]
-
-
-def equation(terms: str, result: int) -> str:
+def equation(terms: list, sign: str, result: int) -> str:
     """"8 + 7 = 15"; a number alone is its own result."""
-    return terms if terms == str(result) else f"{terms} = {result}"
+    return f"{f' {sign} '.join(terms)} = {result}" if len(terms) > 1 else terms[0]
 
 
-def added(a: int, b: int) -> tuple:
-    """(steps, sum) of two numbers."""
-    if max(a, b) < 10:
-        return "", a + b
+def columns(a: int, b: int):
+    """The digits of two numbers side by side, from the right; "" where one has no more."""
+    return zip_longest(reversed(str(a)), reversed(str(b)), fillvalue="")
+
+
+def adding_steps(a: int, b: int) -> list:
+    """Column by column."""
     steps, carry = [], 0
-    for x, y in places(a, b):
-        terms = [term for term in (x, y, "1" * carry) if term]
+    for digits in columns(a, b):
+        terms = [*filter(None, digits), *["1"] * carry]
         total = sum(map(int, terms))
-        steps.append(equation(" + ".join(terms), total))
+        steps.append(equation(terms, "+", total))
         carry = total // 10
-    return ", ".join(steps), a + b
+    return steps if max(a, b) > 9 else []
 
 
-def subtracted(a: int, b: int) -> tuple:
-    """(steps, difference) of two numbers."""
-    if a < 10:
-        return "", a - b
+def subtracting_steps(a: int, b: int) -> list:
+    """Column by column."""
     steps, borrowed = [], 0
-    for x, y in places(a, b):
-        take = [term for term in (y, "1" * borrowed) if term]
-        rest = int(x) - sum(map(int, take))
+    for x, y in columns(a, b) if a > 9 else ():
+        less = [*filter(None, [y]), *["1"] * borrowed]
+        rest = int(x) - sum(map(int, less))
         borrowed = int(rest < 0)
-        x = int(x) + 10 * borrowed
-        steps.append(equation(" − ".join([str(x), *take]), rest + 10 * borrowed))
-    return ", ".join(steps), a - b
+        steps.append(equation([str(int(x) + 10 * borrowed), *less], "−", rest + 10 * borrowed))
+    return steps
 
 
-def multiplied(a: int, b: int) -> tuple:
-    """(steps, product) of two numbers."""
+def multiplying_steps(a: int, b: int) -> list:
+    """Digit by digit; by two digits, times the tens and times the ones."""
     if max(a, b) < 10 or 10 in (a, b):
-        return "", a * b
+        return []
     if a < 10:
         a, b = b, a
+    steps, carry, tens, ones = [], 0, b - b % 10, b % 10
     if b < 10:
-        steps, carry = [], 0
         for x in reversed(str(a)):
             total = int(x) * b + carry
             steps.append(f"{x} × {b}{f' + {carry}' if carry else ''} = {total}")
             carry = total // 10
-        return ", ".join(steps), a * b
-    said, tens, ones = [], b - b % 10, b % 10
+        return steps
     for part, digit in (tens, tens // 10), (ones, ones):
-        if digit > 1:
-            said.append(multiplied(a, digit)[0])
-        if digit:
-            said.append(f"{a} × {part} = {a * part}")
-    return ", ".join(said + [added(a * tens, a * ones)[0]] * (ones > 0)), a * b
+        steps += multiplying_steps(a, digit) if digit > 1 else []
+        steps += [f"{a} × {part} = {a * part}"] if digit else []
+    return steps + (adding_steps(a * tens, a * ones) if ones else [])
 
 
-def divided(a: int, b: int) -> tuple:
-    """(steps, quotient) of two numbers, as on paper."""
+def dividing_steps(a: int, b: int) -> list:
+    """As on paper."""
     steps, rest = [], 0
     for digit in str(a):
         rest = 10 * rest + int(digit)
@@ -118,10 +110,11 @@ def divided(a: int, b: int) -> tuple:
             left = f" + {rest % b}" if rest % b else ""
             steps.append(f"{rest} = {rest // b} × {b}{left}")
             rest %= b
-    return ", ".join(steps) if len(steps) > 1 else "", a // b
+    return steps if len(steps) > 1 else []
 
 
-OF = {"+": added, "−": subtracted, "×": multiplied, "÷": divided}
+SIGNS = {"+": (adding_steps, operator.add), "−": (subtracting_steps, operator.sub),
+         "×": (multiplying_steps, operator.mul), "÷": (dividing_steps, operator.floordiv)}
 
 
 # ----------------------------------------------------------------------------------- word problems
