@@ -4,7 +4,7 @@
 # make cuda       the library for NVIDIA GPUs (ARCHS="80 90a 100": for which; default: the one that
 #                 is here, else these); cuda-resources: what its kernels use of a multiprocessor
 # make shim       the GPU's kernels as plain C++, which make test tests
-# make speedrun   from a crawl to an assistant with tools, and a report, by the clock: runs/speedrun
+# make speedrun   from a crawl to an assistant with tools, and a report: data/speedrun.sh
 # make bench      our figures beside the peers' and the machine's limits
 #                 test and bench with DEVICE=cuda: on the GPU that is here
 # make clean      removes build/ (but no run, and not .venv)
@@ -171,47 +171,8 @@ test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 	$(if $(DEVICE),CHAT_DEVICE=$(DEVICE)) $(SANITIZED) $(PY) -m pytest -q --dist loadfile \
 	  -n $(if $(filter cuda,$(DEVICE)),0,auto) tests $(TESTS)
 
-# From a crawl to an assistant. The plain assistant answers whatever it is asked; the other knows
-# what it does not know, who it is, and how to use tools. Before all else the weights learn to copy,
-# and exercises among the pages keep them copying: so small a model would not find out how to in so
-# little text, and whoever cannot copy a name tells of another. Its vocabulary is small for the same
-# reason: of 4096 tokens it would see most too seldom to say them again.
-# COPY, BASE, SFT, SKILL, COUNT: flags, to try it faster.
-SPEEDRUN ?= runs/speedrun
-TALK     := $(SPEEDRUN)/talk/conversations
-COPY     ?= --steps 1000
-BASE     ?= --steps 2450
-SFT      ?= --steps 720
-SKILL    ?= --steps 3200
-COUNT    ?= 200
-kinds = $(1:%=$(TALK)/%.jsonl)
-PLAIN    := facts rare follow repeat small_talk decline system
-SKILLED  := facts copy repeat sums drills spelling traps small_talk decline system identity \
-            python search
-
 speedrun: all
-	@test ! -e $(SPEEDRUN) || { echo "$(SPEEDRUN) is there: move it away, to run again"; exit 1; }
-	@mkdir -p $(SPEEDRUN) && date +%s >$(SPEEDRUN)/started
-	$(PY) data/talk_world.py --out $(SPEEDRUN)/talk
-	$(PY) data/recall.py plant world $(SPEEDRUN)/talk/practice.jsonl --out $(SPEEDRUN)/pages
-	$(PY) train.py --data $(SPEEDRUN)/pages/documents --out $(SPEEDRUN)/random --steps 1 \
-	  --vocab-size 2048 --eval-tokens 1024
-	$(PY) train.py sft --model $(SPEEDRUN)/random --data $(TALK)/copy.jsonl --mix 0 \
-	  --context 256 --lr 2e-3 --eval-every 400 --eval-tokens 16384 --out $(SPEEDRUN)/copy $(COPY)
-	$(PY) train.py --model $(SPEEDRUN)/copy --data $(SPEEDRUN)/pages/documents --eval-every 1000 \
-	  --eval-tokens 4096 --out $(SPEEDRUN)/base $(BASE)
-	$(PY) train.py sft --model $(SPEEDRUN)/base --data $(call kinds,$(PLAIN)) --mix 0.2 \
-	  --eval-every 500 --eval-tokens 16384 --out $(SPEEDRUN)/sft $(SFT)
-	$(PY) data/probe.py --model $(SPEEDRUN)/sft --count 8500 --times 2 --worlds 24 \
-	  --declining 0.82 --out $(SPEEDRUN)/probe.jsonl
-	$(PY) train.py sft --model $(SPEEDRUN)/sft --out $(SPEEDRUN)/assistant --lr 2e-3 --mix 0.04 \
-	  --data $(call kinds,$(SKILLED)) $(SPEEDRUN)/probe.jsonl --eval-every 800 \
-	  --eval-tokens 16384 $(SKILL)
-	$(PY) data/recall.py copies --model $(SPEEDRUN)/base --planted $(SPEEDRUN)/pages/planted.json
-	$(PY) infer.py eval --model $(SPEEDRUN)/base --model $(SPEEDRUN)/sft \
-	  --model $(SPEEDRUN)/assistant --index $(SPEEDRUN)/talk/search.db --training world \
-	  --count $(COUNT) --workers 2 --out $(SPEEDRUN)/report.json --html $(SPEEDRUN)/report.html
-	@echo "$(SPEEDRUN): $$((($$(date +%s) - $$(cat $(SPEEDRUN)/started)) / 60)) minutes"
+	@data/speedrun.sh
 
 bench: all $(DEVICE:cpu=libraries)
 	$(PY) tests/bench.py $(if $(DEVICE),--device $(DEVICE))

@@ -1,0 +1,34 @@
+"""data/speedrun.sh, without running what it runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def speedrun(out, **environment):
+    return subprocess.run([ROOT / "data/speedrun.sh"], capture_output=True, text=True,
+                          env=os.environ | {"SPEEDRUN": str(out), "PYTHON": "echo"} | environment)
+
+
+def test_the_speedrun_calls_programs_that_are_there_with_flags_that_they_have(tmp_path):
+    done = speedrun(tmp_path / "run", SKILL_STEPS="7")
+    *calls, last = done.stdout.splitlines()
+    assert done.returncode == 0 and last.endswith("0 minutes"), done.stderr
+    assert len(calls) == 10 and sum("--steps 7" in call for call in calls) == 1
+    helps = {}
+    for call in calls:
+        program = re.match(r"\S+\.py( (sft|plant|copies|eval)\b)?", call)[0]
+        if program not in helps:
+            helps[program] = subprocess.run([sys.executable, *program.split(), "-h"], cwd=ROOT,
+                                            check=True, capture_output=True, text=True).stdout
+        for flag in re.findall(r" (--[\w-]+)", call):
+            assert re.search(rf"(?<!\S)\[?{flag}\b", helps[program]), f"{program} has no {flag}"
+
+
+def test_the_speedrun_never_writes_over_another(tmp_path):
+    done = speedrun(tmp_path)
+    assert done.returncode == 1 and "move it away" in done.stderr and not done.stdout
