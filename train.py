@@ -46,7 +46,7 @@ from data.tokens.loader import FINAL, Data
 
 # ---- Settings: each field is a flag --------------------------------------------------------------
 
-COUNT, SHARE = "[1, inf)", "[0, 1)"
+COUNT, SHARE, OVER_0, FROM_0 = "[1, inf)", "[0, 1)", "(0, inf)", "[0, inf)"
 
 
 @dataclass
@@ -62,35 +62,29 @@ class Training:
                                    "at most 4096", limits=COUNT)
     batch_tokens: int | None = flag(None, "tokens in one step, of all passes and ranks; "
                                           "default 512 a layer", limits=COUNT)
-    steps: int | None = flag(None, "updates of the weights; default by stage, depth and text",
-                             limits=COUNT)
-    lr: float | None = flag(None, "peak learning rate; default by stage and width",
-                            limits="(0, inf)")
-    schedule: str = flag("cosine", "cosine, or wsd (warmup, stable, linear decay)",
-                         choices=("cosine", "wsd"))
+    steps: int | None = flag(None, "updates; default by stage, depth and text", limits=COUNT)
+    lr: float | None = flag(None, "peak learning rate; default by stage, width", limits=OVER_0)
+    schedule: str = flag("cosine", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
     warmup: float = flag(0.02, "fraction of the steps over which the rate rises", limits=SHARE)
     decay: float = flag(0.3, "fraction of the steps over which wsd decays", limits=SHARE)
     final_lr: float = flag(0.05, "the last rate, as a fraction of the peak", limits=SHARE)
-    weight_decay: float = flag(0.1, "AdamW's, on matrices only", limits="[0, inf)")
+    weight_decay: float = flag(0.1, "AdamW's, on matrices only", limits=FROM_0)
     beta1: float = flag(0.9, "AdamW's memory of gradients", limits=SHARE)
     beta2: float = flag(0.95, "AdamW's memory of their squares", limits=SHARE)
-    clip: float = flag(1.0, "longest gradient; longer ones are scaled down", limits="(0, inf)")
+    clip: float = flag(1.0, "longest gradient; longer ones are scaled down", limits=OVER_0)
     eval_every: int | None = flag(None, "steps between evaluations; default 20 a run", limits=COUNT)
     eval_tokens: int = flag(32768, f"held-out tokens in an evaluation (in pretraining, after the "
                                    f"last step {FINAL} times as many)", limits=COUNT)
-    sample_every: int | None = flag(None, "steps between samples; default 20 a run, 0: none",
-                                    limits="[0, inf)")
-    checkpoint_every: int | None = flag(None, "steps between checkpoints; default 5 a run",
-                                        limits=COUNT)
+    sample_every: int | None = flag(None, "likewise samples; default 20, 0: none", limits=FROM_0)
+    checkpoint_every: int | None = flag(None, "likewise checkpoints; default 5", limits=COUNT)
     seed: int = flag(0, "of the weights, the order of the data and the samples", limits="[0, 1e18]")
     device: str = flag("auto", "auto (the GPU, if it can be used)", choices=("auto", "cpu", "cuda"))
     dtype: str = flag("auto", "auto (bf16 where this CPU has it)", choices=("auto", "f32", "bf16"))
-    threads: int = flag(0, "threads of a rank; 0: its share of the cores", limits="[0, inf)")
+    threads: int = flag(0, "threads of a rank; 0: its share of the cores", limits=FROM_0)
     zero: str = flag("on", "ranks share the optimizer's state (ZeRO-1)", choices=("on", "off"))
-    masters: str = flag("on", "float32 copies of bf16 weights; off: rounding by chance",
-                        choices=("on", "off"))
-    recompute: str = flag("none", "save memory, compute twice: cheap (norms, activation functions) "
-                                  "or blocks", choices=tuple(launch.RECOMPUTE))
+    masters: str = flag("on", "float32 copies of bf16; off: round by chance", choices=("on", "off"))
+    recompute: str = flag("none", "compute twice, to save memory: cheap (norms, activation "
+                                  "functions) or blocks", choices=tuple(launch.RECOMPUTE))
 
 
 @dataclass
@@ -100,9 +94,8 @@ class Pretrain(Training):
                                             "world: the embedded corpus")
     depth: int = flag(4, "layers; width and heads, rates and horizon follow from it", limits=COUNT)
     channels: int | None = flag(None, "width, 64 for each head; default 64 a layer", limits=COUNT)
-    arch: str = flag("modern", "modern (RMSNorm, RoPE, QK-norm, SwiGLU) or gpt2",
-                     choices=("modern", "gpt2"))
-    vocab_size: int | None = flag(None, "of a tokenizer learnt from the text; default by its size",
+    arch: str = flag("modern", "RMSNorm, RoPE, QK-norm, SwiGLU; gpt2", choices=("modern", "gpt2"))
+    vocab_size: int | None = flag(None, "of a tokenizer learnt from the text; default by size",
                                   limits=COUNT)
     tokenizer: str | None = flag(None, "a folder or a name (gpt2, cl100k_base, o200k_base); "
                                        "default: learnt from the text")
@@ -214,7 +207,7 @@ def pretrain_batches(run: Run):
 
 
 def sft_batches(run: Run):
-    """What the assistant says counts, and mixed in documents; no one sees its neighbours in a row."""
+    """What the assistant says counts, and mixed in documents; none sees its neighbours."""
     while True:
         rows, count = run.data.loader.next(run.windows)
         weights = rows.mask / np.float32(max(1, count))
@@ -393,7 +386,7 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
         entry = {"step": step, "loss": loss if math.isfinite(loss) else None, "lr": lr,
                  "grad_norm": norm if math.isfinite(norm) else None,
                  "tok_per_s": round(line.rate), "time": round(progress["time"], 2)}
-        entry.update({} if type(s) is Pretrain else {"stage": stage_of(s)})
+        entry |= {} if type(s) is Pretrain else {"stage": stage_of(s)}
         if step % s.eval_every == 0 or last:
             entry.update(figures := evaluate(run))
         if last and stage.final > 1:             # beside the curve: more tokens, another figure
@@ -574,13 +567,6 @@ def start(s: Training, given: set[str]) -> None:
         job.abort(f"train.py: rank {job.rank}: {error or type(error).__name__}")
 
 
-def main() -> None:
-    """Read the command line, and train."""
-    _, settings, given = cli.parse(__doc__, {name: (stage.settings, start)
-                                             for name, stage in STAGES.items()},
-                                   default="pretrain")
-    start(settings, given)
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: start(*cli.parse(__doc__, {
+        name: (stage.settings, start) for name, stage in STAGES.items()}, default="pretrain")[1:]))

@@ -30,6 +30,14 @@ def test_an_epoch_serves_every_window_once_and_two_epochs_differ(numbered):
     assert loader.epoch == 1 and loader.index == n
 
 
+def test_a_step_over_the_end_of_an_epoch_reads_what_single_windows_would(numbered):
+    together, alone = Loader(numbered, 10, 2000), Loader(numbered, 10, 2000)
+    n = len(alone.order)
+    together.next(n - 3)
+    alone.next(n - 3)
+    assert np.array_equal(together.next(7), np.concatenate([alone.next(1) for _ in range(7)]))
+
+
 def test_windows_never_cross_shards_and_targets_follow_tokens(numbered):
     rows = Loader(numbered, 10, 2000).next(300)
     assert (np.diff(rows, axis=1) == 1).all()

@@ -15,12 +15,12 @@ from data.chat import formats, protocol
 from data.chat.protocol import Rows
 from data.tokens import bpe, shards
 from data.tokens.documents import WORLD, embedded, find_files
-from data.tokens.loader import Loader
+from data.tokens.loader import Loader, Shuffled
 
 
-class RowLoader:
-    """Rows in an order that is shuffled anew for each epoch, forever: as with the Loader, (epoch,
-    index) is the whole position."""
+class RowLoader(Shuffled):
+    """Rows, as many in a step as are asked for."""
+
     def __init__(self, rows: Rows, seed=0, rank=0, ranks=1):
         self.rows, self.seed, self.rank, self.ranks = rows, seed, rank, ranks
         self.counts = rows.mask.sum(1)
@@ -30,13 +30,7 @@ class RowLoader:
     def next(self, n) -> tuple[Rows, int]:
         """Moves on by n rows; of these this rank's, every ranks-th, and how many tokens count in
         all of them."""
-        chosen = []
-        while len(chosen) < n:
-            new = self.order[self.index:self.index + n - len(chosen)]
-            chosen += [*new]
-            self.index += len(new)
-            if self.index == len(self.order):
-                self.seek(self.epoch + 1, 0)
+        chosen = [*self.take(n)]
         mine = chosen[self.rank::self.ranks]
         return Rows(*(part[mine] for part in self.rows)), int(self.counts[chosen].sum())
 
@@ -54,7 +48,6 @@ class Conversations:
     identity    {part: what shows that it is still the same}
     """
     def __init__(self, s, rank=0, ranks=1):
-        """s: settings of a stage (train.py)."""
         files, mixed = self.prepare(s)
         self.tokenizer, skipped, unused = bpe.Tokenizer.load(s.model), Counter(), Counter()
         self.vocab, self.talk = self.tokenizer.vocab_size, protocol.Talk(self.tokenizer)

@@ -36,11 +36,22 @@ class Rows(NamedTuple):
     mask: np.ndarray
 
 
-class Loader:
-    """Windows of T+1 tokens, shuffled by epoch, forever: an epoch starts all windows at one random
-    offset and takes them in one random order; both follow from (seed, epoch) alone, so (epoch,
-    index) is the whole position, whatever the number of ranks: together they read the windows that
-    one rank would, each its share."""
+class Shuffled:
+    """Numbers in an order that is shuffled anew for each epoch, forever. `seek` makes the `order`
+    of an epoch, from (seed, epoch) alone: (epoch, index) is the whole position, whatever the number
+    of ranks, which together take the numbers that one rank would."""
+
+    def take(self, n):
+        """Yield the next n numbers, each while its epoch lasts."""
+        for _ in range(n):
+            if self.index == len(self.order):
+                self.seek(self.epoch + 1, 0)
+            self.index += 1
+            yield self.order[self.index - 1]
+
+
+class Loader(Shuffled):
+    """Windows of T+1 tokens: an epoch starts them all at one random offset."""
     def __init__(self, paths, T, vocab, seed=0, rank=0, ranks=1, held_out=0):
         """held_out: leave that many windows at the end of the last shard alone."""
         self.paths, self.T, self.vocab, self.seed = paths, T, vocab, seed
@@ -86,14 +97,8 @@ class Loader:
 
     def next(self, n):
         """Moves on by n windows; of these this rank's, every ranks-th: (B,T+1) int32 tokens."""
-        rows = np.empty((len(range(self.rank, n, self.ranks)), self.T + 1), np.int32)
-        for i in range(n):
-            if self.index == len(self.order):
-                self.seek(self.epoch + 1, 0)
-            if i % self.ranks == self.rank:
-                rows[i // self.ranks] = self.window(self.order[self.index])
-            self.index += 1
-        return rows
+        return np.array([self.window(number) for i, number in enumerate(self.take(n))
+                         if i % self.ranks == self.rank], np.int32)
 
 
 class Data:
@@ -102,7 +107,6 @@ class Data:
     identity    {name of a file: what shows that it is still the same}
     """
     def __init__(self, s, rank=0, ranks=1):
-        """s: settings of a stage (train.py)."""
         folder = self.prepare(s)
         train, val = shards.find_shards(folder)
         home = folder if folder.is_dir() else folder.parent
