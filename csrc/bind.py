@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -252,7 +253,10 @@ def batch(tokens) -> np.ndarray:
 
 
 class Model:
-    """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it."""
+    """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it.
+
+    A call waits until other threads' calls of the same model have ended. Two calls that belong
+    together (forward and backward, extend and draw) are one thread's `with model.lock`."""
 
     def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32",
                  flags: int = TRAINS):
@@ -260,16 +264,16 @@ class Model:
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype, self.flags = config, device, dtype, flags
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
-        self.core = Library.load(device, dtype)
-        ffi, call = self.core.ffi, self.core.call
+        self.core, self.lock = Library.load(device, dtype), threading.RLock()
+        ffi = self.core.ffi
         self.handle = ffi.NULL
         out = ffi.new("Model **")
-        call("model_create", out, self.core.config(config), flags)
+        self.core.call("model_create", out, self.core.config(config), flags)
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
-        for i in range(call("model_tensors", self.handle)):
-            call("model_tensor", self.handle, i, info)
+        for i in range(self.call("model_tensors")):
+            self.call("model_tensor", i, info)
             shape = (info.rows, info.cols) if info.cols else (info.rows,)
             self.tensors.append((ffi.string(info.name).decode(), shape, bool(info.decay)))
         self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
@@ -303,9 +307,16 @@ class Model:
         from csrc import hf
         hf.save(self, folder)
 
+    def call(self, name: str, *args):
+        """Call a function of chat.h that takes this model first."""
+        with self.lock:
+            return self.core.call(name, self.handle, *args)
+
     def free(self) -> None:
-        self.core.lib.model_free(self.handle)
-        self.handle = self.core.ffi.NULL
+        """Give its memory back now; its caches can no longer be used."""
+        with self.lock:
+            self.core.lib.model_free(self.handle)
+            self.handle = self.core.ffi.NULL
 
     def __del__(self):
         if getattr(self, "handle", None):
@@ -318,21 +329,28 @@ class Model:
         if self.before_read and self.flags & SHARD:
             self.before_read(name, what)
         out = np.empty(self.tensors[self.index[name]][1], np.float32)
-        self.core.call("model_read", self.handle, WHAT[what], self.index[name], out)
+        self.call("model_read", WHAT[what], self.index[name], out)
         return out
 
     def write(self, name: str, values, what: str = "weight") -> None:
+        """The inverse of `read`."""
         shape = self.tensors[self.index[name]][1]
         values = np.ascontiguousarray(values, np.float32)
         if values.shape != shape:
             raise ValueError(f"{name} has shape {shape}, got {values.shape}")
-        self.core.call("model_write", self.handle, WHAT[what], self.index[name], values)
+        self.call("model_write", WHAT[what], self.index[name], values)
+
+    def freeze(self, name: str) -> None:
+        """Give a tensor no gradient, nor those of its product (q, k, v; gate, up): model_freeze."""
+        self.call("model_freeze", self.index[name])
 
     def weights(self) -> dict[str, np.ndarray]:
+        """A copy of every tensor."""
         return {name: self.read(name) for name, _, _ in self.tensors}
 
     @property
     def parameters(self) -> int:
+        """How many numbers the model learns."""
         return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)
 
     # ---- training ----
@@ -346,8 +364,8 @@ class Model:
         targets = None if targets is None else ints(targets, tokens.shape)
         doc_start = None if doc_start is None else ints(doc_start, tokens.shape)
         self.shape = tokens.shape
-        self.core.call("model_forward", self.handle, out, tokens, targets, doc_start,
-                          self._coefficients(weights), *tokens.shape)
+        self.call("model_forward", out, tokens, targets, doc_start, self._coefficients(weights),
+                  *tokens.shape)
         return out
 
     def _coefficients(self, weights) -> np.ndarray | None:
@@ -362,18 +380,20 @@ class Model:
     def backward(self, weights=None, reduce: bool = True) -> None:
         """Add to the gradients; weights (B,T) = dLoss/d(what forward returned). reduce: then sum
         them over the ranks of the job; False for all passes of a step but the last."""
-        self.core.call("model_backward", self.handle, self._coefficients(weights), reduce)
+        self.call("model_backward", self._coefficients(weights), reduce)
 
     def reserve(self, N: int) -> None:
         """Take all the memory that training on N tokens at a time needs, now."""
-        self.core.call("model_reserve", self.handle, N)
+        self.call("model_reserve", N)
 
     def zero_grad(self) -> None:
-        self.core.call("model_zero_grad", self.handle)
+        """Make all gradients zero."""
+        self.call("model_zero_grad")
 
     def grad_norm(self) -> float:
+        """The Euclidean norm of all gradients together."""
         norm = np.empty(1, np.float32)
-        self.core.call("model_grad_norm", self.handle, norm)
+        self.call("model_grad_norm", norm)
         return float(norm[0])
 
     def update(self, step: int, lr: float, beta1: float = 0.9, beta2: float = 0.95,
@@ -382,7 +402,7 @@ class Model:
         adam = self.core.ffi.new("AdamW *", dict(
             step=step, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay,
             grad_scale=grad_scale))
-        self.core.call("model_update", self.handle, adam)
+        self.call("model_update", adam)
 
     # ---- inference ----
 
@@ -390,10 +410,11 @@ class Model:
         """(B,T,V), or (B,T,1) with a scalar head."""
         tokens = batch(tokens)
         out = np.empty((*tokens.shape, 1 if self.config.scalar else self.config.vocab), np.float32)
-        self.core.call("model_logits", self.handle, out, tokens, *tokens.shape)
+        self.call("model_logits", out, tokens, *tokens.shape)
         return out
 
     def cache(self, slots: int, length: int = 0) -> "Cache":
+        """Room for the keys and values of `slots` sequences of up to `length` tokens each."""
         return Cache(self, slots, length)
 
     def extend(self, cache: "Cache", slots, tokens, every: bool = False,
@@ -407,8 +428,7 @@ class Model:
         self.rows = len(flat) if every else len(slots)
         size = self.rows, 1 if self.config.scalar else self.config.vocab
         out = np.empty(size, np.float32) if read else None
-        self.core.call("model_extend", self.handle, cache.handle, out, ints(slots), flat, counts,
-                       len(slots), every)
+        self.call("model_extend", cache.handle, out, ints(slots), flat, counts, len(slots), every)
         return out
 
     def draw(self, rows, ids=(), logprobs: bool = False, probabilities: bool = False):
@@ -423,7 +443,7 @@ class Model:
         tokens, ids = np.empty(self.rows, np.int32), ints(np.asarray(ids, np.int64))
         logs = np.empty(self.rows, np.float32) if logprobs else None
         drawn_from = np.empty((self.rows, self.config.vocab), np.float32) if probabilities else None
-        self.core.call("model_sample", self.handle, tokens, logs, drawn_from, rows, ids, len(ids))
+        self.call("model_sample", tokens, logs, drawn_from, rows, ids, len(ids))
         return tokens.tolist(), logs, drawn_from
 
 
@@ -431,15 +451,16 @@ class Cache:
     """Keys and values of `slots` sequences of up to `length` tokens each; 0: see `resize`."""
 
     def __init__(self, model: Model, slots: int, length: int = 0):
-        self.model = model                       # the C cache must not outlive its model
-        self.handle = model.core.ffi.NULL
+        self.model, self.handle = model, model.core.ffi.NULL
         out = model.core.ffi.new("Cache **")
-        model.core.call("cache_create", out, model.handle, slots, length)
+        with model.lock:
+            model.core.call("cache_create", out, model.handle, slots, length)
         self.handle = out[0]
 
     def resize(self, slot: int, length: int) -> None:
         """Give a slot room for `length` tokens; it keeps those that it holds."""
-        self.model.core.call("cache_resize", self.handle, slot, length)
+        with self.model.lock:
+            self.model.core.call("cache_resize", self.handle, slot, length)
 
     @property
     def memory(self) -> float:
@@ -448,11 +469,13 @@ class Cache:
 
     def fork(self, to: int, from_: int, count: int) -> None:
         """Slot `to` becomes the first `count` tokens of slot `from_`; to == from_ cuts it back."""
-        self.model.core.call("cache_fork", self.handle, to, from_, count)
+        with self.model.lock:
+            self.model.core.call("cache_fork", self.handle, to, from_, count)
 
     def __del__(self):
         if getattr(self, "handle", None):
-            self.model.core.lib.cache_free(self.handle)
+            with self.model.lock:
+                self.model.core.lib.cache_free(self.handle)
 
 
 def samplings(n: int, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,

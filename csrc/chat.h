@@ -38,7 +38,7 @@ typedef struct {
     int tied;                        /* 1: the head is the token embedding */
     int scalar;                      /* 1: the head gives one number a token (reward, value) */
     int window;                      /* keys a query sees, itself among them; 0: all */
-    int window_period;               /* but all keys in every so manieth layer; 0: in none */
+    int window_period;               /* full attention in every window_period-th layer; 0: none */
     float norm_eps;                  /* added to the variance under the root */
     float rope_theta;                /* RoPE's base, 10000 in arXiv:2104.09864 */
     float rope_factor;               /* Llama 3.1's scaling of long wavelengths; 1 is none */
@@ -60,12 +60,12 @@ typedef struct {
 
 enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_write address */
 
-enum {                               /* how a model is made: a sum of these; 0: only to generate */
+enum {                               /* flags of model_create; 0: a model that only generates */
     TRAINS = 1,
-    NO_MASTERS = 2,                  /* bfloat16 weights are all there is, and rounded by chance */
+    NO_MASTERS = 2,                  /* no float32 copy of bfloat16 weights: stochastic rounding */
     RECOMPUTE = 4,                   /* the backward pass computes norms and activations again */
     RECOMPUTE_BLOCKS = 8,            /* or all of a block: its input alone is kept */
-    SHARD = 16                       /* masters and moments: of n ranks, each keeps an nth */
+    SHARD = 16                       /* a tensor's master and moments: only one rank keeps them */
 };
 
 typedef struct {                     /* bytes */
@@ -80,20 +80,23 @@ int cpu_ready(void);
 
 /* The checks that the entry points begin with. They fail, naming field or place and value: unless a
    model of this config makes sense; unless low <= ids[n] < V; unless model_forward can take this
-   batch (targets and first may be NULL). */
+   batch (targets and doc_start may be NULL); unless these settings of AdamW make sense. */
 int check_config(const Config *config);
 int check_ids(const char *what, const int *ids, int low, int V, int N, int T);
-int check_batch(const Config *config, const int *tokens, const int *targets, const int *first,
-                int B, int T);
+int check_batch(const Config *config, const int *tokens, const int *targets,
+                const int *doc_start, int B, int T);
+int check_adamw(const AdamW *adam);
 
-/* A model with all weights zero, made as `how` says. Where it only generates, its weights lie in
-   memory once, in the order that linear_forward reads, and cannot be read back. */
-int  model_create(Model **out, const Config *config, int how);
+/* A model with all weights zero. Where it only generates (flags 0), each weight lies in memory
+   once, those of linear layers as linear_forward reads them, and cannot be read back. Its caches
+   may be freed after it, but no longer be used. */
+int  model_create(Model **out, const Config *config, int flags);
 void model_free(Model *model);
 
 /* *memory = what such a model takes once given N tokens at a time (0: none), with a cache of
-   `slots` by `length`. Allocates nothing. */
-int model_memory(Memory *memory, const Config *config, int how, int N, int slots, int length);
+   `slots` by `length`: in model_forward, or where it only generates in model_extend without `every`
+   (slots 0: with it). Allocates nothing. */
+int model_memory(Memory *memory, const Config *config, int flags, int N, int slots, int length);
 
 /* Takes all that memory now, for training on N tokens at a time, instead of when it is needed. */
 int model_reserve(Model *model, int N);
@@ -102,27 +105,32 @@ int model_reserve(Model *model, int N);
 int model_tensors(const Model *model);
 int model_tensor(const Model *model, int index, TensorInfo *info);
 
+/* Freezes a tensor, and with it those that are multiplied in the same product (q, k, v; gate, up):
+   it has no gradient and no moments, costs no time in model_backward beyond what the layers below
+   need, and model_update leaves it. To be called before the first gradient. */
+int model_freeze(Model *model, int index);
+
 /* Copies one tensor out (=) or in, as float, whatever the model computes in. Weights are the
    float32 masters. GRADIENT, MOMENT1 and MOMENT2 exist (as zeros) from their first use on. With
-   SHARD each rank gives model_read its part, so it is called on all ranks (model_write is given the
+   SHARD model_read takes what its owner has, so it is called on all ranks (model_write is given the
    same values on all of them). */
 int model_read(Model *model, int what, int index, float *out);
 int model_write(Model *model, int what, int index, const float *values);
 
 /* out (B,T) = each token's negative log-likelihood of its target in nats, or with a scalar head its
    value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0, and its logits are not
-   computed), NULL for a scalar head; first (B,T) or NULL: where in its row the document of this
+   computed), NULL for a scalar head; doc_start (B,T) or NULL: where in its row the document of this
    token begins: it sees nothing earlier, and its position counts from there. weights (B,T) or NULL:
    if dLoss/dnll is known already, the head's gradient is added here and its logits never computed
    twice. */
 int model_forward(Model *model, float *out, const int *tokens, const int *targets,
-                  const int *first, const float *weights, int B, int T);
+                  const int *doc_start, const float *weights, int B, int T);
 
 /* Adds to every gradient, for the last model_forward. weights (B,T): dLoss/d(out) of each token;
-   NULL if model_forward was given them. With `reduce`, on all ranks, gradients then become their
+   NULL if model_forward was given them. With `all_ranks`, on all ranks, gradients then become their
    sum over the ranks, layer by layer while the layers below are computed: for the last of the
-   passes that are accumulated. With SHARD each rank gets the sum of its part only. */
-int model_backward(Model *model, const float *weights, int reduce);
+   passes that are accumulated. With SHARD only the owner of a tensor gets its sum. */
+int model_backward(Model *model, const float *weights, int all_ranks);
 
 int model_zero_grad(Model *model);
 
@@ -130,7 +138,7 @@ int model_zero_grad(Model *model);
 int model_grad_norm(Model *model, float *norm);
 
 /* One step of AdamW (arXiv:1711.05101). Leaves the gradients as they are. With SHARD each rank
-   updates its part of the weights (ZeRO-1, arXiv:1910.02054) and gets the others', on all ranks. */
+   updates the tensors that it owns (ZeRO-1, arXiv:1910.02054) and gets the others, on all ranks. */
 int model_update(Model *model, const AdamW *adam);
 
 /* logits (B,T,V) =; tokens (B,T). A scalar head gives values (B,T). */
@@ -139,7 +147,7 @@ int model_logits(Model *model, float *logits, const int *tokens, int B, int T);
 /* ---- Generation ------------------------------------------------------------------------------ */
 
 /* Keys and values of `slots` sequences of up to `length` tokens each; length 0: cache_resize gives
-   each its own. Free it before the model. */
+   each its own. */
 int  cache_create(Cache **out, Model *model, int slots, int length);
 void cache_free(Cache *cache);
 
@@ -190,8 +198,8 @@ int model_sample(Model *model, int *tokens, float *logprobs, float *probabilitie
 /* Every one with its backward. d is a gradient: dinp is dLoss/dinp. NULL leaves an optional out. */
 
 /* out (N,C) = wte[tokens] + wpe[positions]. tokens (N), positions (N), wte (V,C), wpe (context,C)
-   or NULL. Backward: dwte, dwpe +=; by_token (N) = the rows in order of their tokens, equal ones in
-   order of n, by_position likewise. */
+   or NULL. Backward: dwte, dwpe += or NULL; by_token (N) = the rows in order of their tokens, equal
+   ones in order of n, by_position likewise. */
 void embed_forward(real *out,
                    const int *tokens, const int *positions, const real *wte, const real *wpe,
                    int N, int C);
@@ -201,7 +209,7 @@ void embed_backward(float *dwte, float *dwpe,
                     int N, int C);
 
 /* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
-   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) +=; work:
+   Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) += or NULL; work:
    norm_work(N,C) bytes that nobody else uses. */
 size_t norm_work(int N, int C);
 void layernorm_forward(real *out, float *mean, float *rstd,
@@ -213,7 +221,7 @@ void layernorm_backward(real *dinp, float *dweight, float *dbias,
                         int N, int C);
 
 /* out (N,C) = inp * rstd * weight, rstd (N) = 1/sqrt(mean(inp^2) + eps). arXiv:1910.07467.
-   Backward: dinp (N,C) +=, dweight (C) +=; work: norm_work(N,C) bytes. */
+   Backward: dinp (N,C) +=, dweight (C) += or NULL; work: norm_work(N,C) bytes. */
 void rmsnorm_forward(real *out, float *rstd,
                      const real *inp, const real *weight,
                      int N, int C, float eps);
@@ -224,10 +232,10 @@ void rmsnorm_backward(real *dinp, float *dweight,
 /* out (N,O) = inp (N,C) weight^T + bias + residual. packed is weight (O,C) as linear_pack lays it
    out in linear_packed_size(C,O) reals, or where that is 0 weight itself; bias (O) or NULL,
    residual (N,O) or NULL. With pre (N,O), pre = that and out = gelu(pre).
-   work: linear_work(N,C,O) bytes that nobody else uses meanwhile. linear_pack is given `rows` rows
-   of the weight, from row `from` on, and writes their part of packed. */
+   work: linear_work(N,C,O,0) bytes that nobody else uses meanwhile. linear_pack is given `rows`
+   rows of the weight, from row `from` on, and writes their part of packed. */
 size_t linear_packed_size(int C, int O);
-size_t linear_work(int N, int C, int O);
+size_t linear_work(int N, int C, int O, int backward);
 void linear_pack(real *packed,
                  const real *weight,
                  int from, int rows, int C, int O);
@@ -240,9 +248,14 @@ void linear_forward_float(float *out,
                           const real *inp, const real *packed,
                           void *work, int N, int C, int O);
 
-/* dinp (N,C) = dout weight, NULL: not wanted; dweight (O,C) += dout^T inp; dbias (O) += sum of
-   dout's rows, or NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the
-   gelu, dinp is the gradient of pre. */
+/* embed_forward from a table (O,C) that linear_pack laid out: of a tied head there is no other. */
+void embed_packed(real *out,
+                  const int *tokens, const int *positions, const real *packed, const real *wpe,
+                  int N, int C, int O);
+
+/* dinp (N,C) = dout weight; dweight (O,C) += dout^T inp; dbias (O) += sum of dout's rows; each may
+   be NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the gelu, dinp is the
+   gradient of pre. work: linear_work(N,C,O,1) bytes. */
 void linear_backward(real *dinp, float *dweight, float *dbias,
                      const real *dout, const real *inp, const real *weight, const real *pre,
                      void *work, int N, int C, int O);
@@ -260,7 +273,7 @@ void rope_table(float *rope,
 /* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated
    by rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W),
    v is copied; rstd (N,H+K) =; positions (N).
-   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm +=; work: norm_work(N,D) bytes. */
+   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm += or NULL; work: norm_work(N,D) bytes. */
 void qk_norm_rope_forward(real *out, float *rstd,
                           const real *inp, const real *q_norm, const real *k_norm,
                           const float *rope, const int *positions,
@@ -271,26 +284,26 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
                            const float *rstd, const float *rope, const int *positions, void *work,
                            int N, int H, int K, int D);
 
-/* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over first[t] <= key <= t of the same row,
-   of which with a window only the last `window` (0: all). lse (N,H) = log of the softmax'
-   denominator. qkv (N,W); first (N), never falling along a row, or NULL. Query head h reads
+/* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over doc_start[t] <= key <= t of the same
+   row, of which with a window only the last `window` (0: all). lse (N,H) = log of the softmax'
+   denominator. qkv (N,W); doc_start (N), never falling along a row, or NULL. Query head h reads
    key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
    Backward: dqkv (N,W) =, in O(T^2); work: attention_work(B,T,H,D) bytes that nobody else uses. */
 size_t attention_work(int B, int T, int H, int D);
 void attention_forward(real *out, float *lse,
-                       const real *qkv, const int *first,
+                       const real *qkv, const int *doc_start,
                        int B, int T, int H, int K, int D, int window);
 void attention_backward(real *dqkv,
                         const real *dout, const real *out, const float *lse, const real *qkv,
-                        const int *first, void *work,
+                        const int *doc_start, void *work,
                         int B, int T, int H, int K, int D, int window);
 
 /* The same one key at a time: what the fast ones must agree with. Only in the CPUs' libraries. */
 void attention_naive(float *out, float *lse,
-                     const real *qkv, const int *first,
+                     const real *qkv, const int *doc_start,
                      int B, int T, int H, int K, int D, int window);
 void attention_naive_backward(float *dqkv,
-                              const real *dout, const real *qkv, const int *first,
+                              const real *dout, const real *qkv, const int *doc_start,
                               int B, int T, int H, int K, int D, int window);
 
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
@@ -396,12 +409,11 @@ int comm_sum(double *x, int n);
 /* bytes (n), on the host, = those of rank `root`. */
 int comm_broadcast(void *bytes, size_t n, int root);
 
-/* These three go on while kernels run, one after the other; comm_wait ends them, for the kernels
-   that follow. n must be a multiple of 4 * ranks, piece r is the rth of `ranks` equal parts.
-   comm_reduce: x (n) += all other ranks' x; with `share` rank r has that in piece r only, and
-   nothing of use in the others. comm_gather: piece r of x (n) = rank r's. */
-void comm_reduce(float *x, size_t n, int share);
-void comm_gather(real *x, size_t n);
+/* These go on while kernels run, one after the other; comm_wait ends them, for the kernels that
+   follow. comm_reduce: on rank `owner` x (n) = the sum of all ranks' x; what the others have in x
+   afterwards is of no use. comm_gather: x (bytes) = that of rank `owner`. */
+void comm_reduce(float *x, size_t n, int owner);
+void comm_gather(void *x, size_t bytes, int owner);
 void comm_wait(void);
 
 /* ---- The device ------------------------------------------------------------------------------ */

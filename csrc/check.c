@@ -47,16 +47,16 @@ int check_ids(const char *what, const int *ids, int low, int V, int N, int T) {
     return 0;
 }
 
-int check_batch(const Config *c, const int *tokens, const int *targets, const int *first,
-                int B, int T) {
+int check_batch(const Config *c, const int *tokens, const int *targets,
+                const int *doc_start, int B, int T) {
     if (B < 1 || T < 1) return chat_fail("a batch of (%d,%d) tokens is empty", B, T);
     if (T > c->context)
         return chat_fail("%d tokens in a row, but the model's context is %d", T, c->context);
     if ((double)B * T > 1 << 28) return chat_fail("a batch of (%d,%d) tokens is too large", B, T);
-    for (int n = 0; first && n < B * T; n++)
-        if (first[n] < 0 || first[n] > n % T || (n % T && first[n] < first[n - 1]))
-            return chat_fail("first is %d at (%d,%d): it must be from 0 to %d and never fall"
-                             " along a row", first[n], n / T, n % T, n % T);
+    for (int n = 0; doc_start && n < B * T; n++)
+        if (doc_start[n] < 0 || doc_start[n] > n % T || (n % T && doc_start[n] < doc_start[n - 1]))
+            return chat_fail("doc_start is %d at (%d,%d): it must be from 0 to %d and never fall"
+                             " along a row", doc_start[n], n / T, n % T, n % T);
     if (targets && check_ids("target", targets, -1, c->vocab, B * T, T)) return -1;
     return check_ids("token", tokens, 0, c->vocab, B * T, T);
 }
@@ -72,5 +72,28 @@ int check_sampling(const Sampling *s) {
     if (!(s->repetition_penalty > 0 && s->repetition_penalty < INFINITY))
         return chat_fail("repetition_penalty is %g, but must be over 0; 1 is off",
                          s->repetition_penalty);
+    return 0;
+}
+
+static int check_rate(const char *key, float value, float high) {
+    if (value >= 0 && value < high) return 0;
+    return high < INFINITY
+        ? chat_fail("AdamW's %s is %g, but must be from 0 to below %g", key, value, high)
+        : chat_fail("AdamW's %s is %g, but must be 0 or more and finite", key, value);
+}
+
+int check_adamw(const AdamW *adam) {
+    if (adam->step < 1) return chat_fail("AdamW's step is %d, but counts from 1", adam->step);
+    if (check_rate("lr", adam->lr, INFINITY)
+        || check_rate("beta1", adam->beta1, 1)
+        || check_rate("beta2", adam->beta2, 1)
+        || check_rate("weight_decay", adam->weight_decay, INFINITY)
+        || check_rate("grad_scale", adam->grad_scale, INFINITY))
+        return -1;
+    if (!(adam->eps > 0 && adam->eps < INFINITY))
+        return chat_fail("AdamW's eps is %g, but must be over 0 and finite", adam->eps);
+    if (adam->lr * adam->weight_decay > 1)
+        return chat_fail("AdamW's lr (%g) times weight_decay (%g) is over 1: a step would turn the"
+                         " sign of every weight", adam->lr, adam->weight_decay);
     return 0;
 }

@@ -1,10 +1,8 @@
 /* comm.c: what ranks do together, on CPUs, through MPI.
 
-   Floats go round in a ring: each rank sends to the next and receives from the one before, so that
-   every link carries the same and n numbers cost 2n, however many ranks there are. A sum is made
-   piece by piece on the way: after ranks - 1 steps each rank has one piece of it, whole. Another
-   ranks - 1 steps carry the pieces to all. The first half alone is a reduce-scatter, the second an
-   all-gather, so training with and without SHARD adds in the same order and gives the same bits.
+   A sum of gradients goes along a chain of all ranks that ends at their owner, and weights go along
+   one that begins there: piece by piece, so that a rank passes one on while the next comes in. Each
+   link carries n numbers, however many ranks there are; a sum has one order, and so the same bits.
 
    A thread does this while kernels compute, as the second stream does on a GPU. */
 
@@ -13,10 +11,9 @@
 #include "real.h"
 #include "job.h"
 
-enum { SUM = 1, SPREAD = 2 };        /* the halves */
-enum { CHUNK = 1 << 18, ROOM = 64 };
+enum { PIECE = 1 << 18, ROOM = 64 };             /* bytes; orders */
 
-typedef struct { char *x; size_t piece; int halves; } Order;     /* ranks pieces, in bytes */
+typedef struct { char *x; size_t bytes; int owner, is_sum; } Order;
 
 static struct {
     pthread_t thread;
@@ -25,28 +22,29 @@ static struct {
     Order orders[ROOM];
     size_t given, done;              /* how many orders there were, and how many are finished */
     int leave;
-    float *received;                 /* (CHUNK) */
+    float *received;                 /* (PIECE) bytes; NULL: there is no thread */
 } comm = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
-/* ---- The ring -------------------------------------------------------------------------------- */
+/* ---- Beside the kernels ---------------------------------------------------------------------- */
 
-/* Sends piece `out` on and receives piece `in`, to add it or to have it. */
-static void pass(const Order *o, int out, int in, int add) {
-    const int R = job.ranks, right = (job.rank + 1) % R, left = (job.rank + R - 1) % R;
-    const size_t size = CHUNK * sizeof(float);
-    char *from = o->x + (out + 2 * R) % R * o->piece, *to = o->x + (in + 2 * R) % R * o->piece;
-    for (size_t at = 0; at < o->piece; at += size) {
-        const size_t bytes = o->piece - at < size ? o->piece - at : size;
-        float *sum = (float *)(to + at);
-        mpi_exchange(from + at, right, add ? comm.received : sum, left, bytes);
-        for (size_t i = 0; add && i < bytes / sizeof(float); i++) sum[i] += comm.received[i];
-    }
+static size_t piece_size(const Order *o, size_t at) {
+    return o->bytes - at < PIECE ? o->bytes - at : PIECE;
 }
 
+/* In each step a piece comes in from the rank before, unless this one is the first, and the piece
+   that came in the step before goes on, unless this one is the last. */
 static void carry_out(const Order *o) {
-    const int r = job.rank, steps = job.ranks - 1;
-    for (int s = 0; s < steps && o->halves & SUM; s++) pass(o, r - 1 - s, r - 2 - s, 1);
-    for (int s = 0; s < steps && o->halves & SPREAD; s++) pass(o, r - s, r - 1 - s, 0);
+    const int R = job.ranks, first = o->owner + o->is_sum, place = (job.rank - first + R) % R;
+    const int left = place > 0 ? (job.rank + R - 1) % R : -1;
+    const int right = place < R - 1 ? (job.rank + 1) % R : -1;
+    for (size_t at = 0, done = 0; done < o->bytes; done = at, at += piece_size(o, at)) {
+        const size_t in = piece_size(o, at), out = at - done;
+        float *sum = (float *)(o->x + at);
+        mpi_exchange(o->x + done, out ? right : -1, out, o->is_sum ? comm.received : sum,
+                     in ? left : -1, in);
+        for (size_t i = 0; o->is_sum && left >= 0 && i < in / sizeof(float); i++)
+            sum[i] += comm.received[i];
+    }
 }
 
 static void *work(void *nothing) {
@@ -73,19 +71,19 @@ static void wait_until(size_t done) {
     pthread_mutex_unlock(&comm.lock);
 }
 
-static void begin(void *x, size_t bytes, int halves) {
-    if (job.ranks == 1) return;
+static void begin(Order order) {
+    if (job.ranks == 1 || order.bytes == 0) return;
     wait_until(comm.given < ROOM ? 0 : comm.given - ROOM + 1);
     pthread_mutex_lock(&comm.lock);
-    comm.orders[comm.given++ % ROOM] = (Order){ x, bytes / job.ranks, halves };
+    comm.orders[comm.given++ % ROOM] = order;
     pthread_cond_broadcast(&comm.changed);
     pthread_mutex_unlock(&comm.lock);
 }
 
-void comm_reduce(float *x, size_t n, int share) {
-    begin(x, n * sizeof(float), share ? SUM : SUM | SPREAD);
+void comm_reduce(float *x, size_t n, int owner) {
+    begin((Order){ (char *)x, n * sizeof(float), owner, 1 });
 }
-void comm_gather(real *x, size_t n) { begin(x, n * sizeof(real), SPREAD); }
+void comm_gather(void *x, size_t bytes, int owner) { begin((Order){ x, bytes, owner, 0 }); }
 void comm_wait(void) { wait_until(comm.given); }
 
 /* ---- A job ----------------------------------------------------------------------------------- */
@@ -101,7 +99,7 @@ int comm_start(Job *out, const void *id) {
     *out = job;
     if (job.ranks == 1 || comm.received) return 0;
     comm.leave = 0;
-    comm.received = malloc(CHUNK * sizeof(float));
+    comm.received = malloc(PIECE);
     if (!comm.received || pthread_create(&comm.thread, NULL, work, NULL))
         return chat_fail("no memory for a thread that talks to the other ranks");
     return 0;

@@ -32,11 +32,10 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
         int to = min_int(from + COLUMNS, C);
         for (int n = 0; n < N; n++) {
             const real *d = dout + (size_t)n * C;
-            float *e = dwte + (size_t)tokens[n] * C;
-            for (int c = from; c < to; c++) e[c] += to_float(d[c]);
-            if (!dwpe) continue;
-            float *p = dwpe + (size_t)positions[n] * C;
-            for (int c = from; c < to; c++) p[c] += to_float(d[c]);
+            float *e = dwte ? dwte + (size_t)tokens[n] * C : NULL;
+            float *p = dwpe ? dwpe + (size_t)positions[n] * C : NULL;
+            for (int c = from; e && c < to; c++) e[c] += to_float(d[c]);
+            for (int c = from; p && c < to; c++) p[c] += to_float(d[c]);
         }
     }
 }
@@ -93,10 +92,9 @@ void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *do
         int to = min_int(from + COLUMNS, C);
         for (int n = 0; n < N; n++) {
             const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
-            for (int c = from; c < to; c++)
+            for (int c = from; dweight && c < to; c++)
                 dweight[c] += to_float(d[c]) * (to_float(x[c]) - mean[n]) * rstd[n];
-            if (dbias)
-                for (int c = from; c < to; c++) dbias[c] += to_float(d[c]);
+            for (int c = from; dbias && c < to; c++) dbias[c] += to_float(d[c]);
         }
     }
 }
@@ -141,7 +139,7 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
     for (int from = 0; from < C; from += COLUMNS)
         for (int n = 0; n < N; n++) {
             const real *x = inp + (size_t)n * C, *d = dout + (size_t)n * C;
-            for (int c = from; c < min_int(from + COLUMNS, C); c++)
+            for (int c = from; dweight && c < min_int(from + COLUMNS, C); c++)
                 dweight[c] += to_float(d[c]) * to_float(x[c]) * rstd[n];
         }
 }
@@ -207,7 +205,7 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
             for (int h = 0; h < H + K; h++) {
                 const real *x = inp + n * W + h * D, *d = dinp + n * W + h * D;
                 float *dw = h < H ? dq_norm : dk_norm, s = rstd[(size_t)n * (H + K) + h];
-                for (int i = from; i < min_int(from + LINE, D); i++)
+                for (int i = from; dw && i < min_int(from + LINE, D); i++)
                     dw[i] += to_float(d[i]) * to_float(x[i]) * s;
             }
     #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))

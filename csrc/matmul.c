@@ -285,9 +285,10 @@ static int rows_to_sum(int N, int C, int O) {
     return (double)some * (O + C) > (double)O * C ? min_int(N, some) : N;
 }
 
-size_t linear_work(int N, int C, int O) {
+size_t linear_work(int N, int C, int O, int backward) {
     int some = rows_to_sum(N, C, O);
     size_t forward = packed_units(min_int(N, rows_at_once(C)), C, MR);
+    if (!backward) return sizeof(unit) * forward;
     size_t inputs = packed_units(min_int(N, rows_at_once(O)), O, MR) + packed_units(C, O, NR);
     size_t weights = packed_units(O, some, MR) + packed_units(C, some, NR);
     size_t most = forward > inputs ? forward : inputs;
@@ -311,6 +312,23 @@ void linear_pack(real *packed, const real *weight, int from, int rows, int C, in
                (Operand){ weight + (size_t)(begin - from) * C, end - begin, C, C, 1 });
     for (int r = from; r < to; r++)
         if (r < begin || r >= end) pack_row(out, weight + (size_t)(r - from) * C, r, C);
+}
+
+/* A row's units lie NR apart in its panel. */
+void embed_packed(real *out, const int *tokens, const int *positions, const real *packed,
+                  const real *wpe, int N, int C, int O) {
+    (void)O;
+    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    for (int n = 0; n < N; n++) {
+        const int r = tokens[n], steps = ceil_div(C, PAIR);
+        const unit *column = (const unit *)packed + (size_t)(r / NR * NR) * steps + r % NR;
+        const real *p = wpe ? wpe + (size_t)positions[n] * C : NULL;
+        real *o = out + (size_t)n * C;
+        for (int k = 0; k < steps; k++)
+            memcpy(o + k * PAIR, &column[(size_t)k * NR],
+                   sizeof(real) * min_int(PAIR, C - k * PAIR));
+        for (int c = 0; p && c < C; c++) o[c] = to_real(to_float(o[c]) + to_float(p[c]));
+    }
 }
 
 /* to (M,N) = a (M,K) times packed b (N,K). */
@@ -343,7 +361,7 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
                       b, b + packed_units(C, O, NR), C);
         if (pre) gelu_backward(dinp, dinp, pre, (size_t)N * C);
     }
-    for (int n = 0, some; n < N; n += some) {    /* dout^T (O,N) times inp^T (C,N)^T */
+    for (int n = 0, some; dweight && n < N; n += some) {     /* dout^T (O,N) times inp^T (C,N)^T */
         some = min_int(rows_to_sum(N, C, O), N - n);
         unit *a = b + packed_units(C, some, NR);
         pack_b(b, (Operand){ inp + (size_t)n * C, C, some, 1, C });

@@ -1,5 +1,5 @@
-/* model.h: what a model and its cache are made of; shared by layout.c, which lays them out in
-   memory, and model.c, which computes. */
+/* model.h: what a model and its cache are made of; shared by tensors.c, which lists the parameters
+   and finds room for everything, and model.c, which computes. */
 
 #ifndef MODEL_H
 #define MODEL_H
@@ -12,25 +12,34 @@
 #include "real.h"
 #include "job.h"
 
-/* A parameter is its offset in the arena: the same for weights, gradients and moments. */
-typedef size_t Offset;
-#define NONE SIZE_MAX                /* a parameter that this architecture does not have */
+enum { PACKED_REAL };                /* Tensor.type */
 
-typedef struct { Offset weight, bias; } Norm;                     /* (C), (C) */
+/* A parameter. Those that are multiplied together (q, k, v; gate, up) are parts of one product:
+   they lie one behind the other, and the first stands for all, as a weight (out,cols). */
 typedef struct {
-    Offset weight, bias, packed;     /* (out,in), (out), weight again as linear_pack lays it out */
-    int in, out;
-    int tensor, parts;               /* its rows are those of `parts` tensors, from this one on */
-} Linear;
+    char name[64];
+    int rows, cols;                  /* (rows,cols), or (rows,) where cols is 0 */
+    int decay;                       /* weight decay applies */
+    int multiplied;                  /* the weight of a linear layer, which may be packed */
+    int row, out;                    /* its first row in its product, of how many rows, padded */
+    int frozen;                      /* has no gradient and is never updated */
+    int owner;                       /* the rank that updates it; with SHARD the others do not */
+    int type;                        /* of `packed`: PACKED_REAL */
+    real *w;                         /* (rows,cols); NULL: there is only `packed` */
+    real *packed;                    /* the whole product, for linear_forward; NULL: it reads w */
+    float *master;                   /* NULL: w is all there is, or another rank has it */
+    float *grad;                     /* NULL: frozen, or not used so far */
+    float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them */
+} Tensor;
 
-typedef struct {
-    Norm norm1;
-    Linear qkv;                      /* (W,C): queries, keys, values */
-    Offset q_norm, k_norm;           /* (D) each */
-    Linear proj;                     /* (C,H*D) */
-    Norm norm2;
-    Linear up;                       /* (F,C), or gate and up (2F,C) */
-    Linear down;                     /* (C,F) */
+typedef struct {                     /* NULL: this architecture does not have it */
+    Tensor *norm1, *norm1_bias;      /* (C) */
+    Tensor *qkv, *qkv_bias;          /* (W,C), (W): queries, keys, values */
+    Tensor *q_norm, *k_norm;         /* (D) */
+    Tensor *proj, *proj_bias;        /* (C,H*D), (C) */
+    Tensor *norm2, *norm2_bias;      /* (C) */
+    Tensor *up, *up_bias;            /* (F,C), or gate and up (2F,C); (F), (2F) */
+    Tensor *down, *down_bias;        /* (C,F), (C) */
 } Layer;
 
 /* What the forward pass of one layer leaves for its backward pass. */
@@ -52,52 +61,49 @@ typedef struct {
 
 struct Model {
     Config config;
-    int how;                         /* without TRAINS linear weights are kept packed only */
-    int W, U, P;                     /* rows of qkv, rows of up, rows of the head padded to 128 */
-    TensorInfo *tensors;
-    Offset *offsets;
-    int n_tensors;
-
-    Offset wte, wpe;                 /* (P,C), (context,C) */
+    int flags;
+    int W, U, P;                     /* rows of qkv, rows of up, vocabulary padded to 128 */
+    Tensor *tensors, *end;           /* all of them, in the order of the checkpoint */
+    Tensor *wte, *wpe;               /* (V,C), (context,C) or NULL */
     Layer *layers;
-    Norm norm;
-    Linear head;                     /* (P,C): the embedding, lm_head or the scalar head */
+    Tensor *norm, *norm_bias;        /* (C) */
+    Tensor *head;                    /* (P,C): the embedding or lm_head; or the scalar head (1,C) */
 
-    size_t n_weights, n_packed;
-    size_t embedding, layer;         /* sizes of the first bucket and of a layer's: see shard.c */
-    int shards, shard;               /* masters and moments are this one's; without SHARD 0 of 1 */
-    real *weights, *packed;
-    float *masters;                  /* NULL where real is float, and with NO_MASTERS */
-    float *grads, *moment1, *moment2;    /* NULL before their first use; the last two a shard's */
+    char *weights, *masters, *grads, *moments;   /* the arenas where tensors have their numbers */
+    size_t n_grads;                  /* floats */
     int stale;                       /* weights changed since they were packed */
     float *rope;                     /* (context,D) */
 
-    int rows, training;              /* the plan: N, and whether it keeps what backward needs */
-    void *arena;
+    int rows, logit_rows, training;  /* the plan: N, M <= nll_rows(), whether backward may follow */
+    char *arena;                     /* of all that follows */
     Activations *acts;               /* (L); what need not be kept, all layers share */
-    int *tokens, *targets, *first, *positions, *starts;  /* (N); starts: of the rows' slots */
+    int *tokens, *doc_start, *positions, *starts;    /* (N); starts: of the rows' slots */
     int *by_token, *by_position;     /* (N) rows, sorted */
-    int n_asked, *asked, *nth;       /* the rows that the head computes; which of them each is (N) */
-    int *asked_in;                   /* how many of them are in each nll_rows() rows; on the host */
+    int n_targets;                   /* rows that have a target: the only ones the head computes */
+    int *targets, *target_rows;      /* (n_targets): their targets; which rows they are, */
+    int *target_rows_host;           /* and the same on the host */
+    int *target_index;               /* (N): which of these a row is, or n_targets */
     real *last, *h, *dh;             /* (N,C): out of the blocks, norm of it, its gradient */
-    float *mean, *rstd;
-    float *out, *coef;               /* (N): nll or values, and dLoss/dout */
-    float *logits;                   /* (nll_rows,P) */
-    real *dlogits;
-    Sampling *settings;              /* (nll_rows): of model_sample, and what comes of it */
+    float *mean, *rstd;              /* (N) */
+    float *out, *coef;               /* (n_targets): nll or values, and dLoss/dout */
+    float *logits;                   /* (M,P) */
+    real *dlogits;                   /* (M,P) */
+    Sampling *settings;              /* (M): of model_sample, and what comes of it */
     int *drawn;
     float *logprobs;
     int *ids, n_ids;                 /* those that settings name, and how many there is room for */
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
     void *work;
 
-    int B, T, has_first, fused;      /* the batch of the last model_forward; T = 0: none */
+    int B, T, has_doc_start, fused;  /* the batch of the last model_forward; T = 0: none */
     int undrawn;                     /* rows of logits that model_extend left for model_sample */
-    int plans;                       /* how often the arena was made anew */
+    int plans;                       /* how often there was a new plan */
+    Cache *caches;                   /* the first of those that are not freed */
 };
 
 struct Cache {
-    Model *model;
+    Model *model;                    /* NULL: it was freed */
+    Cache *next;                     /* of the same model */
     int slots, total;
     struct Slot { int start, length, used; } *slot;      /* (slots): of `total` tokens its own from
                                         start on, and how many of them it holds */
@@ -110,43 +116,42 @@ struct Cache {
 static inline int window_of(const Config *c, int l) {
     return c->window_period && (l + 1) % c->window_period == 0 ? 0 : c->window;
 }
-static inline size_t size_of(const TensorInfo *t) {
-    return (size_t)t->rows * (t->cols ? t->cols : 1);
-}
-static inline const real *weight(const Model *m, Offset p) {
-    return p == NONE ? NULL : m->weights + p;
-}
-static inline float *grad(const Model *m, Offset p) {
-    return p == NONE ? NULL : m->grads + p;
+static inline size_t size_of(const Tensor *t) { return (size_t)t->rows * max_int(1, t->cols); }
+static inline const real *weight(const Tensor *t) { return t ? t->w : NULL; }
+static inline float *grad(const Tensor *t) { return t ? t->grad : NULL; }
+
+/* Whether this rank keeps a tensor's master and moments, and updates it. */
+static inline int is_kept(const Model *m, const Tensor *t) {
+    return !(m->flags & SHARD) || t->owner == job.rank;
 }
 
 #pragma GCC visibility push(hidden)
 
-/* An arena of gradients or moments comes to be, as zeros, where it is first needed. */
-int ensure(const Model *m, float **arena);
+/* Gradients and moments come to be, as zeros, where they are first needed. */
+int ensure_gradients(Model *m);
+int ensure_moments(Model *m);
 
-/* The part of a tensor that a shard keeps: `count` elements from `first` on; they lie in the arena
-   from `at` on, and in the shard's own arenas from `own` on. */
-typedef struct { size_t first, count, at, own; } Part;
-Part part_of(const Model *m, int index, int shard);
-size_t shard_size(const Model *m);   /* floats in an own arena */
+/* The tensor behind t and those of its neighbours (before `end`) that lie behind it and have the
+   same owner. They travel together: *n numbers from t->w, or from t->grad, on; 0 if frozen. */
+const Tensor *next_run(const Tensor *t, const Tensor *end, size_t *n);
 
-/* Which of the layers + 2 buckets a tensor lies in. */
-int bucket_of(const Model *m, int index);
+/* Makes room for N rows, of which `rows` have logits (nll_rows() of them at a time), with the
+   activations of all layers (training) or of one (generation). */
+int plan(Model *m, int N, int rows, int training);
 
-/* Begin to sum a bucket's gradients over the ranks; to give all ranks its weights. */
-void reduce_bucket(const Model *m, int bucket);
-void gather_bucket(const Model *m, int bucket);
+/* Bytes of keys and values. */
+double cache_bytes(const Config *c, double tokens);
 
-/* *sum = that of the squares of all gradients. */
-int sum_gradients(const Model *m, double *sum);
-
-/* Makes room for N rows, with the activations of all layers (training) or of one (generation). */
-int plan(Model *m, int N, int training);
+/* *total = the tokens that model_extend is to append; fails unless it can. */
+int check_extend(const Model *m, const Cache *x, const int *slots, const int *tokens,
+                 const int *counts, int n, int *total);
 
 /* Where device_record keeps the step in which n slots grow by a token each; NULL in it at first and
    whenever what it points to has moved. */
 void **graph_of(Cache *x, int n);
+
+/* Before a model is freed. */
+void leave_caches(Model *m);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

@@ -65,10 +65,12 @@ static void finish(MPI_Request *requests, int n) {
     }
 }
 
-void mpi_exchange(const void *out, int to, void *in, int from, size_t bytes) {
+void mpi_exchange(const void *out, int to, size_t out_bytes, void *in, int from, size_t in_bytes) {
     MPI_Request each[2];
-    MPI_Irecv(in, (int)bytes, MPI_BYTE, from, 0, MPI_COMM_WORLD, &each[0]);
-    MPI_Isend(out, (int)bytes, MPI_BYTE, to, 0, MPI_COMM_WORLD, &each[1]);
+    MPI_Irecv(in, (int)in_bytes, MPI_BYTE, from < 0 ? MPI_PROC_NULL : from, 0, MPI_COMM_WORLD,
+              &each[0]);
+    MPI_Isend(out, (int)out_bytes, MPI_BYTE, to < 0 ? MPI_PROC_NULL : to, 0, MPI_COMM_WORLD,
+              &each[1]);
     finish(each, 2);
 }
 

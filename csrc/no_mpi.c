@@ -18,8 +18,8 @@ void comm_abort(void) { _exit(1); }
 
 /* Never called. */
 int  mpi_joined(void) { return 0; }
-void mpi_exchange(const void *out, int to, void *in, int from, size_t bytes) {
-    (void)out; (void)to; (void)in; (void)from; (void)bytes;
+void mpi_exchange(const void *out, int to, size_t out_bytes, void *in, int from, size_t in_bytes) {
+    (void)out; (void)to; (void)out_bytes; (void)in; (void)from; (void)in_bytes;
 }
 void mpi_broadcast(void *bytes, size_t n, int root) { (void)bytes; (void)n; (void)root; }
 void mpi_sum(double *x, int n) { (void)x; (void)n; }

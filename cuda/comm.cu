@@ -30,22 +30,16 @@ static void begin() {
     under_way = true;
 }
 
-void comm_reduce(float *x, size_t n, int share) {
-    const size_t piece = n / job.ranks;
-    if (job.ranks == 1) return;
+void comm_reduce(float *x, size_t n, int owner) {
+    if (job.ranks == 1 || n == 0) return;
     begin();
-    float *mine = x + job.rank * piece;
-    check(share ? ncclReduceScatter(x, mine, piece, ncclFloat, ncclSum, comm, traffic)
-                : ncclAllReduce(x, x, n, ncclFloat, ncclSum, comm, traffic), "summing gradients");
+    check(ncclReduce(x, x, n, ncclFloat, ncclSum, owner, comm, traffic), "summing gradients");
 }
 
-void comm_gather(real *x, size_t n) {
-    const size_t piece = n / job.ranks;
-    if (job.ranks == 1) return;
+void comm_gather(void *x, size_t bytes, int owner) {
+    if (job.ranks == 1 || bytes == 0) return;
     begin();
-    check(ncclAllGather(x + job.rank * piece, x, piece,
-                        sizeof(real) == 2 ? ncclBfloat16 : ncclFloat, comm, traffic),
-          "gathering weights");
+    check(ncclBroadcast(x, x, bytes, ncclUint8, owner, comm, traffic), "gathering weights");
 }
 
 void comm_wait(void) {

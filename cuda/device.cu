@@ -98,7 +98,7 @@ double device_peak(void) {
     for (int n = 256; n <= most; n *= 2) {
         size_t count = (size_t)n * n;
         real *x = (real *)device_alloc(3 * count * sizeof(real));
-        void *work = device_alloc(linear_work(n, n, n));
+        void *work = device_alloc(linear_work(n, n, n, 0));
         double least = x && work ? 1 : 0;
         if (least) launch("fill", fill, (unsigned)ceil_div(2 * count, (size_t)256), 256, 0,
                           x, 2 * count);

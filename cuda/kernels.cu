@@ -208,7 +208,8 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
     const int wide = C % WIDE == 0 && aligned(dwte, dwpe, dout);
     const dim3 grid(ceil_div(N, (int)THREADS), ceil_div(C, WARP * (wide ? WIDE : 1)));
     const auto kernel = wide ? embed_sums<WIDE> : embed_sums<1>;
-    launch("embed_backward", kernel, grid, THREADS, 0, dwte, dout, tokens, by_token, N, C);
+    if (dwte)
+        launch("embed_backward", kernel, grid, THREADS, 0, dwte, dout, tokens, by_token, N, C);
     if (dwpe)
         launch("embed_backward", kernel, grid, THREADS, 0, dwpe, dout, positions, by_position,
                N, C);

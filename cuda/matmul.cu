@@ -286,7 +286,14 @@ void linear_pack(real *packed, const real *weight, int from, int rows, int C, in
 
 /* Where blocks share a sum, each leaves its part here: up to 8 parts of the largest result, but no
    more than cuBLAS makes use of. */
-size_t linear_work(int N, int C, int O) {
+void embed_packed(real *out, const int *tokens, const int *positions, const real *packed,
+                  const real *wpe, int N, int C, int O) {
+    (void)O;
+    embed_forward(out, tokens, positions, packed, wpe, N, C);
+}
+
+size_t linear_work(int N, int C, int O, int backward) {
+    (void)backward;
     const size_t most = 32 << 20, n = N, c = C, o = O;
     size_t result = n * o > n * c ? n * o : n * c;
     if (o * c > result) result = o * c;
@@ -304,7 +311,7 @@ void linear_forward(real *out, real *pre, const real *inp, const real *packed, c
     p.M = N, p.N = O, p.K = C;
     p.out = out, p.a = inp, p.b = packed, p.b_columns = true;
     p.add = residual, p.bias = bias, p.gelu = pre;
-    multiply(p, work, linear_work(N, C, O));
+    multiply(p, work, linear_work(N, C, O, 0));
 }
 
 void linear_forward_float(float *out, const real *inp, const real *packed, void *work,
@@ -314,7 +321,7 @@ void linear_forward_float(float *out, const real *inp, const real *packed, void 
     Product p = {};
     p.M = N, p.N = O, p.K = C;
     p.out = out, p.wide = true, p.a = inp, p.b = packed, p.b_columns = true;
-    multiply(p, work, linear_work(N, C, O));
+    multiply(p, work, linear_work(N, C, O, 0));
 }
 
 /* dbias (O) += the sum of dout's rows. A block has 32 columns; each of its warps every 32nd row. */
@@ -332,7 +339,7 @@ __global__ void __launch_bounds__(1024) sum_rows(float *dbias, const real *dout,
 
 void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
                      const real *weight, const real *pre, void *work, int N, int C, int O) {
-    const size_t work_size = linear_work(N, C, O);
+    const size_t work_size = linear_work(N, C, O, 1);
     Product p = {};
     if (dinp) {
         p.M = N, p.N = C, p.K = O;
@@ -343,7 +350,7 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
     p.M = O, p.N = C, p.K = N;
     p.out = dweight, p.wide = true, p.add = dweight;
     p.a = dout, p.a_columns = true, p.b = inp;
-    multiply(p, work, work_size);
+    if (dweight) multiply(p, work, work_size);
     if (dbias)
         launch("sum_rows", sum_rows, ceil_div(O, (int)WARP), dim3(WARP, WARP), 0,
                dbias, dout, N, O);

@@ -195,7 +195,7 @@ def gemm(bench, dtype):
         inp, weight, out = (library.real(rng.standard_normal(shape, np.float32))
                             for shape in ((N, C), (O, C), (N, O)))
         packed = np.zeros(library.call("linear_packed_size", C, O), library.real_type)
-        work = np.zeros(library.call("linear_work", N, C, O), np.uint8)
+        work = np.zeros(library.call("linear_work", N, C, O, 1), np.uint8)
         dinp, dweight = np.empty_like(inp), np.zeros((O, C), np.float32)
         library.call("linear_pack", packed, weight, 0, O, C, O)
 

@@ -12,7 +12,7 @@ void mpi_broadcast(void *bytes, size_t n, int root);
 #pragma GCC visibility pop
 
 enum ncclResult_t { ncclSuccess, ncclSystemError = 2, ncclInvalidUsage = 5 };
-enum ncclDataType_t { ncclUint8 = 1, ncclFloat = 7, ncclDouble = 8, ncclBfloat16 = 9 };
+enum ncclDataType_t { ncclUint8 = 1, ncclFloat = 7, ncclDouble = 8 };
 enum ncclRedOp_t { ncclSum };
 struct ncclUniqueId { char internal[128]; };
 namespace on_cpu { struct Ranks { int rank, ranks; }; }
@@ -31,38 +31,28 @@ inline ncclResult_t ncclCommInitRank(ncclComm_t *comm, int ranks, ncclUniqueId i
 }
 inline ncclResult_t ncclCommDestroy(ncclComm_t comm) { delete comm; return ncclSuccess; }
 
-/* out (n) = the sum of elements from..from+n of all ranks' in (count). */
-template <class T> inline void on_cpu_sum(T *out, const T *in, size_t count, size_t from, size_t n,
+/* out (n) = the sum of all ranks' in (n), on rank `owner`, or with -1 on all. */
+template <class T> inline void on_cpu_sum(T *out, const T *in, size_t n, int owner,
                                           ncclComm_t comm) {
-    std::vector<T> part(count), sum(n);
+    std::vector<T> part(n), sum(n);
     for (int r = 0; r < comm->ranks; r++) {
-        if (r == comm->rank) part.assign(in, in + count);
-        mpi_broadcast(part.data(), count * sizeof(T), r);
-        for (size_t i = 0; i < n; i++) sum[i] += part[from + i];
+        if (r == comm->rank) part.assign(in, in + n);
+        mpi_broadcast(part.data(), n * sizeof(T), r);
+        for (size_t i = 0; i < n; i++) sum[i] += part[i];
     }
-    memcpy(out, sum.data(), n * sizeof(T));
+    if (owner < 0 || owner == comm->rank) memcpy(out, sum.data(), n * sizeof(T));
 }
 
 inline ncclResult_t ncclAllReduce(const void *in, void *out, size_t n, ncclDataType_t type,
                                   ncclRedOp_t, ncclComm_t comm, cudaStream_t) {
-    if (type == ncclFloat) on_cpu_sum((float *)out, (const float *)in, n, 0, n, comm);
-    else if (type == ncclDouble) on_cpu_sum((double *)out, (const double *)in, n, 0, n, comm);
-    else return ncclInvalidUsage;
+    if (type != ncclDouble) return ncclInvalidUsage;
+    on_cpu_sum((double *)out, (const double *)in, n, -1, comm);
     return ncclSuccess;
 }
-inline ncclResult_t ncclReduceScatter(const void *in, void *out, size_t n, ncclDataType_t type,
-                                      ncclRedOp_t, ncclComm_t comm, cudaStream_t) {
+inline ncclResult_t ncclReduce(const void *in, void *out, size_t n, ncclDataType_t type,
+                               ncclRedOp_t, int root, ncclComm_t comm, cudaStream_t) {
     if (type != ncclFloat) return ncclInvalidUsage;
-    on_cpu_sum((float *)out, (const float *)in, n * comm->ranks, n * comm->rank, n, comm);
-    return ncclSuccess;
-}
-inline ncclResult_t ncclAllGather(const void *in, void *out, size_t n, ncclDataType_t type,
-                                  ncclComm_t comm, cudaStream_t) {
-    const size_t bytes = n * (type == ncclBfloat16 ? 2 : 4);
-    for (int r = 0; r < comm->ranks; r++) {
-        if (r == comm->rank) memmove((char *)out + r * bytes, in, bytes);
-        mpi_broadcast((char *)out + r * bytes, bytes, r);
-    }
+    on_cpu_sum((float *)out, (const float *)in, n, root, comm);
     return ncclSuccess;
 }
 inline ncclResult_t ncclBroadcast(const void *, void *bytes, size_t n, ncclDataType_t type,

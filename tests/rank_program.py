@@ -39,8 +39,8 @@ def step(model, windows, rows, number, job):
     return job.sum(loss)[0], norm
 
 
-def learn(config, core, how, steps, rows, job):
-    model = Model.create(config, core.device, core.dtype, 1, TRAINS | how)
+def learn(config, core, flags, steps, rows, job):
+    model = Model.create(config, core.device, core.dtype, 1, TRAINS | flags)
     rng = np.random.default_rng(0)
     curve = [step(model, rng.integers(0, config.vocab, (WINDOWS, config.context + 1)), rows, n, job)
              for n in range(1, steps + 1)]
@@ -48,7 +48,7 @@ def learn(config, core, how, steps, rows, job):
     sums = {what: zlib.crc32(b"".join(x.tobytes() for key, x in held.items() if key[1] == what))
             for what in WHAT}
     same = all(sums == other for other in everywhere(sums, job))
-    again = Model(config, core.device, core.dtype, TRAINS | how)     # what was read can be written
+    again = Model(config, core.device, core.dtype, TRAINS | flags)     # what was read can be written
     for (name, what), values in held.items():
         again.write(name, values, what)
     copied = all(np.array_equal(again.read(name, what), values)
@@ -66,27 +66,28 @@ def everywhere(value, job):
     return [dict(zip(keys, map(int, row))) for row in rows]
 
 
-def memory(core, how, job):
-    """Bytes that a model takes: as predicted, and as each rank's resident memory grew."""
+def memory(core, flags, job):
+    """Bytes that a model takes on each rank: as predicted, and as its resident memory grew."""
     before = resident()
-    model = Model(LARGE, core.device, core.dtype, TRAINS | how)
+    model = Model(LARGE, core.device, core.dtype, TRAINS | flags)
     for name, shape, _ in model.tensors:
         model.write(name, np.ones(shape, np.float32))
     step(model, np.ones((job.ranks, 17), int), 1, 1, job)
     grown = everywhere({"bytes": int(resident() - before)}, job)
-    return {"predicted": core.memory(LARGE, TRAINS | how, 16), "grown": [x["bytes"] for x in grown]}
+    return {"predicted": everywhere(core.memory(LARGE, TRAINS | flags, 16), job),
+            "grown": [x["bytes"] for x in grown]}
 
 
 def main(device, dtype, steps):
     core = Library.load(device, dtype)
     job = Job(core)
     core.call("device_threads", 1)
-    hows, out = {"whole": 0, "shard": SHARD, "chance": SHARD | NO_MASTERS}, {}
+    kinds, out = {"whole": 0, "shard": SHARD, "chance": SHARD | NO_MASTERS}, {}
     if device == "cpu":
-        out["memory"] = {name: memory(core, how, job) for name, how in hows.items()}
-    for name, how in hows.items():
+        out["memory"] = {name: memory(core, flags, job) for name, flags in kinds.items()}
+    for name, flags in kinds.items():
         for rows in 2, 12:
-            out[f"{name} {rows}"] = learn(SMALL, core, how, int(steps), rows, job)
+            out[f"{name} {rows}"] = learn(SMALL, core, flags, int(steps), rows, job)
     if job.rank == 0:
         print(json.dumps(out))
     job.stop()

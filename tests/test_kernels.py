@@ -89,6 +89,9 @@ def test_embed(lib, N, C, learned, scale, seed):
         want = draw.round(np.float32(want) + np.float32(ref.embedding(wpe, positions)))
     got, = run(lib, "embed_forward", [real(N, C)], tokens, positions, wte, wpe, N, C)
     assert np.array_equal(got, want)
+    got, = run(lib, "embed_packed", [real(N, C)], tokens, positions, linear_pack(lib, wte), wpe,
+               N, C, V)
+    assert np.array_equal(got, want)
 
     dout, start = draw(N, C), [draw(V, C).astype(np.float32), draw(context, C).astype(np.float32)]
     got = run(lib, "embed_backward", [start[0], start[1] if learned else None],
@@ -205,7 +208,7 @@ def linear_pack(lib, weight):
 def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_forward"):
     (N, C), O = inp.shape, weight.shape[0]
     packed = linear_pack(lib, weight)
-    work = np.zeros(lib.call("linear_work", N, C, O), np.uint8)
+    work = np.zeros(lib.call("linear_work", N, C, O, 1), np.uint8)
     if kernel == "linear_forward":
         return run(lib, kernel, [real(N, O), None], inp, packed, bias, residual, work, N, C, O)[0]
     return run(lib, kernel, [single(N, O)], inp, packed, work, N, C, O)[0]
@@ -247,7 +250,7 @@ def test_linear_backward(lib, N, C, O, dinp, bias, scale, seed):
     draw = Draw(lib, seed)
     inp, weight, dout = draw(N, C), draw(O, C), draw(N, O, scale=scale)
     start = draw(O, C, scale=scale).astype(np.float32), draw(O, scale=scale).astype(np.float32)
-    work = np.zeros(lib.call("linear_work", N, C, O), np.uint8)
+    work = np.zeros(lib.call("linear_work", N, C, O, 1), np.uint8)
     outputs = [real(N, C) if dinp else None, start[0], start[1] if bias else None]
     got = run(lib, "linear_backward", outputs, dout, inp, weight, None, work, N, C, O)
     want = ref.linear_backward(dout, inp, weight)
@@ -265,7 +268,7 @@ def test_linear_with_gelu_is_both_kernels_one_after_the_other(lib, N, C, O, bias
     draw = Draw(lib, seed)
     inp, weight, b, up = draw(N, C), draw(O, C), draw(O) if bias else None, draw(O, O)
     packed = linear_pack(lib, weight)
-    work = np.zeros(max(lib.call("linear_work", N, C, O), lib.call("linear_work", N, O, O)),
+    work = np.zeros(max(lib.call("linear_work", N, C, O, 1), lib.call("linear_work", N, O, O, 1)),
                     np.uint8)
     out, pre = run(lib, "linear_forward", [real(N, O), real(N, O)], inp, packed, b, None, work,
                    N, C, O)
@@ -501,7 +504,7 @@ def test_a_nan_is_never_hidden(lib):
     bad[2, 1] = np.nan
     bad_square = np.where(np.eye(C) > 0, np.nan, square)
     targets, ones, work = np.arange(N, dtype=np.int32), np.ones(N, np.float32), np.zeros(
-        lib.call("linear_work", N, C, C), np.uint8)
+        lib.call("linear_work", N, C, C, 1), np.uint8)
     rows, vector, matrix = np.zeros((N, C)), np.zeros(C, np.float32), np.zeros((C, C), np.float32)
     column = np.zeros(N, np.float32)
 
@@ -544,7 +547,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
     vectors, square = np.float32(draw(2, C)), np.float32(draw(C, C))
     tokens, positions, slots = draw.ints(0, V, N), draw.ints(0, 150, N), draw.ints(0, 3, N)
     packed = linear_pack(lib, matrix)
-    work = np.zeros(lib.call("linear_work", N, C, C), np.uint8)
+    work = np.zeros(lib.call("linear_work", N, C, C, 1), np.uint8)
     qkv, heads, norms = draw(N, W), draw(N, H * D), (draw(D), draw(D))
     first, rope = draw.first(1, N), np.float32(draw(150, D))
     logits, lse = np.float32(draw(N, P)), np.float32(draw(N, H))

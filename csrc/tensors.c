@@ -1,0 +1,495 @@
+/* tensors.c: the parameters, and where all numbers of a model lie, its activations too; and how
+   they get in and out.
+
+   With SHARD (ZeRO-1, arXiv:1910.02054) each rank of a job owns some of the tensors, whole ones, so
+   that an optimizer sees all of a matrix: it alone keeps their masters and moments. A step takes a
+   sum of each gradient at its owner, and each weight from there to all. */
+
+#include "model.h"
+
+/* ---- The list of parameters ------------------------------------------------------------------ */
+
+static Tensor *add(Model *m, int layer, int wanted, const char *name, int rows, int cols) {
+    if (!wanted) return NULL;
+    Tensor *t = m->end++;
+    int used = layer < 0 ? 0 : snprintf(t->name, sizeof t->name, "model.layers.%d.", layer);
+    snprintf(t->name + used, sizeof t->name - used, "%s", name);
+    t->rows = t->out = rows;
+    t->cols = cols;
+    t->decay = cols > 0;
+    return t;
+}
+
+/* The weight of a linear layer. */
+static Tensor *add_linear(Model *m, int layer, int wanted, const char *name, int rows, int cols) {
+    Tensor *t = add(m, layer, wanted, name, rows, cols);
+    if (t) t->multiplied = 1;
+    return t;
+}
+
+/* Makes of n tensors, of which `first` is the first, one product. */
+static Tensor *join(Tensor *first, int n) {
+    int rows = 0;
+    for (int i = 0; first && i < n; rows += first[i++].rows) first[i].row = rows;
+    for (int i = 0; first && i < n; i++) first[i].out = rows;
+    return first;
+}
+
+static void list_layer(Model *m, int l) {
+    const Config *c = &m->config;
+    const int C = c->channels, F = c->hidden;
+    const int Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
+    const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE;
+    const int norm_bias = c->norm == LAYERNORM && bias, gated = c->activation == SWIGLU;
+    Layer *x = &m->layers[l];
+    Tensor *gate, *up;
+
+    x->norm1 = add(m, l, 1, "input_layernorm.weight", C, 0);
+    x->norm1_bias = add(m, l, norm_bias, "input_layernorm.bias", C, 0);
+    x->qkv = add_linear(m, l, 1, "self_attn.q_proj.weight", Q, C);
+             add_linear(m, l, 1, "self_attn.k_proj.weight", KV, C);
+             add_linear(m, l, 1, "self_attn.v_proj.weight", KV, C);
+    x->qkv_bias = add(m, l, qkv_bias, "self_attn.q_proj.bias", Q, 0);
+                  add(m, l, qkv_bias, "self_attn.k_proj.bias", KV, 0);
+                  add(m, l, qkv_bias, "self_attn.v_proj.bias", KV, 0);
+    join(x->qkv, 3);
+    join(x->qkv_bias, 3);
+    x->q_norm = add(m, l, c->qk_norm, "self_attn.q_norm.weight", c->head_dim, 0);
+    x->k_norm = add(m, l, c->qk_norm, "self_attn.k_norm.weight", c->head_dim, 0);
+    x->proj = add_linear(m, l, 1, "self_attn.o_proj.weight", C, Q);
+    x->proj_bias = add(m, l, bias, "self_attn.o_proj.bias", C, 0);
+    x->norm2 = add(m, l, 1, "post_attention_layernorm.weight", C, 0);
+    x->norm2_bias = add(m, l, norm_bias, "post_attention_layernorm.bias", C, 0);
+    gate = add_linear(m, l, gated, "mlp.gate_proj.weight", F, C);
+    up = add_linear(m, l, 1, "mlp.up_proj.weight", F, C);
+    x->up = gated ? join(gate, 2) : up;
+    gate = add(m, l, gated && bias, "mlp.gate_proj.bias", F, 0);
+    up = add(m, l, bias, "mlp.up_proj.bias", F, 0);
+    x->up_bias = gated ? join(gate, 2) : up;
+    x->down = add_linear(m, l, 1, "mlp.down_proj.weight", C, F);
+    x->down_bias = add(m, l, bias, "mlp.down_proj.bias", C, 0);
+}
+
+/* Each parameter once, in the order of the checkpoint. */
+static void list_tensors(Model *m) {
+    const Config *c = &m->config;
+    const int C = c->channels, bias = c->norm == LAYERNORM && c->bias == BIAS_ALL;
+    m->end = m->tensors;
+    m->wte = add(m, -1, 1, "model.embed_tokens.weight", c->vocab, C);
+    m->wpe = add(m, -1, c->position == LEARNED, "model.positions.weight", c->context, C);
+    for (int l = 0; l < c->layers; l++) list_layer(m, l);
+    m->norm = add(m, -1, 1, "model.norm.weight", C, 0);
+    m->norm_bias = add(m, -1, bias, "model.norm.bias", C, 0);
+    m->head = c->scalar ? add(m, -1, 1, "score.weight", 1, C)
+            : c->tied ? m->wte : add(m, -1, 1, "lm_head.weight", c->vocab, C);
+    m->head->multiplied = 1;
+    if (!c->scalar) m->head->out = m->P;
+}
+
+/* Of two matrices the larger one first, then the first one. */
+static int by_size(const void *a, const void *b) {
+    const Tensor *x = *(Tensor *const *)a, *y = *(Tensor *const *)b;
+    if (size_of(x) != size_of(y)) return size_of(x) < size_of(y) ? 1 : -1;
+    return x < y ? -1 : 1;
+}
+
+/* Matrices, from the largest one on, go to the rank that owns least so far; vectors stay with the
+   matrix before them. */
+static int choose_owners(Model *m) {
+    const int n = m->end - m->tensors;
+    Tensor **order = malloc(sizeof *order * n);
+    size_t *owned = calloc(job.ranks, sizeof *owned);
+    int count = 0;
+    for (int i = 0; order && i < n; i++)
+        if (m->tensors[i].cols) order[count++] = &m->tensors[i];
+    if (order) qsort(order, count, sizeof *order, by_size);
+    for (int i = 0; owned && i < count; i++) {
+        int least = 0;
+        for (int r = 1; r < job.ranks; r++) if (owned[r] < owned[least]) least = r;
+        order[i]->owner = least;
+        owned[least] += size_of(order[i]);
+    }
+    for (Tensor *t = m->tensors; t < m->end; t++) if (!t->cols) t->owner = t[-1].owner;
+    int failed = order && owned ? 0 : chat_fail("no memory for the owners of %d tensors", n);
+    free(order);
+    free(owned);
+    return failed;
+}
+
+const Tensor *next_run(const Tensor *t, const Tensor *end, size_t *n) {
+    const Tensor *next = t + 1;
+    while (next < end && next->owner == t->owner && next->frozen == t->frozen) next++;
+    *n = t->frozen ? 0 : (size_t)(next[-1].w - t->w) + size_of(next - 1);
+    return next;
+}
+
+/* ---- Where they lie -------------------------------------------------------------------------- */
+
+/* Memory that is cut into pieces, twice in the same way: with base NULL, to count the bytes, and
+   then to place the pieces. */
+typedef struct { char *base; size_t used; } Arena;
+
+/* The next piece of the arena. It begins where any load is aligned. */
+static void *take(Arena *a, size_t count, size_t size) {
+    void *piece = a->base ? a->base + a->used : NULL;
+    a->used += (count + 63) / 64 * 64 * size;
+    return piece;
+}
+
+/* How many numbers the product of a tensor has. */
+static size_t product_size(const Tensor *t) { return (size_t)t->out * max_int(1, t->cols); }
+
+static int is_packed(const Tensor *t) {
+    return t->multiplied && linear_packed_size(t->cols, t->out) > 0;
+}
+
+/* A model that only generates holds what it can packed, and nothing else of it. */
+static size_t place_weights(Model *m, char *base) {
+    Arena a = { base, 0 };
+    for (Tensor *t = m->tensors; t < m->end; t++) {
+        if (t->row) t->w = t[-1].w ? t[-1].w + size_of(t - 1) : NULL;
+        else if (m->flags & TRAINS || !is_packed(t)) t->w = take(&a, product_size(t), sizeof(real));
+    }
+    for (Tensor *t = m->tensors; t < m->end; t++) {
+        if (t->row) t->packed = t[-1].packed;
+        else if (is_packed(t))
+            t->packed = take(&a, linear_packed_size(t->cols, t->out), sizeof(real));
+    }
+    return a.used;
+}
+
+static int has_masters(const Model *m) {
+    return m->flags & TRAINS && !(m->flags & NO_MASTERS) && sizeof(real) < sizeof(float);
+}
+
+static size_t place_masters(Model *m, char *base) {
+    Arena a = { base, 0 };
+    for (Tensor *t = m->tensors; t < m->end; t++)
+        if (has_masters(m) && is_kept(m, t)) t->master = take(&a, size_of(t), sizeof(float));
+    return a.used;
+}
+
+static size_t place_gradients(Model *m, char *base) {
+    Arena a = { base, 0 };
+    for (Tensor *t = m->tensors; t < m->end; t++) {
+        if (t->frozen) continue;
+        if (t->row) t->grad = t[-1].grad ? t[-1].grad + size_of(t - 1) : NULL;
+        else t->grad = take(&a, product_size(t), sizeof(float));
+    }
+    return a.used;
+}
+
+static size_t place_moments(Model *m, char *base) {
+    Arena a = { base, 0 };
+    for (Tensor *t = m->tensors; t < m->end; t++) {
+        if (t->frozen || !is_kept(m, t)) continue;
+        t->moment1 = take(&a, size_of(t), sizeof(float));
+        t->moment2 = take(&a, size_of(t), sizeof(float));
+    }
+    return a.used;
+}
+
+static int fill(Model *m, char **arena, size_t (*place)(Model *m, char *base)) {
+    if (!*arena) *arena = device_alloc(place(m, NULL));
+    if (*arena) place(m, *arena);
+    return *arena ? 0 : -1;
+}
+
+static int ensure(Model *m, char **arena, size_t (*place)(Model *m, char *base)) {
+    if (m->flags & TRAINS) return *arena ? 0 : fill(m, arena, place);
+    return chat_fail("the model was made only to generate: it has no gradients");
+}
+
+int ensure_gradients(Model *m) {
+    if (!m->grads) m->n_grads = place_gradients(m, NULL) / sizeof(float);
+    return ensure(m, &m->grads, place_gradients);
+}
+
+int ensure_moments(Model *m) { return ensure(m, &m->moments, place_moments); }
+
+/* ---- The plan of activations ----------------------------------------------------------------- */
+
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* What kernels need for a while. */
+static size_t work_size(const Model *m, int N, int M, int training) {
+    const Config *c = &m->config;
+    const Layer *x = m->layers;
+    const Tensor *each[] = { x->qkv, x->proj, x->up, x->down, m->head };
+    size_t work = extend_work(N, c->context, c->heads, c->head_dim);
+    if (training) work = max_size(work, attention_work(1, N, c->heads, c->head_dim));
+    if (training) work = max_size(work, norm_work(N, max_int(c->channels, c->head_dim)));
+    for (int i = 0; i < 5; i++)
+        work = max_size(work, linear_work(i == 4 ? M : N, each[i]->cols, each[i]->out, training));
+    return work;
+}
+
+static size_t place_activations(Model *m, char *base, size_t N, size_t M, int training) {
+    const Config *c = &m->config;
+    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, I = sizeof(int);
+    const size_t R = sizeof(real), S = sizeof(float);
+    const int transformed = c->qk_norm || c->position == ROPE;
+    const int blocks = training && !(m->flags & RECOMPUTE_BLOCKS);   /* keep what is in them, */
+    const int all = blocks && !(m->flags & RECOMPUTE);               /* all of it */
+    Arena arena = { base, 0 };
+    #define TAKE(count, size) take(&arena, count, size)
+    #define KEEP(kept, piece, count, size) \
+        (a->piece = l > 0 && !(kept) ? m->acts[0].piece : TAKE(count, size))
+    for (int l = 0; l < c->layers; l++) {
+        Activations *a = &m->acts[l];
+        KEEP(training, x, N * C, R);
+        KEEP(blocks, mean1, N, S);       KEEP(blocks, rstd1, N, S);
+        KEEP(all, h1, N * C, R);         KEEP(blocks, qkv, N * m->W, R);
+        KEEP(blocks, qk_rstd, N * (c->heads + c->kv_heads), S);
+        a->rotated = a->qkv;
+        if (transformed) KEEP(blocks, rotated, N * m->W, R);
+        KEEP(blocks, att, N * HD, R);    KEEP(blocks, lse, N * c->heads, S);
+        KEEP(blocks, mid, N * C, R);
+        KEEP(blocks, mean2, N, S);       KEEP(blocks, rstd2, N, S);
+        KEEP(all, h2, N * C, R);         KEEP(blocks, up, N * m->U, R);
+        KEEP(all, act, N * c->hidden, R);
+    }
+    #undef KEEP
+    m->tokens = TAKE(N, I);     m->targets = TAKE(N, I);  m->doc_start = TAKE(N, I);
+    m->positions = TAKE(N, I);  m->starts = TAKE(N, I);
+    m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
+    m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
+    m->logits = TAKE(M * m->head->out, S);
+    m->settings = TAKE(M, sizeof(Sampling));
+    m->drawn = TAKE(M, I);      m->logprobs = TAKE(M, S);
+    if (training) {
+        m->by_token = TAKE(N, I);       m->by_position = TAKE(N, I);
+        m->target_rows = TAKE(N, I);    m->target_index = TAKE(N, I);
+        m->out = TAKE(N, S);            m->coef = TAKE(N, S);
+        m->dh = TAKE(N * C, R);         m->dlogits = TAKE(M * m->head->out, R);
+        m->dx = TAKE(N * C, R);         m->dc = TAKE(N * C, R);
+        m->dw = TAKE(N * m->W, R);      m->du = TAKE(N * m->U, R);
+        m->da = TAKE(N * max_size(HD, c->hidden), R);
+    }
+    m->work = TAKE(work_size(m, N, M, training), 1);
+    #undef TAKE
+    return arena.used;
+}
+
+int plan(Model *m, int N, int rows, int training) {
+    int M = min_int(rows, nll_rows());
+    if (N <= m->rows && M <= m->logit_rows && training <= m->training) return 0;
+    if (training == m->training) {               /* by turns many rows and many logits: once both */
+        N = max_int(N, m->rows);
+        M = max_int(M, m->logit_rows);
+    }
+    m->T = m->undrawn = m->rows = m->logit_rows = 0;
+    m->plans++;
+    device_free(m->arena);
+    free(m->target_rows_host);
+    m->arena = NULL;
+    m->target_rows_host = NULL;
+    size_t bytes = place_activations(m, NULL, N, M, training);
+    if (bytes > device_memory())
+        return chat_fail("%d tokens at once need %.1f GB for activations, and there are %.1f GB of"
+                         " memory: use a smaller batch", N, bytes / 1e9, device_memory() / 1e9);
+    if (training && !(m->target_rows_host = malloc(sizeof(int) * N)))
+        return chat_fail("no memory for %d rows", N);
+    if (!(m->arena = device_alloc(bytes))) return -1;
+    place_activations(m, m->arena, N, M, training);
+    m->rows = N;
+    m->logit_rows = M;
+    m->training = training;
+    return 0;
+}
+
+/* ---- Making and freeing ---------------------------------------------------------------------- */
+
+/* All of a model that takes no memory to speak of. */
+static int outline(Model *m, const Config *config, int flags) {
+    const int most = 5 + 20 * config->layers;    /* tensors, if there were all of them */
+    m->config = *config;
+    m->flags = flags;
+    m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
+    m->U = config->hidden * (config->activation == SWIGLU ? 2 : 1);
+    m->P = (config->vocab + 127) / 128 * 128;
+    m->stale = flags & TRAINS;
+    m->layers = calloc(config->layers, sizeof(Layer));
+    m->acts = calloc(config->layers, sizeof(Activations));
+    m->tensors = calloc(most, sizeof(Tensor));
+    if (!m->layers || !m->acts || !m->tensors)
+        return chat_fail("no memory for %d layers", config->layers);
+    list_tensors(m);
+    return job.ranks > 1 ? choose_owners(m) : 0;
+}
+
+static void free_outline(Model *m) {
+    free(m->tensors);
+    free(m->layers);
+    free(m->acts);
+}
+
+static size_t rope_bytes(const Config *c) {
+    return c->position == ROPE ? sizeof(float) * c->context * c->head_dim : 0;
+}
+
+int model_memory(Memory *memory, const Config *config, int flags, int N, int slots, int length) {
+    Model m = { 0 };
+    const int training = flags & TRAINS, rows = training || slots == 0 ? N : min_int(N, slots);
+    int failed = check_config(config) || outline(&m, config, flags);
+    if (!failed) {
+        *memory = (Memory){ .weights = place_weights(&m, NULL) + rope_bytes(config),
+                            .masters = place_masters(&m, NULL),
+                            .cache = cache_bytes(config, (double)slots * length) };
+        if (training) memory->gradients = place_gradients(&m, NULL);
+        if (training) memory->moments = place_moments(&m, NULL);
+        if (N) memory->activations = place_activations(&m, NULL, N, min_int(rows, nll_rows()),
+                                                       training);
+    }
+    free_outline(&m);
+    return failed ? -1 : 0;
+}
+
+static int make(Model *m, const Config *c, int flags) {
+    if (outline(m, c, flags)) return -1;
+    const size_t masters = place_masters(m, NULL);
+    const double need = (double)place_weights(m, NULL) + rope_bytes(c) + masters;
+    if (need > device_memory())
+        return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its"
+                         " weights, and there are %.1f GB of memory", c->layers, c->channels,
+                         c->vocab, need / 1e9, device_memory() / 1e9);
+    if (fill(m, &m->weights, place_weights)) return -1;
+    if (masters && fill(m, &m->masters, place_masters)) return -1;
+    if (c->position == ROPE) {
+        if (!(m->rope = device_alloc(rope_bytes(c)))) return -1;
+        rope_table(m->rope, c->context, c->head_dim, c->rope_theta,
+                   c->rope_factor, c->rope_low, c->rope_high, c->rope_context);
+    }
+    return 0;
+}
+
+int model_create(Model **out, const Config *config, int flags) {
+    *out = NULL;
+    if (check_config(config) || device_ready()) return -1;
+    Model *m = calloc(1, sizeof(Model));
+    if (!m) return chat_fail("no memory for a model");
+    if (make(m, config, flags)) { model_free(m); return -1; }
+    *out = m;
+    return 0;
+}
+
+int model_reserve(Model *m, int N) {
+    if (N < 1) return chat_fail("%d tokens to make room for", N);
+    return ensure_gradients(m) || ensure_moments(m) || plan(m, N, N, 1) ? -1 : 0;
+}
+
+void model_free(Model *m) {
+    if (!m) return;
+    leave_caches(m);
+    device_free(m->weights); device_free(m->masters); device_free(m->grads);
+    device_free(m->moments); device_free(m->rope); device_free(m->arena);
+    device_free(m->ids);
+    free(m->target_rows_host);
+    free_outline(m);
+    free(m);
+}
+
+/* ---- Reading and writing tensors ------------------------------------------------------------- */
+
+int model_tensors(const Model *m) { return m->end - m->tensors; }
+
+static Tensor *find(const Model *m, int index) {
+    if (index >= 0 && index < model_tensors(m)) return &m->tensors[index];
+    chat_fail("there is no tensor %d; the model has %d", index, model_tensors(m));
+    return NULL;
+}
+
+int model_tensor(const Model *m, int index, TensorInfo *info) {
+    const Tensor *t = find(m, index);
+    if (!t) return -1;
+    *info = (TensorInfo){ .rows = t->rows, .cols = t->cols, .decay = t->decay };
+    memcpy(info->name, t->name, sizeof t->name);
+    return 0;
+}
+
+int model_freeze(Model *m, int index) {
+    Tensor *t = find(m, index);
+    if (!t) return -1;
+    if (m->grads || m->moments)
+        return chat_fail("%s has a gradient already: freeze it before the first one", t->name);
+    while (t->row) t--;
+    do t++->frozen = 1; while (t < m->end && t->row);
+    return 0;
+}
+
+/* The floats of this kind exist from now on, unless another rank has them. */
+static int ensure_kind(Model *m, int what, const Tensor *t) {
+    if (what < WEIGHT || what > MOMENT2) return chat_fail("%d is no kind of tensor", what);
+    if (!(m->flags & TRAINS))
+        return chat_fail("a model made only to generate cannot give its tensors back");
+    if (what == WEIGHT) return 0;
+    if (t->frozen) return chat_fail("%s is frozen: it has no gradient and no moments", t->name);
+    return what == GRADIENT ? ensure_gradients(m) : ensure_moments(m);
+}
+
+static float *floats_of(const Tensor *t, int what) {
+    float *const each[] = { t->master, t->grad, t->moment1, t->moment2 };
+    return each[what];
+}
+
+/* out (rows,cols) = a tensor's reals, in float. */
+static int read_reals(const Tensor *t, float *out) {
+    const size_t count = size_of(t), bytes = count * sizeof(float);
+    if (sizeof(real) == sizeof(float)) return device_read(out, t->w, bytes);
+    float *wide = device_alloc(bytes);
+    if (!wide) return -1;
+    widen(wide, t->w, count);
+    int failed = device_read(out, wide, bytes);
+    device_free(wide);
+    return failed;
+}
+
+int model_read(Model *m, int what, int index, float *out) {
+    const Tensor *t = find(m, index);
+    if (!t || ensure_kind(m, what, t)) return -1;
+    if (what == WEIGHT && !has_masters(m)) return read_reals(t, out);
+    const size_t bytes = size_of(t) * sizeof(float);
+    if (is_kept(m, t) && device_read(out, floats_of(t, what), bytes)) return -1;
+    return m->flags & SHARD ? comm_broadcast(out, bytes, t->owner) : 0;
+}
+
+/* The reals of a tensor = values, rounded to the nearest: some rows at a time, so that there is no
+   second copy of all. Where weights only are packed, that is done here. */
+static int write_reals(Model *m, Tensor *t, const float *values) {
+    const size_t cols = max_int(1, t->cols);
+    const int some = min_int(1024, t->rows);
+    m->stale = m->flags & TRAINS;
+    if (sizeof(real) == sizeof(float) && t->w) {
+        device_write(t->w, values, size_of(t) * sizeof(float));
+        return 0;
+    }
+    float *wide = device_alloc(sizeof(float) * some * cols);
+    real *rows = device_alloc(sizeof(real) * some * cols);
+    for (int r = 0; wide && rows && r < t->rows; r += some) {
+        const int n = min_int(some, t->rows - r);
+        device_write(wide, values + r * cols, sizeof(float) * n * cols);
+        narrow(rows, wide, n * cols);
+        if (t->w) device_copy(t->w + r * cols, rows, sizeof(real) * n * cols);
+        else linear_pack(t->packed, rows, t->row + r, n, t->cols, t->out);
+    }
+    device_free(wide);
+    device_free(rows);
+    return wide && rows ? 0 : -1;
+}
+
+int model_write(Model *m, int what, int index, const float *values) {
+    Tensor *t = find(m, index);
+    if (!t) return -1;
+    if (m->flags & TRAINS || what != WEIGHT) {
+        if (ensure_kind(m, what, t)) return -1;
+        float *floats = floats_of(t, what);
+        if (floats) device_write(floats, values, size_of(t) * sizeof(float));
+    }
+    return what == WEIGHT ? write_reals(m, t, values) : 0;
+}
+
+void pack_weights(Model *m) {
+    for (const Tensor *t = m->tensors; m->stale && t < m->end; t++)
+        if (t->packed && t->row == 0) linear_pack(t->packed, t->w, 0, t->out, t->cols, t->out);
+    m->stale = 0;
+}
