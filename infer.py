@@ -30,7 +30,7 @@ from csrc.runs import newest_run
 from data.chat import terminal, tools
 from data.chat.terminal import converse, describe, note
 from data.chat.turn import is_assistant, load, talk_of
-from data.exams import formats, run
+from data.exams import formats, questions, run
 
 
 # ---- The flags of each command -------------------------------------------------------------------
@@ -172,7 +172,7 @@ def complete(settings, engine=None):
 def document(prompt, settings):
     """Return the text that a model goes on with, and the strings that end it: after what --examples
     names `prompt`, as a question if that is questions or --as-assistant is given, else as it is."""
-    path, before, shots = settings.examples and Path(settings.examples), "", formats.SHOTS
+    path, before, shots = settings.examples and Path(settings.examples), "", questions.FEW_SHOT
     if path and not {".json", ".jsonl", ".csv"} & {*path.suffixes}:
         path, before, shots = None, formats.load(path), ()
     elif path:
@@ -180,7 +180,7 @@ def document(prompt, settings):
                  for q in formats.read_file(path)[:settings.shots]]
     if not path and not settings.as_assistant:
         return before + prompt, ()
-    question = formats.as_asked(prompt, shots, formats.ASSISTANT * settings.as_assistant)
+    question = questions.few_shot(prompt, shots, questions.ASSISTANT * settings.as_assistant)
     return before + question.text(), question.stop
 
 

@@ -19,7 +19,7 @@ from csrc.bind import Config, Model
 from csrc.lookup import Costs, Lookup
 from data.chat.terminal import Chat, converse
 from data.chat import protocol
-from data.exams import formats
+from data.exams import questions
 from data.tokens import bpe
 from data.chat.tools import Result, Tool
 from csrc.engine import Engine, Sampling
@@ -668,10 +668,10 @@ def test_in_a_terminal_a_model_that_was_trained_for_it_chats(folder, tmp_path):
 # ---- Questions to base models --------------------------------------------------------------------
 
 def test_a_question_becomes_a_document_that_ends_where_the_answer_begins():
-    text = formats.as_asked("What is\n\nthe capital  of France?").text()
-    assert text.startswith(formats.ASSISTANT + "\n\nQuestion: How many")
+    text = questions.few_shot("What is\n\nthe capital  of France?").text()
+    assert text.startswith(questions.ASSISTANT + "\n\nQuestion: How many")
     assert text.endswith("\n\nQuestion: What is the capital of France?\nAnswer:")
-    assert text.count("Question:") == text.count("Answer:") == len(formats.SHOTS) + 1
+    assert text.count("Question:") == text.count("Answer:") == len(questions.FEW_SHOT) + 1
 
 
 def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
@@ -686,13 +686,13 @@ def test_cli_examples_stand_before_the_prompt(folder, tmp_path, monkeypatch):
     assert made() == ("And?", ())
     assert made("--examples", str(text)) == ("Once upon a time. And?", ())
     assert made("--examples", str(text), "--as-assistant")[0] == \
-        f"Once upon a time. {formats.ASSISTANT}\n\nQuestion: And?\nAnswer:"
+        f"Once upon a time. {questions.ASSISTANT}\n\nQuestion: And?\nAnswer:"
     shots = "Question: 2+2?\nAnswer: 4\n\nQuestion: Who?\nAnswer: Me\n\n"
     asked = "Question: And?\nAnswer:"
-    assert made("--examples", str(lines)) == (shots + asked, formats.STOP)
+    assert made("--examples", str(lines)) == (shots + asked, questions.STOP)
     assert made("--examples", str(lines), "--shots", "1")[0] == shots[:26] + asked
     assert made("--examples", str(lines), "--as-assistant")[0] == \
-        formats.ASSISTANT + "\n\n" + shots + asked
+        questions.ASSISTANT + "\n\n" + shots + asked
     code, out, err = infer("complete", "--model", folder, "--prompt", "x", "--examples", "nowhere")
     assert (code, out) == (1, "") and "nowhere" in err
 

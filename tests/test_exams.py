@@ -195,6 +195,117 @@ def test_lines_of_ones_own_are_an_exam_called_after_their_file(tmp_path):
     assert mark(half, "#### 1.5") == {"strict": True, "lenient": True}
 
 
+# ------------------------------------------------------- what people reach for on Hugging Face's hub
+
+FOUR = ["iron", "mercury", "tin", "zinc"]
+LIQUID = "Which metal is liquid?"
+HUB = {     # a record; the exam, the kind, the truth, the choices
+    "mmlu": ({"question": LIQUID, "subject": "chemistry", "choices": FOUR, "answer": 1},
+             "mmlu", "letter", 1, FOUR),
+    "mmlu_pro": ({"question_id": 7, "question": LIQUID, "options": [*FOUR, "lead", "gold"],
+                  "answer": "B", "answer_index": 1, "cot_content": "", "category": "chemistry",
+                  "src": "x"}, "mmlu_pro", "letter", 1, [*FOUR, "lead", "gold"]),
+    "medqa": ({"question": LIQUID, "answer": "mercury", "options": dict(zip("ABCD", FOUR)),
+               "meta_info": "step1", "answer_idx": "B", "metamap_phrases": []},
+              "medqa", "letter", 1, FOUR),
+    "logiqa": ({"context": "Metals.", "query": LIQUID, "options": FOUR, "correct_option": 1},
+               "logiqa", "letter", 1, FOUR),
+    "choices": ({"question": LIQUID, "choices": FOUR, "answer": "mercury"}, "choices", "letter", 1,
+                FOUR),
+    "csqa": ({"id": "x", "question": LIQUID, "question_concept": "metal", "answerKey": "B",
+              "choices": {"label": [*"ABCD"], "text": FOUR}}, "csqa", "letter", 1, FOUR),
+    "openbookqa": ({"id": "7-1", "question_stem": LIQUID, "answerKey": "B",
+                    "choices": {"label": [*"ABCD"], "text": FOUR}}, "openbookqa", "letter", 1, FOUR),
+    "math500": ({"problem": "x?", "solution": "so \\boxed{\\frac{3}{4}}", "answer": "\\frac{3}{4}",
+                 "subject": "Algebra", "level": 1, "unique_id": "a"},
+                "math500", "number", Fraction(3, 4), []),
+    "algebra": ({"problem": "x?", "level": "Level 5", "type": "Algebra",
+                 "solution": "First \\boxed{1}, then \\boxed{x^{2}+1}."},
+                "algebra", "math", "x^{2}+1", []),
+    "aime": ({"id": 60, "problem": "x?", "answer": "204", "url": "u", "year": "2024"},
+             "aime", "number", 204, []),
+    "gpqa": ({"Question": LIQUID, "Correct Answer": "mercury", "Incorrect Answer 1": "iron",
+              "Incorrect Answer 2": "tin", "Incorrect Answer 3": "zinc", "Subdomain": "c"},
+             "gpqa", "letter", 1, FOUR),
+    "sciq": ({"question": LIQUID, "correct_answer": "mercury", "distractor1": "iron",
+              "distractor2": "tin", "distractor3": "zinc", "support": "s"},
+             "sciq", "letter", 1, FOUR),
+    "boolq": ({"question": "is it liquid", "passage": "Mercury.", "answer": True}, "boolq",
+              "letter", 1, ["no", "yes"]),
+    "superglue": ({"question": "is it liquid", "passage": "Iron.", "idx": 0, "label": 0}, "boolq",
+                  "letter", 0, ["no", "yes"]),
+    "piqa": ({"goal": "Dry it.", "sol1": "In water.", "sol2": "In air.", "label": 1}, "piqa",
+             "letter", 1, ["In water.", "In air."]),
+    "winogrande": ({"sentence": "Ann met Bo, and _ ran.", "option1": "Ann", "option2": "Bo",
+                    "answer": "2"}, "winogrande", "letter", 1, ["Ann", "Bo"]),
+    "triviaqa": ({"question": "Who?", "question_id": "tc_1", "answer": {
+        "value": "Mara", "aliases": ["Mara Holm", "Mara"]}}, "triviaqa", "text",
+        ("Mara", "Mara Holm"), []),
+    "nq": ({"question": "Who?", "answer": ["Mara", "Holm"]}, "nq", "text", ("Mara", "Holm"), []),
+    "simpleqa": ({"metadata": {"topic": "x"}, "problem": "Who?", "answer": "Mara"}, "simpleqa",
+                 "text", "Mara", []),
+}
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_exams_of_the_hub_are_read_as_what_they_are(name, tmp_path):
+    record, exam, kind, truth, choices = HUB[name]
+    (tmp_path / f"{name}.jsonl").write_text(lines(record, record))
+    question = read(tmp_path / f"{name}.jsonl")[1]
+    assert (question.exam, question.kind, question.truth) == (exam, kind, truth)
+    assert [*question.choices] == choices
+    marks = mark(question, question.worked)
+    marks.pop("declined", None)
+    assert marks and all(marks.values())
+    assert not any(mark(question, "Something else, 17.5.").values())
+
+
+def test_a_blank_is_filled_and_a_passage_stands_before_its_question(tmp_path):
+    for name, *of in (("winogrande", "Ann met Bo, and", (" Ann ran.", " Bo ran.")), (
+            "boolq", "Question: Mercury.\nis it liquid?\nAnswer:", (" no", " yes"))):
+        (tmp_path / "a.jsonl").write_text(lines(HUB[name][0]))
+        question, = read(tmp_path / "a.jsonl")
+        assert [question.text(), question.continuations] == of
+
+
+@pytest.mark.parametrize("record, says", [
+    ({"question": "a", "answer": "b", "passages": ["c"]}, "columns are question, answer, passages; "
+     "the nearest format is lines of one's own with question, answer, but it has no column passages"),
+    ({"question": "a", "choices": FOUR}, "but \"answer\" is missing"),
+    ({"question": LIQUID, "choices": FOUR, "answer": None}, "but \"answer\" is missing"),
+    ({"goal": "a", "sol1": "b", "sol2": "c"}, "the nearest format is PIQA .* \"label\" is missing"),
+    (HUB["piqa"][0] | {"label": -1}, "the answer is '-1', but the choices are 0, 1"),
+    (HUB["mmlu"][0] | {"answer": 4}, "the answer is 4, but the choices are 0, 1, 2, 3"),
+    (HUB["medqa"][0] | {"answer_idx": "C"}, "its columns name 2 different right answers"),
+    (HUB["winogrande"][0] | {"answer": ""}, "the answer is '', but"),
+    ({"problem": "a", "solution": "without a box"}, "no answer: \"solution\" is"),
+    ({"question": "a", "answer": {"value": 7}}, "\"answer\" is"),
+    ({"x" * 50_000: 1, "\x1b[31m": 2}, "of no known format")])
+def test_what_has_no_format_or_no_answer_is_refused_in_a_sentence(tmp_path, record, says):
+    (tmp_path / "e.jsonl").write_text(lines(record))
+    with pytest.raises(ValueError, match=f"e.jsonl:1: .*{says}") as error:
+        read(tmp_path / "e.jsonl")
+    assert len(str(error.value)) < 600 and str(error.value).isprintable()
+
+
+def test_a_csv_file_cannot_put_its_columns_on_the_terminal(tmp_path):
+    (tmp_path / "e.csv").write_text("question,A\x1b[31m,C,answer\nq,a,b\n")
+    with pytest.raises(ValueError, match="3 columns, but must have 4") as error:
+        read(tmp_path / "e.csv")
+    assert str(error.value).isprintable()
+
+
+def test_hostile_texts_of_100_000_characters_are_read_at_once():
+    """Regular expressions that were quadratic or cubic would take an hour."""
+    for text in ("[" * 100_000, "[]" * 50_000, "[a " * 30_000 + "]"):
+        formats.unmarked(text)
+    for instruction in ("Please: q" + " \n" * 50_000, "Answer1: a\n" * 9_000, "Please" * 20_000):
+        with pytest.raises(ValueError, match="must hold a question"):
+            formats.arc_instructed(formats.Row({"instruction": instruction, "answer": "answer1"},
+                                               Path("e"), 1, 1))
+    assert formats.unmarked("a [b [c] d] [e\nf] g") == "a d] [e\nf] g"
+
+
 # ------------------------------------------------------------------------------------- wrong input
 
 SIMPLEQA = "metadata,problem,answer\r\n{},Who?,Mara\r\n"
@@ -203,20 +314,21 @@ SIMPLEQA = "metadata,problem,answer\r\n{},Who?,Mara\r\n"
 @pytest.mark.parametrize("name, content, says", [
     ("e.jsonl", "", "e.jsonl: empty"), ("e.jsonl", "\n \n", "e.jsonl: empty"),
     ("e.csv", "", "e.csv: empty"), ("e.csv", "metadata,problem,answer\n", "e.csv: empty"),
-    ("e.json", "[]", "e.json: empty"), ("e.json", "[1]", "e.json: element 1: 1, but"),
+    ("e.json", "[]", "e.json: empty"), ("e.json", "[1]", "e.json:1: 1 is not an object"),
     ("e.jsonl", '{"question": "a"', "e.jsonl:1: not JSON"),
     ("e.jsonl", lines({"question": "a", "answer": "b"}) + "{", "e.jsonl:2: not JSON"),
-    ("e.jsonl", "[" * 100_000, "e.jsonl: not JSON"),
-    ("e.jsonl", "{" * 100_000, "e.jsonl:1: not JSON"),
-    ("e.jsonl", '{"question": "a", "answer": "\\ud800"}', "e.jsonl:1: not JSON .*surrogates"),
+    ("e.jsonl", "[" * 100_000, "e.jsonl:1: nested too deeply"),
+    ("e.jsonl", '{"a":' * 100_000, "e.jsonl:1: nested too deeply"),
+    ("e.jsonl", '{"question": "a", "answer": "\\ud800"}', "e.jsonl:1: half of a character .*surrogates"),
     ("e.jsonl", '{"question": "a", "question": "b", "answer": "c"}', "e.jsonl:1: .* occurs twice"),
     ("e.jsonl", '{"question": "a", "answer": NaN}', r"e.jsonl:1: .*NaN is no number"),
     ("e.jsonl", '{"question": "a", "answer": ' + "9" * 5000 + "}", "e.jsonl:1: not JSON"),
-    ("e.jsonl", '"text"', "e.jsonl:1: 'text', but a question must be an object"),
-    ("e.jsonl", lines({"text": "a page"}), "e.jsonl:1: no exam known here has records of .'text'"),
+    ("e.jsonl", '"text"', "e.jsonl:1: 'text' is not an object"),
+    ("e.jsonl", lines({"text": "a page"}), "e.jsonl:1: of no known format: the columns are text; the "
+     "nearest format is lines of one's own with question, answer, but \"question\" is missing"),
     ("e.jsonl", lines({"question": "a", "answer": " "}), 'e.jsonl:1: "answer" is empty'),
     ("e.jsonl", lines({"question": 1, "answer": "b"}),
-     'e.jsonl:1: "question" is 1, but must be a text'),
+     'e.jsonl:1: .* lines of one.s own .*, but "question" is 1, but must be a text'),
     ("e.jsonl", lines({"question": "a", "answer": "b"}, {"question": "a"}),
      'e.jsonl:2: "answer" is missing'),
     ("e.jsonl", lines({"question": "a", "answer": "so #### many"}),
@@ -231,7 +343,7 @@ SIMPLEQA = "metadata,problem,answer\r\n{},Who?,Mara\r\n"
      "e.jsonl:1: 3 choices with 2 labels"),
     ("e.jsonl", lines(HELLASWAG | {"label": ""}), "e.jsonl:1: the answer is '', but"),
     ("e.jsonl", lines(HELLASWAG | {"label": 4}), "e.jsonl:1: the answer is '4', but"),
-    ("e.jsonl", lines(HELLASWAG | {"endings": "abc"}), 'e.jsonl:1: "endings" is \'abc\''),
+    ("e.jsonl", lines(HELLASWAG | {"endings": "abc"}), 'e.jsonl:1: .* HellaSwag .* "endings" is \'abc\''),
     ("e.jsonl", lines(HUMANEVAL | {"entry_point": "f(); evil"}), "e.jsonl:1: .*name of a function"),
     ("e.jsonl", lines({"instruction": "Choose!", "answer": "answer1"}),
      'e.jsonl:1: "instruction" must'),
@@ -242,11 +354,11 @@ SIMPLEQA = "metadata,problem,answer\r\n{},Who?,Mara\r\n"
     ("e.csv", "q,a,b,c,d,A\nq,a,b,c,d,E\n",
      "e.csv:2: the answer is 'E', but the choices are A, B, C, D"),
     ("e.csv", "q,a,b,,d,A\n", 'e.csv:1: "choice2" is empty'),
-    ("e.csv", "name,age\nx,1\n", "e.csv:2: no exam known"),
+    ("e.csv", "name,age\nx,1\n", "e.csv:2: of no known format: the columns are name, age;"),
     ("e.csv", SIMPLEQA + 'x,"open\n', "e.csv:.*: not CSV"),
     ("e.csv", SIMPLEQA + "x," + "y" * 200_000 + ",z\n", "e.csv:.*: not CSV"),
     ("e.jsonl", b'{"question": "a",\n "answer": "\xff"}',
-     "e.jsonl:2: not UTF-8, byte 30 of the file is 0xff"),
+     "e.jsonl:2: not UTF-8 at byte 12 of the line"),
     ("e.jsonl.gz", b"\x1f\x8bnothing", "e.jsonl.gz: broken gzip"),
     ("e.jsonl.gz", b"x", "e.jsonl.gz: broken")])
 def test_wrong_input_is_one_sentence_with_file_and_line(tmp_path, name, content, says):

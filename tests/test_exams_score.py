@@ -14,11 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data.exams import formats, marks
+from data.exams import calls as call_marks, formats, marks
 from data.pocket import exams
 from data.exams.formats import Question
-from data.exams.marks import (as_number, calls, contains, final, fits_value, mark, mark_likelihood,
-                              numbers, summary, wilson, words)
+from data.exams.calls import calls, fits_value
+from data.exams.marks import (as_number, contains, final, mark, mark_likelihood, numbers, program_in,
+                              summary, wilson, words)
 from test_exams_world import FACT
 
 
@@ -62,6 +63,34 @@ def test_a_number_is_marked_strictly_and_leniently(answer, strict, lenient):
     assert mark(ask("number", Fraction(1234)), answer) == {"strict": strict, "lenient": lenient}
 
 
+@pytest.mark.parametrize("text, value", [
+    (r"\boxed{12{,}500}", 12500), (r"\boxed{12,\!500}", 12500), (r"12\,500 of them", 12500),
+    ("12\u202f500", 12500), (r"\boxed{\frac34}", Fraction(3, 4)), (r"\dfrac{7}{2}", Fraction(7, 2)),
+    (r"\tfrac 1{10}", Fraction(1, 10)), (r"1\frac12", Fraction(3, 2)),
+    (r"-\frac{3}{4}", Fraction(-3, 4)), ("#### –8", -8), ("#### ‑8", -8), (r"\boxed{-\$8}", -8),
+    ("negative 8", -8), ("It is minus 3/4.", Fraction(-3, 4)), ("10 minus 3", 3), ("{-}8", -8),
+    ("$1.25 million", 1250000), ("3.5 Billion people", 3500000000), ("2 thousand", 2000),
+    (r"50\%", 50), ("pages 10–12", 12), ("1939–1945", 1945)])
+def test_numbers_are_read_in_all_their_spellings(text, value):
+    assert final(text) == value
+    assert as_number("$1.25 million") == 1250000 and as_number(r"$-\frac34$") == Fraction(-3, 4)
+
+
+@pytest.mark.parametrize("answer, strict, lenient", [
+    (r"So \boxed{\dfrac{x}{2}}.", True, True), (r"\boxed{ \frac{x}{2} }", True, True),
+    (r"The answer is $\frac{x}{2}$.", False, True), (r"y = \frac{x}{2}", False, True),
+    (r"\boxed{\frac{x}{3}}", False, False), (r"\boxed{\frac{x}{2}} or \boxed{1}", False, False),
+    (r"\boxed{\frac{x", False, False), ("", False, False)])
+def test_an_expression_is_marked_by_its_box(answer, strict, lenient):
+    assert mark(ask("math", r"\frac{x}{2}"), answer) == {"strict": strict, "lenient": lenient}
+
+
+def test_a_number_is_strict_in_a_box_where_the_exam_has_boxes():
+    question = Question("math", "1", "number", "?", Fraction(3, 4), r"\boxed{\frac{3}{4}}")
+    assert mark(question, r"\boxed{0.75}") == {"strict": True, "lenient": True}
+    assert mark(question, r"#### 3/4") == {"strict": False, "lenient": True}
+
+
 def test_small_numbers_may_be_words_where_there_are_no_digits():
     assert final("There are three.") == 3 and final("Three, or 4.") == 4 and final("None.") is None
 
@@ -88,7 +117,7 @@ def test_a_comparison_may_be_told_from_either_side(answer, right):
 
 @pytest.mark.parametrize("answer, strict, lenient", [
     ("B", True, True), (" (B) ", True, True), ("B.", True, True), ("B) wet palms", True, True),
-    ("B. Wet palms.", True, True), ("B. dry palms", False, True), ("b", False, False),
+    ("B. Wet palms.", True, True), ("B. dry palms", False, True), ("b", False, True),
     ("The answer is B.", False, True), ("The correct answer is (B), not A.", False, True),
     ("Answer: **B**", False, True), ("B because it is wet", False, True), ("A", False, False),
     ("A man rubs wet palms.", False, True), ("wet palms", False, True), ("A or B", False, True),
@@ -97,6 +126,57 @@ def test_a_comparison_may_be_told_from_either_side(answer, right):
 def test_a_letter_is_marked_strictly_and_leniently(answer, strict, lenient):
     question = ask("letter", 1, ["dry palms", "wet palms", "palms covered with oil"])
     assert mark(question, answer) == {"strict": strict, "lenient": lenient}
+
+
+@pytest.mark.parametrize("answer, named", [
+    ("b", "B"), ("(b)", "B"), ("b)", "B"), ("b. wet palms", "B"), ("The answer is b.", "B"),
+    ("Answer: b", "B"), ("option (c), I think", "C"), ("**c**", "C"), ("So I choose c", "C"),
+    ("The answer is a good one", None), ("A cat is a pet", None), ("I do not know", None),
+    ("The answer is a.", "A"), ("b or c", None), ("B, though c", "B")])
+def test_small_letters_are_letters_where_they_are_no_words(answer, named):
+    assert marks.letter_named(answer, "ABCDEFGHIJ", ["x1"] * 10) == named
+
+
+def test_any_of_several_spellings_of_an_answer_is_right():
+    question = ask("text", ("Mara Holm", "The Baker of Cadun"))
+    for answer, strict, lenient in (("mara holm", True, True), ("Baker of Cadun!", True, True),
+                                    ("It was Mara Holm.", False, True), ("Holm", False, False)):
+        assert mark(question, answer) == {"strict": strict, "lenient": lenient, "declined": False}
+
+
+@pytest.mark.parametrize("end", ["<|endoftext|>", "<|im_end|>\nmore", "<|eot_id|>", "</s>\n",
+                                 "<end_of_turn>", "<|endoftext|>The answer is C"])
+def test_what_a_model_ends_a_text_with_is_no_part_of_its_answer(end):
+    choices = ["dry palms", "wet palms", "oil"]
+    assert mark(ask("letter", 1, choices), f"B{end}") == {"strict": True, "lenient": True}
+    assert mark(ask("text", "Mara"), f"Mara{end}")["strict"]
+    assert mark(ask("number", Fraction(8)), f"#### 8{end}") == {"strict": True, "lenient": True}
+
+
+F = "def f(x):\n    return 2 * x"
+
+
+@pytest.mark.parametrize("answer", [
+    f"```bash\npip install x\n```\n```python\n{F}\n```", f"```\nls\n```\nThen:\n```\n{F}\n```",
+    f"```py\n{F}\n```\n```\nf(2)\n```", f"```python\nx = 1\n```\nand\n```python\n{F}\n```",
+    f"Here it is:\n\n{F}\n\nIt doubles a number; isn't it nice?", f"Sure!\n{F}\n", f"```python\n{F}"])
+def test_a_program_is_found_in_what_stands_around_it(answer):
+    assert program_in(answer).strip() == F
+
+
+def test_a_program_without_prose_is_the_whole_answer():
+    for answer in (F, "    return 2 * x\n", "x = 1\nprint(x)", "import x\nx.y()\n\n\nz = 1"):
+        assert program_in(answer) == answer
+
+
+@pytest.mark.parametrize("text", ["answer" + "-" * 50_000, "#" * 50_000, "\\frac " * 10_000, "1," * 30_000,
+                                  "def " * 20_000, "def f():\n" * 9_000, "```" * 20_000, "b " * 30_000,
+                                  "\\boxed{" * 9_000, "{,}" * 20_000, "answer" + " " * 50_000, "(" * 50_000])
+def test_hostile_answers_are_marked_at_once(text):
+    for kind in ("number", "math", "letter", "text"):
+        truth = {"number": Fraction(1), "letter": 0}.get(kind, "x")
+        assert not mark(ask(kind, truth, ["one", "two"]), text)["strict"]
+    program_in(text)
 
 
 def test_likelihoods_are_compared_raw_per_token_and_per_byte():
@@ -217,7 +297,7 @@ def test_what_is_no_call_or_a_monstrous_one_is_only_wrong(text):
 
 def test_nothing_is_ever_evaluated(tmp_path):
     """Neither by the names that evaluate, nor by answers that would leave a file."""
-    for module in (formats, marks, exams):
+    for module in (formats, call_marks, marks, exams):
         tree = ast.parse(Path(module.__file__).read_text())
         called = {node.func.id for node in ast.walk(tree)
                   if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

@@ -19,7 +19,7 @@ NAMES = {str: "a text", list: "a list", dict: "an object", int: "a whole number"
          float: "a number", bool: "true or false"}
 # Columns that describe a record and say nothing that a reader of it must know.
 ABOUT = frozenset("""id idx index uid uuid kind source src origin dataset subset split category
-    subcategory topic type level difficulty language lang locale model model_name tags label_source
+    subcategory subject topic type level difficulty language lang locale model model_name tags label_source
     license url created created_at timestamp date hash quality score turn num_turns conversation_id
     question_id prompt_id message_id example_id unique_id year""".split())
 
@@ -43,13 +43,17 @@ class Format(NamedTuple):
     def misfit(self, record) -> str:
         """What keeps a record from being of this format, or ""."""
         for column, types in self.columns.items():
-            types = types if isinstance(types, tuple) else (types,)
-            value = record.get(column)
-            if type(value) not in types:
-                return (f'"{column}" is missing' if value is None else f'"{column}" is '
-                        f'{short(value)}, but must be {" or ".join(NAMES[t] for t in types)}')
+            if not holds(record, column, types):
+                return (f'"{column}" is {short(record[column])}, but must be {named(types)}'
+                        if column in record else f'"{column}" is missing')
         unused = self.unused(record) if self.strict else ()
-        return f"{listed(unused)} is not one of its columns" if unused else ""
+        return f"it has no column {listed(unused)}" if unused else ""
+
+    def nearness(self, record) -> tuple:
+        """The shares of its columns that a record has with their types, and that it has at all."""
+        fitting = sum(holds(record, *column) for column in self.columns.items())
+        there = sum(column in record for column in self.columns)
+        return fitting / len(self.columns), there / len(self.columns), -len(self.columns)
 
     def unused(self, record) -> list[str]:
         """The columns of a record that nothing is made of."""
@@ -57,21 +61,29 @@ class Format(NamedTuple):
             *self.columns, *self.others, *ABOUT)]
 
 
+def holds(record, column, types) -> bool:
+    """Whether a record has a column with a value of one of these types."""
+    return type(record.get(column)) in (types if isinstance(types, tuple) else (types,))
+
+
+def named(types) -> str:
+    """Types in a sentence."""
+    return " or ".join(NAMES[kind] for kind in (types if isinstance(types, tuple) else (types,)))
+
+
 def recognize(record, formats) -> Format:
     """Return the first of the formats that a record has; a ChatError names the nearest one."""
     for form in formats:
         if not form.misfit(record):
             return form
-    near = max(formats, key=lambda form: (
-        sum(column in record for column in form.columns) / len(form.columns),
-        sum(column in record for column in form.columns)))
+    near = max(formats, key=lambda form: form.nearness(record))
     raise ChatError(f"of no known format: the columns are {listed(record)}; the nearest format is "
                     f"{near.name} with {listed(near.columns)}, but {near.misfit(record)}")
 
 
 def listed(columns, most=12) -> str:
     """The names of columns in a sentence, at any length and with any characters."""
-    names = [short(column)[1:-1] for column in columns]
+    names = [short(str(column))[1:-1] for column in columns]
     return ", ".join(names[:most] + ["..."] * (len(names) > most)) or "none"
 
 
@@ -101,14 +113,14 @@ def records(path, **options):
                 if text.isspace() or not text:
                     continue
                 if text.lstrip()[0] == "[":
-                    yield from array(path, number, text + rest(path, file), decoder)
+                    yield from array(path, number, text + rest(path, file, number), decoder)
                     return
                 try:
                     value = parse(path, number, decoder.decode, text.rstrip("\n"))
                 except ChatError:
                     if seen:
                         raise
-                    text += rest(path, file)
+                    text += rest(path, file, number)
                     spread = [*values(path, number, text, decoder)] if "\n" in text else []
                     if not spread:
                         raise
@@ -116,23 +128,27 @@ def records(path, **options):
                     return
                 yield number, value
                 seen = True
-    except UnicodeDecodeError as error:
-        raise ChatError(f"{path}:{number}: not UTF-8 at byte {error.start} of the line "
-                        f"({error.reason})") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ChatError(f"{path}: broken gzip data ({error})") from error
 
 
-def decoded(path, row, number=2):
-    """Return the text of some bytes; the first line may begin with a byte order mark."""
-    if len(row) > LARGEST:
+def decoded(path, data, number=2):
+    """Return the text of some bytes, which begin in this line; the first one may begin with a byte
+    order mark."""
+    if len(data) > LARGEST:
         raise ChatError(f"{path}:{number}: over {LARGEST >> 20} MB in one piece")
-    return row.decode("utf-8-sig" if number == 1 else "utf-8")
+    try:
+        return data.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        line = number + data.count(b"\n", 0, error.start)
+        at = error.start - data.rfind(b"\n", 0, error.start) - 1
+        raise ChatError(f"{path}:{line}: not UTF-8 at byte {at} of the line "
+                        f"({error.reason})") from error
 
 
-def rest(path, file):
-    """Return what is left of a file, as text."""
-    return decoded(path, file.read(LARGEST + 1))
+def rest(path, file, number):
+    """Return what is left of a file after that line, as text."""
+    return decoded(path, file.read(LARGEST + 1), number + 1)
 
 
 def values(path, number, text, decoder):

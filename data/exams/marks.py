@@ -10,61 +10,111 @@ calls are parsed, and programs go to the function that the caller gives, a sandb
 import ast
 import bisect
 import hashlib
-import json
 import math
 import re
 import unicodedata
 from fractions import Fraction
 
 from csrc.files import ChatError
+from data.exams.calls import FENCE, mark_call
 
-LONGEST = 20_000    # characters of a call or of an answer about a fact
+LONGEST = 20_000    # characters of an answer about a fact, or of a program that is looked for
 
 
 # ----------------------------------------------------------------------------------------- numbers
 
-SIGN = r"(?:(?<![\w)\]])[-−])?"
+DASHES = "-−–‐‑"            # what people write for a minus
+SIGN = rf"(?:(?<![\w)\]])[{DASHES}])?"
 DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 NUMBER = re.compile(rf"{SIGN}(?<![\w.^])[$€£]?{SIGN}"
                     rf"(?:(?:(?P<whole>[0-9]{{1,3}}) )?(?P<top>[0-9]+)/(?P<bottom>[0-9]+)"
                     rf"(?![0-9.,]*[0-9/])"
-                    rf"|(?P<value>(?:{DIGITS}(?:\.[0-9]+)?|\.[0-9]+)(?:e[-+]?[0-9]{{1,2}}\b)?))",
+                    rf"|(?P<value>(?:{DIGITS}(?:\.[0-9]+)?|\.[0-9]+)(?:e[-+]?[0-9]{{1,2}}\b)?)"
+                    rf"(?: ?(?P<scale>{'|'.join(SCALES)})\b)?)",
                     re.IGNORECASE)
-LATEX = re.compile(r"\\[dt]?frac\{([0-9]+)\}\{([0-9]+)\}")
-ANNOUNCED = re.compile(r"\\boxed\{|\banswer(?: is|:|\W*=)|####", re.IGNORECASE)
+# LaTeX's and typesetters' spellings, and what they mean.
+SPELLINGS = [(re.compile(pattern), meaning) for pattern, meaning in (
+    (r"\{,\}|,\\!", ","), (r"\\([$%])", r"\1"), (r"\\[dt]?frac(?![a-z])", r"\\frac"),
+    (r"(?<=[0-9])\\frac", r" \\frac"),                  # 1\frac12
+    (r"\\frac *(?:\{ ?([0-9]+) ?\}|([0-9])) *(?:\{ ?([0-9]+) ?\}|([0-9]))", r"\1\2/\3\4"),
+    (r"(?<=[0-9])(?:\\[,;: ]|[\u00a0\u2009\u202f])(?=[0-9]{3}(?![0-9]))", ""),   # 12\,500
+    (rf"(?:(?<![0-9)] )\b(?:negative|minus) |\{{[{DASHES}]\}})(?=[$€£]?[0-9.])", "-"))]
+ANNOUNCED = re.compile(r"\\boxed\{|\banswer(?: is|:|\W{0,9}=)|####", re.IGNORECASE)
 SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
 fifteen sixteen seventeen eighteen nineteen twenty""".split()
 SMALL_WORD = re.compile(rf"\b(?:{'|'.join(SMALL)})\b", re.IGNORECASE)
 
 
+def plainly(text) -> str:
+    """A text with its numbers as they are typed: 12{,}500, \\frac34, negative 8."""
+    for pattern, meaning in SPELLINGS:
+        text = pattern.sub(meaning, text)
+    return text
+
+
 def numbers(text) -> list[Fraction]:
-    """Return the numbers in a text: 1,234.50, -3, $5, 3/4, 1 1/2, 2e3; not those in words (H2O)."""
+    """Return the numbers in a text: 1,234.50, -3, $5, 3/4, 1 1/2, 2e3, 1.2 million; not those in
+    words (H2O)."""
     found = []
-    for match in NUMBER.finditer(LATEX.sub(r"\1/\2", text)):
-        whole, top, bottom, value = match.group("whole", "top", "bottom", "value")
+    for match in NUMBER.finditer(plainly(text)):
+        whole, top, bottom, value, scale = match.group("whole", "top", "bottom", "value", "scale")
         if sum(map(len, filter(None, match.groups()))) > 100 or bottom and not int(bottom):
             continue
         size = (Fraction(value.replace(",", "")) if value else
                 int(whole or 0) + Fraction(int(top), int(bottom)))
-        found.append(-size if re.match(r"[$€£]?[-−]", match[0]) else size)
+        size *= SCALES[scale.lower()] if scale else 1
+        found.append(-size if re.match(rf"[$€£]?[{DASHES}]", match[0]) else size)
     return found
 
 
 def as_number(text) -> Fraction | None:
     """Return the value of a text that is one number and perhaps a unit or a full stop."""
-    text = LATEX.sub(r"\1/\2", text.strip())
+    text = plainly(text.strip().strip("$"))
     found = numbers(text) if len(text) < 100 else []
     match = NUMBER.match(text)
     unit = match and re.fullmatch(r"\s*(?:[^\W\d_]+|[%°])?\.?", text[match.end():])
     return found[0] if unit and len(found) == 1 else None
 
 
+def boxed(text) -> str:
+    """Return what stands in the last \\boxed{} of a text, or ""."""
+    rest = text.rpartition("\\boxed")[2].lstrip(" ") if "\\boxed" in text else ""
+    depth = 0
+    for end, c in enumerate(rest):
+        depth += (c == "{") - (c == "}")
+        if depth <= 0:
+            return rest[1:end].strip() if end else c
+    return ""
+
+
 def mark_number(question, answer, run):
-    """Strict: the number right after the first ####, as GSM8K has it. Lenient: see `final`."""
+    """Strict: the number right after the first ####, as GSM8K has it, or in a box, where the worked
+    answer has one. Lenient: see `final`."""
     _, marked, rest = answer.partition("####")
-    first = NUMBER.match(rest.lstrip(" ")) if marked else None
-    return {"strict": bool(first) and numbers(rest)[:1] == [question.truth],
-            "lenient": final(answer) == question.truth}
+    first = NUMBER.match(plainly(rest).lstrip(" ")) if marked else None
+    strict = as_number(boxed(answer)) == question.truth if boxed(question.worked) else \
+        bool(first) and numbers(rest)[:1] == [question.truth]
+    return {"strict": strict, "lenient": final(answer) == question.truth}
+
+
+def mark_math(question, answer, run):
+    """An expression. Strict: the last box holds it. Lenient: it is what the answer ends with, after
+    the last announcement, on a last line or between dollar signs. Blanks, \\left, \\text and dollar
+    signs do not count."""
+    found = expression(boxed(answer))
+    last = ANNOUNCED.split(answer)[-1].strip().split("\n")[-1].rstrip(". ")
+    ends = {found, expression(last), expression(last.rpartition("=")[2]),
+            *(expression(part) for part in last.split("$")[1::2])}
+    truth = expression(question.truth)
+    return {"strict": found == truth, "lenient": truth in ends}
+
+
+def expression(text) -> str:
+    """LaTeX without what does not change its meaning."""
+    text = re.sub(r"\\(?:left|right|!|,|;|:|displaystyle)(?![a-z])|\\(?=[$%])|[\s$]", "",
+                  re.sub(r"\\[dt]frac", r"\\frac", text))
+    return re.sub(r"\\(?:text|mbox|mathrm)\{([^{}]*)\}", r"\1", text).rstrip(".")
 
 
 def mark_sum(question, answer, run):
@@ -111,7 +161,7 @@ def mark_compared(question, answer, run):
 
 def mark_letter(question, answer, run):
     """Strict: nothing but the letter, or the letter before its choice. Lenient: the letter that is
-    announced or stands alone, or the one choice whose text is named."""
+    announced or stands alone, small ones too, or the one choice whose text is named."""
     letters = "ABCDEFGHIJ"[:len(question.choices)]
     text = answer.strip()
     truth = letters[question.truth]
@@ -123,19 +173,25 @@ def mark_letter(question, answer, run):
 
 
 def letter_named(text, letters, choices):
+    """Return the letter that an answer names, or None."""
+    small = letters.lower()
+    # Before a word "a" is the article: a small letter must stand at an end.
     announced = re.findall(rf"(?i:\b(?:answer|choice|option)\b(?:\s+(?:is|would be))?)[\s:*(\"']*"
-                           rf"([{letters}])(?![\w'])", text)
+                           rf"(?:([{letters}])(?![\w'])|([{small}])(?=[\s*\"')]*(?:[).,;:!?*]|$)))",
+                           text, re.MULTILINE)
     if announced:
-        return announced[-1]
-    alone = re.match(rf"\W*([{letters}])\W*(?:[).:*\n]|$)", text)
+        return "".join(announced[-1]).upper()
+    alone = re.match(rf"\W*([{letters}{small}])\W*(?:[).:*\n]|$)", text)
     if alone:
-        return alone[1]
-    # A sentence may begin with the article, so that an A counts only where brackets stand.
-    single = {*re.findall(rf"\(([{letters}])\)|\*\*([{letters}])\b", text)}
-    single = {a or b for a, b in single} or {*re.findall(rf"(?<![\w'])([{letters[1:]}])(?![\w'])",
-                                                        text)}
-    if len(single) == 1:
-        return single.pop()
+        return alone[1].upper()
+    # A sentence may begin with the article, or with I, so that these count only in brackets.
+    inside = re.findall(rf"\(([{letters}{small}])\)|\*\*([{letters}{small}])\b", text)
+    alone = re.findall(rf"(?<![\w'])([{letters}{small}])(?![\w'])", text)
+    named = ({(a or b).upper() for a, b in inside}
+             or {*alone} & {*letters} - {*"AI"}
+             or {letter.upper() for letter in alone if letter not in "AIai"})
+    if len(named) == 1:
+        return named.pop()
     said = words(text)
     named = [letter for letter, choice in zip(letters, choices) if contains(said, words(choice))]
     return named[0] if len(named) == 1 else None
@@ -177,11 +233,14 @@ def contains(said, wanted) -> bool:
 
 
 def mark_text(question, answer, run):
-    """Strict: the same words as the truth, and no others (SQuAD's exact match, without accents).
-    Lenient: these words in a row. Declined: a sentence that says so, and not the truth."""
-    said, truth = words(answer), words(question.truth)
-    exact = said == truth if truth else answer.strip() == question.truth.strip()
-    named = exact or contains(said, truth)
+    """Strict: the same words as the truth, or one of several, and no others (SQuAD's exact match,
+    without accents). Lenient: these words in a row. Declined: a sentence that says so, and not the
+    truth."""
+    truths = [question.truth] if isinstance(question.truth, str) else question.truth
+    said = words(answer)
+    exact = any(said == words(truth) if words(truth) else answer.strip() == truth.strip()
+                for truth in truths)
+    named = exact or any(contains(said, words(truth)) for truth in truths)
     return {"strict": exact, "lenient": named, "declined": not named and declines(answer)}
 
 
@@ -222,12 +281,12 @@ def mark_single(question, answer, run):
 
 # -------------------------------------------------------------------------------------------- code
 
-FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
+CODE_BEGINS = re.compile(r"(?:def|class|import|from|async) |@")
 
 
 def mark_code(question, answer, run):
     """Whether a program passes its tests. Strict: the answer as it is goes on with what stands
-    before it. Lenient: the first fenced block of it, if there is one.
+    before it. Lenient: the program in it, see `program_in`.
 
     run(code)   (whether the program ended well, its output): a sandbox. The program must also print
                 a word that it is not told, so that one which leaves before its tests does not pass
@@ -236,10 +295,40 @@ def mark_code(question, answer, run):
         raise ChatError(f"{question.exam} {question.id}: the answer is a program, and there is no "
                         f"sandbox to run it in")
     answer = answer.partition("[DONE]")[0].replace("\r\n", "\n")
-    fenced = FENCE.search(answer)
     strict = passes(question.truth, answer, run)
-    return {"strict": strict,
-            "lenient": passes(question.truth, fenced[1], run) if fenced else strict}
+    found = program_in(answer)
+    return {"strict": strict, "lenient": strict or found != answer
+            and passes(question.truth, found, run)}
+
+
+def program_in(answer) -> str:
+    """Return the program of an answer: the first fenced block of Python that defines or imports
+    something, or the first of Python, or of no language; without fences what stands from the first
+    definition up to where it is no Python any more; else all of it."""
+    blocks = [(language.strip().lower(), code) for language, code in FENCE.findall(answer)]
+    ours = [code for language, code in blocks if language[:2] == "py"] or \
+        [code for language, code in blocks if not language] or [code for _, code in blocks]
+    if ours:
+        return next((code for code in ours if re.search("^(?:def|class) ", code, re.M)), ours[0])
+    lines = answer.split("\n")
+    first = next((k for k, line in enumerate(lines) if CODE_BEGINS.match(line)), None)
+    if first is None:
+        return answer
+    ends = [k for k in range(first + 1, len(lines)) if lines[k][:1].strip()] + [len(lines)]
+    for end in reversed(ends[:20]):
+        code = "\n".join(lines[first:end])
+        if is_python(code):
+            return code
+    return answer
+
+
+def is_python(code) -> bool:
+    """Whether a text is a program of Python, as far as its grammar tells."""
+    try:
+        ast.parse(code[:LONGEST])
+        return True
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 def passes(truth, code, run) -> bool:
@@ -248,211 +337,6 @@ def passes(truth, code, run) -> bool:
     word = hashlib.sha256(program.encode("utf-8", "replace")).hexdigest()[:16]
     ok, output = run(f"{program}print({word!r})\n")
     return bool(ok) and output.rstrip().endswith(word)
-
-
-# ------------------------------------------------------------------------------------------- calls
-
-def mark_call(question, answer, run):
-    """As BFCL compares a call with the possible ones. Strict: the answer is the call and nothing
-    else, in Python's form or in JSON. Lenient: it may stand in other text, name its values by their
-    places, and have "_" for "." in its name."""
-    try:
-        call, = calls(answer)
-        strict = fits(question.truth, *call)
-    except ValueError:
-        strict = False
-    return {"strict": strict, "lenient": strict or lenient_call(question.truth, answer)}
-
-
-def lenient_call(truth, answer) -> bool:
-    names = {truth["name"], truth["name"].replace(".", "_")}
-    for text in candidates(answer, names):
-        try:
-            found = calls(text)
-        except ValueError:
-            continue
-        if len(found) != 1:
-            return False
-        (name, places, values), = found
-        left = [parameter for parameter in truth["properties"] if parameter not in values]
-        if name in names and len(places) <= len(left):
-            return fits(truth, truth["name"], [], dict(zip(left, places)) | values)
-    return False
-
-
-def candidates(answer, names):
-    """Yield the parts of an answer that may be the call."""
-    for found in re.finditer(r"<tool_call>(.*?)(?:</tool_call>|\Z)", answer, re.DOTALL):
-        yield found[1]
-    for found in FENCE.finditer(answer):
-        yield found[1]
-    yield answer
-    begins = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}\s*\(" for name in sorted(names))
-                        + r"|\[?\{")
-    for found in [*begins.finditer(answer)][:20]:
-        yield balanced(answer[found.start():])
-
-
-def balanced(text) -> str:
-    """Return the beginning of a text up to where its first bracket closes."""
-    depth, quote, skip = 0, "", False
-    for k, c in enumerate(text):
-        if skip or c == "\\" and quote:
-            skip = not skip
-        elif quote:
-            quote = "" if c == quote else quote
-        elif c in "\"'":
-            quote = c
-        elif c in "([{":
-            depth += 1
-        elif c in ")]}":
-            depth -= 1
-            if depth == 0:
-                return text[:k + 1]
-    return text
-
-
-def calls(text) -> list[tuple]:
-    """Return (name, values by place, {parameter: value}) of each call in a text that is nothing
-    else: f(a=1), [f(a=1), g()], {"name": "f", "arguments": {...}}, {"f": {...}} or a list of those.
-    ValueError if it is anything else."""
-    text = text.strip()
-    if len(text) > LONGEST:
-        raise ChatError(f"a call of {len(text)} characters")
-    try:
-        return json_calls(json.loads(text))
-    except (ValueError, RecursionError):
-        pass
-    try:
-        tree = ast.parse(text, mode="eval").body
-        nodes = tree.elts if isinstance(tree, ast.List) else [tree]
-        return [python_call(node) for node in nodes]
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ChatError(f"not a call ({error})") from error
-
-
-def json_calls(value) -> list[tuple]:
-    found = []
-    for call in value if isinstance(value, list) else [value]:
-        if not isinstance(call, dict):
-            raise ChatError("not an object")
-        if "name" in call:
-            name = call["name"]
-            arguments = call.get("arguments", call.get("parameters", {}))
-        elif len(call) == 1:
-            (name, arguments), = call.items()
-        else:
-            raise ChatError("not a call")
-        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise ChatError("not a call")
-        found.append((name, [], arguments))
-    return found
-
-
-def python_call(node) -> tuple:
-    if not isinstance(node, ast.Call) or any(word.arg is None for word in node.keywords):
-        raise ChatError("not a call")
-    parts, function = [], node.func
-    while isinstance(function, ast.Attribute):
-        parts.append(function.attr)
-        function = function.value
-    if not isinstance(function, ast.Name):
-        raise ChatError("not the name of a function")
-    return (".".join([function.id, *reversed(parts)]), [value_of(arg) for arg in node.args],
-            {word.arg: value_of(word.value) for word in node.keywords})
-
-
-def value_of(node):
-    """Return the value that an expression writes down; of one that would have to be computed, such
-    as a variable, its source, as BFCL has it."""
-    match node:
-        case ast.Constant():
-            return node.value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -number
-        case ast.List():
-            return [value_of(item) for item in node.elts]
-        case ast.Tuple():
-            return tuple(value_of(item) for item in node.elts)
-        case ast.Dict() if all(isinstance(key, ast.Constant) for key in node.keys):
-            return {key.value: value_of(item) for key, item in zip(node.keys, node.values)}
-    return ast.unparse(node)
-
-
-TYPES = {"string": str, "integer": int, "float": float, "boolean": bool, "array": list,
-         "tuple": list, "dict": dict, "any": str}
-
-
-def fits(truth, name, places, values) -> bool:
-    """Whether a call is one of the possible ones.
-
-    truth   {"name", "properties": {parameter: its JSON schema}, "required": [parameters],
-            "values": {parameter: [possible values; "" if it may be left out]}}
-    """
-    possible, properties = truth["values"], truth["properties"]
-    return (name == truth["name"] and not places
-            and all(parameter in values for parameter in truth["required"])
-            and all(parameter in values or "" in choices for parameter, choices in possible.items())
-            and all(parameter in properties and parameter in possible
-                    and fits_value(value, possible[parameter], properties[parameter])
-                    for parameter, value in values.items()))
-
-
-def fits_value(value, possible, schema) -> bool:
-    """Whether a value is of its type, with an int for a float but no other conversion, and among
-    the possible ones; texts without case, blanks and most marks. Where the possible values are not
-    of the type, they name variables."""
-    kind = TYPES.get(schema.get("type"), str)
-    inner = TYPES.get(schema.get("items", {}).get("type")) if kind is list else None
-    if schema.get("type") == "tuple" and type(value) is tuple:
-        value = list(value)
-    if kind is float and type(value) is int and abs(value) < 1 << 53:
-        value = float(value)
-    variable = type_of(possible) not in (None, kind)
-    if type(value) is not kind:
-        return type(value) is type_of(possible) and value in possible
-    if inner and not any(type(one) is not list or all(
-            type(item) in (inner, type_of(one)) for item in value) for one in possible):
-        return False
-    if variable:
-        return value in possible
-    if kind is dict:
-        return any(fits_dict(value, one) for one in possible if one != "")
-    if inner is dict:
-        return any(type(one) is list and len(one) == len(value) and all(map(fits_dict, value, one))
-                   for one in possible)
-    if kind is list:
-        return [*map(plain, value)] in [[*map(plain, one)] for one in possible]
-    return plain(value) in [plain(one) for one in possible]
-
-
-def type_of(possible):
-    return next((type(one) for one in possible if one != ""), None)
-
-
-def fits_dict(value, possible) -> bool:
-    return (all(key in possible for key in value)
-            and all(plain(value[key]) in [plain(one) for one in choices] if key in value
-                    else "" in choices for key, choices in possible.items()))
-
-
-def plain(value):
-    return re.sub(r"[ ,./\-_*^]", "", value).lower().replace("'", '"') if type(value) is str \
-        else value
-
-
-def worked_call(name, values, required) -> str:
-    """The call that takes the first of the possible values."""
-    def first(choices):
-        return {key: first(more) for key, more in choices[0].items()} \
-            if type(choices[0]) is dict else \
-            [first([item]) for item in choices[0]] if type(choices[0]) is list else choices[0]
-    values = {parameter: [one for one in choices if one != "" or parameter not in required]
-              for parameter, choices in values.items()}
-    arguments = [f"{parameter}={first(choices)!r}" for parameter, choices in values.items()
-                 if choices[0] != ""]
-    return f"{name}({', '.join(arguments)})"
 
 
 # ------------------------------------------------------------------------------ the pocket world
@@ -546,9 +430,15 @@ def mark_completion(question, answer, run):
 
 # ----------------------------------------------------------------------------------------- figures
 
-KINDS = {"number": mark_number, "sum": mark_sum, "compared": mark_compared, "letter": mark_letter,
+KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": mark_compared,
+         "letter": mark_letter,
          "text": mark_text, "named": mark_named, "spelled": mark_spelled, "single": mark_single,
          "code": mark_code, "call": mark_call, "fact": mark_fact, "completion": mark_completion}
+
+
+# What ends a text in models' vocabularies, and is left where an engine does not stop at it.
+ENDED = re.compile(r"<\|(?:endoftext|end_of_text|im_end|eot_id|eom_id|end|return)\|>"
+                   r"|<end_of_turn>|<eos>|</s>\s*\Z")
 
 
 def mark(question, answer, run=None) -> dict[str, bool]:
@@ -557,7 +447,7 @@ def mark(question, answer, run=None) -> dict[str, bool]:
 
     run     runs programs, see `mark_code`
     """
-    return KINDS[question.kind](question, answer, run)
+    return KINDS[question.kind](question, ENDED.split(answer, maxsplit=1)[0], run)
 
 
 def summary(results) -> dict[str, dict]:

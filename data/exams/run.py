@@ -25,8 +25,8 @@ from csrc.runs import newest_run
 from data.chat import protocol, tools
 from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import formats, report
-from data.exams.formats import Question
 from data.exams.marks import URL, mark, mark_likelihood, summary
+from data.exams.questions import STOP, Question
 from data.tokens.parallel import IF_SLOW, batches, explaining_dead_workers, workers
 
 # The most tokens of an answer, by the kind of its question, and never over half the context.
@@ -91,16 +91,16 @@ class Marking(NamedTuple):
 
 # ------------------------------------------------------------------------------------- what to ask
 
-def items_for(assistant, questions, pocket, offered) -> list[Item]:
+def items_for(assistant, asked, pocket, offered) -> list[Item]:
     """Return all that one model is asked.
 
     assistant  whether it answers messages; of others only what a text can ask
-    questions  of exams in files
+    asked      questions of exams in files
     pocket     the pocket world's exams (data/pocket/exams.py: Exams), or None
     offered    {name: tools.Tool} of the tools that are on
     """
     items = [Item(question, mode_of(question, assistant))
-             for question in (*(pocket.questions if pocket else ()), *questions)]
+             for question in (*(pocket.questions if pocket else ()), *asked)]
     if not assistant or not pocket:
         return items
     items += [Item(question, "chat") for question in pocket.assistant]
@@ -192,7 +192,7 @@ def sequence(engine, item):
     base model makes up and answers, too."""
     question, stop = item.question, ()
     if item.mode == "text":
-        stop = (*question.stop, *(() if question.opening else formats.STOP))
+        stop = (*question.stop, *(() if question.opening else STOP))
     settings = Sampling(temperature=0, seed=0, stop=stop,
                         max_tokens=max_tokens(item, engine.model.config.context))
     if item.mode == "text":
