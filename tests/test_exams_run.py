@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from csrc.bind import Config, Model
 from data.chat import protocol, tools
-from data.exams import run
+from data.exams import marks, run
 from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.report import combined, table
@@ -274,6 +274,10 @@ def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine):
 def choice(**changes):
     return Question("arc", "1", "letter", "?", 0, "A", ("mat", "cat"), opening="the",
                     continuations=(" mat", " cat"), **changes)
+
+
+def test_every_kind_of_question_has_room_for_its_answer():
+    assert run.MAX_TOKENS.keys() == marks.KINDS.keys()
 
 
 def test_choices_are_compared_for_base_models_and_endings_for_all():

@@ -38,10 +38,6 @@ csrc.bind > csrc.hf
     "circles": """
 csrc.bind > csrc.hf
 """,
-    "statements_at_import": """
-""",
-    "long_functions": """
-""",
     "undocumented": """
 csrc/bind.py:batch
 csrc/files.py:read_json
@@ -49,26 +45,16 @@ csrc/files.py:to_json
 csrc/hf.py:check_plain
 data/chat/search.py:Passage
 data/chat/tools.py:files_in
-data/exams/formats.py:humaneval
-data/exams/formats.py:json_row
-data/exams/formats.py:lettered
-data/exams/formats.py:mmlu
-data/exams/formats.py:parse
-data/exams/formats.py:recognise
-data/exams/formats.py:simpleqa
-data/exams/formats.py:svamp
-data/exams/formats.py:unmarked
+data/exams/calls.py:fits_dict
+data/exams/calls.py:json_calls
+data/exams/calls.py:lenient_call
+data/exams/calls.py:plain
+data/exams/calls.py:python_call
+data/exams/calls.py:type_of
 data/exams/marks.py:bare
-data/exams/marks.py:fits_dict
-data/exams/marks.py:json_calls
-data/exams/marks.py:lenient_call
-data/exams/marks.py:letter_named
 data/exams/marks.py:mark_named
 data/exams/marks.py:mark_sum
 data/exams/marks.py:passes
-data/exams/marks.py:plain
-data/exams/marks.py:python_call
-data/exams/marks.py:type_of
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
 data/pocket/sums.py:adding
