@@ -47,6 +47,32 @@ def test_a_question_finds_its_page(index, query, page):
     assert search.Search(index).search(query, 1)[0].url == PAGES[page]["url"]
 
 
+SPREAD = {"zh": ["灯塔\n灯塔看守人每天傍晚沿着海岸散步。", "面包\n面包师每天早上烤面包。"],
+          "ja": ["灯台\n灯台守は毎晩海岸を散歩します。", "パン\nパン屋は朝に焼きます。"],
+          "th": ["ประภาคาร\nผู้ดูแลประภาคารเดินเล่นริมทะเลทุกเย็น", "ขนมปัง\nคนทำขนมปังอบขนมปังทุกเช้า"]}
+
+
+@pytest.mark.parametrize("query, page", [
+    ("看守人", "zh0"), ("谁沿着海岸散步？", "zh0"), ("面包师", "zh1"), ("塔", "zh0"), ("灯塔 看守人", "zh0"),
+    ("灯台守", "ja0"), ("パン屋さんはいつ焼く", "ja1"), ("ผู้ดูแลประภาคาร", "th0"), ("ขนมปัง", "th1"),
+    ("Who is the 看守人?", "zh0")])
+def test_words_without_blanks_between_them_are_found(tmp_path, query, page):
+    pages = [{"url": f"{name}{i}", "text": text} for name, texts in SPREAD.items()
+             for i, text in enumerate(texts)] + PAGES
+    search.build([write(tmp_path / "d.jsonl.gz", pages)], tmp_path / "index.db")
+    found = search.Search(tmp_path / "index.db").search(query, 1)[0]
+    assert found.url == page
+    assert search.BORDER not in found.text + found.title
+    assert found.text.replace("\n", "") == SPREAD[page[:2]][int(page[2])].replace("\n", "")
+    text = search.render([found], 2000, query)
+    assert found.text.split("\n")[-1] in text
+
+
+def test_of_a_long_page_without_blanks_the_nearest_sentences_are_shown():
+    text = "灯塔看守人住在海边。" * 9 + "面包师每天早上烤面包。" + "他很老。" * 9
+    assert search.extract(text, "谁烤面包", 20) == "面包师每天早上烤面包。"
+
+
 NASTY = ['"', '""', "'", "NEAR(", "a NEAR/2 b", "*", "wom*", "-holm", "^mara", "title:mara", "{}:x",
          "AND", "OR OR", "NOT mara", "(mara", "mara)", "+", "mara +", "\0", "ma\0ra",
          "🦘🦘", "", " ", "the of and", "\ud800", "a" * 1_000_000, "mara " * 200_000,

@@ -1,4 +1,4 @@
-"""Conversations in the formats that others publish, read as OpenAI's messages (data/chat/protocol.py).
+"""Conversations in the formats that others publish, read as OpenAI's messages.
 
     turns           a list of turns under "messages", "conversations", "conversation", ...: OpenAI's
                     {"role", "content"}, ShareGPT's {"from", "value"}, or texts of user and
@@ -125,7 +125,7 @@ def check(messages):
     return messages
 
 
-# ---------------------------------------------------------------------------- Turns, in any spelling
+# --------------------------------------------------------------------------- Turns, in any spelling
 
 def message_of(turn):
     """Yield the messages of one turn."""

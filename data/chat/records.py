@@ -19,7 +19,7 @@ NAMES = {str: "a text", list: "a list", dict: "an object", int: "a whole number"
          float: "a number", bool: "true or false"}
 # Columns that describe a record and say nothing that a reader of it must know.
 ABOUT = frozenset("""id idx index uid uuid kind source src origin dataset subset split category
-    subcategory subject topic type level difficulty language lang locale model model_name tags label_source
+    subcategory subject topic type level difficulty language lang locale model model_name tags
     license url created created_at timestamp date hash quality score turn num_turns conversation_id
     question_id prompt_id message_id example_id unique_id year""".split())
 

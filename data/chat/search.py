@@ -4,22 +4,21 @@ Documents are cut at paragraph borders into passages, each indexed with the firs
 document, its title. A query is free text: of it only words reach FTS5, quoted, so that no query has
 a syntax to break. The rank is BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance
 Framework") of the words, of neighbours as phrases, so that a page about Mara Holm is better than
-one about Mara Sorn and Anna Holm, and again of the names.
+one about Mara Sorn and Anna Holm, and again of the names. In scripts without blanks between words
+(Chinese, Japanese, Thai, ...) each character is a word, and neighbours are looked for.
 
-Measured on 8 MB of the pocket world, with 3,161 questions about its facts, in the words of
-data/world_questions.py: the first page states the fact for 87 %, one of the first three for 97 %,
-one of five for 98 %; 7 ms a question. What `render` shows of the first page in 716 characters holds
-the fact for 97 % of 400 questions about pages that no model has read.
+Measured on 8 MB of the pocket world, with 3,161 questions about its facts: the first page states
+the fact for 87 %, one of the first three for 97 %, one of five for 98 %; 7 ms a question. What
+`render` shows of the first page in 716 characters holds the fact for 97 % of 400 questions about
+pages that no model has read.
 
 The index is made whole or not at all and never changed, so that any number of processes and threads
 read it without locks.
 """
-import gzip
-import json
+
 import re
 import sqlite3
 import tempfile
-import zlib
 from collections import Counter
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -30,8 +29,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from csrc.files import ChatError, write_files
-from data.tokens.documents import JSON_LINES, find_files, open_input
+from csrc.files import ChatError, read_lines, write_files
+from data.tokens.documents import JSON_LINES, find_files
 from data.tokens.learn import utf8
 from data.tokens.parallel import IF_SLOW
 
@@ -49,13 +48,21 @@ SAME_PAGE = 4           # passages that are looked at for each page that is give
 BORDERS = [r"(?<=\n)", r"(?<=[.!?]\s)|(?<=[\u3002\uff01\uff1f])", r"(?<=\s)"]    # where to cut
 STEM = 5                # letters by which words are compared
 BETWEEN, CUT = "\n\n", " ..."   # of passages as a model reads them
-WORD = re.compile(r"\w+")
+# Scripts without blanks: Thai to Burmese, Khmer, kana, Han; each letter with its marks is a word.
+UNSPACED = (r"\u0e00-\u0e4e\u0e80-\u0ece\u0f40-\u0fbc\u1000-\u109f\u1780-\u17d3\u3041-\u30ff"
+            r"\u3005-\u3007\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+            r"\U00020000-\U0003ffff")
+CHARACTER = re.compile(rf"[{UNSPACED}]")
+RUN = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
+BORDER = "\u200b"        # a blank of no width: between such words in the index, and in no answer
 STOP = frozenset("""a an and are as at be by can could did do does for from had has have how i in is
 it know me of on or please tell that the this to was were what when where which who whom whose why
 will with would you""".split())
 
 
 class Passage(NamedTuple):
+    """What is found on a page."""
+
     url: str
     title: str
     text: str
@@ -87,8 +94,8 @@ def build(sources, out):
             found = (document for file in files for document in documents(file))
             for count, (url, text) in enumerate(tqdm(found, "indexing", **IF_SLOW), 1):
                 title = text.lstrip().partition("\n")[0][:TITLE]
-                base.executemany("INSERT INTO passages VALUES (?, ?, ?)",
-                                 ((title, passage, url) for passage in passages(text)))
+                base.executemany("INSERT INTO passages VALUES (?, ?, ?)", (
+                    (spaced(title), spaced(passage), url) for passage in passages(text)))
             if not count:
                 raise ChatError(f"there is no document in {', '.join(map(str, sources))}")
             base.execute("INSERT INTO passages(passages) VALUES ('optimize')")
@@ -100,23 +107,23 @@ def build(sources, out):
 
 
 def documents(file):
-    """Yield (url, text) of each line of a file of JSON lines; ValueError names a bad one."""
+    """Yield (url, text) of each line of a file of JSON lines; ChatError names a bad one."""
     if not file.name.endswith(JSON_LINES):
         raise ChatError(f'{file}: an index is made of JSON lines with a "text" and a "url", in '
                         f"files named *{', *'.join(JSON_LINES)}")
-    try:
-        with open_input(file) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.isspace():
-                    continue
-                record = json.loads(line)
-                yield [utf8(record[key]).decode().replace("\0", " ") for key in ("url", "text")]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ChatError(f"{file}: broken gzip data ({error})") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ChatError(f'{file}:{number}: not an object with a "url" and a "text"') from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ChatError(f"{file}:{number}: not a line of JSON ({error})") from error
+    for number, record in read_lines(file):
+        try:
+            yield [utf8(record[key]).decode().replace("\0", " ").replace(BORDER, "")
+                   for key in ("url", "text")]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ChatError(f'{file}:{number}: not an object with a "url" and a '
+                            f'"text"') from error
+
+
+def spaced(text):
+    """A text with BORDER before and after each character of a script without blanks."""
+    return CHARACTER.sub(lambda match: BORDER + match[0] + BORDER, text) if not text.isascii() \
+        else text
 
 
 def passages(text):
@@ -196,7 +203,8 @@ class Search:
                     "ORDER BY rowid", (at - AROUND, at + AROUND, url))]
                 if not all(isinstance(value, str) for value in (url, title, *texts)):
                     raise sqlite3.DatabaseError("a value is no text")
-                found.append(Passage(url, title, "\n".join(texts), score))
+                title, text = (text.replace(BORDER, "") for text in (title, "\n".join(texts)))
+                found.append(Passage(url, title, text, score))
         return found
 
     def show(self, query, budget):
@@ -220,7 +228,7 @@ def reporting(path):
 def expression(query):
     """Return FTS5's expression for a free text, or "": its words, its pairs of neighbours, and
     again its names, which are what a page must be about."""
-    words = WORD.findall(query[:QUERY])
+    words = split(query[:QUERY])
     tells = [word.lower() not in STOP for word in words]
     if not any(tells):
         tells = [True] * len(words)
@@ -230,6 +238,17 @@ def expression(query):
     wanted = [phrase for phrases in (single, double, *[names] * NAME_WEIGHT)
               for phrase in list(dict.fromkeys(phrases))[:WORDS]]
     return " OR ".join(f'"{phrase}"' for phrase in wanted)
+
+
+def split(text) -> list[str]:
+    """The words of a text; of a script without blanks each two neighbours, as a phrase of two."""
+    words = []
+    for run in RUN.findall(text):
+        if not CHARACTER.match(run):
+            words.append(run)
+        else:
+            words += [BORDER.join(pair) for pair in pairwise(run)] or [run]
+    return words
 
 
 def extract(text, query, room):
@@ -254,7 +273,7 @@ def extract(text, query, room):
 
 def stems(text):
     """The beginnings of the words that tell something: "birthday" is near "birthplace"."""
-    return {word[:STEM].lower() for word in WORD.findall(text) if word.lower() not in STOP}
+    return {word[:STEM].lower() for word in split(text) if word.lower() not in STOP}
 
 
 def render(found, budget, query):
