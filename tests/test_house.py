@@ -43,7 +43,6 @@ csrc/bind.py:batch
 csrc/files.py:read_json
 csrc/files.py:to_json
 csrc/hf.py:check_plain
-data/chat/search.py:Passage
 data/chat/tools.py:files_in
 data/exams/calls.py:fits_dict
 data/exams/calls.py:json_calls
