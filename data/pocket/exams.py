@@ -29,29 +29,18 @@ NAME, MAKER = "Wren", "chat.c"      # who the assistant is where no system messa
 
 
 class Exams(NamedTuple):
-    """All that is asked about the pocket world.
+    """All that is asked about the pocket world."""
 
-    questions  for every model
-    assistant  more questions, for a model that answers messages
-    tools      {tool: questions for such a model that need this tool}; under "" are questions that
-               need no tool, to see whether a model that is offered tools calls one for nothing
-    urls       {fact id: addresses of the pages that state it}: what an answer may cite. Of pages
-               that no model has read in training (`unread`)
-    """
-
-    questions: list[Question]
-    assistant: list[Question]
-    tools: dict[str, list[Question]]
-    urls: dict[str, set[str]]
+    questions: list[Question]               # for every model
+    assistant: list[Question]               # more, for a model that answers messages
+    tools: dict[str, list[Question]]        # more for such a model, by the tool that they need;
+                                            # "": they need none of the tools that are offered
+    urls: dict[str, set[str]]               # fact id: addresses of unread pages that state it
 
 
 def world_exams(seed: int = 0, count: int = 200, training=None) -> Exams:
-    """Return all questions about a world, up to `count` an exam.
-
-    seed      of the world
-    training  a file or folder of JSON lines, or "world": the documents that the models were trained
-              on. Then facts are also asked by how many of these pages state them
-    """
+    """Return all questions about the world of a seed, up to `count` an exam; where `training` is
+    given (JSON lines, a folder of them, or "world"), also by how many of its pages state a fact."""
     world = World(seed)
     pages = recall.stated(training) if training else None
     questions = [
@@ -119,11 +108,8 @@ def facts(world: World, fame="many", heldout=False, count=200, exam="",
 
 
 def asking(world: World, pairs, exam: str, unread=False) -> list[Question]:
-    """Return questions about facts.
-
-    pairs   (thing, fact), as `chosen` gives them
-    unread  whether the model can know none of them: a right answer, too, is made up
-    """
+    """Return questions about (thing, fact) pairs. `unread`: the model can know none of them, so
+    that a right answer, too, is made up."""
     values, questions = all_values(world), []
     for thing, fact in pairs:
         dice = Dice(f"exam {world.seed} {fact.id}")
@@ -166,11 +152,8 @@ def completions(world: World, fame="many", heldout=False, count=200,
 
 
 def completing(world: World, pairs, exam: str) -> list[Question]:
-    """Return facts as sentences of the pages, cut before the value: for a base model. Left out are
-    facts for which there is no such sentence.
-
-    pairs   (thing, fact), as `chosen` gives them
-    """
+    """Return (thing, fact) pairs as sentences of the pages, cut before the value, for a base model;
+    without those for which there is no such sentence."""
     begun = [(fact, begun_sentence(world, thing, fact)) for thing, fact in pairs]
     return [Question(exam, fact.id, "completion", start, fact.value, fact.value, opening=start,
                      stop=("\n",)) for fact, start in begun if start]
@@ -194,7 +177,7 @@ def begun_sentence(world, thing, fact) -> str:
     return ""
 
 
-# -------------------------------------------------------- facts, by how many training pages state them
+# ------------------------------------------------- facts, by how many training pages state them
 
 def buckets(world: World, pages: Counter, pairs) -> dict[str, list]:
     """Return {bucket: (thing, fact) pairs, in an order of chance}, by how many pages state them."""
@@ -207,20 +190,18 @@ def buckets(world: World, pages: Counter, pairs) -> dict[str, list]:
 
 def by_pages(world: World, pages: Counter, count=100) -> list[Question]:
     """Return Questions about at most `count` facts a bucket: to complete (recall_pages_0,
-    recall_pages_1, recall_pages_2_3, ...) and to answer (asked_pages_0, ...).
+    recall_pages_1, recall_pages_2_3, ...) and to answer (asked_pages_0, ...). The latter are about
+    things that no conversation names: who has learned to answer knows them from those pages alone.
 
     pages   {fact id: training pages that state it}, as `recall.stated` gives it
-
-    The latter are about things that no conversation names, so that a model that has learned to
-    answer can know them from those pages alone.
     """
     unnamed = [pair for fame in FAME for pair in chosen(world, fame, heldout=fame == "many")]
-    every = unnamed + chosen(world, "many", heldout=False)
-    return [question for name, pairs in buckets(world, pages, every).items()
-            for question in completing(world, pairs[:count], f"recall_{name}")
-            ] + [question for name, pairs in buckets(world, pages, unnamed).items()
-                 for question in asking(world, pairs[:count], f"asked_{name}",
-                                        unread=name == recall.bucket(0))]
+    questions = []
+    for name, pairs in buckets(world, pages, unnamed + chosen(world, "many", False)).items():
+        questions += completing(world, pairs[:count], f"recall_{name}")
+    for name, pairs in buckets(world, pages, unnamed).items():
+        questions += asking(world, pairs[:count], f"asked_{name}", name == recall.bucket(0))
+    return questions
 
 
 # ----------------------------------------------------------------------------- pages to search in
@@ -255,8 +236,8 @@ def entry(world: World, thing, number: int, attempt: int) -> dict:
 
 # --------------------------------------------------------------------------- arithmetic and letters
 
-# A task: how many of its first steps are the question, how many with them make it whole, and the
-# words of the question where the steps have none.
+# (task, its first steps that are the question, those with them that make it whole, the question's
+# words where the steps have none)
 PROBLEMS = [(adding, 0, None, "What is {} + {}?"), (subtracting, 0, None, "What is {1} − {0}?"),
             (multiplying, 0, None, "What is {} × {}?"), (shopping, 3, None, ""),
             (walking, 3, None, ""), (ages, 1, None, ""), (area, 1, 2, ""), (average, 2, None, ""),
@@ -268,31 +249,30 @@ def hint(way: str) -> str:
     return text.lines("tasks", "how", way)[0]
 
 
-def problems(world: World, way="at once", count=200, exam="") -> list[Question]:
-    """Return word problems of the lessons with fresh numbers; the same ones whatever `way` is, as
-    of `hint`. The exam is called word_at_once, word_steps, ..., if `exam` is ""."""
-    questions = []
+def problems(world: World, way="at once", count=200) -> list[Question]:
+    """Return word problems of the lessons with fresh numbers, word_at_once, word_steps, ...: the
+    same ones whatever `way` is, as of `hint`."""
+    questions, w = [], world.public
     for k in range(count):
         dice = Dice(f"exam {world.seed} problem {k}")
         task, asked, whole, sum_ = PROBLEMS[k % len(PROBLEMS)]
-        w = world.public
         people = {"p": dice.pick(w.asked), "q": dice.pick(w.asked), "now": w.now}
         slots = {**two_towns(w, dice), **people}
         title, steps = task(dice, slots)
-        numbers = [word for word in title.split() if word.isdigit()]
-        lines = [tidy(say(dice, step, slots)) for step in steps[:whole]]
-        asked_for = " ".join([*lines[:asked], sum_.format(*numbers)]).strip()
-        truth, in_steps = last_number(lines[-1]), way == "steps"
+        told, solution, truth = worded(dice, title, steps[:whole], asked, sum_, slots)
         questions.append(Question(
-            exam or f"word_{way.replace(' ', '_')}", str(k), "sum", f"{asked_for} {hint(way)}", truth,
-            " ".join(lines[asked:]) if in_steps else str(truth),
-            opening=f"{asked_for}\n" if in_steps else ""))
+            f"word_{way.replace(' ', '_')}", str(k), "sum", f"{told} {hint(way)}", truth,
+            " ".join(solution) if way == "steps" else str(truth),
+            opening=f"{told}\n" if way == "steps" else ""))
     return questions
 
 
-def last_number(line: str) -> Fraction:
-    """The last number of a line."""
-    return Fraction(re.findall("[0-9]+", line.replace(",", ""))[-1])
+def worded(dice: Dice, title: str, steps: list, asked: int, sum_: str, slots: dict) -> tuple:
+    """(question, steps of the solution, result) of a task, of whose steps the first are `asked`."""
+    lines = [tidy(say(dice, step, slots)) for step in steps]
+    question = [*lines[:asked], sum_.format(*filter(str.isdigit, title.split()))]
+    result = re.findall("[0-9]+", lines[-1].replace(",", ""))[-1]
+    return " ".join(question).strip(), lines[asked:], Fraction(result)
 
 
 ORDINALS = ["first", "second", "third", "fourth", "fifth"]
@@ -301,28 +281,25 @@ ORDINALS = ["first", "second", "third", "fourth", "fifth"]
 @cache
 def spelt() -> list:
     """The words about whose letters exams ask."""
-    return [word for name in ("fruit", "vegetable", "animal", "tree", "bird", "furniture", "garment")
-            for word in words(name) if word.isascii() and word.isalpha() and examined(word)]
+    lists = "fruit", "vegetable", "animal", "tree", "bird", "furniture", "garment"
+    return [word for name in lists for word in words(name)
+            if word.isascii() and word.isalpha() and examined(word)]
 
 
 def spelling(seed=0, count=100, exam="spelling_model", after="") -> list[Question]:
     """Return questions about the letters of words: how many of one, how many in all, which one
-    stands there, the word backwards.
-
-    after   what stands after each question, such as hint("python")
-    """
+    stands there, the word backwards; after each stands `after`, such as hint("python")."""
     questions = []
     for k in range(count):
         dice = Dice(f"exam {seed} spelling {k}")
         word, way = dice.pick(spelt()), k % 4
-        letter, place = dice.pick(word), dice.upto(min(len(word), len(ORDINALS)))
-        asked, kind, truth = [
-            (f'How often does "{letter}" occur in the word "{word}"?', "sum",
-             Fraction(word.count(letter))),
-            (f'The word "{word}" has how many letters?', "sum", Fraction(len(word))),
-            (f'Tell me the {ORDINALS[place]} letter of "{word}".', "single", word[place]),
-            (f'Turn the word "{word}" around, letter by letter.', "spelled", word[::-1])][way]
-        questions.append(Question(exam, str(k), kind, f"{asked} {after}".strip(), truth, str(truth)))
+        x, at = dice.pick(word), dice.upto(min(len(word), len(ORDINALS)))
+        asked = say(dice, text.lines("tasks", "letters", "exam")[way],
+                    {"word": word, "x": x, "place": ORDINALS[at]})
+        kind, truth = [("sum", Fraction(word.count(x))), ("sum", Fraction(len(word))),
+                       ("single", word[at]), ("spelled", word[::-1])][way]
+        questions.append(Question(exam, str(k), kind, f"{asked} {after}".strip(), truth,
+                                  str(truth)))
     return questions
 
 
@@ -338,7 +315,7 @@ def traps(seed=0, count=100, exam="traps") -> list[Question]:
         first, second = dice.some([right, wrong], 2)
         questions.append(Question(
             exam, str(k), "compared",
-            f"Which number is {'larger' if larger else 'smaller'}, {first} or {second}?",
+            say(dice, text.lines("tasks", "decimals", "exam")[not larger], {"a": first, "b": second}),
             {"right": Fraction(right), "wrong": Fraction(wrong), "larger": larger}, right))
     return questions
 

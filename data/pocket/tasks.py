@@ -1,8 +1,8 @@
-"""Word problems, letters and comparisons, solved in words or by a short program, and texts to repeat.
+"""Word problems, letters and comparisons, solved in words or by a program, and texts to repeat.
 
 A problem is one of data/pocket/exams.py's PROBLEMS with fresh numbers: its first steps are the
-question, the others the solution. Its arithmetic goes in steps so small that each is known by heart:
-digit by digit, from the right.
+question, the others the solution. Its arithmetic goes in steps that are known by heart: digit by
+digit, from the right.
 
     308 + 727: 8 + 7 = 15, 0 + 2 + 1 = 3, 3 + 7 = 10.
     523 − 47: 13 − 7 = 6, 12 − 4 − 1 = 7, 5 − 1 = 4.
@@ -10,8 +10,8 @@ digit by digit, from the right.
     25 × 17: 25 × 10 = 250, 5 × 7 = 35, 2 × 7 + 3 = 17, 25 × 7 = 175, 0 + 5 = 5, 5 + 7 = 12, ...
     376 ÷ 8: 37 = 4 × 8 + 5, 56 = 7 × 8.
 
-To say a result at once, a model has the few layers that it has for all of these steps; writing them,
-it has as many layers for each (Nye et al. 2021, arXiv:2112.00114).
+To say a result at once, a model has its few layers for all of these steps; writing them, it has as
+many layers for each (Nye et al. 2021, arXiv:2112.00114).
 """
 
 import operator
@@ -21,8 +21,8 @@ from functools import cache
 from itertools import zip_longest
 
 from data.pocket import text as prose
-from data.pocket.exams import ORDINALS, PROBLEMS, examined, last_number
-from data.pocket.grammar import Dice, say, tidy, words
+from data.pocket.exams import ORDINALS, PROBLEMS, examined, worded
+from data.pocket.grammar import Dice, say, words
 from data.pocket.pages import two_towns
 from data.pocket.persona import blend, coined, page_words
 from data.pocket.sums import PARTS, adding, ages, dividing, multiplying, sharing, subtracting
@@ -135,12 +135,9 @@ def problem(world, d: Dice) -> tuple:
         title, steps = task(d, slots)
         if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
             break
-    numbers = [word for word in title.split() if word.isdigit()]
     steps = steps[:asked] + [CHOICE.sub(r"\1", step)
                              for step in steps[asked:whole][-LAST_STEPS.get(task, 0):]]
-    lines = [tidy(say(d, step, slots)) for step in steps]
-    text = " ".join([*lines[:asked], sum_.format(*numbers)]).strip()
-    return task.__name__, text, lines[asked:], last_number(lines[-1])
+    return task.__name__, *worded(d, title, steps, asked, sum_, slots)
 
 
 def drawn(d: Dice, block: str, section: str = "") -> str:
