@@ -37,7 +37,7 @@ from csrc import bind, cli, hf, launch, runs
 from csrc.bind import ChatError, Config, Job, Library, Model
 from csrc.cli import flag
 from csrc.engine import Engine, Sampling, Sequence
-from csrc.launch import ProgressLine, model_flags, pass_rows
+from csrc.launch import ProgressLine, describe, model_flags, pass_rows
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state
 from data.chat.rows import Conversations
 from data.chat.turn import Turn
@@ -167,7 +167,7 @@ class Run:
     model: Model
     job: Job
     progress: dict
-    folder: Folder | None = None                 # rank 0's
+    folder: Folder | None = None         # rank 0's
     engine: Engine | None = None
     reference: Model | None = None
 
@@ -280,13 +280,6 @@ def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
 
 
 # ---- The loop ------------------------------------------------------------------------------------
-
-def describe(figures: dict[str, float]) -> str:
-    """Figures in words."""
-    words = {"val_loss": "{:.4f} nats per token", "val_bpb": "{:.4f} bits per byte"}
-    return ", ".join(words.get(name, name + " {:.4f}").format(value)
-                     for name, value in figures.items())
-
 
 def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     """Add the gradients of a step's passes, on all ranks; its loss and its gradient's norm."""

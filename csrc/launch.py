@@ -113,6 +113,13 @@ def announce(s, c: Config, data, model: Model, job: Job, threads: int, need: flo
           + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
 
 
+def describe(figures: dict[str, float]) -> str:
+    """Figures in words."""
+    words = {"val_loss": "{:.4f} nats per token", "val_bpb": "{:.4f} bits per byte"}
+    return ", ".join(words.get(name, name + " {:.4f}").format(value)
+                     for name, value in figures.items())
+
+
 class ProgressLine:
     """What is printed of a step: loss, gradient norm, rate, tokens/s, share of the peak, time left.
     before: seconds that the run has taken until it was resumed."""

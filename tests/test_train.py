@@ -372,7 +372,6 @@ def test_auto_says_why_there_is_no_gpu(book, monkeypatch):
     monkeypatch.setattr(launch, "Library", type("Stub", (), {
         "choose": lambda device, dtype: ("cpu", "f32") if device == "auto" else load(device, "f32")}))
     assert launch.choose(train.Pretrain(), {}) == ("cpu", "f32", " (no GPU: none at all)")
-    assert "{why_not}" in Path(launch.__file__).read_text()
 
 
 def test_the_newest_run_is_found_at_any_depth_and_by_stage(monkeypatch):
@@ -481,7 +480,8 @@ def test_resuming_on_text_that_changed_is_refused(book, tmp_path):
     assert command("--data", text, "--out", "run", *SMALL).returncode == 0
     text.write_text(text.read_text().replace("miller", "baker"))
     result = command("--resume", "--out", "run", "--steps", "20")
-    assert result.returncode == 1 and "not what the run was trained on" in result.stderr
+    assert result.returncode == 1
+    assert "not what the run was trained on: train-00000.bin has other tokens" in result.stderr
 
 
 def test_training_goes_on_from_a_model_folder(book):
@@ -518,7 +518,9 @@ def test_foreign_shards_train_without_a_tokenizer_and_hold_out_their_own_tail(tm
 
 def test_a_second_run_without_out_gets_a_name_of_its_own(book):
     for name in ("base", "base-2"):
-        assert command("--data", book, *SMALL, "--steps", "1").returncode == 0
+        done = command("--data", book, *SMALL, "--steps", "1")
+        assert done.returncode == 0
+        assert Library.choose()[0] == "cuda" or " (no GPU: there is no libchat_cuda" in done.stdout
         assert (Path("runs") / name / runs.STATE).exists()
 
 
