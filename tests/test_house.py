@@ -44,16 +44,6 @@ csrc/files.py:read_json
 csrc/files.py:to_json
 csrc/hf.py:check_plain
 data/chat/tools.py:files_in
-data/exams/calls.py:fits_dict
-data/exams/calls.py:json_calls
-data/exams/calls.py:lenient_call
-data/exams/calls.py:plain
-data/exams/calls.py:python_call
-data/exams/calls.py:type_of
-data/exams/marks.py:bare
-data/exams/marks.py:mark_named
-data/exams/marks.py:mark_sum
-data/exams/marks.py:passes
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
 data/pocket/sums.py:adding

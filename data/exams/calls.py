@@ -23,6 +23,7 @@ def mark_call(question, answer, run):
 
 
 def lenient_call(truth, answer) -> bool:
+    """Whether the first call in an answer fits, when some freedoms are allowed."""
     names = {truth["name"], truth["name"].replace(".", "_")}
     for text in candidates(answer, names):
         try:
@@ -90,6 +91,7 @@ def calls(text) -> list[tuple]:
 
 
 def json_calls(value) -> list[tuple]:
+    """Return the calls in a value of JSON, as `calls` does."""
     found = []
     for call in value if isinstance(value, list) else [value]:
         if not isinstance(call, dict):
@@ -109,6 +111,7 @@ def json_calls(value) -> list[tuple]:
 
 
 def python_call(node) -> tuple:
+    """Return the call that an expression of Python is, as `calls` does."""
     if not isinstance(node, ast.Call) or any(word.arg is None for word in node.keywords):
         raise ChatError("not a call")
     parts, function = [], node.func
@@ -186,18 +189,21 @@ def fits_value(value, possible, schema) -> bool:
 
 
 def type_of(possible):
+    """The type of the possible values, None if there are none."""
     return next((type(one) for one in possible if one != ""), None)
 
 
 def fits_dict(value, possible) -> bool:
+    """Whether each value of a dict is among the possible ones for its key."""
     return (all(key in possible for key in value)
             and all(plain(value[key]) in [plain(one) for one in choices] if key in value
                     else "" in choices for key, choices in possible.items()))
 
 
 def plain(value):
-    return re.sub(r"[ ,./\-_*^]", "", value).lower().replace("'", '"') if type(value) is str \
-        else value
+    """A text in small letters, without blanks and most marks; any other value as it is."""
+    return re.sub(r"[ ,./\-_*^]", "", value).lower().replace("'", '"') \
+        if type(value) is str else value
 
 
 def worked_call(name, values, required) -> str:

@@ -118,6 +118,7 @@ def expression(text) -> str:
 
 
 def mark_sum(question, answer, run):
+    """The number that an answer ends with."""
     return {"": final(answer) == question.truth}
 
 
@@ -245,6 +246,7 @@ def mark_text(question, answer, run):
 
 
 def mark_named(question, answer, run):
+    """Whether the words of the truth stand in the answer in a row."""
     return {"": contains(words(answer), words(question.truth))}
 
 
@@ -332,6 +334,7 @@ def is_python(code) -> bool:
 
 
 def passes(truth, code, run) -> bool:
+    """Whether a program, between what stands before and after it, runs to its end."""
     before = truth["before"] + "\n" * bool(re.search(r"^(?:def|class|import|from) ", code, re.M))
     program = f"{before}{code}\n\n{truth['after']}\n"
     word = hashlib.sha256(program.encode("utf-8", "replace")).hexdigest()[:16]
@@ -418,6 +421,7 @@ def clean(text) -> str:
 
 
 def bare(value) -> str:
+    """A value in its plain form (`clean`), without an article before it."""
     return LEADING.sub("", clean(value), count=1) if LEADING.match(clean(value)) else clean(value)
 
 

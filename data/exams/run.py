@@ -311,8 +311,7 @@ def evaluate(settings, pocket=None):
     """
     models = labelled(settings.model or [newest_run()])
     check(settings, models, pocket)
-    questions = file_questions(settings.exam or (), settings.examples, settings.shots,
-                               settings.count)
+    questions = file_questions(settings.exam, settings.examples, settings.shots, settings.count)
     registry = tools.registry(settings.index)
     if settings.index and (off := registry["search"].off):
         raise ChatError(off)
@@ -347,9 +346,6 @@ def check(settings, models, pocket):
     for path in filter(None, (settings.out, settings.html)):
         if Path(path).is_dir():
             raise ChatError(f"{path} is a folder: name a file in it")
-    for flag, value, least in ("--count", settings.count, 1), ("--shots", settings.shots, 0):
-        if value < least:
-            raise ChatError(f"{flag} is {value}, but must be {least} or more")
     if not pocket and not settings.exam:
         raise ChatError("--no-world without --exam FILE leaves nothing to ask")
 
