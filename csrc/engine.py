@@ -228,7 +228,7 @@ class Engine:
         which holds most of its beginning."""
         if self.waiting and self.cache is None:
             self.cache = self.model.cache(SLOTS)
-            self.free = [Slot(number) for number in range(SLOTS)]
+            self.free, self.samplings = [*map(Slot, range(SLOTS))], samplings(SLOTS)
         while self.waiting and self.free:
             s = self.waiting[0]
             if s.finish:
@@ -244,6 +244,9 @@ class Engine:
             self.free.remove(slot)
             self.running.append(slot)
             slot.sequence, slot.begun, slot.lookup = s, False, Lookup(s.tokens, self.rates)
+            how = s.settings
+            self.samplings[slot.number] = samplings(1, how.temperature, how.top_k, how.top_p,
+                                                    how.min_p, how.repetition_penalty, s.seed)[0]
 
     def hold(self, slot, source, count):
         """Make of a slot the first `count` tokens of another or, if it is itself, of its own."""
@@ -344,24 +347,24 @@ class Engine:
     def draw(self, ready, new):
         """Return an iterator over (token, log-probability, probabilities) drawn after each of the
         tokens `new` of the slots; the last two where they are recorded."""
-        rows, ids, lists = [], [], {}
+        rows = np.repeat(self.samplings[[slot.number for slot in ready]], [*map(len, new)])
+        rows["position"] = [len(slot.held) + i for slot, tokens in zip(ready, new)
+                            for i in range(1, len(tokens) + 1)]
+        ids, lists, row = [], {}, 0
         for slot, tokens in zip(ready, new):
-            s, count, n = slot.sequence, len(slot.held), len(tokens)
-            how, banned = s.settings, self.banned if s.banned is None else s.banned
+            banned = self.banned if slot.sequence.banned is None else slot.sequence.banned
             if id(banned) not in lists:          # most sequences share one
-                lists[id(banned)] = len(ids)
+                lists[id(banned)] = len(ids), len(banned)
                 ids += banned
-            row = samplings(n, how.temperature, how.top_k, how.top_p, how.min_p,
-                            how.repetition_penalty, s.seed, banned=lists[id(banned)],
-                            n_banned=len(banned), position=np.arange(count + 1, count + 1 + n))
-            for i in range(n if how.repetition_penalty != 1 else 0):
+            rows["banned"][row:row + len(tokens)], rows["n_banned"][row:row + len(tokens)] = \
+                lists[id(banned)]
+            for i in range(len(tokens) if slot.sequence.settings.repetition_penalty != 1 else 0):
                 seen = {*slot.held, *tokens[:i + 1]} - self.ends
-                row[i]["seen"], row[i]["n_seen"] = len(ids), len(seen)
+                rows[row + i]["seen"], rows[row + i]["n_seen"] = len(ids), len(seen)
                 ids += seen
-            rows.append(row)
+            row += len(tokens)
         records = {slot.sequence.record for slot in ready}
-        drawn, *more = self.model.draw(np.concatenate(rows), ids, records != {""},
-                                       "probabilities" in records)
+        drawn, *more = self.model.draw(rows, ids, records != {""}, "probabilities" in records)
         return zip(drawn, *([None] * len(drawn) if each is None else each for each in more))
 
     def accept(self, s, tokens, rows):
