@@ -1,168 +1,160 @@
 """Worked arithmetic of the pocket world's lessons.
 
-A task is a function (dice, facts) -> (title, steps). Its steps are templates of world_grammar.py in
-which p and q are people, t and u towns, and its equations are true.
+A task is a function (dice, facts) -> (title, steps). It draws numbers and puts them into the wording
+of text/sums.txt; what is left in its steps are templates for people and towns.
 """
+import re
+
+from data.pocket import text
 from data.pocket.grammar import Dice, listing, words
 
-
-def adding(d: Dice, facts: dict) -> tuple:
-    a, b = d.between(12, 899), d.between(12, 899)
-    steps, carry, place = [], 0, 1
-    for name in ("ones", "tens", "hundreds"):
-        if place <= max(a, b):
-            x, y = a // place % 10, b // place % 10
-            total = x + y + carry
-            terms = f"{x} + {y} + {carry}" if carry else f"{x} + {y}"
-            digit = total % 10
-            write = (f" [Write {digit} and carry 1|{digit} stays, and 1 goes to the next place]."
-                     if total > 9 else "")
-            steps.append(f"[The {name}|Now the {name}|Add the {name}]: {terms} = {total}.{write}")
-            carry, place = total // 10, place * 10
-    return f"Adding {a} and {b}", [*steps, f"[So|Therefore|Together] {a} + {b} = {a + b}."]
+LEFT = {0: "none are left", 1: "1 is left"}
 
 
-def subtracting(d: Dice, facts: dict) -> tuple:
-    b, jump = d.between(11, 480), d.between(5, 490)
-    a = b + jump
-    ten = min(a, b - b % 10 + 10)
-    return f"Taking {b} away from {a}", [
-        f"[Start at|Begin with] {b} and [count|walk] up to {a}.",
-        f"From {b} to {ten} it is {ten} − {b} = {ten - b}.",
-        f"From {ten} to {a} it is {a} − {ten} = {a - ten}.",
-        f"[Together|Both steps]: {ten - b} + {a - ten} = {jump}.",
-        f"So {a} − {b} = {jump}."]
+def filled(task: str, section: str, numbers: dict) -> list:
+    """The entries of a section of a task, with its numbers."""
+    return [re.sub(r"\{(\w+)\}", lambda slot: str(numbers.get(slot[1], slot[0])), line)
+            for line in text.lines("sums", task, section)]
 
 
-def multiplying(d: Dice, facts: dict) -> tuple:
-    a, b = d.between(12, 99), d.between(3, 12)
-    tens, ones = a - a % 10, a % 10
-    return f"Multiplying {a} by {b}", [
-        f"[Split|Break|Take apart] {a} into {tens} and {ones}.",
-        f"{tens} × {b} = {tens * b}.",
-        f"{ones} × {b} = {ones * b}.",
-        f"[Add|Then add] both: {tens * b} + {ones * b} = {a * b}.",
-        f"[So|This means] {a} × {b} = {a * b}."]
-
-
-def dividing(d: Dice, facts: dict) -> tuple:
-    b, c, rest = d.between(4, 12), d.between(3, 40), d.upto(4)
-    a = b * c + rest
-    return f"Dividing {a} by {b}", [
-        f"How often does {b} [fit into|go into] {a}?",
-        f"We know that {c} × {b} = {c * b}.",
-        f"[What is left|The rest]: {a} − {c * b} = {rest}." if rest else "Nothing is left.",
-        f"So {a} ÷ {b} = {c}{remainder(rest)}.",
-        f"[Check|Test]: {c} × {b} + {rest} = {a}."]
+def worked(task: str, **numbers) -> tuple:
+    """A task's title and steps, with its numbers."""
+    title, = filled(task, "title", numbers)
+    return title, filled(task, "steps", numbers)
 
 
 def remainder(rest: int) -> str:
+    """What is written behind the quotient."""
     return f" remainder {rest}" if rest else ""
 
 
+def adding(d: Dice, facts: dict) -> tuple:
+    """Two numbers, column by column."""
+    a, b = d.between(12, 899), d.between(12, 899)
+    columns, carry, place = [], 0, 1
+    for name in ("ones", "tens", "hundreds"):
+        if place <= max(a, b):
+            terms = [a // place % 10, b // place % 10, *[carry] * bool(carry)]
+            total = sum(terms)
+            write = filled("adding", "carry", {"digit": total % 10})[0] if total > 9 else ""
+            columns += filled("adding", "column", {
+                "name": name, "terms": " + ".join(map(str, terms)), "total": total,
+                "write": f" {write}" * bool(write)})
+            carry, place = total // 10, place * 10
+    title, steps = worked("adding", a=a, b=b, total=a + b)
+    return title, columns + steps
+
+
+def subtracting(d: Dice, facts: dict) -> tuple:
+    """By counting up, to the next ten and on."""
+    b, jump = d.between(11, 480), d.between(5, 490)
+    a = b + jump
+    ten = min(a, b - b % 10 + 10)
+    return worked("subtracting", a=a, b=b, ten=ten, jump=jump, first=ten - b, second=a - ten)
+
+
+def multiplying(d: Dice, facts: dict) -> tuple:
+    """Tens and ones apart."""
+    a, b = d.between(12, 99), d.between(3, 12)
+    tens, ones = a - a % 10, a % 10
+    return worked("multiplying", a=a, b=b, tens=tens, ones=ones, first=tens * b, second=ones * b,
+                  total=a * b)
+
+
+def dividing(d: Dice, facts: dict) -> tuple:
+    """With a remainder."""
+    b, c, rest = d.between(4, 12), d.between(3, 40), d.upto(4)
+    numbers = dict(a=b * c + rest, b=b, c=c, rest=rest, total=c * b, tail=remainder(rest))
+    left, = filled("dividing", "some left" if rest else "none left", numbers)
+    return worked("dividing", left=left, **numbers)
+
+
 def shopping(d: Dice, facts: dict) -> tuple:
+    """Two prices and the change."""
     n, price = d.between(2, 12), d.between(2, 15)
-    m, other_price = d.between(2, 9), d.between(3, 20)
+    m, other = d.between(2, 9), d.between(3, 20)
     fruit, more = d.some(words("fruit.s") + words("vegetable.s"), 2)
-    first, second = n * price, m * other_price
-    total, change = first + second, d.between(1, 60)
-    return f"{facts['p'].given} at the market", [
-        f"{{p.given}} buys {n} {fruit} for {price} coins each "
-        f"and {m} {more} for {other_price} coins each.",
-        f"{{p.He}} [pays with|gives the {{folk}}] {total + change} coins.",
-        "How much does {p.he} get back?",
-        f"The {fruit} cost {n} × {price} = {first} coins.",
-        f"The {more} cost {m} × {other_price} = {second} coins.",
-        f"[Together|In all] that is {first} + {second} = {total} coins.",
-        f"{{p.He}} gets back {total + change} − {total} = {change} coins."]
+    total, change = n * price + m * other, d.between(1, 60)
+    _, steps = worked("shopping", n=n, price=price, m=m, other=other, fruit=fruit, more=more,
+                      first=n * price, second=m * other, total=total, change=change,
+                      paid=total + change)
+    return f"{facts['p'].given} at the market", steps
 
 
 def sharing(d: Dice, facts: dict) -> tuple:
+    """Things among people, and what is left."""
     people, each, rest = d.between(4, 12), d.between(2, 19), d.upto(4)
-    total, thing = people * each + rest, d.pick(words("fruit.s") + words("bake.s") + words("toy.s"))
-    left = {0: "none are left", 1: "1 is left"}.get(rest, f"{rest} are left")
-    return f"Sharing {total} {thing}", [
-        f"{{p.given}} has {total} {thing} and shares them among {people} {{folk.s}}.",
-        "[How many does each of them get|What is the share of each], and how many are left?",
-        f"{total} ÷ {people} = {each}{remainder(rest)}.",
-        f"Each of them gets {each}, and {left}.",
-        f"[To check|Backwards]: {people} × {each} + {rest} = {total}."]
+    thing = d.pick(words("fruit.s") + words("bake.s") + words("toy.s"))
+    return worked("sharing", people=people, each=each, rest=rest, thing=thing,
+                  total=people * each + rest, tail=remainder(rest),
+                  left=LEFT.get(rest, f"{rest} are left"))
 
 
 def walking(d: Dice, facts: dict) -> tuple:
+    """A ride and a walk."""
     speed, hours, more = d.between(3, 19), d.between(2, 9), d.between(2, 30)
-    ride = speed * hours
-    return "How far is it?", [
-        f"A {{vehicle}} travels {speed} kilometres [in an hour|every hour].",
-        f"{{p.given}} rides in it for {hours} hours, from {{t}} to the {{land}}.",
-        f"From there {{p.he}} walks {more} kilometres to {{u}}. How long is the whole way?",
-        f"The ride is {hours} × {speed} = {ride} kilometres.",
-        f"[With|Together with] the walk it is {ride} + {more} = {ride + more} kilometres."]
+    return worked("walking", speed=speed, hours=hours, more=more, ride=speed * hours,
+                  total=speed * hours + more)
 
 
 def ages(d: Dice, facts: dict) -> tuple:
+    """How old somebody became or is."""
     p, last = facts["p"], facts["p"].died or facts["now"]
-    end = "died in {p.died}" if p.died else f"is alive in {last}"
     century = p.born - p.born % 100 + 100
-    before, after = century - p.born, last - century
-    steps = [f"From {p.born} to {century} it is {century} − {p.born} = {before} years.",
-             f"From {century} to {last} it is {last} − {century} = {after} years.",
-             f"Together: {before} + {after} = {last - p.born}."]
-    return f"The age of {p}", [
-        f"{{p}} was born in {{p.born}} and {end}. How many years are there between?",
-        *(steps if after >= 0 else []),
-        f"{last} − {p.born} = {last - p.born}.",
-        f"[The answer is|So it is] {last - p.born} years."]
+    numbers = dict(a=p.born, last=last, century=century, before=century - p.born,
+                   after=last - century, total=last - p.born)
+    numbers["end"], = filled("ages", "dead" if p.died else "alive", numbers)
+    _, steps = worked("ages", **numbers)
+    past = filled("ages", "past a century", numbers) if last >= century else []
+    return f"The age of {p}", filled("ages", "question", numbers) + past + steps
 
 
 def area(d: Dice, facts: dict) -> tuple:
+    """A rectangle, and the way around it."""
     a, b = d.between(3, 40), d.between(3, 25)
-    place = d.pick(["garden", "field", "floor", "meadow", "wall", "courtyard"])
-    return f"A {place} of {a} by {b} metres", [
-        f"It is {a} metres long and {b} metres wide. [How large is it|What is its area]?",
-        f"The area is length times width: {a} × {b} = {a * b} square metres.",
-        "[And how long is the way around it|How long would a fence be]?",
-        f"Two sides together are {a} + {b} = {a + b} metres.",
-        f"All four sides are 2 × {a + b} = {2 * (a + b)} metres."]
+    return worked("area", a=a, b=b, place=d.pick(text.lines("sums", "area", "places")),
+                  total=a * b, both=a + b, around=2 * (a + b))
 
 
 def average(d: Dice, facts: dict) -> tuple:
+    """The mean of a few days."""
     n, mean = d.between(3, 5), d.between(8, 40)
     numbers = [mean] * n
     for _ in range(6):              # move one from day to day: the mean stays
         numbers[d.upto(n)] += 1
         numbers[d.upto(n)] -= 1
     thing = d.pick(words("bird.s") + words("bug.s") + words("vessel.s"))
-    return f"The average of {n} days", [
-        f"{{p.given}} counted {thing} {{near}} the {{building}}: {listing(numbers)}.",
-        "[What is the average|How many were there a day]?",
-        f"[First add|The sum]: {' + '.join(map(str, numbers))} = {sum(numbers)}.",
-        f"[Then divide|Divide] by the number of days: {sum(numbers)} ÷ {n} = {mean}.",
-        f"The average is {mean} {thing} a day."]
+    return worked("average", n=n, mean=mean, thing=thing, numbers=listing(numbers),
+                  terms=" + ".join(map(str, numbers)), sum=sum(numbers))
 
 
 def pattern(d: Dice, facts: dict) -> tuple:
+    """A row of numbers that goes on."""
     start, step = d.between(2, 60), d.between(3, 25)
     a, b, c, last, x, y = (start + k * step for k in range(6))
-    return f"What comes after {last}?", [
-        f"[Look at|Here is] the row {a}, {b}, {c}, {last}.",
-        f"The first step is {b} − {a} = {step}, and the second {c} − {b} = {step} as well.",
-        f"So we add {step} each time: {last} + {step} = {x}.",
-        f"After that comes {x} + {step} = {y}."]
+    return worked("pattern", a=a, b=b, c=c, last=last, x=x, y=y, step=step)
 
 
 def parts(d: Dice, facts: dict) -> tuple:
+    """A fraction of a number of things."""
     part, share = d.between(2, 10), d.between(3, 40)
-    name = PARTS[part - 2]
-    whole, thing = part * share, d.pick(words("fruit.s") + words("animal.s") + words("paper.s"))
-    return f"{name} of {whole}".capitalize(), [
-        f"{{p.given}} has {whole} {thing} and gives {name} of them to {{q.given}}.",
-        "How many does {p.he} keep?",
-        f"{name.capitalize()} of {whole} is {whole} ÷ {part} = {share}.",
-        f"{{p.He}} keeps {whole} − {share} = {whole - share} {thing}."]
+    thing = d.pick(words("fruit.s") + words("animal.s") + words("paper.s"))
+    title, steps = worked("parts", part=part, share=share, whole=part * share, thing=thing,
+                          kept=part * share - share, name=part_names()[part - 2])
+    return title.capitalize(), [step[0].upper() + step[1:] for step in steps]
 
 
-PARTS = ["half", "a third", "a quarter", "a fifth", "a sixth", "a seventh", "an eighth", "a ninth",
-         "a tenth"]
+def part_names() -> list:
+    """"half", "a third" and so on."""
+    return text.lines("sums", "parts", "names")
+
+
 TASKS = [adding, subtracting, multiplying, dividing, shopping, sharing, walking, ages, area,
          average, pattern, parts]
+
+
+def __getattr__(name: str):
+    """PARTS, as long as somebody asks for them."""
+    if name == "PARTS":
+        return part_names()
+    raise AttributeError(name)

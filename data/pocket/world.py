@@ -15,7 +15,6 @@ each kind of page, grammar.py what they share, and text/ holds words and sentenc
 
 import functools
 import re
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from data.pocket import text
@@ -28,171 +27,95 @@ NOW = 1960      # the present year of the world
 
 
 # ------------------------------------------------------------------------------------------- facts
-# Each fact is a plain field. A slot such as {p.home.region} walks from one to the next, and a thing
-# written into a sentence is its name.
+# A slot such as {p.home.region} walks from one thing to the next, and a thing written into a sentence
+# is its name.
 
 
-class Named:
+class Thing:
+    """Something with a name; its attributes are its facts."""
+
     fame = "many"       # a key of facts.FAME
+
+    def __init__(self, name: str, **facts):
+        self.name = name
+        self.__dict__ |= facts
 
     def __str__(self) -> str:
         return self.name
 
-
-@dataclass(eq=False)
-class Trade(Named):
-    name: str
-    place: str      # where it is done
-    verb: str       # "bake"
-    object: str     # "bread and rolls"
-    tool: str
-
-    def __post_init__(self):
-        self.did = f"{past(self.verb)} {self.object}"
-        self.does = f"{plural(self.verb)} {self.object}"
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
 
-@dataclass(eq=False)
-class Region(Named):
-    name: str
-    adjective: str
-    land: str       # "a land of lakes"
-    sights: str     # what one sees there
-    weather: str
-    culture: "Culture" = field(repr=False)
-    towns: list = field(default_factory=list, repr=False)       # the famous ones, as in all these
-    creatures: list = field(default_factory=list, repr=False)
+class Trade(Thing):
+    """place: where it is done; tool; what somebody did and does: "baked bread and rolls"."""
+
+    def __init__(self, name: str, place: str, verb: str, object: str, tool: str):
+        super().__init__(name, place=place, tool=tool, did=f"{past(verb)} {object}",
+                         does=f"{plural(verb)} {object}")
 
 
-@dataclass(eq=False)
-class River(Named):
-    name: str
-    region: Region
-    length: int     # kilometres
-    towns: list = field(default_factory=list, repr=False)   # from source to mouth
+class Region(Thing):
+    """adjective; land: "a land of lakes"; sights; weather; culture; towns, creatures: the famous
+    ones, as in all such lists."""
 
 
-@dataclass(eq=False)
-class Town(Named):
-    name: str
-    region: Region
-    river: River
-    kind: str       # "a market town"
-    founded: int
-    population: int
-    product: str
-    festival: str
-    custom: str     # what happens at the festival
-    month: str      # of the festival
-    landmark: str
-    fame: str = "many"
-    born: list = field(default_factory=list, repr=False)
-    dishes: list = field(default_factory=list, repr=False)
-
-    def __post_init__(self):
-        self.people, self.weather = f"{self.population:,}", self.region.weather
+class River(Thing):
+    """region; length in kilometres; towns, from source to mouth."""
 
 
-@dataclass(eq=False)
-class Person(Named):
-    given: str
-    family: str
-    female: bool
-    born: int
-    died: int | None            # None: alive in the year NOW
-    town: Town                  # of birth
-    home: Town                  # of work
-    trade: Trade
-    nature: str
-    hobby: str
-    fame: str = "many"
-    asked: bool = True          # False: on no page of questions and answers
-    mother: "Person | None" = None
-    father: "Person | None" = None
-    teacher: "Person | None" = None
-    spouse: "Person | None" = None
-    wedding: int | None = None
-    dish: "Dish | None" = None
-    book: "Book | None" = None
-    invention: "Invention | None" = None
-    children: list = field(default_factory=list, repr=False)
+class Town(Thing):
+    """region; river; kind: "a market town"; founded; people: "1,234"; product; festival; custom:
+    what happens then; month of the festival; landmark; weather; born: people; dishes."""
 
-    def __post_init__(self):
-        self.name = f"{self.given} {self.family}"
-        self.he, self.him, self.his = ("she", "her", "her") if self.female else ("he", "him", "his")
+
+class Creature(Thing):
+    """region; kind; size in centimetres; habitat; diet, and diet2 in hard times; cover: "fur";
+    colour; habit: "sleeps on one leg"; young: "cubs", count: how many, month: when."""
+
+
+class Book(Thing):
+    """author; year; genre; plot: "follows a kind baker who loses a mill"."""
+
+
+class Invention(Thing):
+    """year; use; how: it works."""
+
+
+class Dish(Thing):
+    """town; method: "soup"; main: "leeks and walnuts"; spice; taste; when: "at weddings"; season;
+    minutes."""
+
+
+class Person(Thing):
+    """given; family; female; born; died, None: alive in the year NOW; town of birth; home, where
+    the work is; trade; nature; hobby; dish; and the pronouns and verbs that fit the person."""
+
+    asked = True        # False: on no page of questions and answers
+    mother = father = teacher = spouse = wedding = book = invention = None
+
+    def __init__(self, given: str, family: str, female: bool, born: int, died: int | None, **facts):
+        super().__init__(f"{given} {family}", given=given, family=family, female=female, born=born,
+                         died=died, children=[], likes="likes", **facts)
+        self.he, self.him, self.his = ("she", "her", "her") if female else ("he", "him", "his")
         self.He, self.His, self.himself = self.he.title(), self.his.title(), self.him + "self"
         self.man, self.partner, self.child = (
-            ("woman", "husband", "daughter") if self.female else ("man", "wife", "son"))
-        alive = self.died is None
-        self.years = f"born {self.born}" if alive else f"{self.born}–{self.died}"
-        self.age = (self.died or NOW) - self.born
-        self.was, self.likes = ("is" if alive else "was"), "likes"
-        self.liked, self.lives, self.works = (("likes", "lives", "works") if alive else
-                                              ("liked", "lived", "worked"))
+            ("woman", "husband", "daughter") if female else ("man", "wife", "son"))
+        self.years = f"{born}–{died}" if died else f"born {born}"
+        self.age = (died or NOW) - born
+        self.was, self.liked, self.lives, self.works = (
+            ("was", "liked", "lived", "worked") if died else ("is", "likes", "lives", "works"))
         self.base = self.home       # in sentences that say that it is the person's home
-
 
     @property
     def place(self) -> str:
+        """Where the person works."""
         return self.trade.place
 
     @property
     def tool(self) -> str:
+        """What the person works with."""
         return self.trade.tool
-
-
-@dataclass(eq=False)
-class Creature(Named):
-    name: str
-    region: Region
-    kind: str
-    size: int       # centimetres
-    habitat: str
-    diet: str
-    diet2: str      # in hard times
-    cover: str      # feathers, fur, scales
-    colour: str
-    habit: str      # "sleeps on one leg"
-    young: str
-    litter: int     # how many young
-    month: str      # when they come
-    fame: str
-
-    def __post_init__(self):
-        self.s, self.count = plural(self.name), number(self.litter)
-
-
-@dataclass(eq=False)
-class Book(Named):
-    name: str
-    author: Person
-    year: int
-    genre: str
-    plot: str       # "follows a kind baker who loses a mill"
-    fame: str
-
-
-@dataclass(eq=False)
-class Invention(Named):
-    name: str
-    inventor: Person
-    year: int
-    use: str
-    how: str
-
-
-@dataclass(eq=False)
-class Dish(Named):
-    name: str
-    town: Town
-    method: str     # soup, pie, ...
-    main: str       # "leeks and walnuts"
-    spice: str
-    taste: str
-    when: str       # "at weddings"
-    season: str
-    minutes: int
-    fame: str
 
 
 class Culture:
@@ -281,8 +204,9 @@ class World:
     def region(self, row: str, land: list) -> Region:
         culture, dice = Culture(row), self.dice
         stem = self.fresh(lambda: culture.word(dice, [""], 2).rstrip("aeiou"))
-        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), stem + culture.adjectives[0],
-                        *land, culture)
+        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), culture=culture, towns=[],
+                        adjective=stem + culture.adjectives[0], creatures=[],
+                        **dict(zip(("land", "sights", "weather"), land)))
         culture.given = {female: [self.fresh(lambda: culture.word(dice, endings, 1))
                                   for _ in range(24)]
                          for female, endings in ((True, culture.women), (False, culture.men))}
@@ -290,8 +214,8 @@ class World:
 
     def river(self, region: Region) -> River:
         culture = region.culture
-        return River(self.fresh(lambda: culture.word(self.dice, ["", *culture.women], 1)), region,
-                     self.dice.between(40, 900))
+        return River(self.fresh(lambda: culture.word(self.dice, ["", *culture.women], 1)), towns=[],
+                     region=region, length=self.dice.between(40, 900))
 
     def somewhere(self, places: list, things: str, fame: str):
         """One of these places; for a famous thing, one that has as few of them as any other."""
@@ -312,9 +236,12 @@ class World:
                    "a [city|trading city|large town]", {})
         festival, custom = dice.pick(table("things", "festivals"))
         festival += dice.pick([" Festival", " Fair", " Day", " Night"])
-        town = Town(name, region, river, clause(kind), dice.between(720, 1690), population,
-                    dice.pick(words("goods")), festival, custom, dice.pick(words("month")),
-                    clause(say(dice, dice.pick(text.lines("things", "landmarks")), {})), fame)
+        town = Town(name, region=region, river=river, kind=clause(kind),
+                    founded=dice.between(720, 1690), people=f"{population:,}",
+                    product=dice.pick(words("goods")), festival=festival, custom=custom,
+                    month=dice.pick(words("month")), weather=region.weather, fame=fame, born=[],
+                    landmark=clause(say(dice, dice.pick(text.lines("things", "landmarks")), {})),
+                    dishes=[])
         if fame == "many":
             region.towns.append(town)
             river.towns.append(town)
@@ -361,8 +288,9 @@ class World:
         died = born + dice.between(51, 93)
         birthplace = home if dice.chance(0.4) else dice.pick(home.region.towns)
         return Person(name.split()[0], family, female, born, died if died < NOW else None,
-                      birthplace, home, dice.pick(self.trades), dice.pick(words("nature")),
-                      dice.pick(words("hobby")), fame, dish=dice.zipf(self.public.dishes))
+                      town=birthplace, home=home, trade=dice.pick(self.trades),
+                      nature=dice.pick(words("nature")), hobby=dice.pick(words("hobby")),
+                      fame=fame, dish=dice.zipf(self.public.dishes))
 
     def teach(self, people: list) -> None:
         """Most people have learned their trade from somebody famous."""
@@ -378,10 +306,12 @@ class World:
         kind, sizes, habitats, foods, cover, habits, young = dice.pick(table("things", "creatures"))
         low, high = map(int, sizes.split())
         diet, diet2 = dice.some(foods.split("/"), 2)
-        creature = Creature(name, region, kind, dice.between(low, high),
-                            dice.pick(habitats.split("/")), diet, diet2, cover,
-                            dice.pick(words("colour")), dice.pick(habits.split("/")), young,
-                            dice.between(2, 9), dice.pick(words("month")[2:8]), fame)
+        creature = Creature(
+            name, region=region, kind=kind, size=dice.between(low, high),
+            habitat=dice.pick(habitats.split("/")), diet=diet, diet2=diet2, cover=cover,
+            colour=dice.pick(words("colour")), habit=dice.pick(habits.split("/")), young=young,
+            count=number(dice.between(2, 9)), month=dice.pick(words("month")[2:8]), fame=fame,
+            s=plural(name))
         if fame == "many":
             region.creatures.append(creature)
         return [creature]
@@ -395,14 +325,15 @@ class World:
         name = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")
         first = name.removeprefix(origin + " ").removesuffix(" " + method)
         second = dice.pick([plant for plant in plants if plant != first])
-        minutes = map(int, text.lines("recipes", method, "minutes")[0].split())
-        dish = Dish(name, town, method, f"{plural(first)} and {plural(second)}",
-                    dice.pick(["cinnamon", "ginger", "nutmeg", "saffron"] if sweet
-                              else words("herb") + words("spice")),
-                    "sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
-                    else listing(dice.some(words("taste")[1:], 2)),
-                    dice.pick(text.lines("things", "occasions")),
-                    dice.pick(words("season")), 5 * dice.between(*minutes), fame)
+        dish = Dish(
+            name, town=town, method=method, main=f"{plural(first)} and {plural(second)}",
+            spice=dice.pick(["cinnamon", "ginger", "nutmeg", "saffron"] if sweet
+                            else words("herb") + words("spice")),
+            taste="sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
+            else listing(dice.some(words("taste")[1:], 2)),
+            when=dice.pick(text.lines("things", "occasions")), season=dice.pick(words("season")),
+            minutes=5 * dice.between(*map(int, text.lines("recipes", method, "minutes"))),
+            fame=fame)
         if fame == "many":
             town.dishes.append(dish)
         return [dish]
@@ -413,8 +344,8 @@ class World:
         facts = {"p": author, "t": dice.zipf(self.public.towns)}
         name = self.fresh(lambda: title_case(say(dice, dice.pick(text.lines("things", "titles")), facts)))
         genre, plot = dice.pick(table("things", "genres"))
-        book = Book(name, author, min(author.born + dice.between(22, 44), NOW), genre,
-                    clause(say(dice, plot, facts)), fame)
+        book = Book(name, author=author, year=min(author.born + dice.between(22, 44), NOW),
+                    genre=genre, plot=clause(say(dice, plot, facts)), fame=fame)
         if fame == "many":
             author.book = book
         return [book]
@@ -426,7 +357,7 @@ class World:
         name = self.fresh(lambda: f"{inventor.family} {dice.pick(list(devices))}")
         use, how = devices[name.removeprefix(inventor.family + " ")]
         year = min(inventor.born + dice.between(21, 44), NOW)
-        inventor.invention = Invention(name, inventor, year, use, how)
+        inventor.invention = Invention(name, inventor=inventor, year=year, use=use, how=how)
         return inventor.invention
 
 
