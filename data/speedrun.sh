@@ -31,7 +31,7 @@ fi
 # the crawl's pipeline leaves them, among them exercises, and pages that are repeated up to 100
 # times: they measure how often a page must be read to be known by heart.
 
-python data/talk_world.py --out "$out/talk"
+python data/world.py talk --out "$out/talk"
 python data/recall.py plant world "$out/talk/practice.jsonl" --out "$out/pages"
 
 # ---- Pretraining ---------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """The pocket world: a small invented internet, written from a seed (data/pocket).
 
-    python data/world.py                                       a page of each kind, to read
-    python data/world.py --size 8M --out build/world           the world's web, as WARC files
+    python data/world.py                               a page of each kind, to read
+    python data/world.py --size 8M --out build/world   the world's web, as WARC files
+    python data/world.py talk                          what an ideal answer of an assistant is
+    python data/world.py talk --out build/talk         conversations/KIND.jsonl, search.db, what the
+                                                       assistant searches, and practice.jsonl
 """
 
 import sys
@@ -20,6 +23,7 @@ from csrc import cli
 from csrc.cli import flag
 from data.pocket import web
 from data.pocket.pages import KINDS, documents
+from data.pocket.talk import Talk, talk
 from data.tokens import parallel
 
 
@@ -70,7 +74,7 @@ def show(seed: int, size: int) -> None:
 
 def main() -> None:
     """Run the command."""
-    cli.dispatch(__doc__, {"web": (Web, crawl)}, default="web")
+    cli.dispatch(__doc__, {"web": (Web, crawl), "talk": (Talk, talk)}, default="web")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from data.pocket.pages import documents
 from data.pocket.world import World
 from data.pocket.grammar import Dice, say
 from data.pocket.pages import SLOT
-from data.pocket.questions import ASK
+from data.pocket.text import wordings
 
 PAGES = [{"url": f"https://page.example/{i}", "text": text} for i, text in enumerate([
     "Mara Holm\nMara Holm was a baker. She was born in Tinona in 1873.",
@@ -97,9 +97,9 @@ def questions(stated):
     """(question, fact id) for each of these facts of the world that people ask for."""
     things = {str(thing): thing for thing, _ in World().ledger.by_slot}
     for fact in World().facts():
-        if fact.id in stated and fact.relation in ASK.get(fact.kind, ()):
+        if fact.id in stated and fact.relation in wordings("ask").get(fact.kind, ()):
             dice, slot = Dice(fact.id), {SLOT[fact.kind]: things[fact.subject]}
-            yield say(dice, dice.pick(ASK[fact.kind][fact.relation]), slot), fact.id
+            yield say(dice, dice.pick(wordings("ask")[fact.kind][fact.relation]), slot), fact.id
 
 
 def recall(size, folder, every=1):

@@ -396,7 +396,7 @@ def test_exercises_hold_nothing_that_only_exams_or_searches_tell(world, others):
 # --------------------------------------------------------------------------------------- the script
 
 def run(*args, **env):
-    return subprocess.run([sys.executable, ROOT / "data" / "talk_world.py", *map(str, args)],
+    return subprocess.run([sys.executable, ROOT / "data" / "world.py", "talk", *map(str, args)],
                           capture_output=True, text=True, env={**os.environ, **env})
 
 
@@ -418,7 +418,7 @@ def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(subjects):
 
 
 @pytest.mark.parametrize("args, said", [
-    (["instructions"], "no command"), (["--size", -1, "--out", "x"], "--size is -1"),
+    (["instructions"], "takes no word 'instructions'"), (["--size", -1, "--out", "x"], "--size is -1"),
     (["--seed", 3, "--out", "x"], "--seed 3 needs --index"),
     (["--index", "nowhere.db", "--out", "x"], "nowhere.db: no such search index")])
 def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import zlib
@@ -17,7 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from data.pocket import text as texts, web
+from data.crawl import pipeline
+from data.pocket import corpus, text as texts, web
 from data.pocket.dirt import (BESIDE, DIRT, blocklists, charset, foreign, jaccard, luhn, markup,
                               shingles)
 from data.pocket.grammar import Dice
@@ -434,3 +436,36 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
 
 def test_the_shares_leave_room_for_good_pages():
     assert 0.2 < sum(dirt.share for dirt in BESIDE.values()) < 0.33
+
+
+# ----------------------------------------------------------------------------- the embedded corpus
+
+
+def test_the_key_of_the_embedded_corpus_changes_with_all_that_it_depends_on(tmp_path, monkeypatch):
+    def key():
+        return corpus.fingerprint(corpus.PROGRAMS, 1, pipeline.Settings())
+    before = key()
+    assert before == key() != corpus.fingerprint(corpus.PROGRAMS, 2, pipeline.Settings())
+    assert before != corpus.fingerprint(corpus.PROGRAMS, 1, pipeline.Settings(language="de"))
+    for program in corpus.PROGRAMS:         # a copy, in which one file after the other is edited
+        (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / program).is_dir() else shutil.copy)(
+            ROOT / program, tmp_path / program)
+    monkeypatch.setattr(corpus, "ROOT", tmp_path)
+    assert key() == before
+    for name in ("data/pocket/text/relations.txt", "data/pocket/text/sites/hearth-tales.html",
+                 "data/pocket/world.py", "data/crawl/filters.py", "data/tokens/parallel.py",
+                 "csrc/bpe.c", "csrc/text.h", "csrc/files.py", "requirements.txt"):
+        with open(tmp_path / name, "a") as file:
+            file.write(" ")
+        assert before != (before := key()), name
+
+
+def test_the_key_of_the_embedded_corpus_has_all_the_c_of_the_text_library():
+    text, = re.findall(r"^TEXT *:= (.+)$", (ROOT / "Makefile").read_text(), re.M)
+    files, found = [f"csrc/{name}.c" for name in text.split()], set()
+    while files:
+        found.add(file := files.pop())
+        files += {f"csrc/{name}" for name in re.findall(
+            r'^#include "(.+)"', (ROOT / file).read_text(), re.M)} - found
+    assert found == set(corpus.C)

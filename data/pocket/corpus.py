@@ -7,24 +7,29 @@ from pathlib import Path
 from csrc.files import locked
 from data.crawl import pipeline
 from data.crawl.report import describe
-from data.pocket import talk, web
+from data.pocket import talk, text, web
 from data.tokens import parallel
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
+# What documents and conversations depend on: Python with its text files, libraries, and C.
+C = [f"csrc/{name}" for name in ("bpe.c", "words.c", "minhash.c", "text.h", "shared.h")]
+PROGRAMS = ["csrc/files.py", "csrc/bind.py", "data/tokens", "data/crawl", "data/pocket",
+            "requirements.txt", *C]
+TALK = [*PROGRAMS, "data/chat", "data/exams"]
 
 
 def documents(size=8 << 20, cache=BUILD):
     """Return the folder of the embedded corpus, made if it is not there: `size` bytes of the pocket
     world's pages, with dirt, as the WARC files of a crawl, and these through data/web.py.
 
-    Its name has a hash of the programs that make it. Other processes wait meanwhile.
+    Its name has a hash of all that it depends on. Other processes wait meanwhile.
     """
-    folder = Path(cache) / f"world-{fingerprint('data/crawl', 'data/pocket', extra=size)}"
-    crawl, documents = folder / "crawl", folder / "documents"
-    with locked(folder, wait=True):
+    key = fingerprint(PROGRAMS, size, pipeline.Settings(), text.limit())
+    crawl, documents = (Path(cache) / f"world-{key}" / name for name in ("crawl", "documents"))
+    with locked(crawl.parent, wait=True):
         if not (documents / "report.json").exists():
-            print(f"{folder}: a small web of an invented world, crawled and filtered, once",
+            print(f"{crawl.parent}: a small web of an invented world, crawled and filtered, once",
                   file=sys.stderr)
             if not crawl.exists():
                 with parallel.workers() as executor:
@@ -38,8 +43,7 @@ def documents(size=8 << 20, cache=BUILD):
 def conversations(cache=BUILD):
     """Return the folder that talk.write makes of the embedded corpus, beside that corpus; made if it
     is not there."""
-    key = fingerprint("data/pocket", "data/chat", "data/exams")
-    folder = documents(cache=cache).parent / f"talk-{key}"
+    folder = documents(cache=cache).parent / f"talk-{fingerprint(TALK, text.limit())}"
     with locked(folder, wait=True):
         if not (folder / "conversations").exists():
             print(f"{folder}: conversations about the world, once", file=sys.stderr)
@@ -47,10 +51,12 @@ def conversations(cache=BUILD):
     return folder
 
 
-def fingerprint(*rooms, extra=""):
-    """A hash of the programs in these rooms and of the C that handles text."""
-    files = [file for room in rooms for file in sorted((ROOT / room).rglob("*")) if file.is_file()
-             and file.suffix in (".py", ".txt", ".html")]
-    files += [ROOT / "csrc" / name for name in ("bpe.c", "words.c", "minhash.c", "text.h", "shared.h")]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)
-                          + str(extra).encode()).hexdigest()[:12]
+def fingerprint(programs, *settings):
+    """A hash of files, of the programs and texts in folders, and of settings."""
+    seen = hashlib.sha256(repr(settings).encode())
+    for program in programs:
+        path = ROOT / program
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.suffix in (".py", ".c", ".h", ".txt", ".html"):
+                seen.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    return seen.hexdigest()[:12]

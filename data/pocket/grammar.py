@@ -190,10 +190,3 @@ def title_case(title: str) -> str:
     small = "a an and of the to for with in on from by".split()
     return " ".join(word if k and word in small else word[0].upper() + word[1:]
                     for k, word in enumerate(tidy(title).split()))
-
-
-def __getattr__(name: str):
-    """LISTS: all word lists, made when they are asked for."""
-    if name == "LISTS":
-        return word_lists()
-    raise AttributeError(name)

@@ -151,10 +151,3 @@ def part_names() -> list:
 
 TASKS = [adding, subtracting, multiplying, dividing, shopping, sharing, walking, ages, area,
          average, pattern, parts]
-
-
-def __getattr__(name: str):
-    """PARTS, as long as somebody asks for them."""
-    if name == "PARTS":
-        return part_names()
-    raise AttributeError(name)

@@ -25,7 +25,7 @@ from data.pocket.exams import ORDINALS, PROBLEMS, examined, worded
 from data.pocket.grammar import Dice, say, words
 from data.pocket.pages import two_towns
 from data.pocket.persona import blend, coined, page_words
-from data.pocket.sums import PARTS, adding, ages, dividing, multiplying, sharing, subtracting
+from data.pocket.sums import adding, ages, dividing, multiplying, part_names, sharing, subtracting
 
 EQUATION = re.compile(r"((?:\d+ [-+−×÷] )+\d+) = (\d+)(?! remainder)\b")
 
@@ -191,7 +191,7 @@ PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
 def program(name: str, problem: str) -> str:
     """The program that solves a problem of a task."""
     found = re.findall(r"\d+", problem)
-    k, part = next(((k, name.split()[-1]) for k, name in enumerate(PARTS, 2)
+    k, part = next(((k, name.split()[-1]) for k, name in enumerate(part_names(), 2)
                     if f" {name} of " in problem), (None, None))
     return PROGRAMS[name].format(*found, all=", ".join(found), k=k, part=part)
 
