@@ -31,43 +31,29 @@ const char *device_name(void) {
 #endif
 }
 
+#ifdef _OPENMP
 /* OpenMP's own setting would hold for the calling thread only. 0: as OpenMP would have it. */
 static int wanted;
 
-int threads(void) {
-#ifdef _OPENMP
-    return wanted ? wanted : omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
+int threads(void) { return wanted ? wanted : omp_get_max_threads(); }
+int this_thread(void) { return omp_get_thread_num(); }
 
 int most_threads(void) {
-#ifdef _OPENMP
     static int processors;                       /* so that it never changes */
     if (!processors) processors = max_int(2, omp_get_num_procs());
     return processors;
-#else
-    return 1;
-#endif
-}
-
-int this_thread(void) {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
 }
 
 int device_threads(int n) {
-#ifdef _OPENMP
     wanted = n > 0 ? n : omp_get_num_procs();
-#else
-    (void)n;
-#endif
-    return threads();
+    return wanted;
 }
+#else
+int threads(void) { return 1; }
+int this_thread(void) { return 0; }
+int most_threads(void) { return 1; }
+int device_threads(int n) { (void)n; return 1; }
+#endif
 
 /* ---- How much memory there is ---------------------------------------------------------------- */
 
