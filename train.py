@@ -308,6 +308,7 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
         if other:
             raise ChatError(f"{' '.join(s.data)} is not what the run was trained on: {other[0]} "
                             f"has other tokens now")
+        progress["data"] = now
         runs.restore(job, model, state[2])
         data.loader.seek(progress["epoch"], progress["index"])
     run = Run(s, data, model, job, progress, folder)
@@ -324,7 +325,8 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
     if job.rank == 0:
         folder.rewind_log(run.step)
         print("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value
-                                        in progress["baselines"].items()))
+                                        in progress["baselines"].items())
+              + " nats" * (run.stage.figure == "val_loss"))
     return run
 
 
