@@ -318,7 +318,7 @@ void linear_pack(real *packed, const real *weight, int from, int rows, int C, in
 void embed_packed(real *out, const int *tokens, const int *positions, const real *packed,
                   const real *wpe, int N, int C, int O) {
     (void)O;
-    #pragma omp parallel for schedule(static) if ((size_t)N * C > SMALL)
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++) {
         const int r = tokens[n], steps = ceil_div(C, PAIR);
         const unit *column = (const unit *)packed + (size_t)(r / NR * NR) * steps + r % NR;

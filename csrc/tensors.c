@@ -190,7 +190,7 @@ static size_t place_moments(Model *m, char *base) {
 }
 
 static int fill(Model *m, char **arena, size_t (*place)(Model *m, char *base)) {
-    if (!*arena) *arena = device_alloc(place(m, NULL));
+    if (!*arena) *arena = device_alloc(place(m, NULL) + 1);      /* also if all is frozen */
     if (*arena) place(m, *arena);
     return *arena ? 0 : -1;
 }
