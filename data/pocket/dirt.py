@@ -24,11 +24,11 @@ from data.pocket.html import Page
 from data.pocket.text import lines, load, raw, table
 
 FILTERS = ("extract", "language", "gopher_repetition", "gopher_quality", "c4", "fineweb")
-LONG = 120              # words: from here on, one edit leaves the similarity above 0.9
+SHORT, LONG = 80, 120   # words: from LONG on, one edit leaves the similarity above 0.9
 MARK = re.compile(r"\w+|[^\w\s]")
 
 
-def prose(page: Page, least: int = 80, share: float = 0.815) -> bool:
+def prose(page: Page, least: int = SHORT, share: float = 0.815) -> bool:
     """Whether the text has `least` words, and among all its words, figures and punctuation marks
     more than this share of words: what is made of it will not be removed for other reasons."""
     marks = MARK.findall(page.text)
@@ -55,10 +55,8 @@ def mirror(dice: Dice) -> str:
     return dice.pick(table("sites", "mirrors"))[0]
 
 
-def duplicate(source: Page, world, dice: Dice) -> Page | None:
+def duplicate(source: Page, world, dice: Dice) -> Page:
     """The same text under another address, of the same site or another."""
-    if not prose(source):
-        return None
     copy = f"https://{mirror(dice)}/{source.year - dice.upto(9)}/{source.slug}"
     url = dice.pick([copy, copy, source.url + dice.pick([
         "?utm_source=pigeon", "?print=1", "#comments?ref=feed", "/amp/", "?sessionid=4f2a"]),
@@ -89,19 +87,12 @@ def edited(text: str, dice: Dice, target: float) -> tuple:
 
 def near_duplicate(source: Page, world, dice: Dice, low=0.88, high=0.97, path="read"):
     """The text with a few words changed: at least `low` similar, in most cases more."""
-    if not prose(source, LONG):
-        return None
-    title, _, body = source.text.partition("\n\n")
+    title = source.text.partition("\n\n")[0]
     text, similarity = edited(source.text, dice, low + (high - low) * dice.random())
     if similarity == 1 or not text.startswith(title + "\n\n"):
         return None
     return replace(source, url=f"https://{mirror(dice)}/{path}/{source.slug}", of=source.url,
                    text=text, similarity=similarity)
-
-
-def similar(source: Page, world, dice: Dice) -> Page | None:
-    """So much changed that deduplication may find it or not: 0.4 to 0.75 similar."""
-    return near_duplicate(source, world, dice, 0.4, 0.75, "retold")
 
 
 # ------------------------------------------------------------------------- unwanted pages and sites
@@ -152,30 +143,25 @@ def spam(source: Page, world, dice: Dice) -> Page:
 
 # ---------------------------------------------------------------------------- pages without a text
 
-def beside(source: Page, path: str, kind: str, **changes) -> Page:
-    """A page without a text on the site of a good one."""
+def beside(source: Page, world, dice: Dice, path: str, kind: str, **changes) -> Page:
+    """A page without a text on the site of a good one; of a list of changes one is drawn."""
     site = "/".join(source.url.split("/")[:3])
-    return replace(source, url=f"{site}/{path}/{source.slug}", kind=kind,
-                   **{"text": None} | changes)
+    changes = {"text": None} | {name: dice.pick(new) if isinstance(new, list) else new
+                                for name, new in changes.items()}
+    return replace(source, url=f"{site}/{path}/{source.slug}", kind=kind, **changes)
 
 
 def boilerplate(source: Page, world, dice: Dice) -> Page:
     """A login, an index, an empty gallery: nothing but furniture, with status 200."""
     title, html = dice.pick(list(raw("boilerplate").items()))
-    return beside(source, title.lower().replace(" ", "-"), "boilerplate", title=title,
-                  html=html.rstrip("\n"))
+    return beside(source, world, dice, title.lower().replace(" ", "-"), "boilerplate",
+                  title=title, html=html.rstrip("\n"))
 
 
-def script_notice(source: Page, world, dice: Dice) -> Page:
-    """A page that is made by a script, and without one says so."""
-    return beside(source, "app", "notice", html=raw("dirt")["notice"].rstrip("\n"))
-
-
-def lorem(source: Page, world, dice: Dice) -> Page | None:
+def lorem(source: Page, world, dice: Dice) -> Page:
     """An unfinished page: a good beginning, and a filler that printers have used for centuries."""
     filler, = lines("dirt", "lorem ipsum")
-    return beside(source, "draft", "draft", text=f"{source.text}\n\n{filler}") if prose(
-        source, LONG) else None
+    return beside(source, world, dice, "draft", "draft", text=f"{source.text}\n\n{filler}")
 
 
 def code(source: Page, world, dice: Dice) -> Page:
@@ -198,16 +184,15 @@ def numbers(source: Page, world, dice: Dice) -> Page:
                 html=f"<table>\n<tr><th>Gauge</th><th>1</th><th>2</th></tr>\n{rows}\n</table>")
 
 
-def fragments(source: Page, world, dice: Dice) -> Page | None:
+def fragments(source: Page, world, dice: Dice) -> Page:
     """A text cut into lines that end without punctuation."""
-    if not prose(source, LONG):
-        return None
     rest, cut = re.findall(r"[A-Za-z]+", source.text.partition("\n\n")[2]), []
     while rest:
         n = dice.between(8, 14)
         cut.append(" ".join(rest[:n]))
         rest = rest[n:]
-    return beside(source, "notes", "fragments", html="<p>" + "<br>\n".join(cut) + "</p>\n")
+    return beside(source, world, dice, "notes", "fragments",
+                  html="<p>" + "<br>\n".join(cut) + "</p>\n")
 
 
 @functools.cache
@@ -240,13 +225,6 @@ def foreign(source: Page, world, dice: Dice) -> Page:
 # --------------------------------------------------------------------- what never was a page at all
 
 
-def missing(source: Page, world, dice: Dice) -> Page:
-    """A page that is not there, or a server that fails."""
-    return beside(source, "old", "error", title="404 Not Found",
-                  status=dice.pick([404, 404, 410, 500, 503]),
-                  html="<p>The page was not found on this server.</p>")
-
-
 def moved(source: Page, world, dice: Dice) -> Page:
     """A redirection to the page."""
     return replace(source, url=source.url.replace("https://", "http://old."), kind="redirect",
@@ -258,14 +236,8 @@ def other_type(source: Page, world, dice: Dice) -> Page:
     """A file that is not HTML."""
     ending, kind = dice.pick([("pdf", "application/pdf"), ("jpg", "image/jpeg"),
                               ("png", "image/png"), ("zip", "application/zip")])
-    file = beside(source, "files", "file", type=kind)
+    file = beside(source, world, dice, "files", "file", type=kind)
     return replace(file, url=f"{file.url}.{ending}")
-
-
-def damaged(source: Page, world, dice: Dice) -> Page:
-    """A page whose record is not whole: shorter than it says, or with broken compression."""
-    return beside(source, "lost", "damaged", html="<p>This record is not whole.</p>",
-                  damage=dice.pick(["short", "gzip"]))
 
 
 # ------------------------------------------------------ good pages that need repair: these are kept
@@ -279,19 +251,17 @@ def planted(text: str, sentence: str, dice: Dice) -> str:
     return "\n\n".join(blocks)
 
 
-def charset(source: Page, world, dice: Dice) -> Page | None:
+def charset(source: Page, world, dice: Dice) -> Page:
     """The bytes are in one encoding and the page says another, or nothing, or two things."""
-    if not prose(source):
-        return None
     codec, header, meta = (None if name == "-" else name
                            for name in dice.pick(table("dirt", "charsets")))
     text = planted(source.text, say(dice, dice.pick(lines("dirt", "accents")), {}), dice)
     return replace(source, text=text, codec=codec, header=header, meta=meta)
 
 
-def markup(source: Page, world, dice: Dice) -> Page | None:
+def markup(source: Page, world, dice: Dice) -> Page:
     """The HTML is broken."""
-    return replace(source, broken=True) if prose(source) else None
+    return replace(source, broken=True)
 
 
 def luhn(digits: str) -> str:
@@ -356,30 +326,37 @@ class Dirt(NamedTuple):
     share: float        # of all pages
     ends: tuple
     make: Callable
+    least: int = 0      # words of the good page that it is made of, see `prose`; 0: any page
 
 
 BESIDE = {              # further pages
-    "duplicate": Dirt(0.035, ("dedup",), duplicate),
-    "near duplicate": Dirt(0.035, ("dedup",), near_duplicate),
-    "similar": Dirt(0.006, ("dedup", "kept"), similar),
+    "duplicate": Dirt(0.035, ("dedup",), duplicate, SHORT),
+    "near duplicate": Dirt(0.035, ("dedup",), near_duplicate, LONG),
+    "similar": Dirt(0.006, ("dedup", "kept"),      # deduplication may find it or not
+                    functools.partial(near_duplicate, low=0.4, high=0.75, path="retold"), LONG),
     "spam": Dirt(0.025, ("gopher_repetition",), spam),
     "adult": Dirt(0.012, ("url",), functools.partial(blocked, category="adult")),
     "gambling": Dirt(0.008, ("url",), functools.partial(blocked, category="gambling")),
     "phishing": Dirt(0.004, ("url",), functools.partial(blocked, category="phishing")),
     "boilerplate": Dirt(0.030, FILTERS, boilerplate),
-    "script notice": Dirt(0.006, FILTERS, script_notice),
-    "lorem ipsum": Dirt(0.006, ("c4", "language"), lorem),
+    "script notice": Dirt(0.006, FILTERS, functools.partial(
+        beside, path="app", kind="notice", html="$notice")),
+    "lorem ipsum": Dirt(0.006, ("c4", "language"), lorem, LONG),
     "code": Dirt(0.008, ("c4", "gopher_quality"), code),
     "numbers": Dirt(0.008, ("extract", "language", "gopher_repetition", "gopher_quality"), numbers),
-    "fragments": Dirt(0.008, ("fineweb", "c4"), fragments),
+    "fragments": Dirt(0.008, ("fineweb", "c4"), fragments, LONG),
     "foreign": Dirt(0.035, ("language",), foreign),
-    "missing": Dirt(0.015, ("read",), missing),
+    "missing": Dirt(0.015, ("read",), functools.partial(
+        beside, path="old", kind="error", title="404 Not Found", status=[404, 404, 410, 500, 503],
+        html="<p>The page was not found on this server.</p>")),
     "moved": Dirt(0.008, ("read",), moved),
     "other type": Dirt(0.008, ("read",), other_type),
-    "damaged": Dirt(0.005, ("read",), damaged)}
+    "damaged": Dirt(0.005, ("read",), functools.partial(     # shorter than it says, or badly packed
+        beside, path="lost", kind="damaged", damage=["short", "gzip"],
+        html="<p>This record is not whole.</p>"))}
 WITHIN = {              # good pages, changed
-    "charset": Dirt(0.025, ("kept",), charset),
-    "markup": Dirt(0.020, ("kept",), markup),
+    "charset": Dirt(0.025, ("kept",), charset, SHORT),
+    "markup": Dirt(0.020, ("kept",), markup, SHORT),
     "personal": Dirt(0.030, ("kept",), personal)}
 DIRT = {**BESIDE, **WITHIN}
 
@@ -395,7 +372,8 @@ def with_dirt(pages, world, seed: int):
     def made(name: str, page: Page, dice: Dice) -> Page | None:
         """Dirt of this kind, if it is due; where the page does not suit, the next one pays."""
         dirt = DIRT[name]
-        new = dirt.make(page, world, dice) if owed[name] else None
+        suits = owed[name] and (not dirt.least or prose(page, dirt.least))
+        new = dirt.make(page, world, dice) if suits else None
         if new is None:
             return None
         owed[name] -= 1

@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from csrc.files import naming, write_files
+from csrc.files import naming, write_file, write_files, write_lines
 from data.pocket.dirt import blocklists, with_dirt
 from data.pocket.grammar import Dice
 from data.pocket.html import Draft, Page, site_of
@@ -119,6 +119,7 @@ def http(page: Page, content: bytes, when: datetime, dice: Dice) -> bytes:
 
 
 def digest(data: bytes) -> str:
+    """A digest as WARC writes it."""
     return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()
 
 
@@ -135,6 +136,7 @@ def record(kind: str, url: str, block: bytes, when: datetime, fields: dict) -> b
 
 
 def squeeze(data: bytes) -> bytes:
+    """A gzip member."""
     return gzip.compress(data, 6, mtime=0)
 
 
@@ -185,14 +187,11 @@ def write_warc(out: Path, pages: list[Page], first: int, seed: int) -> None:
 
 
 def truth(page: Page, file: str) -> dict:
+    """A line of pages.jsonl.gz."""
     return {"url": page.url, "file": file, "kind": page.kind, "dirt": page.dirt,
             "ends": page.ends, "of": page.of, "similarity": page.similarity,
             "personal": page.personal, "lang": page.lang, "text": page.text,
             **(page.more if page.text else {})}
-
-
-def lines(rows) -> Iterator[bytes]:
-    return (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
 def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None:
@@ -218,10 +217,12 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
                  [(work / "warc" / files[k], pages[k:k + per_file], k, seed)
                   for k in range(0, len(pages), per_file)], "web")
         for category, domains in blocklists().items():
-            write_files(work / "blocklists" / category,
-                        {"domains": ["".join(f"{name}\n" for name in domains).encode()]})
-        write_files(work / "truth", {
-            "pages.jsonl.gz": [squeeze(b"".join(lines(map(truth, pages, files))))],
-            "facts.jsonl": lines(fact._asdict() for fact in World(seed).facts())})
+            write_file(work / "blocklists" / category / "domains",
+                       "".join(f"{name}\n" for name in domains))
+        write_file(work / "truth" / "pages.jsonl.gz", squeeze(b"".join(
+            json.dumps(truth(page, file), ensure_ascii=False).encode() + b"\n"
+            for page, file in zip(pages, files))))
+        write_lines(work / "truth" / "facts.jsonl",
+                    (fact._asdict() for fact in World(seed).facts()))
         with naming(folder):
             work.rename(folder)
