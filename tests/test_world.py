@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from data.pocket import text as prose
 from data.pocket.facts import CLASSES, FAME, NEAR, SPAN, kind_of, pages_by_fact
 from data.pocket.grammar import Dice, ing, listing, past, plural, say, tidy, title_case, words
 from data.pocket.pages import KINDS, documents, page
@@ -270,6 +271,26 @@ def test_every_topic_of_every_thing_can_be_told_and_asked(world):
     for thing in world.people + world.towns + world.creatures + world.books + world.dishes:
         assert set(topics(thing, "ask")) <= set(topics(thing))
         assert kind_of(thing) in wordings("ask")
+
+
+def test_every_slot_names_something_that_its_thing_has(world):
+    kinds = {"p": world.people, "q": world.people, "h": world.people, "f": world.people,
+             "t": world.towns, "u": world.towns, "c": world.creatures, "b": world.books,
+             "d": world.dishes, "r": world.rivers}
+
+    def has(thing, path):
+        for name in path:
+            if thing is None:
+                return False        # a person without a spouse: another has one
+            thing = getattr(thing, name)
+        return thing is not None
+
+    for file in "relations", "pages", "news", "stories", "threads", "recipes", "sums":
+        for sections in prose.load(file).values():
+            for line in (line for lines in sections.values() for line in lines):
+                for (_, first, *path), _ in prose.slots_of(parse(line)):
+                    if path and first in kinds:
+                        assert any(has(thing, path) for thing in kinds[first]), (file, line)
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed():

@@ -7,7 +7,7 @@
     FOLDER/truth/facts.jsonl               what is true in the world
 
 A line of pages.jsonl.gz has the page's "url", "file" and "kind"; "dirt", what is wrong with it, or
-null; "ends", where the pipeline may end it, stages of data/web.py or "kept" (data/world_dirt.py);
+null; "ends", where the pipeline may end it, stages of data/web.py or "kept" (dirt.py);
 "of", the url of the page that it repeats, and "similarity", the Jaccard index of their word
 5-grams (of the two either may be the one that stays); "personal", strings that have to be masked;
 "lang"; "text", what an extractor should find: title, blank line, paragraphs, or null; and what else
@@ -197,7 +197,7 @@ def truth(page: Page, file: str) -> dict:
 def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None:
     """Make the folder that is described above, of `size` bytes of good text.
 
-    executor  from data.tasks.workers; the bytes are the same with any
+    executor  from data.tokens.parallel.workers; the bytes are the same with any
 
     It is made under another name and renamed, so `folder` is complete or not there. OSError or
     ValueError, one sentence, if it exists and is not empty, or if the disk is full.
