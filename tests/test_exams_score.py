@@ -70,6 +70,8 @@ def test_a_number_is_marked_strictly_and_leniently(answer, strict, lenient):
     (r"-\frac{3}{4}", Fraction(-3, 4)), ("#### –8", -8), ("#### ‑8", -8), (r"\boxed{-\$8}", -8),
     ("negative 8", -8), ("It is minus 3/4.", Fraction(-3, 4)), ("10 minus 3", 3), ("{-}8", -8),
     ("$1.25 million", 1250000), ("3.5 Billion people", 3500000000), ("2 thousand", 2000),
+    ("1½ cups", Fraction(3, 2)), ("¾", Fraction(3, 4)), ("3⁄4", Fraction(3, 4)), ("12'500", 12500),
+    (r"2 \times 10^{3}", 2000), ("1.5×10^−2", Fraction(15, 1000)), ("2 hundred", 200),
     (r"50\%", 50), ("pages 10–12", 12), ("1939–1945", 1945)])
 def test_numbers_are_read_in_all_their_spellings(text, value):
     assert final(text) == value
@@ -159,6 +161,7 @@ F = "def f(x):\n    return 2 * x"
 @pytest.mark.parametrize("answer", [
     f"```bash\npip install x\n```\n```python\n{F}\n```", f"```\nls\n```\nThen:\n```\n{F}\n```",
     f"```py\n{F}\n```\n```\nf(2)\n```", f"```python\nx = 1\n```\nand\n```python\n{F}\n```",
+    f"~~~python\n{F}\n~~~", f"[PYTHON]\n{F}\n[/PYTHON]", f"{F}\nDone", f"  ```python\n{F}\n  ```",
     f"Here it is:\n\n{F}\n\nIt doubles a number; isn't it nice?", f"Sure!\n{F}\n", f"```python\n{F}"])
 def test_a_program_is_found_in_what_stands_around_it(answer):
     assert program_in(answer).strip() == F

@@ -253,6 +253,11 @@ VARIANTS = {
                                      {"speaker": "Bot", "text": "b"}]}, AB),
     "texts in turn": ({"id": "1", "data": ["a", "b"]}, AB),
     "inputs and outputs": ({"conversation": [{"input": "a", "output": "b"}]}, AB),
+    "speakers as keys": ({"conversation": [{"human": "a", "assistant": "b"}]}, AB),
+    "input and output": ({"input": "a", "output": "b"}, AB),
+    "inputs and targets": ({"inputs": "a", "targets": "b"}, AB),
+    "functions": ({"messages": AB, "functions": [WEATHER["function"]]},
+                  [{"role": "system", "content": TOLD}, *AB]),
     "function_call and observation": ({"conversations": [
         {"from": "human", "value": "a"},
         {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},

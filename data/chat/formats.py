@@ -92,7 +92,7 @@ def conversations(form, record, skipped):
                 skipped[messages] += 1
                 continue
             others = {column: value for column, value in record.items()
-                      if column not in ("tools", "system")} \
+                      if column not in BESIDE} \
                 if "messages" in record else {}
             yield others | {"messages": check(messages)}
         except ChatError as error:
@@ -135,6 +135,9 @@ def message_of(turn):
     if {"input", "output"} <= turn.keys():
         yield from (said("user", turn["input"]), said("assistant", turn["output"]))
         return
+    if turn and turn.keys() <= ROLE_OF.keys() - {*SPEAKER}:      # {"human": ..., "assistant": ...}
+        yield from (said(ROLE_OF[name], text) for name, text in turn.items())
+        return
     speaker = next((turn[key] for key in SPEAKER if key in turn), None)
     role = ROLE_OF.get(speaker.lower()) if isinstance(speaker, str) else None
     if role is None:
@@ -174,7 +177,7 @@ def all_turns(turns):
 
 def unused_in_turns(record):
     """Yield the keys of turns that nothing is made of."""
-    known = {*SPEAKER, *TEXT, *WEIGHTS, *THOUGHTS, *CALLS, *ABOUT, "input", "output"}
+    known = {*SPEAKER, *TEXT, *WEIGHTS, *THOUGHTS, *CALLS, *ABOUT, *ROLE_OF, "input", "output"}
     for column in LISTS:
         for turn in record.get(column, ()):
             if isinstance(turn, dict):
@@ -200,7 +203,7 @@ def resulted(value):
 
 def introduced(record, messages):
     """Return messages after what a record says beside them: a system message, tools."""
-    tools = record.get("tools") or []
+    tools = record.get("tools") or record.get("functions") or []
     tools = json.loads(tools) if isinstance(tools, str) else tools
     parts = [next((record[key] for key in SYSTEM if key in record), "")]
     if messages and messages[0]["role"] == "system" and any([*parts, tools]):
@@ -213,8 +216,8 @@ def introduced(record, messages):
 # --------------------------------------------------------------- The formats: messages, or why none
 
 LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "data")
-QUESTIONS, ANSWERS = ("instruction", "prompt", "question", "query"), (
-    "output", "response", "completion", "answer")
+QUESTIONS = ("instruction", "prompt", "question", "query", "inputs", "input")
+ANSWERS = ("output", "response", "completion", "answer", "targets")
 TEXTS = (str, list)
 SYSTEM, INPUT = ("system", "system_prompt"), ("input", "context")
 
@@ -228,12 +231,13 @@ def turn_list(record):
 def pair(record):
     """A question and an answer, each a text or messages; after the question a blank line and its
     input, and before it what was said before."""
-    question = next(record[key] for key in QUESTIONS if isinstance(record.get(key), TEXTS))
+    asked = next(key for key in QUESTIONS if isinstance(record.get(key), TEXTS))
+    question = record[asked]
     answer = next(record[key] for key in ANSWERS if isinstance(record.get(key), TEXTS))
     messages = [said(role, text) for pair in record.get("history", ())
                 for role, text in zip(("user", "assistant"), pair, strict=True)]
     if isinstance(question, str):
-        given = [record[key] for key in INPUT if record.get(key, "").strip()]
+        given = [record[key] for key in INPUT if key != asked and record.get(key, "").strip()]
         messages.append(said("user", "\n\n".join([question, *given])))
     else:
         messages += all_turns(question)
@@ -338,7 +342,7 @@ def questions(record):
             else "questions without answers"]
 
 
-BESIDE = (*SYSTEM, "tools")
+BESIDE = (*SYSTEM, "tools", "functions")
 FORMATS = [
     *(Format(f"turns under {column}", {column: list}, turn_list, BESIDE) for column in LISTS),
     Format("taskmaster", {"utterances": list}, taskmaster, None),

@@ -7,7 +7,7 @@ import re
 from csrc.files import ChatError
 
 LONGEST = 20_000    # characters of a call
-FENCE = re.compile(r"```([^\n`]*)\n(.*?)(?:```|\Z)", re.DOTALL)
+FENCE = re.compile(r"(?:```|~~~)([^\n`~]*)\n(.*?)(?:```|~~~|\Z)", re.DOTALL)
 
 
 def mark_call(question, answer, run):

@@ -237,14 +237,18 @@ def mmlu(row):
                         row.index(answer, labels), system, f"{subject}/{row.number}")
 
 
+BEFORE = ("context", "passage", "article")
 ANSWERS = ("answer", "answer_index", "answer_idx", "label", "correct_option")
 MMLU_PRO = {"question_id", "question", "options", "answer", "answer_index", "category"}
 
 
 def options(row):
-    """A question with a list or an object of choices, and the number, letter or text of the right
-    one: MMLU-Pro, MedQA, LogiQA and others. What several columns say of it must agree."""
+    """A question with choices in a list, an object or columns A to D, and the number, letter or
+    text of the right one: MMLU-Pro, MedQA, RACE, LogiQA, C-Eval and others. What several columns
+    say of it must agree."""
     choices, labels = row.fields.get("choices", row.fields.get("options")), LETTERS
+    if choices is None:
+        choices = {letter: row.fields[letter] for letter in LETTERS if letter in row.fields}
     if isinstance(choices, dict):
         labels, choices = [*choices], [*choices.values()]
     choices = row.of({"choices": choices}).texts("choices", 2)
@@ -260,7 +264,7 @@ def options(row):
             found.add(row.index(str(answer).strip(), [str(k) for k in range(len(choices))]))
     if len(found) != 1:
         raise row.wrong(f"its columns name {len(found)} different right answers")
-    before = [row.fields[key].strip() for key in ("context", "passage") if key in row.fields]
+    before = [row.fields[key].strip() for key in BEFORE if key in row.fields]
     question = row.text("question" if "question" in row.fields else "query").strip()
     return seen_choices(row, "mmlu_pro" if MMLU_PRO <= row.fields.keys() else row.stem(),
                         "\n".join([*before, question]), choices, found.pop())
@@ -500,6 +504,7 @@ SCIQ = ("distractor1", "distractor2", "distractor3")
 GPQA = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 MMLU = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 NUMBERED = (int, str)
+EXPLAINED = ("explanation", "cot_content", "meta_info", "metamap_phrases")  # not shown to a model
 FORMATS = [
     Format("lines of one's own", {"question": str, "answer": (str, int, float)}, own, strict=True),
     Format("HellaSwag", {"endings": list, "ctx_a": str, "ctx_b": str, "activity_label": str,
@@ -527,15 +532,18 @@ FORMATS = [
     Format("MMLU", {"question": str, "subject": str, "choices": list, "answer": int}, mmlu,
            strict=True),
     *(Format("choices", {question: str, choices: (list, dict), answer: NUMBERED}, options,
-             (*ANSWERS, "context", "passage", "cot_content", "meta_info", "metamap_phrases",
-              "explanation"), strict=True)
+             (*ANSWERS, *BEFORE, *EXPLAINED), strict=True)
       for question in ("question", "query") for choices in ("choices", "options")
       for answer in ANSWERS),
+    Format("choices in columns",
+           {"question": str, **dict.fromkeys("ABCD", str), "answer": NUMBERED}, options,
+           (*LETTERS, *ANSWERS, *BEFORE, *EXPLAINED), strict=True),
     Format("TriviaQA", {"question": str, "answer": dict}, partial(several, "triviaqa"), None),
     Format("several right answers", {"question": str, "answer": list}, partial(several, ""),
            strict=True),
     Format("SimpleQA", {"metadata": (str, dict), "problem": str, "answer": str}, simpleqa,
            strict=True),
-    Format("MATH", {"problem": str, "answer": (str, int, float)}, math, ("solution",), strict=True),
+    Format("MATH", {"problem": str, "answer": (str, int, float)}, math,
+           ("solution", "problem_idx", "problem_type"), strict=True),
     Format("MATH", {"problem": str, "solution": str}, math, strict=True),
 ]

@@ -7,18 +7,18 @@ model can move from 2 % to 38 %, so both are told. No answer is ever evaluated h
 calls are parsed, and programs go to the function that the caller gives, a sandbox.
 """
 
-import ast
 import bisect
 import hashlib
 import math
 import re
 import unicodedata
 from fractions import Fraction
+from itertools import takewhile
 
 from csrc.files import ChatError
 from data.exams.calls import FENCE, mark_call
 
-LONGEST = 20_000    # characters of an answer about a fact, or of a program that is looked for
+LONGEST = 20_000    # characters of an answer about a fact
 
 
 # ----------------------------------------------------------------------------------------- numbers
@@ -26,7 +26,7 @@ LONGEST = 20_000    # characters of an answer about a fact, or of a program that
 DASHES = "-−–‐‑"            # what people write for a minus
 SIGN = rf"(?:(?<![\w)\]])[{DASHES}])?"
 DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
-SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 NUMBER = re.compile(rf"{SIGN}(?<![\w.^])[$€£]?{SIGN}"
                     rf"(?:(?:(?P<whole>[0-9]{{1,3}}) )?(?P<top>[0-9]+)/(?P<bottom>[0-9]+)"
                     rf"(?![0-9.,]*[0-9/])"
@@ -38,7 +38,10 @@ SPELLINGS = [(re.compile(pattern), meaning) for pattern, meaning in (
     (r"\{,\}|,\\!", ","), (r"\\([$%])", r"\1"), (r"\\[dt]?frac(?![a-z])", r"\\frac"),
     (r"(?<=[0-9])\\frac", r" \\frac"),                  # 1\frac12
     (r"\\frac *(?:\{ ?([0-9]+) ?\}|([0-9])) *(?:\{ ?([0-9]+) ?\}|([0-9]))", r"\1\2/\3\4"),
-    (r"(?<=[0-9])(?:\\[,;: ]|[\u00a0\u2009\u202f])(?=[0-9]{3}(?![0-9]))", ""),   # 12\,500
+    (r"(?<=[0-9])(?:\\[,;: ]|[\u00a0\u2009\u202f'’])(?=[0-9]{3}(?![0-9]))", ""),   # 12\,500
+    (r"(?<=[0-9]) ?(?:×|\\times|\\cdot|\*) ?10\^\{?([-−]?[0-9]{1,2})\}?",        # 2×10^3
+     lambda match: f"e{match[1].replace('−', '-')}"),
+    ("[¼-¾⅐-⅞]", lambda match: " " + unicodedata.normalize("NFKC", match[0])), ("⁄", "/"),
     (rf"(?:(?<![0-9)] )\b(?:negative|minus) |\{{[{DASHES}]\}})(?=[$€£]?[0-9.])", "-"))]
 ANNOUNCED = re.compile(r"\\boxed\{|\banswer(?: is|:|\W{0,9}=)|####", re.IGNORECASE)
 SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
@@ -283,7 +286,11 @@ def mark_single(question, answer, run):
 
 # -------------------------------------------------------------------------------------------- code
 
+# The first line of a program amid prose, and the lines after it that are not indented.
 CODE_BEGINS = re.compile(r"(?:def|class|import|from|async) |@")
+CODE_LINE = re.compile(r"""
+    (?:def|class|import|from|async|if|elif|else|for|while|with|try|except|finally|return|assert)\b
+    | [@#)\]}"'\s] | \Z | \w[\w.]*\ ?(?:[-+*/]?=|[\[(])""", re.VERBOSE)
 
 
 def mark_code(question, answer, run):
@@ -306,7 +313,7 @@ def mark_code(question, answer, run):
 def program_in(answer) -> str:
     """Return the program of an answer: the first fenced block of Python that defines or imports
     something, or the first of Python, or of no language; without fences what stands from the first
-    definition up to where it is no Python any more; else all of it."""
+    definition up to a line that is no code; else all of it."""
     blocks = [(language.strip().lower(), code) for language, code in FENCE.findall(answer)]
     ours = [code for language, code in blocks if language[:2] == "py"] or \
         [code for language, code in blocks if not language] or [code for _, code in blocks]
@@ -316,21 +323,7 @@ def program_in(answer) -> str:
     first = next((k for k, line in enumerate(lines) if CODE_BEGINS.match(line)), None)
     if first is None:
         return answer
-    ends = [k for k in range(first + 1, len(lines)) if lines[k][:1].strip()] + [len(lines)]
-    for end in reversed(ends[:20]):
-        code = "\n".join(lines[first:end])
-        if is_python(code):
-            return code
-    return answer
-
-
-def is_python(code) -> bool:
-    """Whether a text is a program of Python, as far as its grammar tells."""
-    try:
-        ast.parse(code[:LONGEST])
-        return True
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    return "\n".join(takewhile(CODE_LINE.match, lines[first:]))
 
 
 def passes(truth, code, run) -> bool:
