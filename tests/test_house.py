@@ -46,10 +46,6 @@ csrc/hf.py:check_plain
 data/chat/tools.py:files_in
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
-data/pocket/web.py:digest
-data/pocket/web.py:lines
-data/pocket/web.py:squeeze
-data/pocket/web.py:truth
 """,
     "long_files": """
 cuda/kernels.cu
