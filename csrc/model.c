@@ -115,67 +115,6 @@ static void head(Model *m, int N, int backward) {
 
 /* ---- A batch, through all of it -------------------------------------------------------------- */
 
-/* order (N) = the indices of ids (N), all below n_ids, by id, equal ones as they come.
-   ends (n_ids) is scratch. */
-static void sort_by_id(int *order, int *ends, const int *ids, int N, int n_ids) {
-    memset(ends, 0, sizeof(int) * n_ids);
-    for (int n = 0; n < N; n++) ends[ids[n]]++;
-    for (int i = 1; i < n_ids; i++) ends[i] += ends[i - 1];
-    for (int n = N - 1; n >= 0; n--) order[--ends[ids[n]]] = n;
-}
-
-/* Tokens and positions; their orders too, if embed_backward is to come. */
-static int upload_batch(Model *m, const int *tokens, const int *doc_start, int B, int T,
-                        int backward) {
-    const Config *c = &m->config;
-    const int N = B * T, n_ids = max_int(c->vocab, c->context);
-    int *positions = malloc(sizeof(int) * (2 * (size_t)N + n_ids));
-    if (!positions) return chat_fail("no memory for %d positions", N);
-    int *order = positions + N, *ends = order + N;
-    for (int n = 0; n < N; n++) positions[n] = n % T - (doc_start ? doc_start[n] : 0);
-    device_write(m->positions, positions, sizeof(int) * N);
-    device_write(m->tokens, tokens, sizeof(int) * N);
-    if (doc_start) device_write(m->doc_start, doc_start, sizeof(int) * N);
-    if (backward) {
-        sort_by_id(order, ends, tokens, N, c->vocab);
-        device_write(m->by_token, order, sizeof(int) * N);
-    }
-    if (backward && m->wpe) {
-        sort_by_id(order, ends, positions, N, c->context);
-        device_write(m->by_position, order, sizeof(int) * N);
-    }
-    free(positions);
-    return 0;
-}
-
-/* Which of N rows have a target, and which. targets NULL: all, a scalar head needs none. */
-static int upload_targets(Model *m, const int *targets, int N) {
-    int *have = malloc(sizeof(int) * 2 * N), *index = have + N, *rows = m->target_rows_host;
-    int count = 0;
-    if (!have) return chat_fail("no memory for %d targets", N);
-    for (int n = 0; n < N; n++)
-        if (!targets || targets[n] >= 0) rows[count++] = n;
-    for (int i = 0; i < count; i++) have[i] = targets ? targets[rows[i]] : 0;
-    for (int n = 0, i = 0; n < N; n++) index[n] = i < count && rows[i] == n ? i++ : count;
-    device_write(m->target_rows, rows, sizeof(int) * count);
-    device_write(m->targets, have, sizeof(int) * count);
-    device_write(m->target_index, index, sizeof(int) * N);
-    free(have);
-    m->n_targets = count;
-    return 0;
-}
-
-/* The weights of those rows. */
-static int upload_weights(Model *m, const float *weights) {
-    const int count = m->n_targets;
-    float *coef = malloc(sizeof(float) * max_int(1, count));
-    if (!coef) return chat_fail("no memory for %d weights", count);
-    for (int i = 0; i < count; i++) coef[i] = weights[m->target_rows_host[i]];
-    device_write(m->coef, coef, sizeof(float) * count);
-    free(coef);
-    return 0;
-}
-
 int model_forward(Model *m, float *out, const int *tokens, const int *targets,
                   const int *doc_start, const float *weights, int B, int T) {
     const int N = B * T;
@@ -344,7 +283,7 @@ int model_grad_norm(Model *m, float *norm) {
 
 int model_update(Model *m, const AdamW *adam) {
     size_t n, before = 0;            /* elements of other tensors: whatever lies between them */
-    if (check_adamw(adam) || ensure_gradients(m) || ensure_moments(m)) return -1;
+    if (check_adamw(adam) || ensure_moments(m)) return -1;
     for (const Tensor *t = m->tensors, *next; t < m->end; t = next) {
         next = next_run(t, m->end, &n);
         for (const Tensor *u = t; u < next; before += size_of(u++))

@@ -79,9 +79,8 @@ struct Model {
     Activations *acts;               /* (L); what need not be kept, all layers share */
     int *tokens, *doc_start, *positions, *starts;    /* (N); starts: of the rows' slots */
     int *by_token, *by_position;     /* (N) rows, sorted */
-    int n_targets;                   /* rows that have a target: the only ones the head computes */
-    int *targets, *target_rows;      /* (n_targets): their targets; which rows they are, */
-    int *target_rows_host;           /* and the same on the host */
+    int n_targets, *target_rows_host;    /* the rows with a target, which alone the head computes */
+    int *targets, *target_rows;      /* (n_targets): their targets; the same rows, on the device */
     int *target_index;               /* (N): which of these a row is, or n_targets */
     real *last, *h, *dh;             /* (N,C): out of the blocks, norm of it, its gradient */
     float *mean, *rstd;              /* (N) */
@@ -127,7 +126,7 @@ static inline int is_kept(const Model *m, const Tensor *t) {
 
 #pragma GCC visibility push(hidden)
 
-/* Gradients and moments come to be, as zeros, where they are first needed. */
+/* Gradients, and for the second moments too, come to be, as zeros, where they are first needed. */
 int ensure_gradients(Model *m);
 int ensure_moments(Model *m);
 
@@ -152,6 +151,12 @@ void **graph_of(Cache *x, int n);
 
 /* Before a model is freed. */
 void leave_caches(Model *m);
+
+/* To the device: tokens and positions, their orders too if embed_backward is to come; which of N
+   rows have a target, and which (NULL: all rows of a scalar head); the weights of those rows. */
+int upload_batch(Model *m, const int *tokens, const int *doc_start, int B, int T, int backward);
+int upload_targets(Model *m, const int *targets, int N);
+int upload_weights(Model *m, const float *weights);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

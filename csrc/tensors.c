@@ -189,23 +189,24 @@ static size_t place_moments(Model *m, char *base) {
     return a.used;
 }
 
+/* Memory for pieces that there are none of yet. */
 static int fill(Model *m, char **arena, size_t (*place)(Model *m, char *base)) {
-    if (!*arena) *arena = device_alloc(place(m, NULL) + 1);      /* also if all is frozen */
-    if (*arena) place(m, *arena);
-    return *arena ? 0 : -1;
-}
-
-static int ensure(Model *m, char **arena, size_t (*place)(Model *m, char *base)) {
-    if (m->flags & TRAINS) return *arena ? 0 : fill(m, arena, place);
-    return chat_fail("the model was made only to generate: it has no gradients");
+    if (*arena) return 0;
+    if (!(*arena = device_alloc(place(m, NULL) + 1))) return -1;     /* 0 bytes if all is frozen */
+    place(m, *arena);
+    return 0;
 }
 
 int ensure_gradients(Model *m) {
+    if (!(m->flags & TRAINS))
+        return chat_fail("the model was made only to generate: it has no gradients");
     if (!m->grads) m->n_grads = place_gradients(m, NULL) / sizeof(float);
-    return ensure(m, &m->grads, place_gradients);
+    return fill(m, &m->grads, place_gradients);
 }
 
-int ensure_moments(Model *m) { return ensure(m, &m->moments, place_moments); }
+int ensure_moments(Model *m) {
+    return ensure_gradients(m) || fill(m, &m->moments, place_moments) ? -1 : 0;
+}
 
 /* ---- The plan of activations ----------------------------------------------------------------- */
 
@@ -375,7 +376,7 @@ int model_create(Model **out, const Config *config, int flags) {
 
 int model_reserve(Model *m, int N) {
     if (N < 1) return chat_fail("%d tokens to make room for", N);
-    return ensure_gradients(m) || ensure_moments(m) || plan(m, N, N, 1) ? -1 : 0;
+    return ensure_moments(m) || plan(m, N, N, 1) ? -1 : 0;
 }
 
 void model_free(Model *m) {
