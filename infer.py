@@ -28,9 +28,10 @@ from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
 from csrc.runs import newest_run
 from data.chat import terminal, tools
-from data.chat.terminal import converse, describe, note
+from data.chat.terminal import converse, note
 from data.chat.turn import is_assistant, load, talk_of
 from data.exams import formats, questions, run
+from data.tokens.show import odds
 
 
 # ---- The flags of each command -------------------------------------------------------------------
@@ -198,7 +199,8 @@ def show(engine, prompt, settings):
         for s, token, text, probabilities in engine.generate(sequences):
             if stop and text == s.text:  # the blank after "Answer:"
                 text = text.lstrip()
-            unseen[s.index] += describe(engine, token, probabilities) if settings.probs else text
+            unseen[s.index] += odds(engine.tokenizer, token, probabilities) \
+                if settings.probs else text
             if s.finish:
                 unseen[s.index] += f"\n{s.text}\n" if settings.probs else "\n"
             while turn < settings.n:

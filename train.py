@@ -339,7 +339,8 @@ def evaluate(run: Run) -> dict[str, float]:
     if math.isfinite(value) and (best is None or (value > best if stage.higher else value < best)):
         progress["best"] = value
         on_rank_0(run.job, run.model, lambda: attempt(
-            "best model", runs.save_model, run.model, run.data.tokenizer, run.folder.path / "best"))
+            "best model", runs.save_model, run.model, run.data.tokenizer, run.folder.path / "best",
+            stage_of(run.settings)))
     return figures
 
 

@@ -115,11 +115,12 @@ def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS, *
     return model
 
 
-def save(model: Model, folder, special: dict | None = None) -> None:
+def save(model: Model, folder, special: dict | None = None, stage: str | None = None) -> None:
     """Write a model: float32 weights for "f32", and for "bf16" those it computes with.
 
     special   token ids {"bos", "eos", "pad"}, each may be None, and "stop": the list of all that
               end a reply (default: eos)
+    stage     how it was trained, if not by pretraining: generation_config.json's "stage"
 
     The weights come last: a process killed at any moment leaves the old model or the new one,
     because an unchanged config.json fits both, and one of another shape refuses the old weights.
@@ -130,7 +131,8 @@ def save(model: Model, folder, special: dict | None = None) -> None:
     about = {**write_config(model.config, family), **ids, "torch_dtype": name, "dtype": name}
     tensors = places(model, family, model.config.context)
     write_files(Path(folder), {
-        "generation_config.json": to_json({**ids, "eos_token_id": stop}),
+        "generation_config.json": to_json({**ids, "eos_token_id": stop,
+                                           **({"stage": stage} if stage else {})}),
         "config.json": to_json(about),
         "model.safetensors": serialized(dtype, {name: tensors[name].shape for name in tensors},
                                         lambda name: gather(model, tensors[name]))})

@@ -46,7 +46,7 @@ def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) 
             raise ChatError(f"{key} is not finite, start again from the last checkpoint with a "
                             f"lower --lr")
         sums[key] = zlib.crc32(values)
-    save_model(model, tokenizer, folder)
+    save_model(model, tokenizer, folder, settings.get("stage"))
     metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings),
                 "crc32": json.dumps(sums)}
     new = STATE + ".new"
@@ -56,12 +56,14 @@ def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) 
     os.replace(folder / new, folder / STATE)
 
 
-def save_model(model: Model, tokenizer, folder: Path) -> None:
-    """The model as a Hugging Face folder, with its tokenizer if there is one."""
+def save_model(model: Model, tokenizer, folder: Path, stage: str | None = None) -> None:
+    """The model as a Hugging Face folder, with its tokenizer if there is one, and what stage of
+    train.py it is of, if not pretraining."""
     folder.mkdir(exist_ok=True)
     if tokenizer:
         tokenizer.save(folder)
-    hf.save(model, folder, tokenizer.generation() if tokenizer else None)
+    hf.save(model, folder, tokenizer.generation() if tokenizer else None,
+            None if stage == "pretrain" else stage)
 
 
 def read_settings(folder: Path) -> dict:

@@ -23,6 +23,7 @@ from data.exams import questions
 from data.tokens import bpe
 from data.chat.tools import Result, Tool
 from csrc.engine import Engine, Sampling
+from csrc.runs import save_model
 from data.chat.turn import CALLS, LEFT, READ, Turn, is_assistant, talk_of
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
@@ -254,7 +255,7 @@ def test_results_do_not_count_as_tokens_that_the_model_made(tokenizer):
 def test_a_result_is_cut_so_that_the_answer_has_room(tokenizer, context, size):
     e = engine(tokenizer, LOOK + "So it is.", context=context)
     turn = answered(e, tools=known("search", answer=lambda _: Result("é" * (size // 2))))
-    read, (_, result, answer) = turn.tokens, turn.messages
+    read, (_, result, _) = turn.tokens, turn.messages
     assert (turn.text, turn.finish) == ("So it is.", "stop") and len(read) <= context
     marks = [read.index(tokenizer.special(mark)) for mark in protocol.MARKS["result"]]
     assert context - marks[1] > LEFT and marks[1] - marks[0] < READ
@@ -615,7 +616,8 @@ def test_cli_one_question_gives_one_answer_on_stdout(folder):
     assert (code, out) == (1, "") and "serach is no tool" in err
 
 
-def test_the_newest_stage_tells_what_is_an_assistant_with_or_without_a_log(tokenizer, tmp_path):
+def test_the_newest_stage_tells_what_is_an_assistant_with_or_without_a_log(random_model, tokenizer,
+                                                                           tmp_path):
     e, log = engine(tokenizer, ""), tmp_path / "log.jsonl"
     assert not is_assistant(e, tmp_path)                     # our template alone says nothing
     for lines, expected in ('{"step": 1}', False), ('{"step": 1, "stage": "sft"}', True), \
@@ -631,6 +633,9 @@ def test_the_newest_stage_tells_what_is_an_assistant_with_or_without_a_log(token
         for folder in tmp_path, tmp_path / "best":
             assert is_assistant(e, folder) == (stage == "sft")
     (tmp_path / "state.safetensors").unlink()
+    for stage in "sft", "pretrain":                          # then what is beside the weights
+        save_model(random_model, tokenizer, tmp_path, stage)
+        assert is_assistant(e, tmp_path) == (stage == "sft")
     foreign = engine(bpe.Tokenizer(tokenizer.spec, {"chat_template": "{{ messages }}"}), "")
     assert is_assistant(foreign, tmp_path)
 

@@ -20,7 +20,7 @@ from csrc import bind
 from csrc.bind import Config, Model
 from kernel_calls import sample
 from csrc.lookup import DRAFT, Costs, Lookup
-from data.chat.terminal import describe, spell
+from data.tokens.show import in_columns, odds, spelled
 from data.tokens import bpe, learn
 from csrc.engine import Engine, Sampling, Sequence, Stream
 from csrc.files import ChatError
@@ -443,11 +443,13 @@ def test_stop_strings_do_not_depend_on_where_tokens_end(text, stop, cuts):
     assert got == expected and stream.stopped == bool(ends)
 
 
-def test_a_token_is_spelled_visibly_and_in_its_width(engine):
-    spelled = {text: spell(engine, engine.tokenizer.encode(text)[0], 6) for text in "\n \x1b"}
-    assert spelled == {"\n": "⏎     ", " ": "·     ", "\x1b": r"\u{1b}"}
-    assert spell(engine, 0xf0, 6) == r"\xf0  "
-    assert spell(engine, engine.tokenizer.special("<|im_start|>"), 6) == "<|im_…"
+def test_a_token_is_spelled_visibly_and_in_its_width(tokenizer):
+    def spell(token):
+        return in_columns(spelled(tokenizer, token), 6)
+
+    shown = {text: spell(tokenizer.encode(text)[0]) for text in "\n \x1b"}
+    assert shown == {"\n": "⏎     ", " ": "·     ", "\x1b": r"\u{1b}"}
+    assert spell(0xf0) == r"\xf0  " and spell(tokenizer.special("<|im_start|>")) == "<|im_…"
 
 
 def test_a_line_of_probs_always_has_the_token_itself_and_only_what_could_come(engine, monkeypatch):
@@ -457,7 +459,7 @@ def test_a_line_of_probs_always_has_the_token_itself_and_only_what_could_come(en
             (58, "c             a        ███▊  75%  c        ▎      5%  +1\n"), \
             (200, "c             a        ███▊  75%  b        █     20%  c        ▎      5%\n"):
         monkeypatch.setenv("COLUMNS", str(columns))
-        assert describe(engine, ord("c"), p) == expected and len(expected) <= columns + 1
+        assert odds(engine.tokenizer, ord("c"), p) == expected and len(expected) <= columns + 1
 
 
 # ---- Prompt lookup -------------------------------------------------------------------------------

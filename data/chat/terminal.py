@@ -1,18 +1,12 @@
-"""What happens in a terminal: a chat with its commands, and how tokens, colours and notes look."""
+"""What happens in a terminal: a chat with its commands."""
 
-import difflib
-import json
-import os
-import shutil
 import sys
-import unicodedata
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-import numpy as np
-
-from csrc.files import ChatError, write_files
+from csrc.cli import nearest
+from csrc.files import ChatError, write_file, write_lines
 from data.chat import formats, protocol
 from data.chat.tools import CONTROLS
 from data.chat.turn import Turn, talk_of
@@ -36,7 +30,7 @@ def converse(engine, model, what, answer):
             return print()
         except KeyboardInterrupt:
             note("\n(Ctrl-D leaves)")
-        except (OSError, ValueError) as error:
+        except (OSError, ChatError, UnicodeError) as error:
             note(error)
 
 
@@ -48,7 +42,7 @@ class Chat:
     tools, on         {name: Tool}, and the names of those that the assistant is offered
     system            what the system message says besides; "" is nothing
     think             whether answers begin with a thought, and thoughts are shown
-    messages          what was said, in data.talk's normal form, without the system message
+    messages          what was said, in protocol.normal's form, without the system message
     tokens            what the model read and wrote last; [] if not this conversation
     file              where this conversation was saved; None: nowhere
     """
@@ -68,9 +62,8 @@ class Chat:
         name, _, rest = line[1:].partition(" ")
         known = [name[3:] for name in vars(Chat) if name.startswith("do_")]
         if name not in known:
-            near, = difflib.get_close_matches(name, known, n=1, cutoff=0)
-            raise ChatError(f"/{name} is no command; the nearest is /{near}, and /help lists all "
-                            f"(a line that begins with a blank is no command)")
+            raise ChatError(f"/{name} is no command; the nearest is /{nearest(name, known)}, and "
+                            f"/help lists all (a line that begins with a blank is no command)")
         getattr(self, f"do_{name}")(rest.strip())
 
     def ask(self, text):
@@ -121,8 +114,8 @@ class Chat:
         for figure in result.figures:
             name = next(name for i in count(1) if not Path(name := f"figure-{i}.png").exists())
             try:
-                write_files(Path(), {name: [figure]})
-            except ValueError as error:
+                write_file(Path(name), figure)
+            except (OSError, ChatError) as error:
                 name = error
             self.tell(f"    {name}")
 
@@ -180,8 +173,7 @@ class Chat:
             raise ChatError("/save needs something that was said, and a file to write it to")
         if path.exists() and path != self.file:
             raise ChatError(f"{path} exists: name another file")
-        line = json.dumps({"messages": protocol.normal(self.heard(self.messages))}, ensure_ascii=False)
-        write_files(path.parent, {path.name: [line.encode() + b"\n"]})
+        write_lines(path, [{"messages": protocol.normal(self.heard(self.messages))}])
         self.file = path
         note(f"({path}: {len(self.messages)} messages)")
 
@@ -211,8 +203,8 @@ class Chat:
             raise ChatError("nothing was said yet")
         tokens = self.tokens or talk_of(self.engine.tokenizer).prompt(self.heard(self.messages))[0]
         context = self.engine.model.config.context
-        pieces = [(visible_token(self.engine, token), token) for token in tokens]
-        print(show.draw(pieces, coloured(sys.stdout)))
+        print(show.draw([(show.spelled(self.engine.tokenizer, i), i) for i in tokens],
+                        show.coloured(sys.stdout)))
         note(f"{len(tokens)} of {context} tokens, {100 * len(tokens) / context:.0f} %")
 
     def do_undo(self, _):
@@ -234,46 +226,6 @@ class Chat:
 
 # ---- How things look -----------------------------------------------------------------------------
 
-def describe(engine, token, probabilities):
-    """Return a line: the token, then the likeliest that could have come, itself among them."""
-    room = max(1, (shutil.get_terminal_size().columns - 18) // 20)
-    likely = [i for i in np.argsort(-probabilities, kind="stable")[:room] if probabilities[i] > 0]
-    if token not in likely:
-        likely[-1] = token
-    line = paint(spell(engine, token, 12), "1")
-    for i in likely:
-        full, part = divmod(round(float(probabilities[i]) * 5 * 8), 8)  # a bar of five, in eighths
-        bar = "█" * full + "▏▎▍▌▋▊▉"[part - 1:part]
-        cell = f"{spell(engine, i, 8)} {bar:5}{probabilities[i]:4.0%}"
-        line += "  " + (paint(cell, "32") if i == token else cell)
-    more = np.count_nonzero(probabilities) - len(likely)
-    return line + (paint(f"  +{more}", "2") if more else "") + "\n"
-
-
-def spell(engine, token, width):
-    """Return a token in `width` columns of a terminal."""
-    text = visible_token(engine, token)
-    while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
-                       for c in text)) > width:
-        text = text[:-2] + "…"
-    return text + " " * (width - used)
-
-
-def visible_token(engine, token):
-    """Return a token's text as data/tokens/show.py spells it."""
-    return show.visible(engine.tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace"))
-
-
-def paint(text, code, file=sys.stdout):
-    """Return `text` in a colour (an SGR code) if `file` is a terminal."""
-    return f"\x1b[{code}m{text}\x1b[0m" if coloured(file) else text
-
-
-def coloured(file):
-    """Return whether what is written to `file` may have colours."""
-    return file.isatty() and "NO_COLOR" not in os.environ
-
-
 def note(text, end="\n"):
     """Print a line about what goes on, on stderr."""
-    print(paint(text, "2", sys.stderr), end=end, file=sys.stderr, flush=True)
+    print(show.paint(text, "2", sys.stderr), end=end, file=sys.stderr, flush=True)

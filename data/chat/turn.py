@@ -48,22 +48,27 @@ def talk_of(tokenizer):
                         "complete --as-assistant` asks such a model all the same") from error
 
 
-def is_assistant(engine, folder):
-    """Tell whether a model was fine-tuned for chats: by the last stage in its run's log; without a
-    log, by the stage of its checkpoint; without both, by the text that ends its turns, which
-    generation_config.json names, or a chat template that is not every tokenizer's trained here."""
-    folder = Path(folder)
+def stage_of(folder):
+    """Return the stage of train.py whose model is in a folder, by the first that there is of its
+    log, its checkpoint and its generation_config.json; None if nothing tells."""
     run = folder.parent if folder.name == "best" else folder        # best: train.py's
-    stages = ("sft", "dpo", "rl")
     if (run / "log.jsonl").exists():
         with suppress(AttributeError, IndexError, ValueError):      # empty, or cut short by a kill
-            return json.loads((run / "log.jsonl").read_bytes().splitlines()[-1]).get("stage") in stages
-    elif saved := read_settings(run):
-        return saved.get("stage") in stages
-    elif protocol.CHATML[2] in engine.tokenizer.specials:
-        template = engine.tokenizer.config.get("chat_template")
-        return template not in (None, bpe.CHAT_TEMPLATE)
-    return False
+            return json.loads((run / "log.jsonl").read_bytes().splitlines()[-1]).get("stage", "")
+        return ""
+    with suppress(OSError, ValueError, AttributeError):
+        return read_settings(run).get("stage") \
+            or json.loads((folder / "generation_config.json").read_bytes()).get("stage")
+
+
+def is_assistant(engine, folder):
+    """Tell whether a model was fine-tuned for chats: by the stage that its folder names or, of
+    models from elsewhere, by a chat template that is not the one of every tokenizer trained here."""
+    stage, template = stage_of(Path(folder)), engine.tokenizer.config.get("chat_template")
+    if stage is not None:
+        return stage in ("sft", "dpo", "rl")
+    return {*protocol.CHATML} <= engine.tokenizer.specials.keys() \
+        and template not in (None, bpe.CHAT_TEMPLATE)
 
 
 @dataclass

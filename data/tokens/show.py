@@ -7,10 +7,13 @@ token that holds but a part of a character as \\xNN. So a text cannot write to t
 """
 
 import os
+import shutil
 import sys
 import unicodedata
 from html import escape
 from pathlib import Path
+
+import numpy as np
 
 from csrc.files import ChatError
 from data.tokens.bpe import Tokenizer
@@ -43,8 +46,7 @@ def compare(text, names):
         size = int(tokenizer.byte_lengths[ids].sum()) if ids else 0
         rows.append((visible(name), f"{tokenizer.vocab_size:,}", f"{len(ids):,}",
                      f"{size / len(ids):.2f}" if ids else "-"))
-        tokens[name] = [(visible(tokenizer.decode_bytes([i]).decode("utf-8", "backslashreplace")),
-                         i) for i in ids]
+        tokens[name] = [(spelled(tokenizer, i), i) for i in ids]
     return rows, tokens
 
 
@@ -78,6 +80,46 @@ def draw(pieces, coloured):
             token = f"\x1b[30;48;5;{COLOURS[n % len(COLOURS)]}m{token}\x1b[0m"
         drawn.append(token + "\n" * (SHAPES["\n"] in piece))
     return "".join(drawn)
+
+
+def odds(tokenizer, token, probabilities):
+    """Return a line for a terminal: a token, then the likeliest of those that it was drawn from
+    (V), itself among them, each with a bar."""
+    room = max(1, (shutil.get_terminal_size().columns - 18) // 20)
+    likely = [i for i in np.argsort(-probabilities, kind="stable")[:room] if probabilities[i] > 0]
+    if token not in likely:
+        likely[-1] = token
+    line = paint(in_columns(spelled(tokenizer, token), 12), "1")
+    for i in likely:
+        full, part = divmod(round(float(probabilities[i]) * 5 * 8), 8)  # a bar of five, in eighths
+        bar = "█" * full + "▏▎▍▌▋▊▉"[part - 1:part]
+        cell = f"{in_columns(spelled(tokenizer, i), 8)} {bar:5}{probabilities[i]:4.0%}"
+        line += "  " + (paint(cell, "32") if i == token else cell)
+    more = np.count_nonzero(probabilities) - len(likely)
+    return line + (paint(f"  +{more}", "2") if more else "") + "\n"
+
+
+def spelled(tokenizer, token):
+    """Return a token as `visible` shows it."""
+    return visible(tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace"))
+
+
+def in_columns(text, width):
+    """Return a text in `width` columns of a terminal, cut where it is wider."""
+    while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
+                       for c in text)) > width:
+        text = text[:-2] + "…"
+    return text + " " * (width - used)
+
+
+def paint(text, code, file=sys.stdout):
+    """Return `text` in a colour (an SGR code) if `file` is a terminal."""
+    return f"\x1b[{code}m{text}\x1b[0m" if coloured(file) else text
+
+
+def coloured(file):
+    """Return whether what is written to `file` may have colours."""
+    return file.isatty() and "NO_COLOR" not in os.environ
 
 
 def for_terminal(rows, tokens, coloured):
