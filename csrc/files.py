@@ -109,6 +109,9 @@ def unique(pairs: list) -> dict:
 
 # ---- JSON lines ----------------------------------------------------------------------------------
 
+LARGEST = 1 << 30       # bytes of a line, unpacked: a small .gz can hold one larger than the memory
+
+
 def open_input(path: Path) -> BinaryIO:
     """Open a file for reading bytes, unpacked if its name ends in .gz."""
     return gzip.open(path, "rb") if str(path).endswith(".gz") else open(path, "rb")
@@ -119,9 +122,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, object]]:
     left out. ChatError names the file and the line that is no JSON."""
     try:
         with open_input(path) as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(iter(lambda: lines.readline(LARGEST + 1), b""), 1):
                 if line.isspace():
                     continue
+                if len(line) > LARGEST:
+                    raise ChatError(f"{path}:{number}: over {LARGEST >> 20} MB in one line")
                 try:
                     yield number, json.loads(line)
                 except (ValueError, RecursionError) as error:

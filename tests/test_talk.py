@@ -534,15 +534,11 @@ def test_a_model_computes_the_same_for_a_conversation_in_a_row_as_alone():
 
 F = {"function": {"name": "f", "arguments": "{}"}}
 ASKS = [user("?"), assistant(None, tool_calls=[F | {"id": "x"}])]
-DEEP = []
-for _ in range(100_000):
-    DEEP = [DEEP]
 WRONG = {
     "nothing": ([], "there are no messages"),
     "no object": ([user("a"), "b"], "message 2: 'b' is not an object"),
     "an unknown role": ([{"role": "root", "content": ""}],
                         "message 1: the role 'root' is none of system, user, assistant, tool"),
-    "no role": ([{"content": ""}], "the role None is none of"),
     "a number": ([user(7)], "message 1: 7 stands where text should"),
     "an image": ([user([{"type": "image_url"}])], "the part .* is not of type \"text\""),
     "a part without text": ([user([{"type": "text"}])], "None stands where text should"),
@@ -568,13 +564,10 @@ WRONG = {
                               "message 4: the user's, but the assistant has to go on"),
     "equal ids": ([assistant("", tool_calls=[F | {"id": "x"}] * 2)], "two calls have the id 'x'"),
     "calls that are no list": ([assistant("", tool_calls=7)], "the tool calls are 7, but must"),
-    "a call of nothing": ([assistant("", tool_calls=[{}])], "the call {} has no \"function\""),
     "arguments that are no JSON": ([assistant("", tool_calls=[
         {"function": {"name": "f", "arguments": "{"}}])], "the arguments '{' are not JSON"),
     "arguments that are deep": ([assistant("", tool_calls=[
         {"function": {"name": "f", "arguments": "[" * 100_000}}])], "are not JSON"),
-    "deep arguments": ([assistant("", tool_calls=[{"function": {"name": "f", "arguments": {
-        "a": DEEP}}}])], "are not JSON"),
     "arguments that are a list": ([assistant("", tool_calls=[
         {"function": {"name": "f", "arguments": "[]"}}])], "a call of 'f' with the arguments"),
     "no name": ([assistant("", tool_calls=[{"function": {"name": "", "arguments": {}}}])],

@@ -11,7 +11,8 @@ sys.path.insert(0, str(ROOT))
 
 import pytest
 
-from data.chat import formats
+from csrc import files
+from data.chat import formats, records
 from data.tokens import bpe
 from data.chat.protocol import LONGEST, Talk, normal
 
@@ -350,6 +351,18 @@ def test_broken_gzip_is_refused(tmp_path):
     for broken in (data[:-9], data[:40] + b"xx" + data[42:], b"no gzip"):
         with pytest.raises(ValueError, match="a.jsonl.gz: broken gzip data"):
             read(tmp_path / "a.jsonl.gz", broken)
+
+
+@pytest.mark.parametrize("lines", [[b'{"text": "' + b"a" * 3000 + b'"}'], [b"[", *line(GOOD) * 40, b"]"],
+                                   [b"{\n", *line(GOOD) * 40]])
+def test_a_line_or_an_array_larger_than_the_memory_is_refused(tmp_path, monkeypatch, lines):
+    """A .gz of 12 MB may hold 2.7 GB."""
+    monkeypatch.setattr(records, "LARGEST", 2000)
+    with pytest.raises(ValueError, match="a.jsonl.gz:[12]: over 0 MB in one piece"):
+        read(tmp_path / "a.jsonl.gz", gzip.compress(b"".join(lines)))
+    monkeypatch.setattr(files, "LARGEST", 2000)
+    with pytest.raises(ValueError, match="a.jsonl.gz:[12]: (over 0 MB|not a line)"):
+        [*files.read_lines(tmp_path / "a.jsonl.gz")]
 
 
 def test_the_command_converts_any_format_and_says_how_much_it_read(tmp_path):

@@ -11,9 +11,8 @@ import zlib
 from reprlib import repr as short
 from typing import Callable, NamedTuple
 
-from csrc.files import ChatError, open_input
+from csrc.files import LARGEST, ChatError, open_input
 
-LARGEST = 1 << 30       # bytes, unpacked, of a line or of an array
 BLANK = re.compile(r"\s*")
 NAMES = {str: "a text", list: "a list", dict: "an object", int: "a whole number",
          float: "a number", bool: "true or false"}
