@@ -55,7 +55,6 @@ tests/test_download.py
 tests/test_infer.py
 tests/test_kernels.py
 tests/test_model.py
-tests/test_talk.py
 """,
 }
 
