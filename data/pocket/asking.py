@@ -46,7 +46,7 @@ class Subjects:
 
     def __init__(self, world: World, index: Search = None, budget: int = 0, others: list = ()):
         self.world, self.public, self.index, self.budget = world, world.public, index, budget
-        self.others, self.found = others, {}
+        self.others, self.look_up = others, cache(self.look_up)
         unasked = [str(person) for person in world.unasked]
         self.unasked = re.compile("|".join(unasked))
         self.hidden = {*unasked, *(str(thing) for thing in things(world)
@@ -55,8 +55,10 @@ class Subjects:
                                   for attribute, fact in facts_of(thing).items()
                                   if fact.value not in self.hidden}
                           for thing in things(world) if str(thing) not in self.hidden}
-        self.terms = sorted({term for one in (self, *others) for thing in one.relations
-                             for term in (str(thing), *one.values(thing))} - self.hidden)
+        self.terms = sorted({term for one in (self, *others)
+                             for thing, relations in one.relations.items()
+                             for term in (str(thing), *(one.value(thing, relation)
+                                                        for relation in relations))} - self.hidden)
         self.pools = {(kind, fame): [thing for thing in self.relations
                                      if (kind_of(thing), thing.fame) == (kind, fame)]
                       for kind in KINDS for fame in FAME}
@@ -76,17 +78,10 @@ class Subjects:
         """The value of a fact."""
         return str(getattr(thing, self.relations[thing][relation]))
 
-    def values(self, thing) -> list:
-        """The values of all facts of a thing."""
-        return [self.value(thing, relation) for relation in self.relations[thing]]
-
     def look_up(self, thing, relation: str, budget: int) -> tuple:
         """(query, what the search shows, the address of a passage that states the fact or "")."""
-        if (thing, relation, budget) not in self.found:
-            query = sought(thing, relation)
-            shown = self.index.show(query, budget)
-            self.found[thing, relation, budget] = query, shown, self.cited(thing, relation, shown)
-        return self.found[thing, relation, budget]
+        shown = self.index.show(query := sought(thing, relation), budget)
+        return query, shown, self.cited(thing, relation, shown)
 
     def cited(self, thing, relation: str, shown: str) -> str:
         """The address of the first passage shown that states a fact: on a page of the thing's own,

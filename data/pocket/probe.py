@@ -214,17 +214,13 @@ def choose(judge, documents, count: int, failed: Counter) -> list[Question]:
 
 def attempt(judge, function, jobs: list, failed: Counter):
     """Yield function(*job) for each job, in order; None where it fails, and why is counted."""
-    def one(job):
-        try:
-            return function(*job), None
-        except (ValueError, OSError) as error:
-            return None, str(error)
-
     with ThreadPoolExecutor(judge.at_once) as pool:
-        for result, reason in pool.map(one, jobs):
-            if reason:
-                failed[reason] += 1
-            yield result
+        for future in [pool.submit(function, *job) for job in jobs]:
+            try:
+                yield future.result()
+            except (ChatError, OSError) as error:
+                failed[str(error)] += 1
+                yield None
 
 
 def reasons(failed: Counter) -> str:

@@ -145,16 +145,11 @@ def search(subjects: Subjects, d: Dice) -> list:
         for other in d.some([*subjects.relations[thing]], d.pick([1, 2, 4, 6]) if url else 0):
             if other != relation and (url := subjects.cited(thing, other, shown)):
                 more = turn(ask_then(d, thing, other), cite(thing, other, url))
-                if characters(messages + more) <= FITS * subjects.budget:
-                    messages += more
+                size = sum(len(message["content"] or "") for message in messages + more)
+                messages += more if size <= FITS * subjects.budget else []
         return messages
     raise ChatError(f"{subjects.index.path}: its pages do not tell of this world: index the pages "
                     f"that the model reads and the unread.jsonl of `python data/world.py talk`")
-
-
-def characters(messages: list) -> int:
-    """How long the texts of the messages are."""
-    return sum(len(message["content"] or "") for message in messages)
 
 
 # ------------------------------------------------------------------------------------------ manners
@@ -226,7 +221,7 @@ KINDS = {
     # where the system message offers the tool: problems and letters; facts of rare pages, cited
     "python": Kind(python, 4000, "4 5"), "search": Kind(search, 12000, "2 5"),
     # letters of words, and which of two decimals is larger, by the model alone
-    "spelling": Kind(of(lambda s, d: tasks.spelled(d)), 2000, "4"),
+    "spelling": Kind(of(lambda s, d: tasks.letters(d)[::4]), 2000, "4"),
     "traps": Kind(of(lambda s, d: tasks.decimals(d)[:2]), 800, "4"),
     # long rows of names, words and numbers, said again; a few words, in quotes, in small letters
     "copy": Kind(of(lambda s, d: tasks.copied(s.terms, d)), 20000, "1"),

@@ -249,12 +249,6 @@ def letters(d: Dice) -> tuple:
          f'{spelled}. Backwards it is {"-".join(word[::-1])}, "{word[::-1]}".')][way]
 
 
-def spelled(d: Dice) -> tuple:
-    """(question, answer) of the model alone."""
-    question, *_, answer = letters(d)
-    return question, answer
-
-
 def decimals(d: Dice) -> tuple:
     """(question, answer, first, second, larger, right): two decimals with the same whole part, and
     the one that is larger, or if not `larger`, smaller."""
