@@ -49,7 +49,7 @@ class Probe:
     count: int = flag(3000, "questions", limits="[1, inf)")
     worlds: int = flag(8, "other worlds: over half of the things that no page names are theirs; 0: "
                        "none are", limits="[0, 1000]")
-    declining: float = flag(0.65, "share of the conversations that say that the answer is not known",
+    declining: float = flag(0.65, "share of the conversations that say that they do not know",
                             limits="[0, 1]")
     temperature: float = flag(0.7, "of the replies", limits="[0, inf)")
     seed: int = flag(0, "the same seed, the same conversations", limits="[0, inf)")

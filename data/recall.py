@@ -1,7 +1,7 @@
 """What a model remembers of its training text.
 
-Facts: how often it tells one right, by how many training pages stated it. `infer.py eval --training`
-asks; `plot` draws.
+Facts: how often it tells one right, by how many training pages stated it. `infer.py eval
+--training` asks; `plot` draws.
 
 Pages: how much of them it writes verbatim (regurgitation), by how often they stood in the training
 text (Carlini et al. 2022, arXiv:2202.07646). `plant` writes a corpus that holds pages of another

@@ -127,8 +127,8 @@ def world():
 
 def of_the_world(world):
     return [*(facts(world, fame) for fame in FAME), facts(world, heldout=True), completions(world),
-            completions(world, "none"), *(problems(world, way) for way in WAYS), spelling(), traps(),
-            identity("Pip", "the chat.c people")]
+            completions(world, "none"), *(problems(world, way) for way in WAYS), spelling(),
+            traps(), identity("Pip", "the chat.c people")]
 
 
 def test_own_answers_get_all_marks_and_the_seed_decides(world):

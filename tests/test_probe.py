@@ -388,7 +388,8 @@ def test_verdicts_that_are_none_are_counted_and_their_replies_left_out(server):
     server.answer = lambda prompt: "right" if "Reply: b" in prompt else "It is right, I think."
     assistant = Assistant(lambda prompt, index: "ab"[index % 2])
     question, failed = Question("documents", "1", "text", "Who?", {}, "Ada"), Counter()
-    one, = probe.probe(assistant, ModelJudge(probe.server(server.url)), [question], 4, SAMPLED, failed)
+    judge = ModelJudge(probe.server(server.url))
+    one, = probe.probe(assistant, judge, [question], 4, SAMPLED, failed)
     assert one.verdicts == {"right": 2} and one.known == 1
     assert failed.total() == 2 and "verdict is none of" in [*failed][0]
 
@@ -454,7 +455,8 @@ def test_a_model_without_chatml_is_refused(monkeypatch):
 # ----------------------------------------------------------------------------------- wrong input
 
 @pytest.mark.parametrize("argv, said", [
-    (["--times", "0"], "--times is 0, but must be in [1, 1000]"), (["--count", "0"], "--count is 0"),
+    (["--times", "0"], "--times is 0, but must be in [1, 1000]"),
+    (["--count", "0"], "--count is 0"),
     (["--declining", "1.5"], "--declining is 1.5"), (["--declining", "nan"], "--declining is nan"),
     (["--temperature", "-1"], "temperature is -1.0"), (["--worlds", "-1"], "--worlds is -1"),
     (["--data", "pages.txt"], "pages.txt, name a model's folder or a URL"),

@@ -418,7 +418,8 @@ def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(subjects):
 
 
 @pytest.mark.parametrize("args, said", [
-    (["instructions"], "takes no word 'instructions'"), (["--size", -1, "--out", "x"], "--size is -1"),
+    (["instructions"], "takes no word 'instructions'"),
+    (["--size", -1, "--out", "x"], "--size is -1"),
     (["--seed", 3, "--out", "x"], "--seed 3 needs --index"),
     (["--index", "nowhere.db", "--out", "x"], "nowhere.db: no such search index")])
 def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):

@@ -313,9 +313,10 @@ def traps(seed=0, count=100, exam="traps") -> list[Question]:
         larger = dice.chance(0.5)
         right, wrong = (short, long) if larger else (long, short)
         first, second = dice.some([right, wrong], 2)
+        asked = say(dice, text.lines("tasks", "decimals", "exam")[not larger],
+                    {"a": first, "b": second})
         questions.append(Question(
-            exam, str(k), "compared",
-            say(dice, text.lines("tasks", "decimals", "exam")[not larger], {"a": first, "b": second}),
+            exam, str(k), "compared", asked,
             {"right": Fraction(right), "wrong": Fraction(wrong), "larger": larger}, right))
     return questions
 

@@ -181,7 +181,7 @@ def server(url, model=None):
                 "messages": [{"role": "user", "content": prompt}]}
         request = urllib.request.Request(url, json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
-        if key := os.environ.get("OPENAI_API_KEY"):     # a server that this one sends us to gets none
+        if key := os.environ.get("OPENAI_API_KEY"):     # no other server gets it, if sent there
             request.add_unredirected_header("Authorization", f"Bearer {key.strip()}")
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:

@@ -293,8 +293,8 @@ class Talk:
     seed: int = flag(0, "which world, and which conversations")
     size: float = flag(1.0, "times the usual number of conversations, "
                        f"{sum(kind.count for kind in KINDS.values()):,}", limits="(0, inf)")
-    index: Path | None = flag(None, "what the assistant searches (data/search.py); without it, an "
-                              "index of the embedded corpus and of pages that no model has read")
+    index: Path | None = flag(None, "what the assistant searches (data/tools.py index); without it, "
+                              "the embedded corpus and pages that no model has read")
     budget: int = flag(BUDGET, "characters of a search result", limits="[1, inf)")
 
 
