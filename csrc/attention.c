@@ -4,8 +4,8 @@
    queries and keeps for each query the largest score, the sum of exponentials and the output so
    far. The backward pass recomputes the probabilities from lse and walks, for a tile of keys, the
    queries that see it: dk and dv stay with the tile, dq grows in scratch memory. All of a key/value
-   head has one owner, so every sum has one order. Tiles that the causal mask or `first` empties are
-   never visited, and of those on the diagonal little more than the lower half is computed.
+   head has one owner, so every sum has one order. Tiles that the causal mask or `doc_start` empties
+   are never visited, and of those on the diagonal little more than the lower half is computed.
 
    Scores and everything derived from them are transposed, (key, query): queries are the vector
    lanes, and a softmax over keys needs no sum across lanes.
@@ -145,7 +145,7 @@ static void store(real *x, size_t stride, const float *sums, int rows, int D, in
 /* One sequence and head: where its rows begin and how far apart they are. */
 typedef struct {
     const real *q, *k, *v;
-    const int *first;                /* (T), or NULL */
+    const int *doc_start;            /* (T), or NULL */
     size_t stride;                   /* between tokens of q, k, v */
     int T, D, P;                     /* P: D rounded up to whole vectors */
     int window;                      /* 0: all keys */
@@ -153,19 +153,19 @@ typedef struct {
 } Head;
 
 /* Sequence b, query head h of qkv (B*T,W). */
-static Head head(const real *qkv, const int *first, int b, int h, int T, int H, int K, int D,
+static Head head(const real *qkv, const int *doc_start, int b, int h, int T, int H, int K, int D,
                  int window) {
     size_t W = (size_t)(H + 2 * K) * D;
     const real *row = qkv + b * T * W;
     int kv = h / (H / K);
     return (Head){ row + h * D, row + (H + kv) * D, row + (H + K + kv) * D,
-                   first ? first + (size_t)b * T : NULL, W, T, D, padded(D), window,
+                   doc_start ? doc_start + (size_t)b * T : NULL, W, T, D, padded(D), window,
                    1.f / sqrtf(D) };
 }
 
-/* Neither `first` nor this ever falls along a row. */
+/* Neither `doc_start` nor this ever falls along a row. */
 static int first_key(const Head *x, int query) {
-    return max_int(x->first ? x->first[query] : 0, x->window ? query - x->window + 1 : 0);
+    return max_int(x->doc_start ? x->doc_start[query] : 0, x->window ? query - x->window + 1 : 0);
 }
 
 /* The first tile of keys that this query or a later one sees. */
@@ -190,19 +190,20 @@ static double log_sum(const Head *x, int t) {
     return most + log(sum);
 }
 
-void attention_naive(float *out, float *lse, const real *qkv, const int *first,
+void attention_naive(float *out, float *lse, const real *qkv, const int *doc_start,
                      int B, int T, int H, int K, int D, int window) {
     memset(out, 0, sizeof(float) * B * T * H * D);
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int t = 0; t < T; t++) {
-                const Head x = head(qkv, first, b, h, T, H, K, D, window);
-                const real *q = x.q + t * x.stride, *v = x.v;
+                const Head x = head(qkv, doc_start, b, h, T, H, K, D, window);
+                const real *q = x.q + t * x.stride;
                 const size_t row = ((size_t)b * T + t) * H + h;
                 const double sum = log_sum(&x, t);
                 for (int j = first_key(&x, t); j <= t; j++) {
-                    double p = exp(dot_of(q, x.k + j * x.stride, D) * x.scale - sum);
-                    for (int d = 0; d < D; d++) out[row * D + d] += p * to_float(v[j * x.stride + d]);
+                    const real *k = x.k + j * x.stride, *v = x.v + j * x.stride;
+                    double p = exp(dot_of(q, k, D) * x.scale - sum);
+                    for (int d = 0; d < D; d++) out[row * D + d] += p * to_float(v[d]);
                 }
                 lse[row] = (float)sum;
             }
@@ -218,13 +219,13 @@ static double delta_of(const Head *x, const real *dout, int t, double sum) {
     return delta;
 }
 
-void attention_naive_backward(float *dqkv, const real *dout, const real *qkv, const int *first,
+void attention_naive_backward(float *dqkv, const real *dout, const real *qkv, const int *doc_start,
                               int B, int T, int H, int K, int D, int window) {
     memset(dqkv, 0, sizeof(float) * B * T * (H + 2 * K) * D);
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int t = 0; t < T; t++) {
-                const Head x = head(qkv, first, b, h, T, H, K, D, window);
+                const Head x = head(qkv, doc_start, b, h, T, H, K, D, window);
                 const real *q = x.q + t * x.stride, *d = dout + (((size_t)b * T + t) * H + h) * D;
                 const double sum = log_sum(&x, t), delta = delta_of(&x, d, t, sum);
                 float *dq = dqkv + (q - qkv);
@@ -307,14 +308,14 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
     }
 }
 
-void attention_forward(real *out, float *lse, const real *qkv, const int *first,
+void attention_forward(real *out, float *lse, const real *qkv, const int *doc_start,
                        int B, int T, int H, int K, int D, int window) {
     #pragma omp parallel for collapse(3) schedule(dynamic) \
             num_threads(team(0.25 * B * H * T * T * D))
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int q0 = 0; q0 < T; q0 += QT) {
-                Head x = head(qkv, first, b, h, T, H, K, D, window);
+                Head x = head(qkv, doc_start, b, h, T, H, K, D, window);
                 attend(out + ((size_t)b * T * H + h) * D, (size_t)H * D,
                        lse + (size_t)b * T * H + h, H, &x, q0);
             }
@@ -406,7 +407,7 @@ size_t attention_work(int B, int T, int H, int D) {
 }
 
 void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
-                        const real *qkv, const int *first, void *work,
+                        const real *qkv, const int *doc_start, void *work,
                         int B, int T, int H, int K, int D, int window) {
     const int G = H / K;                         /* query heads that share a key/value head */
     const size_t W = (size_t)(H + 2 * K) * D;
@@ -417,7 +418,7 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++) {
             Scratch *s = scratch + this_thread();
-            Head x = head(qkv, first, b, g * G, T, H, K, D, window);
+            Head x = head(qkv, doc_start, b, g * G, T, H, K, D, window);
             real *drow = dqkv + b * T * W;
             Outcome y = { .dout_stride = (size_t)H * D };
             for (int k0 = 0; k0 < T; k0 += KT) {

@@ -89,6 +89,8 @@ class Library:
                       "void": np.uint8, "real": self.real_type, "uint8_t": np.uint8,
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
                       "unsigned long long": np.uint64, "Sampling": SAMPLING}
+        if not hasattr(self.lib, "cpu_ready"):
+            raise ChatError(f"{path} is older than csrc/{header}: run `make` again")
         Library.call(self, "cpu_ready")
         if device == "cuda":                     # each rank on a machine has its own GPU
             Library.call(self, "device_choose", ranks.place().local)

@@ -85,7 +85,7 @@ struct Task {
 
 /* The longest first. */
 template <int ROWS>
-__device__ __forceinline__ Task batch_task(const Heads &x, const real *qkv, const int *first) {
+__device__ __forceinline__ Task batch_task(const Heads &x, const real *qkv, const int *doc_start) {
     const int tiles = ceil_div(x.T, ROWS), D = x.columns.count;
     const int q0 = (tiles - 1 - blockIdx.x / (x.B * x.H)) * ROWS, at = blockIdx.x % (x.B * x.H);
     const int b = at / x.H, h = at % x.H, kv = h / (x.H / x.K), end = min(q0 + ROWS, x.T);
@@ -93,7 +93,8 @@ __device__ __forceinline__ Task batch_task(const Heads &x, const real *qkv, cons
     const real *row = qkv + (size_t)b * x.T * W;
     return { { row + (size_t)q0 * W + h * D, W }, { row + (x.H + kv) * D, W },
              { row + (x.H + x.K + kv) * D, W },
-             { first ? first + (size_t)b * x.T : NULL, end, x.window }, b * x.T + q0, h, q0, end };
+             { doc_start ? doc_start + (size_t)b * x.T : NULL, end, x.window }, b * x.T + q0, h, q0,
+             end };
 }
 
 template <int ROWS>
@@ -108,11 +109,11 @@ __device__ __forceinline__ Task cache_task(const Heads &x, const real *qkv, cons
 
 template <int D>
 static __global__ void __launch_bounds__(Forward<D>::THREADS)
-attend(real *out, float *lse, const real *qkv, const int *first, Heads x, Appended a) {
+attend(real *out, float *lse, const real *qkv, const int *doc_start, Heads x, Appended a) {
     typedef Forward<D> F;
     const int M = F::BLOCKS, N = F::KEYS / EDGE, ROWS = F::ROWS, KEYS = F::KEYS;
     if (a.starts && !is_run(a, blockIdx.x / x.H * ROWS, ROWS)) return;
-    const Task task = a.starts ? cache_task<ROWS>(x, qkv, a) : batch_task<ROWS>(x, qkv, first);
+    const Task task = a.starts ? cache_task<ROWS>(x, qkv, a) : batch_task<ROWS>(x, qkv, doc_start);
     const int end = task.end, row = warp() * EDGE * M;      /* this warp's first */
     real *q = (real *)dynamic_shared(), *k = q + reals<D>(ROWS), *v = k + reals<D>(KEYS);
     Sums sums[M][D / EDGE];
@@ -156,20 +157,20 @@ attend(real *out, float *lse, const real *qkv, const int *first, Heads x, Append
                end - task.q0, x.columns.count, [&](int i) { return 1.f / softmax.sum[i]; });
 }
 
-static void launch_attend(real *out, float *lse, const real *qkv, const int *first,
+static void launch_attend(real *out, float *lse, const real *qkv, const int *doc_start,
                           const Heads &x, const Appended &a) {
     for_head_size(x.columns.count, [&](auto size) {
         typedef Forward<decltype(size)::value> F;
         const unsigned tiles = a.starts ? ceil_div(a.N, F::ROWS)
                                        : ceil_div(x.T, F::ROWS) * x.B;
         launch("attention", attend<decltype(size)::value>, tiles * x.H, F::THREADS, F::TILES,
-               out, lse, qkv, first, x, a);
+               out, lse, qkv, doc_start, x, a);
     });
 }
 
-extern "C" void attention_forward(real *out, float *lse, const real *qkv, const int *first,
+extern "C" void attention_forward(real *out, float *lse, const real *qkv, const int *doc_start,
                                   int B, int T, int H, int K, int D, int window) {
-    launch_attend(out, lse, qkv, first, heads_of(B, T, H, K, D, window, aligned(qkv)),
+    launch_attend(out, lse, qkv, doc_start, heads_of(B, T, H, K, D, window, aligned(qkv)),
                   Appended());
 }
 
@@ -268,7 +269,7 @@ struct Place {
 
 template <int ROWS, bool OF_KEYS>
 __device__ __forceinline__ Place place(const Heads &x, const real *qkv, const real *dout,
-                                       const float *stats, const int *first) {
+                                       const float *stats, const int *doc_start) {
     const int heads = OF_KEYS ? x.K : x.H, D = x.columns.count, G = x.H / x.K;
     const int tiles = ceil_div(x.T, ROWS), at = blockIdx.x % (x.B * heads);
     const int turn = blockIdx.x / (x.B * heads), b = at / heads;
@@ -278,18 +279,18 @@ __device__ __forceinline__ Place place(const Heads &x, const real *qkv, const re
     const real *row = qkv + token * W;
     return { row + h * D, row + (x.H + kv) * D, row + (x.H + x.K + kv) * D,
              dout + token * C + h * D, stats + 2 * ((size_t)b * x.H + h) * x.T,
-             { first ? first + token : NULL, x.T, x.window }, W, C, kv,
+             { doc_start ? doc_start + token : NULL, x.T, x.window }, W, C, kv,
              (OF_KEYS ? turn : tiles - 1 - turn) * ROWS };           /* the longest first */
 }
 
 template <int D, int WANT>
 static __global__ void __launch_bounds__(Backward<D, WANT>::THREADS)
 attend_backward(real *dqkv, const real *dout, const float *stats, const real *qkv,
-                const int *first, Heads x) {
+                const int *doc_start, Heads x) {
     typedef Backward<D, WANT> S;
     const bool OF_KEYS = S::OF_KEYS;
     const int M = S::BLOCKS, N = S::PASSING / EDGE, ROWS = S::ROWS, STEP = S::PASSING;
-    const Place at = place<ROWS, OF_KEYS>(x, qkv, dout, stats, first);
+    const Place at = place<ROWS, OF_KEYS>(x, qkv, dout, stats, doc_start);
     const int row = warp() * EDGE * M, T = x.T, columns = x.columns.count;
     real *a = (real *)dynamic_shared(), *a2 = a + reals<D>(ROWS);
     real *b = a2 + reals<D>(ROWS), *next = b + reals<D>(STEP), *b2 = next + reals<D>(STEP);
@@ -355,15 +356,15 @@ attend_backward(real *dqkv, const real *dout, const float *stats, const real *qk
 
 template <int D, int WANT>
 static void launch_backward(real *dqkv, const real *dout, const float *stats, const real *qkv,
-                            const int *first, const Heads &x) {
+                            const int *doc_start, const Heads &x) {
     typedef Backward<D, WANT> S;
     const unsigned tiles = ceil_div(x.T, S::ROWS);
     launch("attention_backward", attend_backward<D, WANT>, tiles * x.B * (S::OF_KEYS ? x.K : x.H),
-           S::THREADS, S::TILES, dqkv, dout, stats, qkv, first, x);
+           S::THREADS, S::TILES, dqkv, dout, stats, qkv, doc_start, x);
 }
 
 extern "C" void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
-                                   const real *qkv, const int *first, void *work,
+                                   const real *qkv, const int *doc_start, void *work,
                                    int B, int T, int H, int K, int D, int window) {
     const Heads x = heads_of(B, T, H, K, D, window, aligned(qkv, dout, out));
     const size_t threads = (size_t)B * T * H * LANES;
@@ -372,12 +373,12 @@ extern "C" void attention_backward(real *dqkv, const real *dout, const real *out
            stats, dout, out, lse, x);
     for_head_size(D, [&](auto size) {
         const int P = decltype(size)::value;
-        launch_backward<P, DQ>(dqkv, dout, stats, qkv, first, x);
+        launch_backward<P, DQ>(dqkv, dout, stats, qkv, doc_start, x);
         if constexpr (P <= 128) {
-            launch_backward<P, DK | DV>(dqkv, dout, stats, qkv, first, x);
+            launch_backward<P, DK | DV>(dqkv, dout, stats, qkv, doc_start, x);
         } else {                                 /* the sums of both do not fit the registers */
-            launch_backward<P, DK>(dqkv, dout, stats, qkv, first, x);
-            launch_backward<P, DV>(dqkv, dout, stats, qkv, first, x);
+            launch_backward<P, DK>(dqkv, dout, stats, qkv, doc_start, x);
+            launch_backward<P, DV>(dqkv, dout, stats, qkv, doc_start, x);
         }
     });
 }

@@ -217,13 +217,13 @@ __device__ __forceinline__ void store_rows(real *x, size_t stride, Sums (&sums)[
 /* ---- Which keys a query sees ----------------------------------------------------------------- */
 
 struct Sight {
-    const int *first;                /* of queries below end, or NULL */
+    const int *doc_start;            /* of queries below end, or NULL */
     int end, window;                 /* 0: all keys */
 };
 
 /* Never falls along a row; of a query that does not exist, any. */
 __device__ __forceinline__ int first_key(const Sight &x, int query) {
-    int start = x.first && query < x.end ? x.first[query] : 0;
+    int start = x.doc_start && query < x.end ? x.doc_start[query] : 0;
     return x.window ? max(start, query - x.window + 1) : start;
 }
 

@@ -66,7 +66,7 @@ template <int N, class T> __device__ __forceinline__ void store(T *p, Vector<T, 
     *(Vector<T, N> *)p = x;
 }
 
-/* The same for what nobody reads again soon: it is the first to leave the caches. */
+/* The same for streams: what is not read again soon is the first to leave the caches. */
 template <int N, class T> __device__ __forceinline__ Vector<T, N> load_once(const T *p) {
     typename Word<sizeof(T) * N>::type word = __ldcs((const decltype(word) *)p);
     Vector<T, N> x;
