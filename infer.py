@@ -54,8 +54,8 @@ class Chat(Generate):
     """Talk with an assistant."""
 
     system: str = flag("", "what the assistant is told before all else")
-    tools: list[str] | None = flag(None, "search, python or both: what it may use; default: search, "
-                                   "if there is an index")
+    tools: list[str] | None = flag(None, "search, python or both: what it may use; default: "
+                                   "search, if there is an index")
     load: str | None = flag(None, "continue this conversation (OpenAI's messages)", metavar="FILE")
     index: str | None = flag(None, "what search reads (data/tools.py index)", metavar="FILE")
 

@@ -165,7 +165,7 @@ int cache_fork(Cache *cache, int to, int from, int count);
 /* Appends counts[i] >= 1 tokens to slot slots[i], for n different slots; tokens holds them one slot
    after the other. logits (n,V) = those after each slot's last token (scalar head: values (n)), or
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
-   check of guessed tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
+   check of draft tokens (arXiv:2211.17192; cache_fork cuts off the wrong ones) are this call. A
    slot's logits do not depend, to the bit, on what else is in the batch or on how its tokens were
    split over calls (on a GPU, which shares out work by the batch, they do, within rounding). With
    logits NULL they stay on the device, for model_sample. */

@@ -265,7 +265,7 @@ class Engine:
         return list(self.grow())
 
     def grow(self):
-        """Yield what `step` returns, each when the sequence has the token and not those after it."""
+        """Yield what `step` returns, each when its sequence has no later token yet."""
         self.leave([slot.sequence for slot in self.running if slot.sequence.finish])
         self.admit()
         self.receive()
@@ -407,9 +407,9 @@ class Engine:
     # ---- All of it
 
     def generate(self, sequences):
-        """Continue sequences until each has its `finish`; yield what `step` returns, each token when
-        the sequence has it. ChatError, before anything is drawn, if a prompt does not fit. Where
-        the caller stops early, those that are left leave the engine as they are."""
+        """Continue sequences until each has its `finish`; yield what `step` returns, as `grow` does.
+        ChatError, before anything is drawn, if a prompt does not fit. Where the caller stops early,
+        those that are left leave the engine as they are."""
         sequences = list(sequences)
         for s in sequences:
             self.check(s)

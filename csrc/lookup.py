@@ -1,5 +1,5 @@
-"""Prompt lookup: draft tokens copied from the text, so that a call of the model checks several where
-that is faster: which may come next (Lookup), and how many to check (Costs). No draft changes a
+"""Prompt lookup: draft tokens are copied from the text, so that a call of the model checks several
+where that is faster. Lookup says which may come next, Costs how many to check. No draft changes a
 token: what is drawn is what would have been drawn without it."""
 
 DRAFT = 15           # draft tokens of a sequence at most: 16 rows with the token drawn before
@@ -89,9 +89,9 @@ class Costs:
         return seconds * 0.99 ** (self.calls - call) * (16 + rows) / (16 + near)
 
     def worth(self, n, chances):
-        """Return how many draft tokens to check beside the n rows there must be, for the most tokens a
-        second; `chances` that each is accepted, falling. 0 unless 5 % are to be gained, and now and
-        then, to see how long that takes: the more often, the less is to be gained."""
+        """Return how many draft tokens to check beside the n rows there must be, for the most
+        tokens a second; `chances` that each is accepted, falling. 0 unless 5 % are to be gained,
+        and now and then, to see how long that takes: the more often, the less is to be gained."""
         if n not in self.known:
             return 0
         best, gain, tokens = 0, 1.05, n

@@ -38,7 +38,7 @@ static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, fl
     }
 }
 
-/* ---- One row: logits (V) become probabilities, and a token is drawn from them ----------------- */
+/* ---- One row: logits (V) become probabilities, and a token is drawn from them ---------------- */
 
 /* The most likely token; -1 if there is none, or a logit is not a number. */
 static int likeliest(const float *logits, int V) {

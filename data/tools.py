@@ -26,8 +26,8 @@ from data.chat.tools import BUDGET, Limits, python, python_off
 class Index:
     """Make the file that search reads."""
 
-    documents: list[str] = flag(help="JSON lines with a \"text\" and a \"url\" each, plain or .gz, as "
-                                "data/web.py writes them; folders of these; or 'world', the "
+    documents: list[str] = flag(help="JSON lines with a \"text\" and a \"url\" each, plain or .gz, "
+                                "as data/web.py writes them; folders of these; or 'world', the "
                                 "embedded corpus", positional=True)
     out: str = flag(help="where to write it", metavar="FILE")
 

@@ -250,7 +250,7 @@ def losses(device, dtype, config, steps, B, T, flags=TRAINS):
     # Words of four tokens each, drawn with unequal frequency.
     words = rng.integers(0, config.vocab, (1000, 4))
     stream = words[np.minimum(rng.geometric(0.01, steps * B * T // 4 + T), 1000) - 1].ravel()
-    model, lost = Model.create(config, device, dtype, seed=0, flags=how), []
+    model, lost = Model.create(config, device, dtype, seed=0, flags=flags), []
     weights = np.full((B, T), 1 / (B * T), np.float32)
     for step in range(1, steps + 1):
         rows = np.stack([stream[at:at + T + 1] for at in

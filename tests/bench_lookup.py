@@ -1,5 +1,5 @@
-"""Decoding with prompt lookup against plain decoding: text that quotes its prompt, and text that does
-not.
+"""Decoding with prompt lookup against plain decoding: text that quotes its prompt, and text that
+does not.
 
 The model that quotes is trained here in a few minutes and stays in build/quoter. Its documents are
 32 random bytes, said again and again; all it can learn is to copy, and a wide model learns that

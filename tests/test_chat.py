@@ -162,7 +162,7 @@ def test_a_slow_tool_holds_up_no_other_sequence(tokenizer):
     while not waits.pending:
         e.step()
     assert slow.asked.wait(10)
-    for _ in range(10):                          # each step gives each other sequence a token or more
+    for _ in range(10):                          # each step gives each of the others a token
         before = [len(turn.tokens) for turn in others]
         drawn = {id(s) for s, *_ in e.step()}
         assert drawn == {id(turn) for turn in others}
@@ -300,7 +300,8 @@ def test_a_random_model_with_tools_keeps_to_the_protocol(random_model, tokenizer
     for turn in turns:
         again = protocol.normal([*ASKED, *turn.messages, *ASKED])
         assert talk_of(e.tokenizer).decode(talk_of(e.tokenizer).encode(again).ids) == again
-        may = {i for marks in protocol.MARKS.values() for i in map(tokenizer.special, marks)} | e.ends
+        may = e.ends | {i for marks in protocol.MARKS.values()
+                        for i in map(tokenizer.special, marks)}
         assert {*turn.tokens[turn.prompt:]} & e.special <= may
         assert max(turn.tokens) < tokenizer.vocab_size
         assert turn.tokens.count(tokenizer.special("<|result_start|>")) <= len(turn.calls) <= CALLS
@@ -315,7 +316,8 @@ def test_the_oldest_turns_are_left_out_and_counted(tokenizer):
     assert turn.dropped > 0 and turn.dropped % 2 == 0 and turn.prompt <= 150
     around = len(Turn(e, ASKED, GREEDY).tokens) - len(ASKED[0]["content"])
     for settings, most in (GREEDY, 150), (Sampling(max_tokens=5), 195):
-        assert Turn(e, [{"role": "user", "content": "x" * (most - around)}], settings).prompt == most
+        fits = [{"role": "user", "content": "x" * (most - around)}]
+        assert Turn(e, fits, settings).prompt == most
         with pytest.raises(protocol.NoRoom, match=f"room for {most}: shorten"):
             Turn(e, [{"role": "user", "content": "x" * (most - around + 1)}], settings)
 
@@ -460,7 +462,8 @@ def test_what_users_type_stays_text(chat, monkeypatch, text):
     special = talking.engine.tokenizer.special
     turn = [special("<|im_start|>"), special("<|im_end|>")]
     assert found == [special("<|endoftext|>")] + 3 * turn
-    assert talk_of(talking.engine.tokenizer).decode(talking.tokens)[:2] == talking.heard(talking.messages)[:2]
+    talk = talk_of(talking.engine.tokenizer)
+    assert talk.decode(talking.tokens)[:2] == talking.heard(talking.messages)[:2]
 
 
 def test_half_a_surrogate_pair_is_one_sentence(chat, monkeypatch, capsys):
@@ -527,7 +530,7 @@ def test_a_chat_is_saved_loaded_and_goes_on(chat, monkeypatch, capsys, tmp_path)
     system, *messages = json.loads(line)["messages"]
     assert system["content"] == "Be brief. " + protocol.OFFERS["search"]
     assert protocol.normal(messages) == talking.messages and len(messages) == 6
-    talk_of(talking.engine.tokenizer).encode(json.loads(line)["messages"])         # what train.py sft reads
+    talk_of(talking.engine.tokenizer).encode(json.loads(line)["messages"])   # as train.py sft does
 
     again = chat(*said, able=able)
     capsys.readouterr()

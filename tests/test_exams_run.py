@@ -105,8 +105,9 @@ BOTH = {"search": tool(), "python": tool()}
 def scripted_turns(monkeypatch):
     """A Scripted engine's turns are what it says."""
     def turn(engine, messages, settings, tools=None):
-        scripted = isinstance(engine, Scripted)
-        return engine.turn(messages, tools) if scripted else Turn(engine, messages, settings, tools=tools)
+        if isinstance(engine, Scripted):
+            return engine.turn(messages, tools)
+        return Turn(engine, messages, settings, tools=tools)
     monkeypatch.setattr(run, "Turn", turn)
 
 

@@ -43,7 +43,6 @@ csrc/bind.py:batch
 csrc/files.py:read_json
 csrc/files.py:to_json
 csrc/hf.py:check_plain
-data/chat/tools.py:files_in
 data/pocket/facts.py:Fact
 data/pocket/facts.py:kind_of
 """,

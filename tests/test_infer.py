@@ -256,10 +256,11 @@ def test_sequences_that_join_and_leave_at_random_steps_have_the_text_they_have_a
     """Of each, cancelled ones as far as they came; prompts are read beside the others' decoding."""
     monkeypatch.setattr("csrc.engine.PIECE", piece)
     rng = np.random.default_rng(piece)
-    prompts = ["the cat sat on the", "", "on the mat. the dog", "the cat sat", "on", "a", "the", "cat."]
+    prompts = ["the cat sat on the", "", "on the mat. the dog", "the cat sat", "on", "a", "the", "."]
 
     def make(i):
-        return Sequence(engine.encode(prompts[i]), Sampling(max_tokens=18, seed=i, temperature=1.5), i)
+        settings = Sampling(max_tokens=18, seed=i, temperature=1.5)
+        return Sequence(engine.encode(prompts[i]), settings, i)
 
     alone = [continue_all(engine, [make(i)])[0] for i in range(8)]
     for round in range(4):
@@ -320,7 +321,8 @@ def test_the_memory_of_a_cache_follows_what_its_sequences_need(tokenizer):
 
 def test_a_step_that_fails_leaves_the_others_as_they_were(engine, monkeypatch):
     def make():
-        return [Sequence(engine.encode("the"), Sampling(max_tokens=15, seed=7), i) for i in range(3)]
+        prompt = engine.encode("the")
+        return [Sequence(prompt, Sampling(max_tokens=15, seed=7), i) for i in range(3)]
 
     whole = make()
     trace(engine, whole)
@@ -718,10 +720,12 @@ def test_cli_reads_the_prompt_from_stdin_without_its_last_newline(run_folder):
     ("--max-tokens 0", "max_tokens is 0"), ("--n -1", "--n is -1"),
     ("--temperature nan", "temperature is nan"), ("--model runs/nothing", "runs/nothing"),
     ("chat --n 2", "chat has no flag '--n'"), ("chat --probs", "(complete has it)"),
-    ("complete --tools search", "(chat has it)"), ("eval --temperature 1", "(chat, complete have it)"),
+    ("complete --tools search", "(chat has it)"),
+    ("eval --temperature 1", "(chat, complete have it)"),
     ("complete --model a b", "takes no word 'b'"), ("--model a --model b --prompt x", "b: "),
     ("--n 2 --system x", "--system is a flag of `infer.py chat`, and --n one of"),
-    ("--dtype f32 --prompt " + "x" * 100, f"the prompt has 101 tokens, but must have from 1 to {CONTEXT}"),
+    ("--dtype f32 --prompt " + "x" * 100,
+     f"the prompt has 101 tokens, but must have from 1 to {CONTEXT}"),
 ])
 def test_cli_says_what_is_wrong_and_refuses_flags_that_it_would_ignore(run_folder, monkeypatch,
                                                                        capsys, flags, says):

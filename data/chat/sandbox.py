@@ -1,11 +1,11 @@
 """The inside of the Python tool: bubblewrap runs this text, which then runs a model's code.
 
-data/tools.py starts it with -c in an empty file system, as the only process there. Before the first
-line of that code it limits itself with setrlimit, has the kernel refuse the system calls of REFUSED
-(seccomp, through libseccomp), and sends a handle of its scratch folder over a socket: if any of
-that fails, the handle never comes and the tool is off. What the code prints goes to stdout; so do
-the value of a last expression, as in a notebook, and a short traceback. Open matplotlib figures
-follow the handle as PNGs, each after its length (4 bytes, little endian).
+data/chat/tools.py starts it with -c in an empty file system, as the only process there. Before the
+first line of that code it limits itself with setrlimit, has the kernel refuse the system calls of
+REFUSED (seccomp, through libseccomp), and sends a handle of its scratch folder over a socket: if
+any of that fails, the handle never comes and the tool is off. What the code prints goes to stdout;
+so do the value of a last expression, as in a notebook, and a short traceback. Open matplotlib
+figures follow the handle as PNGs, each after its length (4 bytes, little endian).
 
 Since the process can start no other one, its limits of memory and time are those of the whole tool.
 """

@@ -3,7 +3,7 @@
 data/chat/turn.py stops where the model wrote <|search_start|>query<|search_end|> or
 <|python_start|>code<|python_end|>, asks `registry` for "search" or "python", and gives the model
 the result's text between <|result_start|> and <|result_end|>. That text is a plain str, which
-data/chat/protocol.py encodes with special tokens off: whatever a page or a program says, it is text.
+data/chat/protocol.py encodes with special tokens off: what a page or a program says stays text.
 
     python      a real interpreter in bubblewrap: its own user, process, network, mount, IPC and
                 host name spaces; no network, no files but the interpreter's (read-only) and an
@@ -233,6 +233,7 @@ def collect(process, channel, limits):
 
 
 def files_in(scratch):
+    """Return how many files there are in the scratch folder, of which this is a handle."""
     about = os.fstatvfs(scratch)
     return about.f_files - about.f_ffree
 

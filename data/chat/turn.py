@@ -1,5 +1,5 @@
-"""The assistant's turn in a conversation: a Sequence (csrc/engine.py) made of messages, in which the
-model may think and call tools.
+"""The assistant's turn in a conversation: a Sequence (csrc/engine.py) made of messages, in which
+the model may think and call tools.
 
 Where the model has written <|search_start|>query<|search_end|>, a thread asks the tool, while other
 sequences go on; then the model reads <|result_start|>...<|result_end|> and continues.
@@ -63,7 +63,7 @@ def stage_of(folder):
 
 def is_assistant(engine, folder):
     """Tell whether a model was fine-tuned for chats: by the stage that its folder names or, of
-    models from elsewhere, by a chat template that is not the one of every tokenizer trained here."""
+    models from elsewhere, by a chat template other than that of every tokenizer trained here."""
     stage, template = stage_of(Path(folder)), engine.tokenizer.config.get("chat_template")
     if stage is not None:
         return stage in ("sft", "dpo", "rl")
