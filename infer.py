@@ -84,7 +84,7 @@ class Eval:
     """Put models through exams."""
 
     model: list[str] = flag(list, "folders, or LABEL=FOLDER; default: the newest in runs/")
-    exam: list[str] = flag(list, "also these exams, in their published formats (data/exams.py)",
+    exam: list[str] = flag(list, "also these exams, in their published formats (data/exams)",
                            metavar="FILE")
     examples: str | None = flag(None, "questions with answers that stand before those of --exam",
                                 metavar="FILE")

@@ -71,7 +71,7 @@ def read(path, skipped=None, unused=None):
             for conversation in conversations(form, record, skipped):
                 yield conversation
                 found += 1
-        except (AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
+        except (AttributeError, LookupError, RuntimeError, TypeError) as error:
             wrong = wrong or (line, f"not as its format should be ({short(repr(error))})")
             skipped["not as its format should be"] += 1
         except ValueError as error:
@@ -231,9 +231,9 @@ def turn_list(record):
 def pair(record):
     """A question and an answer, each a text or messages; after the question a blank line and its
     input, and before it what was said before."""
-    asked = next(key for key in QUESTIONS if isinstance(record.get(key), TEXTS))
-    question = record[asked]
-    answer = next(record[key] for key in ANSWERS if isinstance(record.get(key), TEXTS))
+    asked, answer = (next(key for key in keys if isinstance(record.get(key), TEXTS))
+                     for keys in (QUESTIONS, ANSWERS))
+    question, answer = record[asked], record[answer]
     messages = [said(role, text) for pair in record.get("history", ())
                 for role, text in zip(("user", "assistant"), pair, strict=True)]
     if isinstance(question, str):

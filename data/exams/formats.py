@@ -264,7 +264,7 @@ def options(row):
             found.add(row.index(str(answer).strip(), [str(k) for k in range(len(choices))]))
     if len(found) != 1:
         raise row.wrong(f"its columns name {len(found)} different right answers")
-    before = [row.fields[key].strip() for key in BEFORE if key in row.fields]
+    before = [row.text(key).strip() for key in BEFORE if key in row.fields]
     question = row.text("question" if "question" in row.fields else "query").strip()
     return seen_choices(row, "mmlu_pro" if MMLU_PRO <= row.fields.keys() else row.stem(),
                         "\n".join([*before, question]), choices, found.pop())
@@ -356,8 +356,9 @@ def winogrande(row):
 def boolq(row):
     """A question about a passage; SuperGLUE has a label for the answer."""
     question = row.text("question").strip().rstrip("?") + "?"
+    truth = row.index(row.fields.get("answer", row.fields.get("label")), [0, 1])
     return hidden_choices(row, "boolq", f"{row.text('passage').strip()}\n{question}",
-                          ["no", "yes"], int(row.fields.get("answer", row.fields.get("label"))))
+                          ["no", "yes"], truth)
 
 
 def mixed(exam, question, right, wrong, row):
@@ -397,7 +398,7 @@ def svamp(row):
 
 def math(row):
     """MATH, AIME and their like: a number or an expression in a box, called after its file."""
-    solution = row.fields.get("solution", "")
+    solution = row.text("solution") if "solution" in row.fields else ""
     answer = str(row.get("answer", str, int, float)).strip() if "answer" in row.fields else \
         boxed(solution)
     if not answer:
