@@ -1,4 +1,4 @@
-/* Words of documents as numbers, and how often they repeat themselves: for data/crawl/filters.py. */
+/* words.c: words of documents as numbers, and how often they repeat themselves, for crawl/filters.py. */
 #include <limits.h>
 #include <stdlib.h>
 #include "shared.h"
