@@ -285,8 +285,10 @@ class Model:
                flags: int = TRAINS) -> "Model":
         """Random weights: norms 1, biases 0, matrices normal with deviation 1/sqrt(inputs), but 0
         those that write to the residual stream: every block begins as the identity, which a short
-        run profits from most (arXiv:2203.03466, D.2). A model with a tied head thus begins by
-        repeating the token it reads, and forgets that in a few steps."""
+        run profits from most (arXiv:2203.03466, D.2). A tied head would thus begin by repeating
+        the token that is read, at a loss that grows as sqrt(C); so the last norm's weights are 1
+        and -1 in turn: then no embedding has more to do with itself than with any other, and the
+        loss begins near ln V at any width."""
         model = Model(config, device, dtype, flags)
         rng = np.random.default_rng(seed)
         for name, shape, matrix in model.tensors:
@@ -295,6 +297,8 @@ class Model:
                 model.write(name, value * np.float32(shape[1] ** -0.5))
             elif not matrix and not name.endswith(".bias"):
                 model.write(name, np.ones(shape))
+        if config.tied and not config.scalar:
+            model.write("model.norm.weight", 1.0 - 2.0 * (np.arange(config.channels) % 2))
         return model
 
     @staticmethod

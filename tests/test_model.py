@@ -434,6 +434,15 @@ def test_the_same_seed_creates_the_same_model(lib, name):
     assert any(not np.array_equal(one[tensor], other[tensor]) for tensor in one)
 
 
+@pytest.mark.parametrize("channels", [64, 256, 1024])
+@pytest.mark.parametrize("tied", [0, 1])
+def test_the_first_loss_is_near_that_of_a_uniform_guess_at_any_width(lib, channels, tied):
+    config = like(vocab=2048, channels=channels, tied=tied)
+    model, rng = Model.create(config, lib.device, lib.dtype), np.random.default_rng(0)
+    tokens, targets = rng.integers(0, 2048, (2, 4, 16))
+    assert np.log(2048) < model.forward(tokens, targets).mean() < np.log(2048) + 1
+
+
 def test_what_is_written_is_read(lib):
     model, rng = make(lib, "gpt2"), np.random.default_rng(0)
     kinds = "weight", "gradient", "moment1", "moment2"

@@ -524,4 +524,4 @@ def test_a_second_run_without_out_gets_a_name_of_its_own(book):
         assert (Path("runs") / name / runs.STATE).exists()
 
 
-GOLDEN = [8.1953, 5.2226, 3.7294, 2.9201, 2.5908, 2.4147, 2.2502, 2.1818, 2.1033, 2.13]
+GOLDEN = [5.9329, 3.9697, 3.1218, 2.5316, 2.3484, 2.2257, 2.0939, 2.0338, 1.9426, 2.0145]
