@@ -1,4 +1,4 @@
-"""The prose of the pocket world: its files are checked, and an error names the file and the line."""
+"""The pocket world's prose: its files are checked, and an error names the file and the line."""
 import re
 
 import pytest

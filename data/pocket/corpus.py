@@ -41,8 +41,8 @@ def documents(size=8 << 20, cache=BUILD):
 
 
 def conversations(cache=BUILD):
-    """Return the folder that talk.write makes of the embedded corpus, beside that corpus; made if it
-    is not there."""
+    """Return the folder that talk.write makes of the embedded corpus, beside that corpus; it is
+    made if it is not there."""
     folder = documents(cache=cache).parent / f"talk-{fingerprint(TALK, text.limit())}"
     with locked(folder, wait=True):
         if not (folder / "conversations").exists():

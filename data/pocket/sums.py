@@ -1,7 +1,7 @@
 """Worked arithmetic of the pocket world's lessons.
 
-A task is a function (dice, facts) -> (title, steps). It draws numbers and puts them into the wording
-of text/sums.txt; what is left in its steps are templates for people and towns.
+A task is a function (dice, facts) -> (title, steps). It draws numbers and puts them into
+the wording of text/sums.txt; what is left in its steps are templates for people and towns.
 """
 import re
 

@@ -1,5 +1,5 @@
-"""How pages say what they say: sentences of the text files about things of the world, so many of them
-that a page is long enough and reads as prose.
+"""How pages tell of things: sentences of the text files, as many as make a page long enough and full
+enough of words.
 
 `w` is the public part of a world (World.public), `d` the dice.
 """
@@ -27,8 +27,8 @@ def some(d: Dice, entries: str | list, facts: dict, k: int = 1) -> str:
 
 
 def nouns(d: Dice, names: str, **others: str) -> dict:
-    """{name: a word of that list}, which stays the same throughout a page; `others` is {name: (list,
-    the name of a word that it must not be)}."""
+    """{name: a word of that list}, which stays the same throughout a page. `others` is
+    {name: (list, the name of a word that it must not be)}."""
     facts = {name: Noun(d.often(words(name))) for name in names.split()}
     for name, (kind, taken) in others.items():
         facts[name] = Noun(d.pick([word for word in words(kind) if word != facts[taken]]))

@@ -1,4 +1,4 @@
-"""The prose of the pocket world: loads the wordings and tables in data/pocket/text, and checks them.
+"""Loads and checks the prose of the pocket world: the wordings and tables in data/pocket/text.
 
 text/*.txt are read as `load` says:
 
@@ -207,7 +207,8 @@ def check_slots(where: str, entry: Entry, lists: frozenset) -> None:
     for (name, first, *_), times in slots:
         if not (name == "number" or name in lists or times == 1 and first in entry.facts):
             facts = ", ".join(sorted(entry.facts)) or "none"
-            raise ChatError(f"{where}: {{{name}}} is no word list and no fact (facts here: {facts})")
+            raise ChatError(f"{where}: {{{name}}} is no word list and no fact "
+                            f"(facts here: {facts})")
 
 
 def exam_only(path: Path, blocks: dict) -> None:

@@ -27,8 +27,8 @@ NOW = 1960      # the present year of the world
 
 
 # ------------------------------------------------------------------------------------------- facts
-# A slot such as {p.home.region} walks from one thing to the next, and a thing written into a sentence
-# is its name.
+# A slot such as {p.home.region} walks from one thing to the next, and a thing written into a
+# sentence is its name.
 
 
 class Thing:
@@ -159,7 +159,8 @@ class World:
         self.dice = Dice(f"world {seed}")
         self.public = SimpleNamespace(now=NOW)
         self.trades = [Trade(*columns) for columns in table("things", "trades")]
-        self.regions = [self.region(*row) for row in zip(text.lines("things", "cultures"), table("things", "lands"))]
+        self.regions = [self.region(*row) for row in zip(text.lines("things", "cultures"),
+                                                         table("things", "lands"))]
         self.rivers = self.public.rivers = [self.river(region) for region in self.regions
                                             for _ in range(1)]
         self.towns = self.of_every_fame("town", "towns", self.town)
@@ -342,7 +343,8 @@ class World:
         dice = self.dice
         author = dice.pick([p for p in self.public.people if fame != "many" or not p.book])
         facts = {"p": author, "t": dice.zipf(self.public.towns)}
-        name = self.fresh(lambda: title_case(say(dice, dice.pick(text.lines("things", "titles")), facts)))
+        titles = text.lines("things", "titles")
+        name = self.fresh(lambda: title_case(say(dice, dice.pick(titles), facts)))
         genre, plot = dice.pick(table("things", "genres"))
         book = Book(name, author=author, year=min(author.born + dice.between(22, 44), NOW),
                     genre=genre, plot=clause(say(dice, plot, facts)), fame=fame)
