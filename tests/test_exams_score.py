@@ -134,7 +134,8 @@ def test_a_letter_is_marked_strictly_and_leniently(answer, strict, lenient):
     ("b", "B"), ("(b)", "B"), ("b)", "B"), ("b. wet palms", "B"), ("The answer is b.", "B"),
     ("Answer: b", "B"), ("option (c), I think", "C"), ("**c**", "C"), ("So I choose c", "C"),
     ("The answer is a good one", None), ("A cat is a pet", None), ("I do not know", None),
-    ("The answer is a.", "A"), ("b or c", None), ("B, though c", "B")])
+    ("The answer is a.", "A"), ("b or c", None), ("B, though c", "B"),
+    ("We spell it letter by letter: r, then e, then d, so that it is red at last", None)])
 def test_small_letters_are_letters_where_they_are_no_words(answer, named):
     assert marks.letter_named(answer, "ABCDEFGHIJ", ["x1"] * 10) == named
 

@@ -188,12 +188,13 @@ def letter_named(text, letters, choices):
     alone = re.match(rf"\W*([{letters}{small}])\W*(?:[).:*\n]|$)", text)
     if alone:
         return alone[1].upper()
-    # A sentence may begin with the article, or with I, so that these count only in brackets.
+    # A sentence may begin with the article, or with I, so that these count only in brackets; in a
+    # longer one a small letter is a variable.
     inside = re.findall(rf"\(([{letters}{small}])\)|\*\*([{letters}{small}])\b", text)
     alone = re.findall(rf"(?<![\w'])([{letters}{small}])(?![\w'])", text)
     named = ({(a or b).upper() for a, b in inside}
              or {*alone} & {*letters} - {*"AI"}
-             or {letter.upper() for letter in alone if letter not in "AIai"})
+             or {letter.upper() for letter in alone if letter not in "AIai" and len(text) < 60})
     if len(named) == 1:
         return named.pop()
     said = words(text)
