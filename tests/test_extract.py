@@ -201,6 +201,81 @@ def test_no_html_raises(page):
     assert "\0" not in text and text.encode().decode() == text
 
 
+PROSE = "The old keeper walked along the shore every evening and counted the boats that came home."
+STORY = "".join(f"<p>Number {i}: " + PROSE + "</p>" for i in range(12))
+
+
+def story_with(html):
+    """The lines of the text of a page with this amid a story, without the story's."""
+    text = extract.extract(f"<html><body><article>{STORY}{html}{STORY}</article></body></html>")
+    assert text.count("Number 11") == 2
+    return [line for line in text.split("\n") if not line.startswith("Number ")]
+
+
+@pytest.mark.parametrize("named", ["class='operating'", "class='authority-guide'",
+                                   "id='shareholders'", "class='antisocial'", "class='unrelated'",
+                                   "class=Discommented"])
+def test_words_of_a_class_count_only_as_whole_words(named):
+    assert story_with(f"<div {named}><p>Kept. {PROSE}</p></div>") == [f"Kept. {PROSE}"]
+
+
+@pytest.mark.parametrize("named", ["class='rating'", "class='x author-box'", "id='socialLinks'",
+                                   "class='postComments'", "class='SHARE'", "class=related_posts",
+                                   'class="a" id="b-comments"'])
+def test_what_a_whole_word_names_is_left_out(named):
+    assert story_with(f"<div {named}><p>Gone. {PROSE}</p></div>") == []
+
+
+def test_names_never_take_headings_or_most_of_a_page():
+    assert story_with("<h2 id='social-effects'>A heading</h2><p>Prose. " + PROSE) == [
+        "A heading", "Prose. " + PROSE]
+    assert "Number 11" in extract.extract(f"<body><div class='comment'>{STORY}</div>"
+                                          f"<div>{PROSE * 12}</div></body>")
+
+
+@pytest.mark.parametrize("html", [
+    "<div>Soft is the sand<br>beside the sea<br>grey is the gull<br>that cried to me</div>",
+    "<table><tr><td>Soft is the sand<br/>beside the sea<br/>grey is the gull<br>that cried to me"
+    "</table>",
+    "<p>Soft is the sand<br>beside the sea<br>grey is the gull<br>that cried to me</p>"])
+def test_lines_that_br_divides_are_a_paragraph(html):
+    assert story_with(html) == ["Soft is the sand", "beside the sea", "grey is the gull",
+                                "that cried to me"]
+
+
+def test_links_that_br_divides_are_none():
+    links = "<br>".join(f"<a href=/{i}>a link to some page</a>" for i in range(9))
+    assert story_with(f"<div>{links}</div>") == []
+
+
+def test_br_ends_a_line_of_code_and_line_numbers_are_none():
+    assert story_with("<pre>a = 1<br>b = 2<br/>c = 3</pre>") == ["a = 1", "b = 2", "c = 3"]
+    assert story_with("<table><tr><td><pre>1\n2\n3</pre></td><td><pre>def f(x):\n    y = 1\n"
+                      "    return y</pre></td></tr></table>") == [
+        "def f(x):", "    y = 1", "    return y"]
+    assert story_with("<pre>1 2 4\n8</pre>") == ["1 2 4", "8"]
+
+
+def test_terms_stand_before_what_defines_them():
+    assert story_with(f"<dl><dt>Fid<dd>{PROSE}<dt>Marl<dd>To wind a line.</dl>") == [
+        "- Fid", "- " + PROSE, "- Marl", "- To wind a line."]
+
+
+def test_a_formula_is_read_once():
+    math = ("<math><semantics><mrow><mi>x</mi><mo>=</mo><mn>2</mn></mrow><annotation>x=2"
+            "</annotation></semantics></math>")
+    katex = f"<span class=katex-mathml>{math}</span><span class=katex-html>x=2</span>"
+    for formula in (math, katex):
+        assert story_with(f"<p>Here {formula} is the root of it all, as all can see.</p>") == [
+            "Here x=2 is the root of it all, as all can see."]
+
+
+def test_invisible_characters_within_words_go():
+    assert story_with("<p>The light&shy;house\u200bs keep\u2060er\ufeff walked along the shore.") \
+        == ["The lighthouses keeper walked along the shore."]
+    assert story_with(f"<p>\u0e01\u200b\u0e02 {PROSE}") == [f"\u0e01\u200b\u0e02 {PROSE}"]
+
+
 def gold_pages():
     folder = REAL / "pages"
     if not folder.exists():

@@ -27,12 +27,18 @@ OPEN = 1000         # more <b>, <font>, ... are open than so many: such a page h
 DEEPEST = 512       # elements in each other, where browsers stop, too: a deeper page has no text
 
 # Left out wherever they are; of ruby, the reading. Then by a word in an element's class or id.
-NEVER = ["nav", "footer", "aside", "rt", "rp"]
+NEVER = ["nav", "footer", "aside", "rt", "rp", "annotation", "annotation-xml", ".katex-html"]
 WORDS = ("author", "breadcrumb", "byline", "caption", "comment", "cookie", "copyright", "footer",
          "newsletter", "rating", "related", "share", "social", "subscribe", "teaser")
-SELDOM = NEVER + [f'[{name}*="{word}" i]' for word in WORDS for name in ("class", "id")]
+IN_NAME = re.compile(rb"""<(?!h[1-6]\b)[a-z][^<>]*?\s(?:class|id)\s*=\s*
+                         (?:"[^"]*|'[^']*|[^\s"'>]*)""", re.I | re.X)
+WORD_ENDS = re.compile(rb"(?:e?s|d)?(?![a-z])")
+SKIPPED = "[data-skipped]"
+MOST = 0.5      # of a page's text: what has more is not left out for its name,
+LOOKED_AT = 30      # if the page has no more such elements near its root
 
 PROSE = 40      # characters that are not links, or the end of a sentence, make a block prose
+PARAGRAPH, LINE = 120, 20       # characters of lines that are one, and of each of them
 LINKED = 0.3    # of a block's characters in links: more is a list of links
 LIST = -60      # what a list of links is worth
 SCRAP = -10     # a heading, or, outside of a paragraph, list or table, a block that is no prose
@@ -40,13 +46,17 @@ ABOVE = 5       # blocks before the run among which its heading may be
 ENOUGH = 1000   # of a run's value; if it is less, nothing but NEVER is left out in a second try,
 RATIO = 0.4     # which counts where the first is worth less than this part of it
 
+LISTS, AS = re.compile(r"(</?)(ul|dl|dt|dd)\b", re.I), dict(ul="ol", dl="ol", dt="li", dd="li")
+TAG_LENGTH = 2000   # bytes, about, of a tag whose names are read
 LONG_TAG = re.compile(r"<[a-zA-Z][^<]{2000,}")
 OPENS, CLOSES = (re.compile(begin + r"(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b",
                             re.IGNORECASE) for begin in ("<", "</"))
 DEEP = ">".join(["*"] * DEEPEST)
 MARK = re.compile(r"<pre>(.*?)</pre>|\n|<(h[1-6]|p|li|ul|ol)>|</(?:h[1-6]|p|li|ul|ol)>", re.DOTALL)
+INVISIBLE = re.compile("[\u00ad\u2060\ufeff]|(?<![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff])\u200b")
 LINK = re.compile(r"<a [^>]*>([^<]*)</a>")
 TAG = re.compile(r"<[^>]*>")
+GOES_ON = re.compile(r"[a-z\u00df-\u00ff]")
 SENTENCE = re.compile(r"""[.!?\u2026\u3002\uff01\uff1f\u0964\u061f]["'\u2019\u201d\xbb)\]]*$""")
 
 CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -105,10 +115,12 @@ def without_crowd(tag):
 def extract(html):
     """Return the main text of a page (str), a block a line; "" if there is none."""
     # To resiliparse, a <ul> near the root is navigation; here, links tell which list is.
-    tree = HTMLTree.parse(bounded(html).replace("<ul", "<ol").replace("</ul", "</ol"))
+    html = LISTS.sub(lambda tag: tag[1] + AS[tag[2].lower()], bounded(html))
+    tree = HTMLTree.parse(marked(html))
     if tree.document is None or tree.document.query_selector(DEEP):
         return ""
-    found = blocks(tree, SELDOM, main_content=True)
+    keep_most(tree)
+    found = blocks(tree, [*NEVER, SKIPPED], main_content=True)
     start, end, worth = best_run(found)
     if worth < ENOUGH:
         other = blocks(tree, NEVER)
@@ -120,27 +132,89 @@ def extract(html):
                      if value > LIST and (value >= 0 or kind))
 
 
+def marked(html):
+    """Return a page with a mark in the tags whose class or id has a whole word that says that they
+    hold no main content; headings have none."""
+    data, begins = html.encode(), set()
+    lower = data.lower()
+    for word in map(str.encode, WORDS):
+        at = lower.find(word)
+        while at >= 0:
+            before, first = data[at - 1:at], data[at:at + 1]
+            if (not before.isalpha() or before.islower() and first.isupper()) \
+                    and WORD_ENDS.match(data, at + len(word)):
+                begin = data.rfind(b"<", max(at - TAG_LENGTH, 0), at)
+                if begin >= 0 and begin not in begins and IN_NAME.fullmatch(data, begin, at):
+                    begins.add(begin)
+            at = lower.find(word, at + 1)
+    pieces, last = [], 0
+    for begin in sorted(begins):
+        end = data.find(b">", begin, begin + 2 * TAG_LENGTH)
+        if end > 0:
+            end -= data[end - 1:end] == b"/"
+            pieces += data[last:end], b" data-skipped "
+            last = end
+    return b"".join([*pieces, data[last:]]).decode()
+
+
+def keep_most(tree):
+    """Take the mark from elements that hold most of the page; those lie not deep in it."""
+    shallow = ",".join("body" + ">*" * depth + ">" + SKIPPED for depth in range(5))
+    marked = tree.body.query_selector_all(shallow)
+    most = MOST * len(tree.body.text) if len(marked) else 0
+    for element in list(marked) if len(marked) <= LOOKED_AT else ():     # it takes quadratic time
+        if len(element.text) > most:
+            del element["data-skipped"]
+
+
 def blocks(tree, skip, **settings):
     """Return [(kind, text, value)] of what a page shows; kind is "p", "h1" to "h6", "li", "pre",
     "tr" or ""."""
     page = extract_plain_text(tree, preserve_formatting="minimal_html", links=True, alt_texts=False,
                               skip_elements=skip, **settings)
-    found, kind, at = [], "", 0
+    found, kind, at, first = [], "", 0, 0        # first: of the lines that <br> divides
     for mark in MARK.finditer(page + "\n"):
-        add_block(found, kind, page[at:mark.start()])
+        markup = page[at:mark.start()]
+        add_block(found, kind, markup)
+        goes_on = markup.endswith("<br>") and markup.strip() != "<br>"      # two end a paragraph
+        if not goes_on and (markup.strip() or mark[0] != "\n"):
+            found[first:] = together(found[first:])
+            first = len(found)
         if mark[1]:
-            add_block(found, "pre", mark[1])
+            code = mark[1].replace("<br>", "\n")
+            if not is_gutter(TAG.sub("", code).split()):
+                add_block(found, "pre", code)
+            first = len(found)
         if mark[0] != "\n":
             kind = mark[2] or ""
         at = mark.end()
     return found
 
 
+def is_gutter(words):
+    """Whether these are the numbers of lines of code, one after the other."""
+    first = int(words[0]) if len(words) > 1 and re.fullmatch(r"[0-9]{1,6}", words[0]) else None
+    return first is not None and words == [str(first + i) for i in range(len(words))]
+
+
+def together(lines):
+    """Return the blocks of the lines that <br> divides: where they are a paragraph, long or with a
+    sentence that goes on in the next line, each is worth its length."""
+    length = sum(len(text) for _, text, _ in lines)
+    linked = sum(len(text) for _, text, value in lines if value == LIST)
+    long = length >= PARAGRAPH and length >= LINE * len(lines)
+    goes_on = length >= PROSE and any(GOES_ON.match(text) for _, text, _ in lines[1:])
+    if linked > LINKED * length or not long and not goes_on \
+            or any(kind.startswith("h") for kind, _, _ in lines):
+        return lines
+    return [(kind, text, value if value == LIST else len(text)) for kind, text, value in lines]
+
+
 def add_block(found, kind, markup):
     """Append the block (kind, text, value) of a piece of minimal HTML, unless it is blank."""
     if not kind and "\t" in markup.strip():
         kind = "tr"
-    text = entities.unescape(TAG.sub("", markup))
+    text = INVISIBLE.sub("", entities.unescape(TAG.sub("", markup)))
     text = text.strip("\n") if kind == "pre" else " ".join(text.split())
     if text.strip():
         unlinked = len(text) - sum(map(len, LINK.findall(markup)))
