@@ -248,6 +248,7 @@ def ints(values, shape=None) -> np.ndarray:
 
 
 def batch(tokens) -> np.ndarray:
+    """Tokens (B,T) as an array of int32."""
     tokens = ints(tokens)
     if tokens.ndim != 2:
         raise ValueError(f"tokens must be (B,T), got shape {tokens.shape}")

@@ -86,10 +86,12 @@ def lock(handle, path: Path, wait: bool = False) -> None:
 
 
 def to_json(value: dict) -> list[bytes]:
+    """A value as indented JSON: the chunks of a file, as write_files takes them."""
     return [(json.dumps(value, indent=2) + "\n").encode()]
 
 
 def read_json(path: Path) -> dict:
+    """The object that a file of JSON holds; a ChatError names the file."""
     with naming(path):
         value = json.loads(path.read_bytes(), object_pairs_hook=unique)
         if type(value) is not dict:

@@ -233,6 +233,7 @@ def read_rope(raw: dict) -> dict:
 
 
 def check_plain(raw: dict, plain: dict[str, list]) -> None:
+    """ChatError where a key of config.json has a value for which there is no code."""
     for key, accepted in plain.items():
         if raw.get(key) is not None and raw[key] not in accepted:
             raise ChatError(f"{key} is {short(raw[key])}; supported is only "

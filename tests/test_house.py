@@ -38,14 +38,6 @@ csrc.bind > csrc.hf
     "circles": """
 csrc.bind > csrc.hf
 """,
-    "undocumented": """
-csrc/bind.py:batch
-csrc/files.py:read_json
-csrc/files.py:to_json
-csrc/hf.py:check_plain
-data/pocket/facts.py:Fact
-data/pocket/facts.py:kind_of
-""",
     "long_files": """
 cuda/kernels.cu
 tests/cuda_on_cpu.h

@@ -47,6 +47,8 @@ ALSO = {"years": lambda p: [(p, "born"), (p, "died")], "spouse": lambda p: [(p.s
 
 
 class Fact(NamedTuple):
+    """What is true of a thing of the world, by a relation."""
+
     id: str         # "Mara Holm: born"
     kind: str       # of the subject: "person"
     subject: str    # its name
@@ -56,6 +58,7 @@ class Fact(NamedTuple):
 
 
 def kind_of(thing) -> str:
+    """What a thing is: "person", "town", ..."""
     return type(thing).__name__.lower()
 
 
