@@ -102,15 +102,15 @@ static int width(int rows) {
     return rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : rows <= 8 && MR > 8 ? 8 : MR;
 }
 
-/* A in panels: those of MR rows begin at `whole`, `panel` units apart. Their rows are `stride` units
-   apart, or packed where it is 0. A last one of fewer rows is packed. */
+/* A in panels: those of MR rows begin at `whole`, `panel` units apart. Their rows are `stride`
+   units apart, or packed where it is 0. A last one of fewer rows is packed. */
 typedef struct {
     const unit *whole, *last;
     size_t panel, stride;
 } Panels;
 
-/* Whether rows can be read in place: along k, in whole units, and not as far apart as to share a set
-   of the L1 cache, which holds fewer than MR lines. */
+/* Whether rows can be read in place: along k, in whole units, and not as far apart as to share a
+   set of the L1 cache, which holds fewer than MR lines. */
 static int in_place(const Operand *a) {
     return a->k_stride == 1 && a->K % PAIR == 0 && a->row_stride % PAIR == 0
         && a->row_stride * sizeof(real) % 4096;
@@ -155,7 +155,7 @@ void tile_rows(float *c, const unit *a, size_t ai, size_t ak, const unit *b, int
         for (int j = 0; j < NV; j++) *(vec *)(c + i * NR + j * LANES) = sum[i][j];
 }
 
-/* rows is a width; a is packed, or its rows are `stride` units apart. The compiler is told which. */
+/* rows is a width; a is packed, or has rows `stride` units apart. The compiler is told which. */
 static void tile(float *c, const unit *a, size_t stride, const unit *b, int steps, int first,
                  int rows) {
     if (stride) tile_rows(c, a, stride, 1, b, steps, first, MR);
@@ -260,7 +260,7 @@ static void multiply(const Result to, const Panels a, const unit *b, int M, int 
     int steps = ceil_div(K, PAIR), a_panels = ceil_div(M, MR), b_panels = ceil_div(N, NR);
     int nb = NB;                                 /* smaller blocks where there are few of them */
     while (nb > 1 && ceil_div(a_panels, MB) * ceil_div(b_panels, nb) < 32) nb /= 2;
-    #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(team((double)M * N * K / 16.0))
+    #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(team(M / 16.0 * N * K))
     for (int q = 0; q < b_panels; q += nb)
         for (int p = 0; p < a_panels; p += MB)
             block(&to, &a, b, M, N, steps,

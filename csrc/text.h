@@ -1,5 +1,5 @@
 /* text.h: text processing in C, and its manual: learning byte-pair encodings, a filter's n-grams,
-   near-duplicates. It is all that the library build/libchat_text.so holds. As with chat.h, this file
+   near-duplicates. It is all that the library build/libchat_text.so holds. As chat.h is, this file
    is the cffi declaration, too: it has no #include and no guards.
 
    Errors    functions that return int return 0 (or a count), or below 0 with a sentence in

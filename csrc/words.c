@@ -1,4 +1,4 @@
-/* words.c: words of documents as numbers, and how often they repeat themselves, for crawl/filters.py. */
+/* words.c: words of documents as numbers, and how often they repeat: for crawl/filters.py. */
 #include <limits.h>
 #include <stdlib.h>
 #include "shared.h"

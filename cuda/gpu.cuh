@@ -95,8 +95,8 @@ extern cudaStream_t stream;
 void latch(cudaError_t status, const char *what);
 void latch_sentence(const char *what, const char *why);
 
-/* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. A grid without blocks is an
-   error too: whoever has no work launches nothing. */
+/* kernel<<<grid, threads, shared, stream>>>(arguments...), with a check. A grid without blocks is
+   an error, too: who has no work launches nothing. */
 template <class... Parameters, class... Arguments>
 void launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 threads,
             size_t shared, Arguments... arguments) {

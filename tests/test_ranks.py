@@ -29,7 +29,7 @@ ROOT_MAY = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"
 NO_MPIRUN = "CHAT_BUILD" in os.environ or "LD_PRELOAD" in os.environ or not (
     shutil.which("mpirun") and Library.load("cpu", "f32").lib.mpi_built())
 needs_mpirun = pytest.mark.skipif(
-    NO_MPIRUN, reason="this machine lacks mpirun, or the library is built without MPI or otherwise")
+    NO_MPIRUN, reason="no mpirun here, or the library is built without MPI or otherwise")
 
 
 def mpirun(ranks, *words):
