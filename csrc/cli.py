@@ -12,17 +12,16 @@ A command is a dataclass whose fields are its flags, and a function that takes o
         cli.run(lambda: cli.dispatch(__doc__, {"train": (Train, train)}))
 
 A field's type decides how its words are read: `int`, `float`, `str` or `Path`, each also `| None`;
-`bool` is a switch (--no-NAME, if its default is True); `list[T]` takes several words, and its flag
-may be repeated. Errors are one sentence with the value and the remedy, on stderr, and exit status
-1. A ChatError or OSError is the user's to mend; any other exception shows where it comes from.
-CHAT_DEBUG=1 shows that of all.
+`bool` is a switch (--no-NAME, if its default is True); `list[T]` takes several words, and only its
+flag may be repeated. Errors are one sentence with the value and the remedy, on stderr, and exit
+status 1. A ChatError or OSError is the user's to mend; any other exception shows where it comes
+from. CHAT_DEBUG=1 shows that of all.
 """
 
 import argparse
 import dataclasses
 import difflib
 import inspect
-import math
 import os
 import signal
 import sys
@@ -39,7 +38,7 @@ VENV = ROOT / ".venv"
 
 # ---- A dataclass is a command line ---------------------------------------------------------------
 
-def flag(default=dataclasses.MISSING, help="", *, limits=None, choices=None, positional=False,
+def flag(default=dataclasses.MISSING, help="", limits=None, *, choices=None, positional=False,
          metavar=None):
     """A field of a command's dataclass.
 
@@ -75,7 +74,7 @@ def check(settings) -> None:
         for one in value if isinstance(value, (list, tuple)) else [value]:
             if one is None:
                 continue
-            if limits and not (math.isfinite(one) and inside(one, limits)):
+            if limits and not inside(one, limits):
                 raise ChatError(f"{option(field.name)} is {one}, but must be in {limits}")
             if choices and one not in choices:
                 raise ChatError(f"{option(field.name)} is {one!r}, but must be one of "
@@ -137,8 +136,17 @@ def parser_of(settings: type, program: str, description: str) -> argparse.Argume
             parser.add_argument(field.name, **how)
         else:
             parser.add_argument(name, required=not optional, **how,
-                                **({"action": "extend"} if several else {}))
+                                action="extend" if several else Once)
     return parser
+
+
+class Once(argparse.Action):
+    """Stores the value of a flag that is given once."""
+
+    def __call__(self, parser, given, value, flag=None):
+        if hasattr(given, self.dest):
+            raise argparse.ArgumentError(self, "given twice, but it has one value")
+        setattr(given, self.dest, value)
 
 
 def complain(sentence: str, program: str):

@@ -22,12 +22,13 @@ import secrets
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 
 from csrc.bind import samplings
+from csrc.cli import check, flag
 from csrc.files import ChatError
 from csrc.lookup import DRAFT, Costs, Lookup
 
@@ -37,13 +38,6 @@ PAUSE = 0.02         # seconds that a step waits where all sequences wait for so
 
 
 # ---- How to draw ---------------------------------------------------------------------------------
-
-def flag(default, help, limits=None):
-    """A field whose metadata csrc/cli.py makes a flag of."""
-    default = {"default_factory" if callable(default) else "default": default}
-    return field(**default, metadata=dict(help=help, limits=limits, choices=None,
-                                          positional=False, metavar=None))
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -63,13 +57,7 @@ class Sampling:
     stop: tuple[str, ...] = flag((), "end before these texts")
 
     def __post_init__(self):
-        for f in fields(Sampling):
-            value, limits = getattr(self, f.name), f.metadata["limits"]
-            if not limits:
-                continue
-            low, high = (float(end) for end in limits[1:-1].split(","))
-            if not (low <= value < high or limits[-1] == "]" and value == high):
-                raise ChatError(f"{f.name} is {value}, but must be in {limits}")
+        check(self)
         if "" in self.stop:
             raise ChatError("a stop string is empty: it would end every text before it begins")
 

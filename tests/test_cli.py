@@ -68,6 +68,7 @@ def test_a_list_is_several_words_or_a_repeated_flag_and_a_comma_is_part_of_a_wor
     (["learn", "a", "--vocab-sise", "300"], "'--vocab-sise'; the nearest is '--vocab-size'"),
     (["learn", "a", "--tokenizer=x"], "no flag '--tokenizer'; the nearest is "),
     (["learn", "a", "--tokenizer=x"], "(show has it)"),
+    (["learn", "a", "--out", "x", "--out", "y"], "--out: given twice, but it has one value"),
     (["learn"], "required: TEXT"),
     (["show"], "required: --tokenizer"),
     (["show", "--tokenizer", "t", "more"], "takes no word 'more'"),
