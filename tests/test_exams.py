@@ -305,8 +305,7 @@ def test_hostile_texts_of_100_000_characters_are_read_at_once():
         formats.unmarked(text)
     for instruction in ("Please: q" + " \n" * 50_000, "Answer1: a\n" * 9_000, "Please" * 20_000):
         with pytest.raises(ValueError, match="must hold a question"):
-            formats.arc_instructed(formats.Row({"instruction": instruction, "answer": "answer1"},
-                                               Path("e"), 1, 1))
+            formats.arc_instructed(formats.Row(instruction=instruction, answer="answer1"))
     assert formats.unmarked("a [b [c] d] [e\nf] g") == "a d] [e\nf] g"
 
 

@@ -187,16 +187,14 @@ def test_likelihoods_are_compared_raw_per_token_and_per_byte():
     question = Question("h", "1", "ending", "", 1, "", ("ab", "a longer ending", "é" * 5),
                         opening="It", continuations=(" ab", " a longer ending", " ééééé"))
 
-    def score(text, continuations):
-        assert (text, continuations) == ("It", question.continuations)
-        return [(-2.0, 1), (-6.0, 4), (-5.0, 5)]
-    assert mark_likelihood(question, score) == {"raw": False, "per_token": False, "per_byte": True}
+    scores = [(-2.0, 1), (-6.0, 4), (-5.0, 5)]
+    assert mark_likelihood(question, scores) == {"raw": False, "per_token": False, "per_byte": True}
     truth = Question(**vars(question) | {"truth": 2})
-    assert mark_likelihood(truth, score) == {"raw": False, "per_token": True, "per_byte": False}
+    assert mark_likelihood(truth, scores) == {"raw": False, "per_token": True, "per_byte": False}
     for wrong in ([(math.nan, 1)] * 3, [(-1.0, 1)]):
         with pytest.raises(ValueError, match="h 1: log-likelihoods"):
-            mark_likelihood(question, lambda *_: wrong)
-    assert mark_likelihood(question, lambda *_: [(-math.inf, 0)] * 3)["raw"] is False
+            mark_likelihood(question, wrong)
+    assert mark_likelihood(question, [(-math.inf, 0)] * 3)["raw"] is False
 
 
 @pytest.mark.parametrize("answer, strict, lenient, declined", [

@@ -7,6 +7,7 @@ import re
 from csrc.files import ChatError
 
 LONGEST = 20_000    # characters of a call
+QUOTED_OR_BRACKET = re.compile(r"""(["'])(?:\\.|(?!\1).)*(?:\1|\Z)|[][(){}]""", re.DOTALL)
 FENCE = re.compile(r"(?:```|~~~)([^\n`~]*)\n(.*?)(?:```|~~~|\Z)", re.DOTALL)
 
 
@@ -54,20 +55,11 @@ def candidates(answer, names):
 
 def balanced(text) -> str:
     """Return the beginning of a text up to where its first bracket closes."""
-    depth, quote, skip = 0, "", False
-    for k, c in enumerate(text):
-        if skip or c == "\\" and quote:
-            skip = not skip
-        elif quote:
-            quote = "" if c == quote else quote
-        elif c in "\"'":
-            quote = c
-        elif c in "([{":
-            depth += 1
-        elif c in ")]}":
-            depth -= 1
-            if depth == 0:
-                return text[:k + 1]
+    depth = 0
+    for found in QUOTED_OR_BRACKET.finditer(text):
+        depth += (found[0] in "([{") - (found[0] in ")]}")
+        if depth == 0 and found[0] in ")]}":
+            return text[:found.end()]
     return text
 
 

@@ -81,71 +81,61 @@ def read(path, examples=None, shots=5) -> list[Question]:
 
 # ------------------------------------------------------------------------------------------- files
 
-class Row:
-    """A record of a file; what is wrong with it is a ChatError that says where it stands.
+class Row(dict):
+    """A record of a file: its columns. What is wrong with them is a ChatError.
 
-    file    its Path
-    line    of the file
+    stem    the name of the file without its endings: what an exam without a name is called
     number  its place among the records, from 1
     """
 
-    def __init__(self, fields, file, line, number):
-        self.fields, self.file, self.line, self.number = fields, file, line, number
+    stem, number = "", 0
 
-    def wrong(self, what):
-        """Return the ChatError that says what is wrong with it."""
-        return ChatError(f"{self.file}:{self.line}: {what}")
-
-    def of(self, fields):
-        """Return the Row of an object inside it."""
-        return Row(fields, self.file, self.line, self.number)
-
-    def get(self, key, *types):
+    def value(self, key, *types):
         """Return the value of a column, which must be of one of these types."""
-        fault = Format("", {key: types}, None).misfit(self.fields)
+        fault = Format("", {key: types}, None).misfit(self)
         if fault:
-            raise self.wrong(fault)
-        return self.fields[key]
+            raise ChatError(fault)
+        return self[key]
 
-    def text(self, key, empty=False):
-        """Return a text of a column."""
-        value = self.get(key, str)
-        if not value.strip() and not empty:
-            raise self.wrong(f'"{key}" is empty')
-        return value
+    def text(self, key, empty=False, strip=True):
+        """Return a text of a column, without blanks around it."""
+        text = self.value(key, str)
+        if not text.strip() and not empty:
+            raise ChatError(f'"{key}" is empty')
+        return text.strip() if strip else text
 
-    def texts(self, key, least=0):
+    def texts(self, key, least):
         """Return a list of `least` or more texts."""
-        values = self.get(key, list)
+        values = self.value(key, list)
         if len(values) < least or not all(isinstance(v, str) and v.strip() for v in values):
-            raise self.wrong(f'"{key}" is {short(values)}, but must hold {least or "some"} or more '
-                             f'texts')
+            raise ChatError(f'"{key}" is {short(values)}, but must hold {least} or more texts')
         return values
 
-    def index(self, label, labels):
-        """Return the place of a label among others."""
-        if label not in labels:
-            raise self.wrong(f"the answer is {short(label)}, but the choices are {listed(labels)}")
-        return labels.index(label)
 
-    def stem(self):
-        """The name of its file without its endings: what an exam without a name is called."""
-        return self.file.name.partition(".")[0]
+def index(label, labels):
+    """Return the place of a label among others."""
+    if label not in labels:
+        raise ChatError(f"the answer is {short(label)}, but the choices are {listed(labels)}")
+    return labels.index(label)
 
 
 def read_file(file) -> list[Question]:
-    """Return the questions of a file, without examples."""
-    form, questions, beside = None, [], {}
+    """Return the questions of a file, without examples. Those without a name of their exam are
+    called after the file, and those without an id have their number."""
+    form, questions, beside, stem = None, [], {}, file.name.partition(".")[0]
     for number, (line, fields) in enumerate(
             csv_rows(file) if ".csv" in file.suffixes else json_rows(file), 1):
         try:
-            fields = present(fields)
+            row = Row(present(fields))
+            row.stem, row.number = stem, number
             if form is None:
-                form = recognize(fields, FORMATS)
+                form = recognize(row, FORMATS)
                 beside = {"answers": bfcl_answers(file)} if form.read is bfcl else {}
+            question = form.read(row, **beside)
         except ChatError as error:
             raise ChatError(f"{file}:{line}: {error}") from error
-        questions.append(form.read(Row(fields, file, line, number), **beside))
+        questions.append(replace(question, exam=question.exam or stem,
+                                 id=question.id or str(number)))
     if not questions:
         raise ChatError(f"{file}: empty, there is no question in it")
     return questions
@@ -204,37 +194,36 @@ def lettered(question, choices):
                                   in zip(LETTERS, choices))])
 
 
-def seen_choices(row, exam, question, choices, truth, system="", id=""):
+def seen_choices(exam, question, choices, truth, system="", id=""):
     """A question whose choices a base model sees; it continues with the letter."""
     asked = lettered(question, choices)
-    return Question(exam, id or str(row.number), "letter", f"{asked}\n{BY_LETTER}", truth,
-                    LETTERS[truth], tuple(choices), system, f"{asked}\nAnswer:",
+    return Question(exam, id, "letter", f"{asked}\n{BY_LETTER}", truth, LETTERS[truth],
+                    tuple(choices), system, f"{asked}\nAnswer:",
                     tuple(f" {letter}" for letter in LETTERS[:len(choices)]))
 
 
-def hidden_choices(row, exam, question, choices, truth, id="", opening="", continuations=()):
+def hidden_choices(exam, question, choices, truth, id="", opening="", continuations=()):
     """A question whose choices a base model does not see; it continues with their texts."""
-    return Question(exam, str(id or row.number), "letter",
-                    f"{lettered(question, choices)}\n{BY_LETTER}", truth, LETTERS[truth],
-                    tuple(choices), opening=opening or f"Question: {question}\nAnswer:",
+    return Question(exam, id, "letter", f"{lettered(question, choices)}\n{BY_LETTER}", truth,
+                    LETTERS[truth], tuple(choices),
+                    opening=opening or f"Question: {question}\nAnswer:",
                     continuations=tuple(continuations) or tuple(f" {text}" for text in choices))
 
 
 def mmlu(row):
     """MMLU, as its authors' CSV and as its copy on Hugging Face's hub."""
-    if "choices" in row.fields:
+    if "choices" in row:
         subject, choices = row.text("subject"), row.texts("choices", 4)
-        labels = list(range(len(choices)))
-        answer = row.get("answer", int)
+        answer, labels = row.value("answer", int), list(range(len(choices)))
     else:
-        subject = re.sub(r"_(dev|val|test)$", "", row.stem())
-        choices = [row.text(f"choice{k}") for k in range(4)]
-        answer = row.text("answer").strip()
+        subject = re.sub(r"_(dev|val|test)$", "", row.stem)
+        choices = [row.text(f"choice{k}", strip=False) for k in range(4)]
+        answer = row.text("answer")
         labels = list("0123" if answer.isdigit() else LETTERS[:4])
     system = (f"The following are multiple choice questions (with answers) about "
               f"{subject.replace('_', ' ')}.")
-    return seen_choices(row, "mmlu", row.text("question").strip(), choices,
-                        row.index(answer, labels), system, f"{subject}/{row.number}")
+    return seen_choices("mmlu", row.text("question"), choices, index(answer, labels), system,
+                        f"{subject}/{row.number}")
 
 
 BEFORE = ("context", "passage", "article")
@@ -246,56 +235,53 @@ def options(row):
     """A question with choices in a list, an object or columns A to D, and the number, letter or
     text of the right one: MMLU-Pro, MedQA, RACE, LogiQA, C-Eval and others. What several columns
     say of it must agree."""
-    choices, labels = row.fields.get("choices", row.fields.get("options")), LETTERS
+    choices, labels = row.get("choices", row.get("options")), LETTERS
     if choices is None:
-        choices = {letter: row.fields[letter] for letter in LETTERS if letter in row.fields}
+        choices = {letter: row[letter] for letter in LETTERS if letter in row}
     if isinstance(choices, dict):
         labels, choices = [*choices], [*choices.values()]
-    choices = row.of({"choices": choices}).texts("choices", 2)
+    choices = Row(choices=choices).texts("choices", 2)
     if len(choices) > len(LETTERS):
-        raise row.wrong(f"{len(choices)} choices, but there must be at most {len(LETTERS)}")
+        raise ChatError(f"{len(choices)} choices, but there must be at most {len(LETTERS)}")
     labels = [*labels][:len(choices)]
     found = set()
-    for answer in (row.fields[key] for key in ANSWERS if key in row.fields):
-        if isinstance(answer, str) and answer.strip() in (*labels, *choices):
-            answer = answer.strip()
-            found.add((labels if answer in labels else choices).index(answer))
-        else:
-            found.add(row.index(str(answer).strip(), [str(k) for k in range(len(choices))]))
+    for answer in (row[key] for key in ANSWERS if key in row):
+        spelled, said = [labels, choices] * isinstance(answer, str), str(answer).strip()
+        found.add(index(said, next((some for some in spelled if said in some),
+                                   [str(k) for k in range(len(choices))])))
     if len(found) != 1:
-        raise row.wrong(f"its columns name {len(found)} different right answers")
-    before = [row.text(key).strip() for key in BEFORE if key in row.fields]
-    question = row.text("question" if "question" in row.fields else "query").strip()
-    return seen_choices(row, "mmlu_pro" if MMLU_PRO <= row.fields.keys() else row.stem(),
+        raise ChatError(f"its columns name {len(found)} different right answers")
+    before = [row.text(key) for key in BEFORE if key in row]
+    question = row.text("question" if "question" in row else "query")
+    return seen_choices("mmlu_pro" if MMLU_PRO <= row.keys() else "",
                         "\n".join([*before, question]), choices, found.pop())
 
 
 def arc(row):
     """AI2's lines, where the stem stands with the choices, and Hugging Face's. With other columns,
     as CommonsenseQA has, it is called after its file."""
-    question, known = row.fields.get("question"), {"id", "question", "choices", "answerKey"}
+    question, known = row.get("question"), {"id", "question", "choices", "answerKey"}
     if isinstance(question, dict):
-        inner = row.of(question)
-        stem, pairs = inner.text("stem"), inner.get("choices", list)
+        inner = Row(question)
+        stem, pairs = inner.text("stem", strip=False), inner.value("choices", list)
         if not all(isinstance(pair, dict) for pair in pairs):
-            raise row.wrong(f'"choices" is {short(pairs)}, but must hold objects')
+            raise ChatError(f'"choices" is {short(pairs)}, but must hold objects')
         columns = {key: [pair.get(key) for pair in pairs] for key in ("text", "label")}
         known = known | {"stem"} if question.keys() <= {"stem", "choices"} else set()
     else:
-        stem = row.text("question" if "question" in row.fields else "question_stem")
-        columns = row.get("choices", dict)
-    columns = row.of(columns)
-    texts, labels = columns.texts("text", 2), columns.texts("label", 2)
+        stem = row.text("question" if "question" in row else "question_stem", strip=False)
+        columns = row.value("choices", dict)
+    texts, labels = (Row(columns).texts(key, 2) for key in ("text", "label"))
     if len(texts) != len(labels) or len(texts) > len(LETTERS):
-        raise row.wrong(f"{len(texts)} choices with {len(labels)} labels, but must be from 2 to "
+        raise ChatError(f"{len(texts)} choices with {len(labels)} labels, but must be from 2 to "
                         f"{len(LETTERS)}")
-    return hidden_choices(row, "arc" if row.fields.keys() <= known else row.stem(), stem, texts,
-                          row.index(row.text("answerKey"), labels), row.text("id"))
+    return hidden_choices("arc" if row.keys() <= known else "", stem, texts,
+                          index(row.text("answerKey"), labels), row.text("id"))
 
 
 def arc_instructed(row):
     """ARC as an instruction that has the choices in its text: "Answer1: dry palms Answer2: ..."."""
-    text = row.text("instruction")
+    text = row.text("instruction", strip=False)
     text = text[please.end() if (please := re.match(r"Please[^:]*: ", text)) else 0:]
     lines = text.split("\n")
     first = next((k for k, line in enumerate(lines) if line.strip().startswith("Answer1: ")), 0)
@@ -305,21 +291,20 @@ def arc_instructed(row):
     labels = [f"answer{number}" for number in parts[::2]]
     texts = [text.strip() for text in parts[1::2]]
     if not first or len(texts) < 2 or not all(texts):
-        raise row.wrong('"instruction" must hold a question, a line of choices "Answer1: ... '
+        raise ChatError('"instruction" must hold a question, a line of choices "Answer1: ... '
                         'Answer2: ..." and an answer format')
-    return hidden_choices(row, "arc", "\n".join(lines[:first]).rstrip(), texts,
-                          row.index(row.text("answer"), labels))
+    return hidden_choices("arc", "\n".join(lines[:first]).rstrip(), texts,
+                          index(row.text("answer"), labels))
 
 
 def hellaswag(row):
     """As the LM evaluation harness shows it: the activity, the context, without WikiHow's marks."""
     endings = [unmarked(text) for text in row.texts("endings", 2)]
-    label = str(row.get("label", int, str)).strip()
-    truth = row.index(label, [str(k) for k in range(len(endings))])
-    context = " ".join(part for part in (row.text("ctx_a", True).strip(),
-                                         row.text("ctx_b", True).strip().capitalize()) if part)
-    opening = unmarked(f"{row.text('activity_label')}: {context}")
-    return Question("hellaswag", str(row.fields.get("ind", row.number)), "ending",
+    truth = index(str(row.value("label", int, str)).strip(), [str(k) for k in range(len(endings))])
+    context = " ".join(filter(None, (row.text("ctx_a", True),
+                                     row.text("ctx_b", True).capitalize())))
+    opening = unmarked(f"{row.text('activity_label', strip=False)}: {context}")
+    return Question("hellaswag", str(row.get("ind", "")), "ending",
                     f"How does this go on? {opening}", truth, endings[truth], tuple(endings),
                     opening=opening, continuations=tuple(f" {text}" for text in endings))
 
@@ -335,39 +320,35 @@ def unmarked(text):
 
 def piqa(row):
     """The one of two solutions that reaches a goal."""
-    truth = row.index(str(row.get("label", int, str)), ["0", "1"])
-    return hidden_choices(row, "piqa", row.text("goal").strip(),
-                          [row.text("sol1").strip(), row.text("sol2").strip()], truth)
+    truth = index(str(row.value("label", int, str)), ["0", "1"])
+    return hidden_choices("piqa", row.text("goal"), [row.text("sol1"), row.text("sol2")], truth)
 
 
 def winogrande(row):
     """A sentence with a blank. A base model continues what stands before the blank: with an option
     and the rest, of which the paper compares the rest alone."""
-    before, blank, after = row.text("sentence").strip().partition("_")
-    choices = [row.text("option1").strip(), row.text("option2").strip()]
+    before, blank, after = row.text("sentence").partition("_")
+    choices = [row.text("option1"), row.text("option2")]
     if not blank or not before.strip():
-        raise row.wrong('"sentence" must have a _ after its first word')
-    return hidden_choices(row, "winogrande", f"{before}_{after}", choices,
-                          row.index(row.text("answer", True).strip(), ["1", "2"]),
-                          opening=before.rstrip(),
+        raise ChatError('"sentence" must have a _ after its first word')
+    return hidden_choices("winogrande", f"{before}_{after}", choices,
+                          index(row.text("answer", True), ["1", "2"]), opening=before.rstrip(),
                           continuations=[f" {choice}{after}" for choice in choices])
 
 
 def boolq(row):
     """A question about a passage; SuperGLUE has a label for the answer."""
-    question = row.text("question").strip().rstrip("?") + "?"
-    truth = row.index(row.fields.get("answer", row.fields.get("label")), [0, 1])
-    return hidden_choices(row, "boolq", f"{row.text('passage').strip()}\n{question}",
-                          ["no", "yes"], truth)
+    question = row.text("question").rstrip("?") + "?"
+    truth = index(row.get("answer", row.get("label")), [0, 1])
+    return hidden_choices("boolq", f"{row.text('passage')}\n{question}", ["no", "yes"], truth)
 
 
 def mixed(exam, question, right, wrong, row):
     """A right answer among wrong ones, at a place that depends on the question alone."""
-    question = row.text(question).strip()
-    choices = [row.text(key).strip() for key in wrong]
+    question, choices = row.text(question), [*map(row.text, wrong)]
     place = zlib.crc32(question.encode()) % (len(choices) + 1)
-    choices.insert(place, row.text(right).strip())
-    return seen_choices(row, exam, question, choices, place)
+    choices.insert(place, row.text(right))
+    return seen_choices(exam, question, choices, place)
 
 
 # --------------------------------------------------------------------------- Other questions
@@ -375,79 +356,76 @@ def mixed(exam, question, right, wrong, row):
 def own(row):
     """GSM8K, and other lines of questions and answers: numbers where the answer is one, else
     texts."""
-    prompt, worked = row.text("question").strip(), str(row.get("answer", str, int, float)).strip()
+    prompt, worked = row.text("question"), str(row.value("answer", str, int, float)).strip()
     if not worked:
-        raise row.wrong('"answer" is empty')
+        raise ChatError('"answer" is empty')
     official = "####" in worked
     truth = as_number(worked.rpartition("####")[2] if official else worked)
-    if official and truth is None:
-        raise row.wrong(f"no number after #### in {short(worked)}")
-    number = truth is not None
-    return Question("gsm8k" if official else row.stem(), str(row.number),
-                    "number" if number else "text", prompt, truth if number else worked,
-                    worked if official or not number else f"#### {worked}")
+    if truth is not None:
+        return Question("gsm8k" * official, "", "number", prompt, truth,
+                        worked if official else f"#### {worked}")
+    if official:
+        raise ChatError(f"no number after #### in {short(worked)}")
+    return Question("", "", "text", prompt, worked, worked)
 
 
 def svamp(row):
     """A body, a question about it, and a number."""
-    body, answer = row.text("Body").strip(), row.get("Answer", int, float)
+    body, answer = row.text("Body"), row.value("Answer", int, float)
     body += "" if body.endswith((".", ",", "?", "!")) else "."
-    return Question("svamp", row.text("ID"), "number", f"{body} {row.text('Question').strip()}",
+    return Question("svamp", row.text("ID"), "number", f"{body} {row.text('Question')}",
                     as_number(f"{answer}"), f"#### {answer:.15g}")
 
 
 def math(row):
     """MATH, AIME and their like: a number or an expression in a box, called after its file."""
-    solution = row.text("solution") if "solution" in row.fields else ""
-    answer = str(row.get("answer", str, int, float)).strip() if "answer" in row.fields else \
+    solution = row.text("solution", strip=False) if "solution" in row else ""
+    answer = str(row.value("answer", str, int, float)).strip() if "answer" in row else \
         boxed(solution)
     if not answer:
-        raise row.wrong(f'no answer: "solution" is {short(solution)}, without \\boxed{{}}')
+        raise ChatError(f'no answer: "solution" is {short(solution)}, without \\boxed{{}}')
     number = as_number(answer)
-    return Question(row.stem(), str(row.number), "math" if number is None else "number",
-                    f"{row.text('problem').strip()}\n{BOXED}", answer if number is None else number,
+    return Question("", "", "math" if number is None else "number",
+                    f"{row.text('problem')}\n{BOXED}", answer if number is None else number,
                     solution if boxed(solution) else f"\\boxed{{{answer}}}")
 
 
 def several(exam, row):
-    """A question with several spellings of its answer."""
-    answer = row.get("answer", dict, list)
-    spellings = [answer.get("value"), *answer.get("aliases", ())] if isinstance(answer, dict) else \
-        answer
-    texts = row.of({"answer": spellings}).texts("answer", 1)
-    return Question(exam or row.stem(), str(row.fields.get("question_id", row.number)), "text",
-                    row.text("question").strip(), tuple(dict.fromkeys(texts)), texts[0])
-
-
-def simpleqa(row):
-    """A short answer."""
-    answer = row.text("answer").strip()
-    return Question("simpleqa", str(row.number), "text", row.text("problem").strip(), answer,
-                    answer)
+    """A short answer, which may have several spellings."""
+    answer = row.value("answer", str, dict, list)
+    if isinstance(answer, dict):
+        answer = [answer.get("value"), *answer.get("aliases", ())]
+    texts = [text.strip() for text in
+             Row(answer=[answer] if isinstance(answer, str) else answer).texts("answer", 1)]
+    truth = answer.strip() if isinstance(answer, str) else tuple(dict.fromkeys(texts))
+    question = row.text("problem" if "problem" in row else "question")
+    return Question(exam, str(row.get("question_id", "")), "text", question, truth, texts[0])
 
 
 def mbpp(row):
     """Of the full file, or of the sanitized one, whose text is called prompt."""
-    task = row.text("text" if "text" in row.fields else "prompt").strip()
-    tests, setup = row.texts("test_list", 1), row.fields.get("test_imports") or []
-    setup = setup if isinstance(setup, list) else row.get("test_imports", list)
-    setup = "\n".join([*map(str, setup), str(row.fields.get("test_setup_code") or "")]).strip()
+    task = row.text("text" if "text" in row else "prompt")
+    tests, setup = row.texts("test_list", 1), row.get("test_imports") or []
+    setup = setup if isinstance(setup, list) else row.value("test_imports", list)
+    setup = "\n".join([*map(str, setup), str(row.get("test_setup_code") or "")]).strip()
     asked = f"{task} Your code should pass these tests:\n\n" + "\n".join(tests)
-    return Question("mbpp", str(row.get("task_id", int, str)), "code", asked,
+    return Question("mbpp", str(row.value("task_id", int, str)), "code", asked,
                     {"before": "", "after": "\n".join([setup, *tests])},
-                    row.text("code").replace("\r\n", "\n").strip(),
+                    row.text("code").replace("\r\n", "\n"),
                     opening=f"{asked}\n[BEGIN]\n", stop=("\n[DONE]\n\n", "[DONE]"))
 
 
 def humaneval(row):
     """A function whose body is missing."""
-    prompt, name = row.text("prompt"), row.text("entry_point")
+    prompt, test, body = (row.text(key, strip=False) for key in
+                          ("prompt", "test", "canonical_solution"))
+    name = row.text("entry_point")
     if not name.isidentifier():
-        raise row.wrong(f'"entry_point" is {short(name)}, but must be the name of a function')
+        raise ChatError(f'"entry_point" is {short(name)}, but must be the name of a function')
     return Question("humaneval", row.text("task_id"), "code",
                     f"Complete this function:\n\n```python\n{prompt.rstrip()}\n```",
-                    {"before": prompt, "after": f"{row.text('test')}\n\ncheck({name})"},
-                    row.text("canonical_solution"), opening=prompt, stop=FUNCTION_ENDS)
+                    {"before": prompt, "after": f"{test}\n\ncheck({name})"}, body,
+                    opening=prompt, stop=FUNCTION_ENDS)
 
 
 CALL = """You can call these functions:
@@ -459,7 +437,7 @@ Answer with one call and nothing else, in the form name(parameter=value, ...).""
 
 def bfcl(row, answers):
     """A call; the truth stands in possible_answer/ beside the file, in a file of the same name."""
-    turns, functions = row.get("question", list), row.get("function", list)
+    turns, functions = row.value("question", list), row.value("function", list)
     try:
         messages, = ([(message["role"], message["content"].strip()) for message in turn]
                      for turn in turns)
@@ -467,12 +445,12 @@ def bfcl(row, answers):
     except (AttributeError, KeyError, TypeError, ValueError):
         messages = []
     if not messages or messages[-1][0] != "user":
-        raise row.wrong('"question" and "function" must be one turn of messages, the last a '
+        raise ChatError('"question" and "function" must be one turn of messages, the last a '
                         "user's, and functions: only the categories of one turn and one call "
                         "are read")
     possible = answers.get(row.text("id"))
     if not isinstance(possible, list) or [type(call) for call in possible] != [dict]:
-        raise row.wrong(f"{short(row.text('id'))} must have one call in possible_answer/, but has "
+        raise ChatError(f"{short(row.text('id'))} must have one call in possible_answer/, but has "
                         f"{short(possible)}")
     try:
         (name, values), = possible[0].items()
@@ -486,7 +464,7 @@ def bfcl(row, answers):
     except (AttributeError, KeyError, TypeError, IndexError, ValueError):
         fitting = False
     if not fitting:
-        raise row.wrong(f"the call {short(possible[0])} fits none of its functions")
+        raise ChatError(f"the call {short(possible[0])} fits none of its functions")
     return Question("bfcl", row.text("id"), "call",
                     "\n\n".join(text for role, text in messages if role == "user"),
                     truth, worked,
@@ -497,8 +475,8 @@ def bfcl(row, answers):
 def bfcl_answers(file):
     """{id: calls} of the file of possible answers that belongs to a file of BFCL's questions."""
     answers = file.parent / "possible_answer" / file.name
-    rows = [Row(fields, answers, line, 0) for line, fields in json_rows(answers)]
-    return {row.text("id"): row.get("ground_truth", list) for row in rows}
+    rows = [Row(present(fields)) for _, fields in json_rows(answers)]
+    return {row.text("id"): row.value("ground_truth", list) for row in rows}
 
 
 SCIQ = ("distractor1", "distractor2", "distractor3")
@@ -542,8 +520,8 @@ FORMATS = [
     Format("TriviaQA", {"question": str, "answer": dict}, partial(several, "triviaqa"), None),
     Format("several right answers", {"question": str, "answer": list}, partial(several, ""),
            strict=True),
-    Format("SimpleQA", {"metadata": (str, dict), "problem": str, "answer": str}, simpleqa,
-           strict=True),
+    Format("SimpleQA", {"metadata": (str, dict), "problem": str, "answer": str},
+           partial(several, "simpleqa"), strict=True),
     Format("MATH", {"problem": str, "answer": (str, int, float)}, math,
            ("solution", "problem_idx", "problem_type"), strict=True),
     Format("MATH", {"problem": str, "solution": str}, math, strict=True),

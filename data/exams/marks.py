@@ -202,21 +202,19 @@ def letter_named(text, letters, choices):
     return named[0] if len(named) == 1 else None
 
 
-def mark_likelihood(question, loglikelihood) -> dict:
+def mark_likelihood(question, scores) -> dict:
     """Mark the choice whose continuation is the likeliest: raw, per token, and per byte of the
     choice's text, which is the harness' acc_norm (there per character) for HellaSwag and ARC.
 
-    loglikelihood(text, continuations)  [(sum of log-probabilities in nats, number of tokens), ...]
+    scores  (sum of log-probabilities in nats, number of tokens) of each continuation
     """
-    scores = loglikelihood(question.text(), question.continuations)
     if len(scores) != len(question.continuations) or any(math.isnan(nats) for nats, _ in scores):
         raise ChatError(f"{question.exam} {question.id}: log-likelihoods {scores} for "
                         f"{len(question.continuations)} continuations")
     sizes = {"raw": [1] * len(scores), "per_token": [max(1, count) for _, count in scores],
              "per_byte": [max(1, len(text.encode())) for text in question.choices]}
-    best = {measure: max(range(len(scores)), key=lambda k: scores[k][0] / size[k])
+    return {measure: question.truth == max(range(len(scores)), key=lambda k: scores[k][0] / size[k])
             for measure, size in sizes.items()}
-    return {measure: k == question.truth for measure, k in best.items()}
 
 
 # ------------------------------------------------------------------------------------ short answers
@@ -429,9 +427,8 @@ def mark_completion(question, answer, run):
 # ----------------------------------------------------------------------------------------- figures
 
 KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": mark_compared,
-         "letter": mark_letter,
-         "text": mark_text, "named": mark_named, "spelled": mark_spelled, "single": mark_single,
-         "code": mark_code, "call": mark_call, "fact": mark_fact, "completion": mark_completion}
+         "letter": mark_letter, "text": mark_text, "named": mark_named,
+         "spelled": mark_spelled, "single": mark_single, "code": mark_code, "call": mark_call, "fact": mark_fact, "completion": mark_completion}
 
 
 # What ends a text in models' vocabularies, and is left where an engine does not stop at it.

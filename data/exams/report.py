@@ -83,27 +83,28 @@ def combined(outcomes) -> dict:
     return {"model": {outcome.label: outcome.folder for outcome in outcomes}, "figures": figures}
 
 
+def rows_of(figures):
+    """Yield (name, [(value, low and high end in %, n), or None, of each model]) of all figures, so
+    that 2 stands before 10.
+
+    figures  those of each model
+    """
+    for name in sorted(set().union(*figures), key=lambda name: [
+            int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]):
+        yield name, [name in of and (*(100 * of[name][key] for key in ("value", "low", "high")),
+                                     of[name]["n"]) for of in figures]
+
+
 def table(outcomes) -> str:
     """Return a line a figure and a column a model: its value, 95 % interval and n."""
-    of = [outcome.figures for outcome in outcomes]
-    names = sorted(set().union(*of), key=natural_order)
-    width = max(map(len, names), default=0)
+    rows = [*rows_of([outcome.figures for outcome in outcomes])]
+    width = max((len(name) for name, _ in rows), default=0)
     lines = [" " * width + "".join(f"   {outcome.label:>24.24}" for outcome in outcomes)]
-    for name in names:
-        line = f"{name:{width}}"
-        for figures in of:
-            cell = "-"
-            if found := figures.get(name):
-                value, low, high = (100 * found[key] for key in ("value", "low", "high"))
-                cell = f"{value:5.1f} %  {low:3.0f} – {high:3.0f} {found['n']:6}"
-            line += f"   {cell:>24}"
-        lines.append(line)
+    for name, figures in rows:
+        cells = ("{:5.1f} %  {:3.0f} – {:3.0f} {:6}".format(*found) if found else "-"
+                 for found in figures)
+        lines.append(f"{name:{width}}" + "".join(f"   {cell:>24}" for cell in cells))
     return "\n".join(lines)
-
-
-def natural_order(name) -> list:
-    """The key by which names are sorted so that 2 stands before 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
 
 
 # ----------------------------------------------------------------------------------------- the page
@@ -167,12 +168,11 @@ def bars(axes, groups):
 
 def stacked(axes, rows):
     """Draw {row: {verdict: share}}, a bar a row, the first on top."""
+    left = [0] * len(rows)
     for verdict, colour in VERDICTS.items():
-        left = [sum(share for other, share in of.items()
-                    if [*VERDICTS].index(other) < [*VERDICTS].index(verdict))
-                for of in rows.values()]
-        axes.barh([*rows], [100 * of.get(verdict, 0) for of in rows.values()],
-                  left=[100 * x for x in left], label=verdict, color=colour)
+        shares = [100 * of.get(verdict, 0) for of in rows.values()]
+        axes.barh([*rows], shares, left=left, label=verdict, color=colour)
+        left = [*map(sum, zip(left, shares))]
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("%")
@@ -219,15 +219,10 @@ def by_pages(figures) -> dict:
 def all_figures(figures) -> str:
     """The table of the page."""
     rows = ["<table><tr><th></th>" + "".join(f"<th>{escape(label)}</th>" for label in figures)]
-    for name in sorted(set().union(*figures.values()), key=natural_order):
-        row = f"<tr><td>{escape(name)}</td>"
-        for of in figures.values():
-            cell = "–"
-            if name in of:
-                value, low, high = (100 * of[name][key] for key in ("value", "low", "high"))
-                cell = f"{value:.1f} % <small>({low:.0f}–{high:.0f}, n = {of[name]['n']})</small>"
-            row += f"<td>{cell}</td>"
-        rows.append(row)
+    for name, of_models in rows_of(figures.values()):
+        cells = ("{:.1f} % <small>({:.0f}–{:.0f}, n = {})</small>".format(*found) if found else "–"
+                 for found in of_models)
+        rows.append(f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{cell}</td>" for cell in cells))
     return "\n".join([*rows, "</table>"])
 
 

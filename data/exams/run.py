@@ -271,7 +271,7 @@ def results(item, said, called, marking) -> list:
 
 def chosen(question, scores) -> Answer:
     """The Answer of a model that gives the continuations these scores: (nats, tokens)."""
-    marks = mark_likelihood(question, lambda text, continuations: scores)
+    marks = mark_likelihood(question, scores)
     best = max(range(len(scores)), key=lambda k: scores[k][0])
     return Answer(question, [("text", question.text()),
                              ("likeliest", question.continuations[best])], [(question.exam, marks)])
