@@ -6,7 +6,7 @@ them: the one whose values sum to most (maximum subsequence segmentation: Paster
 is worth its length, and a block of links, or a few words that are no sentence, costs. The page is
 parsed, and what is navigation by its tag or its place is left out, by resiliparse (lexbor).
 
-    F1 on 332 real pages, pages/s of a core     0.927, 246     trafilatura: 0.928, 33
+    F1 on 332 real pages, pages/s of a core     0.928, 180     trafilatura: 0.928, 33
 """
 
 import html as entities
@@ -28,11 +28,13 @@ DEEPEST = 512       # elements in each other, where browsers stop, too: a deeper
 
 # Left out wherever they are; of ruby, the reading. Then by a word in an element's class or id.
 NEVER = ["nav", "footer", "aside", "rt", "rp", "annotation", "annotation-xml", ".katex-html"]
-WORDS = ("author", "breadcrumb", "byline", "caption", "comment", "cookie", "copyright", "footer",
-         "newsletter", "rating", "related", "share", "social", "subscribe", "teaser")
-IN_NAME = re.compile(rb"""<(?!h[1-6]\b)[a-z][^<>]*?\s(?:class|id)\s*=\s*
-                         (?:"[^"]*|'[^']*|[^\s"'>]*)""", re.I | re.X)
-WORD_ENDS = re.compile(rb"(?:e?s|d)?(?![a-z])")
+WORDS = (b"author", b"breadcrumb", b"byline", b"caption", b"comment", b"cookie", b"copyright",
+         b"footer", b"newsletter", b"rating", b"related", b"share", b"social", b"subscribe",
+         b"teaser")
+WORD = re.compile(b"(?:(?<![a-zA-Z])|(?<=[a-z])(?=[A-Z]))(?i:" + b"|".join(WORDS) +
+                  b")(?:e?s|d)?(?![a-z])")
+NAMES = re.compile(rb"""\s(?:class|id)\s*=\s*("[^"]*|'[^']*|[^\s"'>]*)""", re.I)
+MARKED = re.compile(rb"(?!h[1-6]\b)[a-z][^\s/]*", re.I)      # the name of what may be left out
 SKIPPED = "[data-skipped]"
 MOST = 0.5      # of a page's text: what has more is not left out for its name,
 LOOKED_AT = 30      # if the page has no more such elements near its root
@@ -46,11 +48,10 @@ ABOVE = 5       # blocks before the run among which its heading may be
 ENOUGH = 1000   # of a run's value; if it is less, nothing but NEVER is left out in a second try,
 RATIO = 0.4     # which counts where the first is worth less than this part of it
 
-LISTS, AS = re.compile(r"(</?)(ul|dl|dt|dd)\b", re.I), dict(ul="ol", dl="ol", dt="li", dd="li")
-TAG_LENGTH = 2000   # bytes, about, of a tag whose names are read
-LONG_TAG = re.compile(r"<[a-zA-Z][^<]{2000,}")
-OPENS, CLOSES = (re.compile(begin + r"(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b",
-                            re.IGNORECASE) for begin in ("<", "</"))
+LISTS = re.compile(rb"(/?)(ul|dl|dt|dd)\b", re.I)
+AS = {b"ul": b"ol", b"dl": b"ol", b"dt": b"li", b"dd": b"li"}
+OPENS, CLOSES = (re.compile(begin + rb"(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)\b",
+                            re.IGNORECASE) for begin in (b"<", b"</"))
 DEEP = ">".join(["*"] * DEEPEST)
 MARK = re.compile(r"<pre>(.*?)</pre>|\n|<(h[1-6]|p|li|ul|ol)>|</(?:h[1-6]|p|li|ul|ol)>", re.DOTALL)
 INVISIBLE = re.compile("[\u00ad\u2060\ufeff]|(?<![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff])\u200b")
@@ -96,27 +97,27 @@ def decode(body, content_type=""):
 # ------------------------------------------------------------------------------------- Main content
 
 def bounded(html):
-    """Return as much of the page as costs little, without characters that UTF-8 has not."""
-    html = html[:LONGEST].encode("utf-8", "replace").decode()
-    if html.count("<") > CROWDED:
-        html = "<".join(html.split("<", TAGS)[:TAGS])
-        if len(OPENS.findall(html)) - len(CLOSES.findall(html)) > OPEN:
-            return ""
-    return LONG_TAG.sub(without_crowd, html)
+    """Return as much of a page as costs little, in UTF-8: what is before the first "<", and the
+    pieces that each "<" begins, without it; [] if the page is made to hurt."""
+    first, *pieces = html[:LONGEST].encode("utf-8", "replace").split(b"<", TAGS)[:TAGS]
+    if len(pieces) >= CROWDED:
+        page = b"<".join([first, *pieces])
+        if len(OPENS.findall(page)) - len(CLOSES.findall(page)) > OPEN:
+            return []
+    return [first, *(piece for piece in pieces
+                     if len(piece) <= ATTRIBUTES or not is_crowded(piece))]
 
 
-def without_crowd(tag):
-    """Return a tag and the text after it or, if it may have too many attributes, nothing."""
-    separators = sum(map(tag[0].partition(">")[0].count, " \t\n/"))
-    values = sum(map(tag[0].count, ('="', "='")))        # there may be a ">" in one
-    return tag[0] if max(separators, values) <= ATTRIBUTES else ""
+def is_crowded(piece):
+    """Whether a tag, with the text after it, may have too many attributes."""
+    separators = sum(map(piece.partition(b">")[0].count, (b" ", b"\t", b"\n", b"/")))
+    values = sum(map(piece.count, (b'="', b"='")))       # there may be a ">" in one
+    return piece[:1].isalpha() and max(separators, values) > ATTRIBUTES
 
 
 def extract(html):
     """Return the main text of a page (str), a block a line; "" if there is none."""
-    # To resiliparse, a <ul> near the root is navigation; here, links tell which list is.
-    html = LISTS.sub(lambda tag: tag[1] + AS[tag[2].lower()], bounded(html))
-    tree = HTMLTree.parse(marked(html))
+    tree = HTMLTree.parse(marked(bounded(html)))
     if tree.document is None or tree.document.query_selector(DEEP):
         return ""
     keep_most(tree)
@@ -132,29 +133,36 @@ def extract(html):
                      if value > LIST and (value >= 0 or kind))
 
 
-def marked(html):
-    """Return a page with a mark in the tags whose class or id has a whole word that says that they
-    hold no main content; headings have none."""
-    data, begins = html.encode(), set()
-    lower = data.lower()
-    for word in map(str.encode, WORDS):
+def marked(pieces):
+    """Return the page of these pieces, with each kind of list as an <ol>, and with a mark in the
+    tags whose class or id has a whole word that says that they hold no main content."""
+    tags = [piece.partition(b">")[0] for piece in pieces]
+    tags[:1] = [b""] if tags else []        # what is before the first tag
+    # To resiliparse, a <ul> near the root is navigation; here, links tell which list is.
+    new = {tag: name[1] + AS[name[2].lower()] + tag[name.end():]
+           for tag in set(tags) if (name := LISTS.match(tag))}
+    for tag in named(set(tags)):
+        listed = new.get(tag, tag)
+        name = MARKED.match(listed)
+        new[tag] = name[0] + b" data-skipped" + listed[name.end():]
+    for i, tag in enumerate(tags):
+        if tag in new:
+            pieces[i] = new[tag] + pieces[i][len(tag):]
+    return b"<".join(pieces).decode()
+
+
+def named(tags):
+    """Return those of different tags that have one of WORDS in their class or id, and may be left
+    out."""
+    tags = b"<".join([tag for tag in tags if b"=" in tag]) + b"<"
+    lower, found = tags.lower(), set()
+    for word in WORDS:
         at = lower.find(word)
         while at >= 0:
-            before, first = data[at - 1:at], data[at:at + 1]
-            if (not before.isalpha() or before.islower() and first.isupper()) \
-                    and WORD_ENDS.match(data, at + len(word)):
-                begin = data.rfind(b"<", max(at - TAG_LENGTH, 0), at)
-                if begin >= 0 and begin not in begins and IN_NAME.fullmatch(data, begin, at):
-                    begins.add(begin)
-            at = lower.find(word, at + 1)
-    pieces, last = [], 0
-    for begin in sorted(begins):
-        end = data.find(b">", begin, begin + 2 * TAG_LENGTH)
-        if end > 0:
-            end -= data[end - 1:end] == b"/"
-            pieces += data[last:end], b" data-skipped "
-            last = end
-    return b"".join([*pieces, data[last:]]).decode()
+            end = lower.index(b"<", at)
+            found.add(tags[lower.rfind(b"<", 0, at) + 1:end])
+            at = lower.find(word, end)
+    return [tag for tag in found if MARKED.match(tag) and any(map(WORD.search, NAMES.findall(tag)))]
 
 
 def keep_most(tree):
@@ -175,9 +183,11 @@ def blocks(tree, skip, **settings):
     found, kind, at, first = [], "", 0, 0        # first: of the lines that <br> divides
     for mark in MARK.finditer(page + "\n"):
         markup = page[at:mark.start()]
-        add_block(found, kind, markup)
-        goes_on = markup.endswith("<br>") and markup.strip() != "<br>"      # two end a paragraph
-        if not goes_on and (markup.strip() or mark[0] != "\n"):
+        shown = markup.strip()
+        if shown:
+            add_block(found, kind, markup)
+        goes_on = markup.endswith("<br>") and shown != "<br>"      # two end a paragraph
+        if first < len(found) and not goes_on and (shown or mark[0] != "\n"):
             found[first:] = together(found[first:])
             first = len(found)
         if mark[1]:
@@ -214,7 +224,9 @@ def add_block(found, kind, markup):
     """Append the block (kind, text, value) of a piece of minimal HTML, unless it is blank."""
     if not kind and "\t" in markup.strip():
         kind = "tr"
-    text = INVISIBLE.sub("", entities.unescape(TAG.sub("", markup)))
+    text = entities.unescape(TAG.sub("", markup))
+    if not text.isascii():
+        text = INVISIBLE.sub("", text)
     text = text.strip("\n") if kind == "pre" else " ".join(text.split())
     if text.strip():
         unlinked = len(text) - sum(map(len, LINK.findall(markup)))
