@@ -365,6 +365,18 @@ def test_a_line_or_an_array_larger_than_the_memory_is_refused(tmp_path, monkeypa
         [*files.read_lines(tmp_path / "a.jsonl.gz")]
 
 
+def test_lines_are_packed_if_the_name_says_so_and_always_in_the_same_bytes(tmp_path, monkeypatch):
+    for seconds in (1, 2e9):
+        monkeypatch.setattr("time.time", lambda: seconds)
+        files.write_lines(tmp_path / f"{seconds}.jsonl.gz", [{"\u00e9": i} for i in range(999)])
+        assert [*files.read_lines(tmp_path / f"{seconds}.jsonl.gz")] == [
+            (i + 1, {"\u00e9": i}) for i in range(999)]
+    first, second = (path.read_bytes() for path in tmp_path.iterdir())
+    assert first == second and len(first) < 4000
+    files.write_lines(tmp_path / "a.jsonl", iter(["a"]))
+    assert (tmp_path / "a.jsonl").read_bytes() == b'"a"\n'
+
+
 def test_the_command_converts_any_format_and_says_how_much_it_read(tmp_path):
     def command(*args):
         return subprocess.run([sys.executable, ROOT / "data/talk.py", *args], cwd=tmp_path,

@@ -14,8 +14,10 @@ from csrc.files import ChatError
 from data.chat import formats, protocol
 from data.chat.protocol import Rows
 from data.tokens import bpe, shards
-from data.tokens.documents import WORLD, embedded, find_files
+from data.tokens.documents import WORLD, embedded, find_files, is_held
 from data.tokens.loader import Loader, Shuffled
+
+HELD_OUT = 0.02         # of the conversations
 
 
 class RowLoader(Shuffled):
@@ -60,8 +62,10 @@ class Conversations:
         if len(encoded) < 2:
             raise ChatError(f"{' '.join(s.data)}: {self.summary}: one to learn from and one to "
                             f"hold out is the least")
-        self.held = encoded[49::50] or encoded[-1:]
-        train = [c for i, c in enumerate(encoded) if i % 50 != 49][:len(encoded) - len(self.held)]
+        parts = [], []
+        for i, conversation in enumerate(encoded):
+            parts[is_held(i, HELD_OUT)].append(conversation)
+        train, self.held = parts if parts[1] else (encoded[:-1], encoded[-1:])
         self.val = protocol.pack(self.held, s.context)
         if mixed:
             count = round(s.mix / (1 - s.mix) * sum(len(c.ids) for c in train) / s.context)
