@@ -114,27 +114,29 @@ def unique(pairs: list) -> dict:
 LARGEST = 1 << 30       # bytes of a line, unpacked: a small .gz can hold one larger than the memory
 
 
-def open_input(path: Path) -> BinaryIO:
-    """Open a file for reading bytes, unpacked if its name ends in .gz."""
-    return gzip.open(path, "rb") if str(path).endswith(".gz") else open(path, "rb")
+@contextmanager
+def open_input(path: Path) -> Iterator[BinaryIO]:
+    """A file open for reading bytes, unpacked if its name ends in .gz; ChatError if that fails."""
+    try:
+        with gzip.open(path, "rb") if str(path).endswith(".gz") else open(path, "rb") as file:
+            yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ChatError(f"{path}: broken gzip data ({error})") from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, object]]:
     """(number, value) of each line of a file of JSON lines, plain or .gz, from 1; blank ones are
     left out. ChatError names the file and the line that is no JSON."""
-    try:
-        with open_input(path) as lines:
-            for number, line in enumerate(iter(lambda: lines.readline(LARGEST + 1), b""), 1):
-                if line.isspace():
-                    continue
-                if len(line) > LARGEST:
-                    raise ChatError(f"{path}:{number}: over {LARGEST >> 20} MB in one line")
-                try:
-                    yield number, json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise ChatError(f"{path}:{number}: not a line of JSON ({error})") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ChatError(f"{path}: broken gzip data ({error})") from error
+    with open_input(path) as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(LARGEST + 1), b""), 1):
+            if line.isspace():
+                continue
+            if len(line) > LARGEST:
+                raise ChatError(f"{path}:{number}: over {LARGEST >> 20} MB in one line")
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ChatError(f"{path}:{number}: not a line of JSON ({error})") from error
 
 
 def write_lines(path: Path, records: Iterable) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from data.tokens import bpe, learn
 from data.tokens.vocabulary import GPT2_PATTERN, TO_CHAR, describe
-from data.chat.protocol import LONGEST, NoRoom, Talk, normal, pack
+from data.chat.protocol import LONGEST, TOOLS, NoRoom, Talk, normal, pack
 
 quick = settings(deadline=None, derandomize="CI" in os.environ, max_examples=100)
 
@@ -253,7 +253,7 @@ def test_text_that_spells_special_tokens_stays_text_wherever_it_stands(talk, nam
              for text in (name, "plain")]
     assert found[0] == found[1]
     assert talk.decode(talk.encode(conversation(name)).ids) == normal(conversation(name))
-    assert not specials & set(talk.result(name)[1:-1])
+    assert not specials & set(talk.marked("result", name)[1:-1])
 
 
 def test_a_tokenizer_without_the_special_tokens_is_refused_in_a_sentence():
@@ -264,7 +264,7 @@ def test_a_tokenizer_without_the_special_tokens_is_refused_in_a_sentence():
     spec = describe(list(TO_CHAR.values()), [], bpe.NAMED[:3], bpe.PATTERN)
     chatml = Talk(bpe.Tokenizer(spec, {}))  # Qwen2.5's, say: enough to talk
     assert chatml.decode(chatml.encode(LONG[:2] + [assistant("Hm")]).ids)[-1] == assistant("Hm")
-    assert chatml.stops == {chatml.end} and chatml.call([chatml.end]) is None
+    assert not chatml.closes and chatml.call([chatml.end]) is None
     with pytest.raises(ValueError, match="no special token '<think>'"):
         chatml.encode(LONG)
 
@@ -380,13 +380,13 @@ def test_an_engine_runs_the_calls_that_a_model_makes():
     tokens, ran = BYTES.prompt(LONG[:2])[0], []
     while script:
         tokens.append(script.pop(0))
-        assert (BYTES.call(tokens) is not None) == (tokens[-1] in BYTES.stops - {BYTES.end})
+        assert (BYTES.call(tokens) is not None) == (BYTES.closes.get(tokens[-1]) in TOOLS)
         if tokens[-1] == BYTES.end:
             tokens = BYTES.prompt([*BYTES.decode(tokens), LONG[7]])[0] if script else tokens
-        elif tokens[-1] in BYTES.stops:
+        elif BYTES.closes.get(tokens[-1]) in TOOLS:
             name, arguments = BYTES.call(tokens)
             ran.append((name, arguments))
-            tokens += BYTES.result(tools[name])
+            tokens += BYTES.marked("result", tools[name])
     assert ran == [("search", {"query": "Ada née Ø"}), ("python", {"code": "print(6 * 7)\n"}),
                    ("get_weather", {"town": "Oz", "days": [1, None, True]})]
     assert BYTES.decode(tokens) == LONG[:-1]

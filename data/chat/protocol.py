@@ -241,7 +241,6 @@ class Talk:
     tools and thoughts may be missing until they are needed.
 
     opening  the ids that begin a turn of the assistant
-    stops    the ids at which generation stops: <|im_end|>, and the ends of calls
     """
 
     def __init__(self, tokenizer):
@@ -258,7 +257,6 @@ class Talk:
                  for kind, names in MARKS.items() if tokenizer.specials.keys() >= set(names)}
         self.opens = {ids[0]: kind for kind, ids in known.items()}
         self.closes = {ids[1]: kind for kind, ids in known.items()}
-        self.stops = {self.end, *(known[tool][1] for tool in TOOLS if tool in known)}
 
     # ---- To tokens
 
@@ -314,11 +312,9 @@ class Talk:
                          f"{limit}: shorten it")
         return ids, dropped
 
-    def result(self, text):
-        """Return the ids of a tool's result, which the engine puts after the call."""
-        return self.marked("result", text)
-
     def marked(self, kind, text):
+        """Return the ids of a text between its marks, as of a tool's "result", which the engine
+        puts after the call."""
         before, after = map(self.tokenizer.special, MARKS[kind])
         return [before, *self.text(text), after]
 
@@ -353,7 +349,7 @@ class Talk:
         for message in messages:
             learned = int(message["role"] != "tool" and message.get("weight", 1))
             new = self.said(message) if message["role"] != "tool" else \
-                self.result(message["content"])
+                self.marked("result", message["content"])
             ids += new
             mask += [learned] * len(new)
         if not answer and messages[-1].keys().isdisjoint(("tool_calls", "tool_call_id")):
@@ -390,7 +386,7 @@ class Talk:
 
     def call(self, ids):
         """Return (name, arguments) of the call that `ids` end with, or None: what the engine is to
-        run. `result` gives what then follows."""
+        run. `marked` gives what then follows."""
         kind = self.closes.get(ids[-1]) if ids else None
         marks = (at for at in reversed(range(len(ids) - 1)) if ids[at] in self.special)
         begin = next(marks, None)
@@ -445,14 +441,12 @@ class Talk:
 
     def segments(self, ids):
         """Yield (kind, text) of each part of a turn of the assistant: "text" or one of MARKS."""
-        kind, parts = "text", [("text", [])]
+        parts = [("text", [])]
         for i in ids:
             if i in self.opens:
-                kind = self.opens[i]
-                parts.append((kind, []))
-            elif self.closes.get(i) == kind:
-                kind = "text"
-                parts.append((kind, []))
+                parts.append((self.opens[i], []))
+            elif self.closes.get(i) == parts[-1][0]:
+                parts.append(("text", []))
             else:
                 parts[-1][1].append(i)
         for i, (kind, part) in enumerate(parts):

@@ -4,10 +4,8 @@ A format is its columns, each with the types of its values, and a function that 
 has them all. A column that is null counts as absent.
 """
 
-import gzip
 import json
 import re
-import zlib
 from reprlib import repr as short
 from typing import Callable, NamedTuple
 
@@ -104,31 +102,28 @@ def records(path, **options):
     ChatError names the file, and the line, that cannot be read.
     """
     number, seen, decoder = 1, False, json.JSONDecoder(**options)
-    try:
-        with open_input(path) as file:
-            rows = iter(lambda: file.readline(LARGEST + 1), b"")
-            for number, row in enumerate(rows, 1):
-                text = decoded(path, row, number)
-                if text.isspace() or not text:
-                    continue
-                if text.lstrip()[0] == "[":
-                    yield from array(path, number, text + rest(path, file, number), decoder)
-                    return
-                try:
-                    value = parse(path, number, decoder.decode, text.rstrip("\n"))
-                except ChatError:
-                    if seen:
-                        raise
-                    text += rest(path, file, number)
-                    spread = [*values(path, number, text, decoder)] if "\n" in text else []
-                    if not spread:
-                        raise
-                    yield from spread
-                    return
-                yield number, value
-                seen = True
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ChatError(f"{path}: broken gzip data ({error})") from error
+    with open_input(path) as file:
+        rows = iter(lambda: file.readline(LARGEST + 1), b"")
+        for number, row in enumerate(rows, 1):
+            text = decoded(path, row, number)
+            if text.isspace() or not text:
+                continue
+            if text.lstrip()[0] == "[":
+                yield from array(path, number, text + rest(path, file, number), decoder)
+                return
+            try:
+                value = parse(path, number, decoder.decode, text.rstrip("\n"))
+            except ChatError:
+                if seen:
+                    raise
+                text += rest(path, file, number)
+                spread = [*values(path, number, text, decoder)] if "\n" in text else []
+                if not spread:
+                    raise
+                yield from spread
+                return
+            yield number, value
+            seen = True
 
 
 def decoded(path, data, number=2):

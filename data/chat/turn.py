@@ -150,12 +150,12 @@ class Turn(Sequence):
                 f"There is no tool {call.name}, only {' and '.join(self.tools)}.")
         except Exception as error:               # whatever a tool does, the chat goes on
             result = toolbox.Result(f"The tool {call.name} failed: {error!r}.")
-        ids, budget = self.talk.result(result.text), len(result.text)
+        ids, budget = self.talk.marked("result", result.text), len(result.text)
         left = self.context - len(self.tokens)
         room = min(left - LEFT, self.results)
         while budget and len(ids) > room:
             budget = min(budget - 1, budget * max(0, room - 2) // len(ids))
-            ids = self.talk.result(toolbox.cut(result.text, budget))
+            ids = self.talk.marked("result", toolbox.cut(result.text, budget))
         call.result = result
         if len(ids) > left:
             self.finish = "length"

@@ -14,7 +14,6 @@ data/exams/marks.py marks the answers; data/pocket/exams.py asks about the pocke
 """
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -165,25 +164,19 @@ def json_rows(file):
 def csv_rows(file):
     """Yield (line, {column: text}) of each row after the header, which MMLU's own files do not
     have."""
-    header = None
-    with open_input(file) as stream:
-        lines = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), strict=True)
-        try:
-            for cells in lines:
-                if header is None:
-                    header = MMLU if len(cells) == 6 and cells[-1].strip() in LETTERS[:4] else cells
-                    if header is cells:
-                        continue
-                if len(cells) != len(header):
-                    raise ChatError(f"{file}:{lines.line_num}: {len(cells)} columns, but must have "
-                                    f"{len(header)}: {listed(header)}")
-                yield lines.line_num, dict(zip(header, cells))
-        except csv.Error as error:
-            raise ChatError(f"{file}:{lines.line_num}: not CSV ({error})") from error
-        except UnicodeDecodeError as error:
-            raise ChatError(f"{file}:{lines.line_num + 1}: not UTF-8 ({error.reason})") from error
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ChatError(f"{file}: broken gzip data ({error})") from error
+    lines, header = csv.reader(io.StringIO(load(file), newline=""), strict=True), None
+    try:
+        for cells in lines:
+            if header is None:
+                header = MMLU if len(cells) == 6 and cells[-1].strip() in LETTERS[:4] else cells
+                if header is cells:
+                    continue
+            if len(cells) != len(header):
+                raise ChatError(f"{file}:{lines.line_num}: {len(cells)} columns, but must have "
+                                f"{len(header)}: {listed(header)}")
+            yield lines.line_num, dict(zip(header, cells))
+    except csv.Error as error:
+        raise ChatError(f"{file}:{lines.line_num}: not CSV ({error})") from error
 
 
 # ------------------------------------------------------------------------ Questions with choices
