@@ -12,10 +12,10 @@ A command is a dataclass whose fields are its flags, and a function that takes o
         cli.run(lambda: cli.dispatch(__doc__, {"train": (Train, train)}))
 
 A field's type decides how its words are read: `int`, `float`, `str` or `Path`, each also `| None`;
-`bool` is a switch (--no-NAME, if its default is True); `list[T]` takes several words, and only its
-flag may be repeated. Errors are one sentence with the value and the remedy, on stderr, and exit
-status 1. A ChatError or OSError is the user's to mend; any other exception shows where it comes
-from. CHAT_DEBUG=1 shows that of all.
+`bool` is a switch (--no-NAME, if its default is True); `list[T]` takes several words, and its flag
+may be repeated, whereas a second text or path is refused. Errors are one sentence with the value
+and the remedy, on stderr, and exit status 1. A ChatError or OSError is the user's to mend; any
+other exception shows where it comes from. CHAT_DEBUG=1 shows that of all.
 """
 
 import argparse
@@ -136,12 +136,13 @@ def parser_of(settings: type, program: str, description: str) -> argparse.Argume
             parser.add_argument(field.name, **how)
         else:
             parser.add_argument(name, required=not optional, **how,
-                                action="extend" if several else Once)
+                                action="extend" if several else
+                                Once if kind in (str, Path) and not about["choices"] else "store")
     return parser
 
 
 class Once(argparse.Action):
-    """Stores the value of a flag that is given once."""
+    """Stores a text or path, which is given once; a later number or choice replaces the first."""
 
     def __call__(self, parser, given, value, flag=None):
         if hasattr(given, self.dest):
