@@ -101,7 +101,8 @@ def explained(field: dataclasses.Field) -> str:
     """The line of a flag in -h: what it does, its default and its limits."""
     about, default = field.metadata, field.default
     if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
+        made = field.default_factory()
+        default = made if isinstance(made, (list, tuple)) else None   # another may be drawn
     said = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
     notes = [said] if default not in (None, True, False, "", dataclasses.MISSING) and said else []
     notes += [f"in {about['limits']}"] if about["limits"] else []
@@ -262,7 +263,9 @@ def run(main) -> None:
     except (ChatError, OSError) as error:
         if os.environ.get("CHAT_DEBUG"):
             raise
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+        said = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) and \
+            error.strerror else error                    # without "[Errno 2]"
+        sys.exit(f"{Path(sys.argv[0]).name}: {said}")
 
 
 def flush() -> None:

@@ -1,5 +1,6 @@
 """csrc/cli.py: a dataclass is a command line; how programs begin and end."""
 
+import dataclasses
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -123,6 +124,18 @@ def test_a_users_error_is_one_line_and_chat_debug_shows_its_traceback(tmp_path, 
     assert (done.returncode, done.stderr) == (1, "tool.py: no good: x\n")
     done = program(tmp_path, f"raise {error}", CHAT_DEBUG="1")
     assert done.returncode == 1 and "Traceback" in done.stderr and "in main" in done.stderr
+
+
+def test_a_missing_file_is_named_without_the_systems_number(tmp_path):
+    done = program(tmp_path, "open('/none/such.json')")
+    assert (done.returncode, done.stderr) \
+        == (1, "tool.py: /none/such.json: No such file or directory\n")
+
+
+def test_help_tells_no_default_that_is_drawn_anew_each_time():
+    drawn, listed = dataclasses.fields(dataclasses.make_dataclass("Drawn", [
+        ("seed", int, flag(lambda: 12345, "random")), ("times", list, flag(lambda: [7, 8], "x"))]))
+    assert "12345" not in cli.explained(drawn) and "7 8" in cli.explained(listed)
 
 
 def test_an_error_of_ours_shows_where_it_comes_from(tmp_path):
