@@ -434,3 +434,10 @@ def test_each_kind_follows_a_rule_of_the_instructions():
     assert NAME in said and MAKER in said
     for name, kind in KINDS.items():
         assert all(f"\n{rule}. " in said for rule in kind.rules.split()) and name in said
+
+
+def test_a_folder_that_holds_something_is_never_written_over(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(ValueError, match="is not an empty folder"):
+        talk.talk(talk.Talk(out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

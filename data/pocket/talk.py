@@ -305,6 +305,8 @@ def talk(s: Talk) -> None:
     if s.seed and not s.index:
         raise ChatError(f"--seed {s.seed} needs --index FILE, of that world's pages: the "
                         f"embedded corpus is about world 0")
+    if s.out.exists() and (not s.out.is_dir() or any(s.out.iterdir())):
+        raise ChatError(f"{s.out} exists and is not an empty folder; remove it or choose another")
     made = write(s.out, s.seed, s.size, s.index, s.budget)
     print(f"{s.out}: " + ", ".join(f"{kind} {count}" for kind, count in made.items()))
 
