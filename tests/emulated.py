@@ -22,6 +22,8 @@ RESULT = np.dtype([("word", "i8"), ("real", "f8"), ("text", "S512")])
 
 
 class Emulated(Library):
+    own = None                                   # while this machine's library is being loaded
+
     def __init__(self, path, device, dtype):
         # This machine's, for the types.
         super().__init__(CSRC.parent / "build" / path.name, device, dtype)
@@ -43,6 +45,8 @@ class Emulated(Library):
         return 0, 0, number                      # perhaps the address of a model, which lives there
 
     def call(self, name, *args):
+        if self.own is None:
+            return super().call(name, *args)
         function = self.ffi.typeof(getattr(self.own, name))
         returns, given = function.result, list(zip(args, function.args, strict=True))
         words = [self.place(a, kind) for a, kind in given if kind.cname != "float"]

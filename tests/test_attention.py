@@ -367,12 +367,13 @@ def test_attention_with_a_cache(lib, B, T, heads, D, window, seed):
     bound = case.out_bound(want, score_error)
     assert_within(out.reshape(want.shape), want, bound)
     rows = case.draw.rng.permutation(B * T)
-    parts = rows, rows[:8], rows[:1], rows[2:5]
+    parts = rows, rows[:8], rows[:1], rows[2:5] if len(rows) > 2 else rows[:1]
     together, few, one, three = [extend(lib, qkv[part], *cache, slots[part], positions[part],
                                         length, H, K, D, window) for part in parts]
     for got, part in zip((together, few, one, three), parts):
         assert_within(got, want.reshape(out.shape)[part], bound.reshape(out.shape)[part])
-    assert np.array_equal(few[:1], one) and np.array_equal(few[2:5], three)
+    assert np.array_equal(few[:1], one)
+    assert len(rows) <= 2 or np.array_equal(few[2:5], three)
     assert lib.device != "cpu" or np.array_equal(together, out[rows])
 
 

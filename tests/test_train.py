@@ -520,7 +520,7 @@ def test_a_second_run_without_out_gets_a_name_of_its_own(book):
     for name in ("base", "base-2"):
         done = command("--data", book, *SMALL, "--steps", "1")
         assert done.returncode == 0
-        assert Library.choose()[0] == "cuda" or " (no GPU: there is no libchat_cuda" in done.stdout
+        assert Library.choose()[0] == "cuda" or " (no GPU: " in done.stdout
         assert (Path("runs") / name / runs.STATE).exists()
 
 
