@@ -6,7 +6,7 @@ them: the one whose values sum to most (maximum subsequence segmentation: Paster
 is worth its length, and a block of links, or a few words that are no sentence, costs. The page is
 parsed, and what is navigation by its tag or its place is left out, by resiliparse (lexbor).
 
-    F1 on 332 real pages, pages/s of a core     0.928, 180     trafilatura: 0.928, 33
+    F1 on 332 real pages     0.928     trafilatura: 0.928
 """
 
 import html as entities
