@@ -257,6 +257,7 @@ def run(main) -> None:
         finally:
             flush()
     except KeyboardInterrupt:
+        silence(2)                               # Python's pools of processes may complain at exit
         sys.exit(130)
     except BrokenPipeError:                      # whoever read this, say `head`, has seen enough
         silence()
@@ -277,6 +278,6 @@ def flush() -> None:
         raise
 
 
-def silence() -> None:
-    """Print to nowhere from now on."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def silence(file: int = 1) -> None:
+    """Let what is written to standard output, or to another file number, vanish from now on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), file)

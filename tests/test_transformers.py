@@ -11,6 +11,7 @@ import pytest
 
 from csrc import hf
 from csrc.bind import BIAS_ALL, BIAS_QKV, Config, Model
+from data.tokens import learn
 from folders import CONFIGS, GPT2, LLAMA3, library_or_skip, random_model, same_weights
 
 transformers = pytest.importorskip("transformers")
@@ -209,7 +210,7 @@ def random_text(length):
 
 def test_auto_tokenizer_gives_our_ids(tokenizer, tmp_path):
     text = " ".join(NASTY + ["the cat sat on the mat and the dog sat on the log"] * 20)
-    ours = tokenizer.learn(tokenizer.count_chunks([text]), 400)
+    ours = tokenizer.learn(learn.count_chunks([text]), 400)
     ours.save(tmp_path)
     hf.save(Model(replace(CONFIGS["Qwen3ForCausalLM"], vocab=ours.vocab_size)), tmp_path,
             {"bos": ours.special(tokenizer.BEGIN), "eos": ours.special(tokenizer.END)})
