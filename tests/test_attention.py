@@ -270,6 +270,7 @@ print("alive")
 """
 
 
+@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has a stack of its own")
 def test_attention_is_content_with_a_stack_of_256_kilobytes(lib):
     """Of the thread that calls it, and of OpenMP's."""
     if lib.device != "cpu":

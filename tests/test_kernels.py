@@ -587,6 +587,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
             assert np.isfinite(out).any(), name
 
 
+@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")
 def test_the_threads_that_are_set_hold_for_every_thread_that_computes(lib):
     """Not only for the one that set them, as OpenMP's own setting does."""
     if lib.device != "cpu" or lib.call("device_threads", 2) == 1:
@@ -604,6 +605,7 @@ def test_the_threads_that_are_set_hold_for_every_thread_that_computes(lib):
             assert other.submit(threads_begun).result() == threads - 1
 
 
+@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")
 def test_each_thread_has_its_own_error(lib):
     with ThreadPoolExecutor(1) as other:
         lib.lib.chat_fail(b"mine")
@@ -641,6 +643,7 @@ GROUPS = {                                       # what /proc/self/cgroup says, 
 }
 
 
+@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator takes no folders")
 @pytest.mark.parametrize("name", GROUPS)
 def test_memory_is_what_control_groups_leave(lib, name, tmp_path):
     if lib.device != "cpu":
