@@ -33,9 +33,10 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from csrc import bind, cli, hf, launch, runs
-from csrc.bind import ChatError, Config, Job, Library, Model
+from csrc import cli, hf, launch, runs
+from csrc.bind import ChatError, Job, Library, Model
 from csrc.cli import flag
+from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
 from csrc.engine import Engine, Sampling, Sequence
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state
@@ -147,8 +148,8 @@ def architecture(s: Pretrain, vocab: int) -> Config:
     common = dict(vocab=vocab, context=s.context, layers=s.depth, channels=channels,
                   heads=channels // 64, kv_heads=channels // 64, head_dim=64)
     if s.arch == "gpt2":
-        return Config(**common, hidden=4 * channels, norm=bind.LAYERNORM, position=bind.LEARNED,
-                      activation=bind.GELU, bias=bind.BIAS_ALL, qk_norm=0, norm_eps=1e-5)
+        return Config(**common, hidden=4 * channels, norm=LAYERNORM, position=LEARNED,
+                      activation=GELU, bias=BIAS_ALL, qk_norm=0, norm_eps=1e-5)
     return Config(**common, hidden=math.ceil(channels * 8 / 3 / 64) * 64)
 
 

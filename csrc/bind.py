@@ -13,21 +13,18 @@ import json
 import os
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
 import cffi
 import numpy as np
 
-from csrc import ranks
+from csrc import hf, ranks
+from csrc.config import Config
 from csrc.files import ChatError
 
 CSRC = Path(__file__).resolve().parent
-LAYERNORM, RMSNORM = 0, 1
-LEARNED, ROPE = 0, 1
-GELU, SWIGLU = 0, 1
-BIAS_NONE, BIAS_QKV, BIAS_ALL = 0, 1, 2
 GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD = 0, 1, 2, 4, 8, 16
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 SAMPLING = np.dtype([("temperature", np.float32), ("top_k", np.int32), ("top_p", np.float32),
@@ -35,35 +32,6 @@ SAMPLING = np.dtype([("temperature", np.float32), ("top_k", np.int32), ("top_p",
                      ("seed", np.uint64), ("position", np.uint64), ("banned", np.int32),
                      ("n_banned", np.int32), ("seen", np.int32), ("n_seen", np.int32)], align=True)
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
-
-
-@dataclass(frozen=True)
-class Config:
-    """An architecture; chat.h explains each field. The defaults are the modern block (Qwen3's)."""
-
-    vocab: int
-    context: int
-    layers: int
-    channels: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    hidden: int
-    norm: int = RMSNORM
-    position: int = ROPE
-    activation: int = SWIGLU
-    bias: int = BIAS_NONE
-    qk_norm: int = 1
-    tied: int = 1
-    scalar: int = 0
-    window: int = 0
-    window_period: int = 0
-    norm_eps: float = 1e-6
-    rope_theta: float = 10000.0
-    rope_factor: float = 1.0
-    rope_low: float = 1.0
-    rope_high: float = 4.0
-    rope_context: int = 0
 
 
 def build() -> Path:
@@ -263,7 +231,7 @@ class Model:
 
     def __init__(self, config: Config, device: str = "cpu", dtype: str = "f32",
                  flags: int = TRAINS):
-        """All weights zero: see `create` and csrc/hf.py's `load` and `save`. flags: a sum of TRAINS,
+        """All weights zero: see `create` and `load`. flags: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype, self.flags = config, device, dtype, flags
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
@@ -305,14 +273,13 @@ class Model:
     @staticmethod
     def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
              **changes) -> "Model":
-        """A Hugging Face folder (csrc/hf.py); `changes` replace fields of its Config."""
-        from csrc import hf
-        return hf.load(folder, device, dtype, flags, **changes)
+        """A Hugging Face folder, as hf.load reads it; `changes` replace fields of its Config."""
+        Library.load(device, dtype)              # what is wrong with it is not the folder's fault
+        return hf.load(folder, lambda config: Model(config, device, dtype, flags), **changes)
 
-    def save(self, folder) -> None:
-        """Write config.json, generation_config.json and model.safetensors (csrc/hf.py)."""
-        from csrc import hf
-        hf.save(self, folder)
+    def save(self, folder, special: dict | None = None, stage: str | None = None) -> None:
+        """Write a Hugging Face folder, as hf.save does."""
+        hf.save(self, folder, special, stage)
 
     def call(self, name: str, *args):
         """Call a function of chat.h that takes this model first."""

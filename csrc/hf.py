@@ -23,8 +23,8 @@ from typing import BinaryIO, Callable, Iterable, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
-                       SWIGLU, TRAINS, Config, Library, Model)
+from csrc.config import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, RMSNORM, ROPE,
+                         SWIGLU, Config)
 from csrc.files import ChatError, naming, read_json, to_json, unique, write_files
 
 BLOCK = ("norm", "position", "activation", "bias", "qk_norm")
@@ -97,17 +97,16 @@ def configuration(folder, **changes) -> tuple[str, Config, Config]:
     return family, stored, config
 
 
-def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS, **changes) -> Model:
-    """The model in a folder; how: csrc/bind.py's sum. `changes` replace its Config's fields.
+def load(folder, make: Callable, **changes):
+    """The model in a folder, which `make` makes of its Config. `changes` replace fields of that.
 
     scalar=1 makes a reward model of a language model: its score.weight begins as zeros.
     context=N shortens learned positions; with RoPE it may be any length.
     """
     folder = Path(folder)
-    Library.load(device, dtype)                  # what is wrong with it is not the folder's fault
     family, stored, config = configuration(folder, **changes)
     with naming(folder / "config.json"):
-        model = Model(config, device, dtype, flags)
+        model = make(config)
     with ExitStack() as files:
         tensors = find_tensors(folder, files)
         with naming(folder):
@@ -115,7 +114,7 @@ def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS, *
     return model
 
 
-def save(model: Model, folder, special: dict | None = None, stage: str | None = None) -> None:
+def save(model, folder, special: dict | None = None, stage: str | None = None) -> None:
     """Write a model: float32 weights for "f32", and for "bf16" those it computes with.
 
     special   token ids {"bos", "eos", "pad"}, each may be None, and "stop": the list of all that
@@ -329,7 +328,7 @@ class Place(NamedTuple):
     transposed: bool
 
 
-def places(model: Model, family: str, context: int) -> dict[str, Place]:
+def places(model, family: str, context: int) -> dict[str, Place]:
     """{name in the file: Place}, in the model's order; context is the file's, not the model's."""
     shapes = {name: shape for name, shape, _ in model.tensors}
     if POSITIONS in shapes:
@@ -348,7 +347,7 @@ def places(model: Model, family: str, context: int) -> dict[str, Place]:
     return found
 
 
-def fill(model: Model, family: str, stored: Config, tensors: dict[str, Stored]) -> None:
+def fill(model, family: str, stored: Config, tensors: dict[str, Stored]) -> None:
     """Copy the tensors of a folder, whose Config is `stored`, into a model made for them."""
     config, wanted = model.config, places(model, family, stored.context)
     found = with_prefix(tensors, "transformer." if family == "GPT2" else "model.")
@@ -396,7 +395,7 @@ def check_tensors(found: dict[str, Stored], wanted: dict[str, Place]) -> None:
             raise ChatError(f"{name} is {found[name].dtype}, but must be {' or '.join(NUMPY)}")
 
 
-def gather(model: Model, place: Place) -> np.ndarray:
+def gather(model, place: Place) -> np.ndarray:
     """The inverse of `fill`, for one tensor of the file."""
     values = np.concatenate([model.read(name) for name in place.names])
     return values.T if place.transposed else values

@@ -14,7 +14,8 @@ import time
 import numpy as np
 
 from csrc import bind, cli
-from csrc.bind import ChatError, Config, Job, Library, Model
+from csrc.bind import ChatError, Job, Library, Model
+from csrc.config import Config
 from csrc.runs import peak, resident
 
 RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}

@@ -38,12 +38,12 @@ import numpy as np  # noqa: E402
 
 import bench_peers as peers  # noqa: E402
 from bench_picture import roofline  # noqa: E402
-from csrc import bind  # noqa: E402
-from csrc.bind import GENERATES, TRAINS, ChatError, Config, Library, Model  # noqa: E402
+from csrc.bind import GENERATES, TRAINS, ChatError, Library, Model  # noqa: E402
+from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, ROPE, SWIGLU, Config  # noqa: E402
 
 GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_heads=12,
-              head_dim=64, hidden=3072, norm=bind.LAYERNORM, position=bind.LEARNED,
-              activation=bind.GELU, bias=bind.BIAS_ALL, qk_norm=0, norm_eps=1e-5)
+              head_dim=64, hidden=3072, norm=LAYERNORM, position=LEARNED,
+              activation=GELU, bias=BIAS_ALL, qk_norm=0, norm_eps=1e-5)
 SMALL = Config(vocab=4096, context=4096, layers=6, channels=256, heads=4, kv_heads=4,
                head_dim=64, hidden=704)
 TINYLLAMA = Config(vocab=32000, context=2048, layers=22, channels=2048, heads=32, kv_heads=4,
@@ -161,8 +161,8 @@ def training_bytes(model, N, size):
     AdamW, and what the forward pass leaves written and read once. size: bytes of a weight."""
     c = model.config
     W, HD = (c.heads + 2 * c.kv_heads) * c.head_dim, c.heads * c.head_dim
-    rotated = W if c.qk_norm or c.position == bind.ROPE else 0
-    mlp = c.hidden * (3 if c.activation == bind.SWIGLU else 2)
+    rotated = W if c.qk_norm or c.position == ROPE else 0
+    mlp = c.hidden * (3 if c.activation == SWIGLU else 2)
     kept = 4 * c.channels + W + rotated + HD + mlp       # struct Activations in csrc/model.h
     return model.parameters * (2 * size + 8 + adamw_bytes(size)) + 2 * size * N * c.layers * kept
 

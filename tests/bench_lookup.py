@@ -13,7 +13,8 @@ from statistics import median
 
 import numpy as np
 
-from csrc.bind import GENERATES, Config, Library, Model
+from csrc.bind import GENERATES, Library, Model
+from csrc.config import Config
 from data.tokens.bpe import Tokenizer
 from csrc.engine import Engine, Sequence, Sampling
 

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import numpy as np
 
-from csrc import bind
+from csrc.config import BIAS_ALL, LAYERNORM
 
 NAMES = {"torch": "PyTorch", "llama_cpp": "llama.cpp (llama-cpp-python)"}
 ABSENT = {}                                      # name: why
@@ -60,7 +60,7 @@ def gpt(c, T):
     """The model of a Config with one key/value head a head, as one writes it in PyTorch."""
     torch = peer("torch")
     nn, F = torch.nn, torch.nn.functional
-    gpt2, bias, C = c.norm == bind.LAYERNORM, c.bias == bind.BIAS_ALL, c.channels
+    gpt2, bias, C = c.norm == LAYERNORM, c.bias == BIAS_ALL, c.channels
 
     class RMSNorm(nn.RMSNorm):
         def forward(self, x):                    # it is fused only where both have one type

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from csrc.bind import (BIAS_ALL, BIAS_QKV, GELU, LAYERNORM, LEARNED, ChatError, Config, Library,
-                       Model)
+from csrc.bind import ChatError, Library, Model
+from csrc.config import BIAS_ALL, BIAS_QKV, GELU, LAYERNORM, LEARNED, Config
 
 SIZES = dict(vocab=61, context=40, layers=2, channels=16, heads=4, kv_heads=2, head_dim=6,
              hidden=20)

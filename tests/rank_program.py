@@ -12,7 +12,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from csrc.bind import NO_MASTERS, SHARD, TRAINS, Config, Job, Library, Model  # noqa: E402
+from csrc.bind import NO_MASTERS, SHARD, TRAINS, Job, Library, Model  # noqa: E402
+from csrc.config import Config  # noqa: E402
 from csrc.runs import resident  # noqa: E402
 
 # Sizes that no number of ranks divides.

@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from csrc import cli
-from csrc.bind import Config, Model
+from csrc.bind import Model
+from csrc.config import Config
 from csrc.lookup import Costs, Lookup
 from data.chat.terminal import Chat, converse
 from data.chat import protocol

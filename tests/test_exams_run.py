@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from csrc.bind import Config, Model
+from csrc.bind import Model
+from csrc.config import Config
 from data.chat import protocol, tools
 from data.exams import marks, run
 from data.tokens import bpe, learn

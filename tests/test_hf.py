@@ -15,8 +15,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from csrc import hf
-from csrc.bind import (BIAS_ALL, BIAS_NONE, GELU, LAYERNORM, LEARNED, ChatError, Config, Library,
-                       Model)
+from csrc.bind import ChatError, Library, Model
+from csrc.config import BIAS_ALL, BIAS_NONE, GELU, LAYERNORM, LEARNED, Config
 from folders import CONFIGS, GPT2, library_or_skip, random_model, same_weights
 
 TINY = Config(vocab=5, context=4, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=2)
@@ -53,7 +53,7 @@ def gpt2(tmp_path):
 def test_a_saved_model_loads_with_the_same_bits(name, tmp_path):
     model = random_model(CONFIGS[name])
     hf.save(model, tmp_path / "new" / "folder")
-    again = hf.load(tmp_path / "new" / "folder")
+    again = Model.load(tmp_path / "new" / "folder")
     assert again.config == model.config
     assert same_weights(again, model)
     config = json.loads((tmp_path / "new" / "folder" / "config.json").read_text())
@@ -65,12 +65,12 @@ def test_a_bf16_model_is_saved_as_what_it_computes_with(name, tmp_path):
     library_or_skip("bf16")
     model = random_model(CONFIGS[name], "bf16")
     hf.save(model, tmp_path)
-    library, again = Library.load("cpu", "bf16"), hf.load(tmp_path, dtype="f32")
+    library, again = Library.load("cpu", "bf16"), Model.load(tmp_path, dtype="f32")
     for name in model.index:
         rounded = library.float(library.real(model.read(name)))
         assert np.array_equal(again.read(name), rounded)
     tokens = np.arange(40).reshape(1, 40)
-    assert np.array_equal(hf.load(tmp_path, dtype="bf16").logits(tokens), model.logits(tokens))
+    assert np.array_equal(Model.load(tmp_path, dtype="bf16").logits(tokens), model.logits(tokens))
     assert (tmp_path / "model.safetensors").stat().st_size < 2 * model.parameters + 8000
 
 
@@ -83,16 +83,16 @@ def test_bfloat16_rounds_to_nearest_even_and_keeps_infinities_and_nan():
 
 
 def test_bfloat16_and_float16_files_are_read(folder):
-    model = hf.load(folder)
+    model = Model.load(folder)
     edit_tensors(folder, lambda t: {k: v.astype(np.float16) for k, v in t.items()})
-    half = hf.load(folder)
+    half = Model.load(folder)
     for name in model.index:
         assert np.array_equal(half.read(name), model.read(name).astype(np.float16))
 
 
 def test_what_other_programs_ask_of_the_files(folder):
     ids = {"bos": 0, "eos": 7, "pad": 0, "stop": [7, 0]}
-    hf.save(hf.load(folder), folder, ids)
+    hf.save(Model.load(folder), folder, ids)
     config = json.loads((folder / "config.json").read_text())
     assert config["torch_dtype"] == config["dtype"] == "float32"
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 1e6
@@ -112,7 +112,7 @@ def test_what_other_programs_ask_of_the_files(folder):
 @pytest.mark.parametrize("special", [{"eos": 61}, {"stop": [-1]}, {"end": 1}])
 def test_special_tokens_outside_the_vocabulary_are_refused(folder, special):
     with pytest.raises(ChatError, match="special token"):
-        hf.save(hf.load(folder), folder, special)
+        hf.save(Model.load(folder), folder, special)
 
 
 @pytest.mark.parametrize("changes", [
@@ -130,33 +130,33 @@ def test_a_model_that_transformers_has_no_name_for_is_not_saved(changes, tmp_pat
 def test_a_reward_model_begins_as_a_language_model_with_a_head_of_zeros(name, tmp_path):
     model = random_model(CONFIGS[name])
     hf.save(model, tmp_path)
-    reward = hf.load(tmp_path, scalar=1)
+    reward = Model.load(tmp_path, scalar=1)
     assert not reward.read("score.weight").any()
     assert all(np.array_equal(reward.read(name), model.read(name))
                for name in model.index if name != "lm_head.weight")
     reward.write("score.weight", np.ones((1, 16)))
     hf.save(reward, tmp_path)
-    assert hf.load(tmp_path).read("score.weight").all()
+    assert Model.load(tmp_path).read("score.weight").all()
 
 
 def test_learned_positions_can_be_shortened_and_not_extended(gpt2):
-    model, short = hf.load(gpt2), hf.load(gpt2, context=9)
+    model, short = Model.load(gpt2), Model.load(gpt2, context=9)
     assert np.array_equal(short.read("model.positions.weight"),
                           model.read("model.positions.weight")[:9])
     tokens = np.arange(9)[None]
     assert np.array_equal(short.logits(tokens), model.logits(tokens))
     with pytest.raises(ChatError, match="40 learned positions"):
-        hf.load(gpt2, context=41)
+        Model.load(gpt2, context=41)
 
 
 def test_rope_takes_any_context(folder):
-    assert hf.load(folder, context=400).logits(np.zeros((1, 400), int)).shape == (1, 400, 61)
+    assert Model.load(folder, context=400).logits(np.zeros((1, 400), int)).shape == (1, 400, 61)
 
 
 # ---- Tensors: present, absent, of other shapes ---------------------------------------------------
 
 def test_names_without_prefix_and_old_buffers_are_understood(gpt2):
-    model = hf.load(gpt2)
+    model = Model.load(gpt2)
 
     def old(tensors):
         tensors = {name.removeprefix("transformer."): t for name, t in tensors.items()}
@@ -166,14 +166,14 @@ def test_names_without_prefix_and_old_buffers_are_understood(gpt2):
         return {**tensors, "lm_head.weight": tensors["wte.weight"]}
 
     edit_tensors(gpt2, old)
-    assert same_weights(hf.load(gpt2), model)
+    assert same_weights(Model.load(gpt2), model)
 
 
 def test_rotary_buffers_are_ignored(folder):
-    model = hf.load(folder)
+    model = Model.load(folder)
     edit_tensors(folder, lambda t: {**t, "model.layers.0.self_attn.rotary_emb.inv_freq":
                                     np.ones(3, np.float32)})
-    assert same_weights(hf.load(folder), model)
+    assert same_weights(Model.load(folder), model)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -194,12 +194,12 @@ def test_rotary_buffers_are_ignored(folder):
 def test_tensors_that_do_not_fit_are_named(folder, change, message):
     edit_tensors(folder, change)
     with pytest.raises(ChatError, match=message):
-        hf.load(folder)
+        Model.load(folder)
 
 
 def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
     edit_tensors(folder, lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"]})
-    hf.load(folder)
+    Model.load(folder)
 
 
 # ---- config.json ---------------------------------------------------------------------------------
@@ -261,10 +261,10 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
 def test_a_config_is_expressed_or_refused_by_the_name_of_its_key(folder, changes, message):
     edit(folder, **changes)
     if message is None:
-        assert hf.load(folder).config.rope_theta == 1e6
+        assert Model.load(folder).config.rope_theta == 1e6
     else:
         with pytest.raises(ChatError, match=message):
-            hf.load(folder)
+            Model.load(folder)
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -280,17 +280,17 @@ def test_a_config_is_expressed_or_refused_by_the_name_of_its_key(folder, changes
 def test_a_gpt2_config_is_expressed_or_refused(gpt2, changes, message):
     edit(gpt2, **changes)
     if message is None:
-        hf.load(gpt2)
+        Model.load(gpt2)
     else:
         with pytest.raises(ChatError, match=message):
-            hf.load(gpt2)
+            Model.load(gpt2)
 
 
 def test_llamas_biases_are_all_or_none(tmp_path):
     hf.save(random_model(CONFIGS["LlamaForCausalLM with biases"]), tmp_path)
     edit(tmp_path, mlp_bias=False)
     with pytest.raises(ChatError, match="mlp_bias"):
-        hf.load(tmp_path)
+        Model.load(tmp_path)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe{", b"{" * 10, b'"x"',
@@ -299,21 +299,21 @@ def test_llamas_biases_are_all_or_none(tmp_path):
 def test_a_config_that_is_no_object_of_json_is_refused(folder, text):
     (folder / "config.json").write_bytes(text)
     with pytest.raises(ChatError, match="config.json"):
-        hf.load(folder)
+        Model.load(folder)
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(ChatError, match="model.safetensors: there is no such file"):
-        hf.load(folder)
+        Model.load(folder)
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(ChatError, match="pickle.*save_pretrained"):
-        hf.load(folder)
+        Model.load(folder)
     (folder / "config.json").unlink()
     with pytest.raises(ChatError, match="config.json: No such file"):
-        hf.load(folder)
+        Model.load(folder)
     with pytest.raises(ChatError, match="nowhere"):
-        hf.load(tmp_path / "nowhere")
+        Model.load(tmp_path / "nowhere")
 
 
 # ---- Hostile weights -----------------------------------------------------------------------------
@@ -361,19 +361,19 @@ HOSTILE = {
 def test_a_hostile_header_is_an_error(folder, name):
     (folder / "model.safetensors").write_bytes(HOSTILE[name])
     with pytest.raises(ChatError, match="model.safetensors|there is no"):
-        hf.load(folder)
+        Model.load(folder)
 
 
 def test_a_header_of_100_mb_of_spaces_is_an_error(folder):
     for size in (10**8 - 2, 10**8):              # the most that the format allows, and more
         (folder / "model.safetensors").write_bytes(safetensors(b"{}" + b" " * size))
         with pytest.raises(ChatError, match="model.safetensors|there is no"):
-            hf.load(folder)
+            Model.load(folder)
 
 
 def loads_or_raises(folder):
     try:
-        hf.load(folder)
+        Model.load(folder)
     except ChatError:
         return False
     return True
@@ -397,11 +397,11 @@ def test_a_directory_or_a_pipe_in_place_of_the_weights_is_an_error(folder):
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
     with pytest.raises(ChatError, match="is not a file"):
-        hf.load(folder)
+        Model.load(folder)
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").mkdir()
     with pytest.raises(ChatError, match="is not a file"):
-        hf.load(folder)
+        Model.load(folder)
 
 
 # ---- Shards --------------------------------------------------------------------------------------
@@ -422,9 +422,9 @@ def write_index(folder, where):
 
 
 def test_shards_are_read(folder):
-    model = hf.load(folder)
+    model = Model.load(folder)
     shard(folder)
-    assert same_weights(hf.load(folder), model)
+    assert same_weights(Model.load(folder), model)
 
 
 @pytest.mark.parametrize("file", ["../model-1-of-2.safetensors", "/etc/passwd", "sub/x.safetensors",
@@ -443,7 +443,7 @@ def test_an_index_cannot_lead_out_of_the_folder_or_lie(folder, file):
     write_index(folder, {name: old.replace("model-1-of-2.safetensors", file) if type(file) is str
                          else file for name, old in where.items()})
     with pytest.raises(ChatError):
-        hf.load(folder)
+        Model.load(folder)
 
 
 def test_an_index_that_is_no_index_or_misplaces_a_tensor_is_an_error(folder):
@@ -453,7 +453,7 @@ def test_an_index_that_is_no_index_or_misplaces_a_tensor_is_an_error(folder):
                   {**where, "extra": where[name]}):
         write_index(folder, wrong)
         with pytest.raises(ChatError):
-            hf.load(folder)
+            Model.load(folder)
 
 
 # ---- Saving that fails ---------------------------------------------------------------------------
@@ -476,18 +476,18 @@ def failing(function, call, error):
 @pytest.mark.parametrize("error", [Killed(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("name, calls", [("fsync", 4), ("replace", 3)])
 def test_a_save_that_dies_leaves_the_old_or_the_new_model(folder, monkeypatch, name, calls, error):
-    old, new = hf.load(folder), random_model(CONFIGS["Qwen3ForCausalLM"], seed=1)
+    old, new = Model.load(folder), random_model(CONFIGS["Qwen3ForCausalLM"], seed=1)
     for call in range(calls):
         hf.save(old, folder)
         with monkeypatch.context() as patch:
             patch.setattr(os, name, failing(getattr(os, name), call, error))
             with pytest.raises(Killed if isinstance(error, Killed) else ChatError):
                 hf.save(new, folder)
-        found = hf.load(folder)
+        found = Model.load(folder)
         assert same_weights(found, new if (name, call) == ("fsync", 3) else old)
         assert len(list(folder.iterdir())) == 3
     hf.save(new, folder)
-    assert same_weights(hf.load(folder), new)
+    assert same_weights(Model.load(folder), new)
 
 
 def test_weights_of_another_shape_are_never_mixed_with_a_new_config(folder, monkeypatch):
@@ -496,11 +496,11 @@ def test_weights_of_another_shape_are_never_mixed_with_a_new_config(folder, monk
     with pytest.raises(Killed):
         hf.save(new, folder)
     with pytest.raises(ChatError, match="lm_head.weight"):
-        hf.load(folder)
+        Model.load(folder)
 
 
 def test_a_full_disk_is_one_sentence_and_the_old_model_stays(folder):
-    model = hf.load(folder)
+    model = Model.load(folder)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
     try:
@@ -508,13 +508,13 @@ def test_a_full_disk_is_one_sentence_and_the_old_model_stays(folder):
             hf.save(random_model(CONFIGS["Qwen3ForCausalLM"], seed=1), folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert same_weights(hf.load(folder), model)
+    assert same_weights(Model.load(folder), model)
     assert len(list(folder.iterdir())) == 3
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(folder):
     with pytest.raises(ChatError, match="config.json"):
-        hf.save(hf.load(folder), folder / "config.json")
+        hf.save(Model.load(folder), folder / "config.json")
 
 
 def test_saving_holds_one_tensor_at_a_time():

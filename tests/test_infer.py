@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrc import bind
-from csrc.bind import Config, Model
+from csrc.bind import Model
+from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
 from csrc.cli import option
 from kernel_calls import sample
 from csrc.lookup import DRAFT, Costs, Lookup
@@ -467,7 +467,7 @@ def test_a_line_of_probs_always_has_the_token_itself_and_only_what_could_come(en
 
 # ---- Prompt lookup -------------------------------------------------------------------------------
 
-GPT2 = dict(norm=bind.LAYERNORM, position=bind.LEARNED, activation=bind.GELU, bias=bind.BIAS_ALL,
+GPT2 = dict(norm=LAYERNORM, position=LEARNED, activation=GELU, bias=BIAS_ALL,
             qk_norm=0, kv_heads=4)
 LLAMA = dict(qk_norm=0, tied=0, kv_heads=1)
 WRONG = 300                              # a token that the models here never write

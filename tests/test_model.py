@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import ref
-from csrc.bind import (BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, GENERATES, LAYERNORM, LEARNED,
-                       NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError, Config, Model,
-                       samplings)
+from csrc.bind import (GENERATES, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError,
+                       Model, samplings)
+from csrc.config import BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, Config
 from kernel_calls import sample
 
 QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16,

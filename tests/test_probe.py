@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 import pytest
 
-from csrc.bind import Config
+from csrc.config import Config
 from csrc import cli
 from data import probe as command
 from data.chat import protocol

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import train
-from csrc.bind import ChatError, Config, Model
+from csrc.bind import ChatError, Model
+from csrc.config import Config
 from data.experiments import recall as experiment
 from data.experiments.recall import Runs, copies, plant, plot, read_planted
 from data.tokens import bpe, documents, learn, shards

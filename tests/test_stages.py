@@ -9,7 +9,8 @@ import pytest
 
 import train
 from csrc import runs
-from csrc.bind import Config, Model
+from csrc.bind import Model
+from csrc.config import Config
 from csrc.cli import flag
 from csrc.engine import Sampling, Sequence
 from data.chat.rows import RowLoader

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from csrc import hf
-from csrc.bind import BIAS_ALL, BIAS_QKV, Config, Model
+from csrc.bind import Model
+from csrc.config import BIAS_ALL, BIAS_QKV, Config
 from data.tokens import learn
 from folders import CONFIGS, GPT2, LLAMA3, library_or_skip, random_model, same_weights
 
@@ -109,7 +110,7 @@ def check_agreement(ours, theirs):
 def test_models_of_transformers_compute_the_same_here(name, tmp_path):
     theirs = their_model(name, **THEIRS[name])
     theirs.save_pretrained(tmp_path)
-    check_agreement(hf.load(tmp_path), theirs)
+    check_agreement(Model.load(tmp_path), theirs)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -131,7 +132,7 @@ def test_scalar_heads_mean_the_same_in_transformers(name, tmp_path):
     tokens = np.random.default_rng(3).integers(1, 97, (3, 40))
     assert np.abs(model.logits(tokens)[:, -1] - their_logits(theirs, tokens)).max() < 1e-4
     theirs.save_pretrained(tmp_path / "back")
-    assert same_weights(hf.load(tmp_path / "back"), model)
+    assert same_weights(Model.load(tmp_path / "back"), model)
 
 
 def test_what_transformers_saves_again_is_the_same_model(tmp_path):
@@ -141,7 +142,7 @@ def test_what_transformers_saves_again_is_the_same_model(tmp_path):
         back = tmp_path / name / "back"
         load_theirs(tmp_path / name).save_pretrained(back, max_shard_size="20KB")
         assert (back / "model.safetensors.index.json").exists()
-        again = hf.load(back)
+        again = Model.load(back)
         assert again.config == model.config
         assert same_weights(again, model)
 
