@@ -345,7 +345,8 @@ def test_many_ranks_need_a_library_with_mpi_and_torchrun_needs_gpus(book, tmp_pa
     assert done.returncode == 1 and "4 ranks were started, but this library was built without MPI" \
         in done.stderr
     finished(command, CHAT_BUILD=str(build))     # and one rank trains as ever
-    done = run(command + ["--out", "run2"], WORLD_SIZE="4", RANK="0", LOCAL_RANK="0")
+    command[command.index("run")] = "run2"
+    done = run(command, WORLD_SIZE="4", RANK="0", LOCAL_RANK="0")
     assert done.returncode == 1 and "4 ranks" in done.stderr and "mpirun" in done.stderr
     assert not Path("run2").exists()
 
