@@ -35,9 +35,7 @@ KNOWN: dict[str, str] = {
     "long_files": """
 cuda/kernels.cu
 tests/cuda_on_cpu.h
-tests/test_chat.py
 tests/test_download.py
-tests/test_infer.py
 tests/test_kernels.py
 tests/test_model.py
 """,
