@@ -26,7 +26,7 @@ from csrc import cli
 from csrc.cli import flag
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
-from csrc.runs import newest_run
+from csrc.runs import find_model
 from data.chat import terminal, tools
 from data.chat.terminal import converse, note
 from data.chat.turn import is_assistant, load, talk_of
@@ -112,7 +112,7 @@ def start(settings, given):
     if chats and completes:
         raise ChatError(f"{cli.option(chats[0])} is a flag of `infer.py chat`, and "
                         f"{cli.option(completes[0])} one of `infer.py complete`: give one command")
-    folder = settings.model or newest_run()
+    folder = find_model(settings.model)
     engine = engine_of(settings, folder)
     asked = not completes and (settings.prompt is not None or sys.stdin.isatty())
     kind = Chat if chats or asked and is_assistant(engine, folder) else Complete
@@ -138,7 +138,7 @@ def piped(settings):
 
 def chat(settings, engine=None):
     """Answer the prompt as an assistant, or one question after the other as they are typed."""
-    folder = settings.model or newest_run()
+    folder = find_model(settings.model)
     engine = engine or engine_of(settings, folder)
     talk_of(engine.tokenizer)                    # ChatError if it has no tokens for conversations
     engine.keep = True
@@ -161,7 +161,7 @@ def chat(settings, engine=None):
 
 def complete(settings, engine=None):
     """Continue the prompt or, where there is none, one after the other as they are typed."""
-    folder = settings.model or newest_run()
+    folder = find_model(settings.model)
     engine, prompt = engine or engine_of(settings, folder), piped(settings)
     if prompt is None:
         what = "Ask something." if settings.as_assistant else "Type how a text begins."

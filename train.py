@@ -543,6 +543,7 @@ def start(s: Training, given: set[str]) -> None:
     if type(s) is not Pretrain and not s.model and not s.resume:
         s = replace(s, model=str(runs.newest_run("pretrain")))
     if s.model:
+        s = replace(s, model=str(runs.find_model(s.model)))
         hf.configuration(s.model)                # complains before any data is prepared
     if s.resume and not Path(s.out).is_dir():
         raise ChatError(f"--resume: there is no run in {s.out}")

@@ -31,9 +31,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from csrc.files import ChatError
+from csrc.remote import is_address
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
+OUTPUTS = ("out", "html")        # what is read may be anywhere, what is written is here
 
 
 # ---- A dataclass is a command line ---------------------------------------------------------------
@@ -76,6 +78,8 @@ def check(settings) -> None:
                 continue
             if limits and not inside(one, limits):
                 raise ChatError(f"{option(field.name)} is {one}, but must be in {limits}")
+            if field.name in OUTPUTS and is_address(one):
+                raise ChatError(f"{option(field.name)} is {one}, an address: name a local path")
             if choices and one not in choices:
                 raise ChatError(f"{option(field.name)} is {one!r}, but must be one of "
                                 f"{', '.join(map(str, choices))}")

@@ -17,6 +17,9 @@ from reprlib import repr as short
 from typing import BinaryIO, Iterable, Iterator
 
 
+IF_SLOW = {"delay": 2, "leave": False, "disable": None}  # tqdm: after 2 s, on a terminal
+
+
 class ChatError(ValueError):
     """What a user gave is wrong: one sentence with the value, and what to do."""
 

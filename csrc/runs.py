@@ -21,11 +21,13 @@ from csrc.bind import Job, Model
 from csrc.files import ChatError, lock, write_files
 from csrc.hf import serialized
 from csrc.plot import COLOURS, picture
+from csrc.remote import local
 
 # ---- Checkpoints -------------------------------------------------------------------------------
 
 STATE, PREVIOUS = "state.safetensors", "state.previous.safetensors"
 REFERENCE = "reference"          # the folder of the model that a run began with
+MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")   # of a folder elsewhere
 
 
 def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) -> None:
@@ -202,6 +204,12 @@ def peak() -> float:
     """The most bytes of memory that this process has held."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def find_model(given) -> Path:
+    """The folder of the model that a command is given, of an address that of a copy; without one
+    the newest run's."""
+    return local(given, MODEL_FILES) if given else newest_run()
 
 
 def newest_run(stage: str | None = None, file: str = "model.safetensors") -> Path:

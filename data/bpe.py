@@ -19,12 +19,11 @@ from tqdm import tqdm
 
 from csrc import cli
 from csrc.cli import flag
-from csrc.files import write_file
+from csrc.files import IF_SLOW, write_file
 from data.tokens import openai, show
 from data.tokens.bpe import FILES, Tokenizer, wanted_merges
 from data.tokens.documents import find_files, pieces
 from data.tokens.learn import count_chunks, learn_merges
-from data.tokens.parallel import IF_SLOW
 
 
 @dataclass

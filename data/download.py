@@ -6,7 +6,7 @@
     python data/download.py https://example.com/text.jsonl.gz#sha256=...
 
 A file has its name when it is complete and verified; until then the same command takes it up where
-the connection broke (data/crawl/fetch.py). The table is data/corpora.json.
+the connection broke (csrc/fetch.py). The table is data/corpora.json.
 """
 
 import sys
@@ -30,7 +30,7 @@ from urllib.parse import unquote, urlsplit
 from csrc import cli
 from csrc.cli import flag
 from csrc.files import ChatError, write_files
-from data.crawl.fetch import ATTEMPTS, connect, fetch
+from csrc.fetch import ATTEMPTS, connect, fetch
 from data.tokens import openai
 from data.tokens.documents import DOCUMENTS
 

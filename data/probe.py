@@ -26,7 +26,7 @@ from csrc import cli
 from csrc.cli import flag
 from csrc.engine import Sampling
 from csrc.files import ChatError, write_lines
-from csrc.runs import newest_run
+from csrc.runs import find_model
 from data.pocket import probe
 from data.pocket.grammar import Dice
 from data.tokens.documents import documents
@@ -62,7 +62,7 @@ def main(s: Probe) -> None:
                         f"said about {' '.join(s.data)}, name a model's folder or a URL")
     if s.out.is_dir():
         raise ChatError(f"{s.out}: a folder, but --out must name a file")
-    engine, failed = probe.load(s.model or newest_run()), Counter()
+    engine, failed = probe.load(find_model(s.model)), Counter()
     if s.judge == "world":
         judge = probe.WorldJudge(s.seed, s.worlds)
         questions = judge.choose(s.count)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from csrc import cli
 from data import download
-from data.crawl import fetch as fetching
+from csrc import fetch as fetching
 
 BODY = b"".join(b"line %d of what the server has\n" % i for i in range(20_000))
 HALF = len(BODY) // 2

@@ -29,10 +29,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from csrc.files import ChatError, read_lines, write_files
+from csrc.files import IF_SLOW, ChatError, read_lines, write_files
 from data.tokens.documents import JSON_LINES, find_files
 from data.tokens.learn import utf8
-from data.tokens.parallel import IF_SLOW
 
 MARK, VERSION = 0x63686174, 1   # "chat": SQLite's application_id and user_version of our files
 PASSAGES = 3            # given for a query

@@ -24,6 +24,7 @@ from pathlib import Path
 from reprlib import repr as short
 
 from csrc.files import ChatError, open_input, unique
+from csrc.remote import local
 from data.chat.records import Format, decoded, listed, present, recognize, records
 from data.exams.calls import calls, fits, worked_call
 from data.exams.marks import as_number, boxed
@@ -49,7 +50,7 @@ def read(path, examples=None, shots=5) -> list[Question]:
 
     OSError or ValueError names the file, and the line, that cannot be read.
     """
-    path = Path(path)
+    path, examples = local(path), examples and local(examples)
     if any("auxiliary_train" in part for part in path.parts):
         raise ChatError(f"{path}: training data for MMLU and none of its exams, which are in "
                         f"test/, val/ and dev/")
@@ -66,7 +67,7 @@ def read(path, examples=None, shots=5) -> list[Question]:
     dev = path.parent.parent / "dev" / f"{subject}_dev.csv"
     before = []
     if examples is not None:
-        before = read_file(Path(examples))
+        before = read_file(examples)
         if before[0].exam != exam:
             raise ChatError(f"{examples}: examples of {before[0].exam} for an exam of {exam}")
     elif exam == "mmlu" and dev.exists():

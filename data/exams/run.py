@@ -20,14 +20,15 @@ import numpy as np
 from tqdm import tqdm
 
 from csrc.engine import Sampling, Sequence
-from csrc.files import ChatError, to_json, write_file
-from csrc.runs import newest_run
+from csrc.files import IF_SLOW, ChatError, to_json, write_file
+from csrc.remote import is_address
+from csrc.runs import find_model
 from data.chat import protocol, tools
 from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import formats, report
 from data.exams.marks import URL, mark, mark_likelihood, summary
 from data.exams.questions import STOP, Question
-from data.tokens.parallel import IF_SLOW, batches, explaining_dead_workers, workers
+from data.tokens.parallel import batches, explaining_dead_workers, workers
 
 # The most tokens of an answer, by the kind of its question, and never over half the context.
 MAX_TOKENS = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64,
@@ -309,7 +310,7 @@ def evaluate(settings, pocket=None):
     pocket    a function that returns the pocket world's exams (data/pocket/exams.py: Exams); None:
               only those of `settings.exam` are asked
     """
-    models = labelled(settings.model or [newest_run()])
+    models = labelled(settings.model or [find_model(None)])
     check(settings, models, pocket)
     questions = file_questions(settings.exam, settings.examples, settings.shots, settings.count)
     registry = tools.registry(settings.index)
@@ -370,12 +371,12 @@ def labelled(given) -> list[tuple]:
     models = []
     for text in map(str, given):
         label, equals, folder = text.partition("=")
-        if not equals or Path(text).is_dir():
+        if not equals or Path(text).is_dir() or is_address(text):
             label, folder = Path(text).resolve().name, text
         if not label or label in dict(models):
             raise ChatError(f"--model {text}: the label {label!r} is "
                             f"{'taken: write LABEL=FOLDER' if label else 'empty'}")
-        models.append((label, Path(folder)))
+        models.append((label, find_model(folder)))
     return models
 
 

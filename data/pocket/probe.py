@@ -23,7 +23,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from csrc.engine import Engine, Sampling
-from csrc.files import ChatError
+from csrc.files import IF_SLOW, ChatError
 from data.chat import protocol, turn
 from data.exams import marks
 from data.exams.formats import Question
@@ -33,7 +33,6 @@ from data.pocket.exams import all_values, truth_of
 from data.pocket.facts import facts_of
 from data.pocket.grammar import Dice, say, tidy
 from data.pocket.world import World
-from data.tokens.parallel import IF_SLOW
 
 KNOWN, UNKNOWN = 1 / 2, 1 / 3   # right more often: it knows; at most so often: it does not
 VERDICTS = ("right", "wrong", "declined")

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 from tqdm import tqdm
 
 from csrc.cli import flag
-from csrc.files import ChatError, write_files, write_lines
+from csrc.files import IF_SLOW, ChatError, write_files, write_lines
 from data.chat import protocol, tools
 from data.chat.search import Search, build
 from data.pocket import persona, tasks, text
@@ -23,7 +23,6 @@ from data.pocket.exams import MAKER, NAME, entry, things, unread
 from data.pocket.facts import RELATIONS, kind_of
 from data.pocket.grammar import Dice, tidy
 from data.pocket.world import World
-from data.tokens.parallel import IF_SLOW
 
 # Where it searches: more often the rare things, and those whose names it copies worst.
 SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, "book": 0.07,

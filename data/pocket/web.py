@@ -31,13 +31,13 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from csrc.files import naming, write_file, write_files, write_lines
+from csrc.files import IF_SLOW, naming, write_file, write_files, write_lines
 from data.pocket.dirt import blocklists, with_dirt
 from data.pocket.grammar import Dice
 from data.pocket.html import Draft, Page, site_of
 from data.pocket.pages import documents
 from data.pocket.world import NOW, World
-from data.tokens.parallel import IF_SLOW, run_tasks
+from data.tokens.parallel import run_tasks
 
 PAGES = 4000            # in a WARC file
 SECONDS = 2             # between two pages of the crawl

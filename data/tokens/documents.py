@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from csrc.files import ChatError, open_input, read_lines
+from csrc.remote import local
 
 WORLD = "world"         # the source that needs no file
 JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
@@ -36,10 +37,10 @@ CUT = re.compile(r".*\n(?=\S)", re.DOTALL)
 
 def find_files(sources, endings=DOCUMENTS):
     """Return the files (Path) that `sources` stand for: files as they are, of folders those with
-    one of the `endings`, sorted; among documents, of "world" those of the embedded corpus.
-    ChatError if a folder has none, FileNotFoundError."""
+    one of the `endings`, sorted; copies of what is at addresses; among documents, of "world" those
+    of the embedded corpus. ChatError if a folder has none, FileNotFoundError."""
     found = []
-    for path in map(Path, sources):
+    for path in (local(source, endings) for source in sources):
         if str(path) == WORLD and endings == DOCUMENTS:
             found += sorted(embedded("documents").glob("documents-*"))
         elif path.is_dir():

@@ -21,7 +21,8 @@ import regex
 from tqdm import tqdm
 
 from csrc.bind import Library
-from data.tokens.parallel import IF_SLOW, batches
+from csrc.files import IF_SLOW
+from data.tokens.parallel import batches
 
 # Qwen2's: GPT-4's with single digits. llama.cpp knows it by name, so it must not change.
 PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"

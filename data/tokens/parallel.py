@@ -20,9 +20,7 @@ from threading import Thread
 
 from tqdm import tqdm
 
-from csrc.files import ChatError
-
-IF_SLOW = {"delay": 2, "leave": False, "disable": None}  # progress: after 2 s, on a terminal
+from csrc.files import IF_SLOW, ChatError
 
 
 class SpawnedPool(ProcessPoolExecutor):

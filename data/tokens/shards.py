@@ -23,14 +23,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from csrc.files import ChatError, naming, write_file
+from csrc.files import IF_SLOW, ChatError, naming, write_file
+from csrc.remote import local
 from data.tokens import bpe, learn, parallel
-from data.tokens.documents import find_files, is_held, pieces
-from data.tokens.parallel import IF_SLOW
+from data.tokens.documents import DOCUMENTS, find_files, is_held, pieces
 
 HEADER = 256  # int32 words before the tokens
 FORMATS = {(20240520, 1): np.dtype("<u2"), (20240801, 7): np.dtype("<u4")}  # by magic, version
 SHARD_TOKENS = 100_000_000  # tokens in a full shard
+SHARDS = (".bin", ".json")  # what a folder of shards has
 HELD_OUT = 0.1              # fraction of the text in val-*.bin
 
 BATCH = 8 << 20        # characters tokenized at a time
@@ -201,8 +202,9 @@ def prepare(source, cache="build/data", vocab_size=4096, tokenizer=None, held_ou
     What was made from the same files (by path, size and time), vocabulary and fraction is used
     again. Any number of processes may ask for the same at once.
     """
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
-    first = Path(sources[0])
+    sources = [local(one, (*DOCUMENTS, *SHARDS))
+               for one in ([source] if isinstance(source, (str, Path)) else source)]
+    first = sources[0]
     if len(sources) == 1 and (first.suffix == ".bin" or any(first.glob("*.bin"))):
         find_shards(first)
         return first
@@ -255,7 +257,7 @@ def find_shards(path):
 
     Held out are the files with "val" in their name.
     """
-    path = Path(path)
+    path = local(path, SHARDS)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     shards = sorted(path.glob("*.bin")) if path.is_dir() else [path]

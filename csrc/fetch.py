@@ -18,8 +18,7 @@ import requests  # tiktoken needs it too; it knows proxies, redirects and certif
 import urllib3
 from tqdm import tqdm
 
-from csrc.files import ChatError, locked
-from data.tokens.parallel import IF_SLOW
+from csrc.files import IF_SLOW, ChatError, locked
 
 ATTEMPTS = 6        # in a row that bring nothing new
 TIMEOUT = 60        # seconds without an answer, or without a byte of it
@@ -63,6 +62,17 @@ def fetch(session, url, path, attempts=ATTEMPTS):
                             f"deleted, and the same command fetches it again")
         os.replace(part, path)
     return True
+
+
+def look(session, url, most=0):
+    """(version of the file that is at `url` now, up to `most` bytes of it). OSError names it."""
+    try:
+        with session.get(url.partition("#")[0], stream=True, timeout=TIMEOUT) as response:
+            if response.status_code != 200:
+                raise OSError(f"the server says {response.status_code} {response.reason}".rstrip())
+            return version_of(response), response.raw.read(most)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise OSError(f"{url}: {cause(error)}") from error
 
 
 def persist(session, url, path, attempts):
