@@ -20,7 +20,7 @@ from pathlib import Path
 import cffi
 import numpy as np
 
-from csrc import hf, ranks
+from csrc import gguf, hf, ranks
 from csrc.config import Config
 from csrc.files import ChatError
 
@@ -273,9 +273,18 @@ class Model:
     @staticmethod
     def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
              **changes) -> "Model":
-        """A Hugging Face folder, as hf.load reads it; `changes` replace fields of its Config."""
-        Library.load(device, dtype)              # what is wrong with it is not the folder's fault
-        return hf.load(folder, lambda config: Model(config, device, dtype, flags), **changes)
+        """A Hugging Face folder, as hf.load reads it, or a GGUF file, as gguf.load does; `changes`
+        replace fields of its Config. ChatError, before any weight is read, if the memory is too
+        small."""
+        core = Library.load(device, dtype)       # what is wrong with it is not the folder's fault
+
+        def make(config):
+            need, have = sum(core.memory(config, flags).values()), core.call("device_memory")
+            if need > have:
+                raise ChatError(f"this model needs {need / 1e9:.1f} GB of memory, and the machine "
+                                f"has {have / 1e9:.1f} GB")
+            return Model(config, device, dtype, flags)
+        return (gguf if gguf.is_file(folder) else hf).load(folder, make, **changes)
 
     def save(self, folder, special: dict | None = None, stage: str | None = None) -> None:
         """Write a Hugging Face folder, as hf.save does."""

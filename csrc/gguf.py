@@ -1,0 +1,425 @@
+"""A model as a GGUF file, llama.cpp's: metadata, a tokenizer's tables, and weights in blocks of a few
+bits, which are mapped and not copied.
+
+    file = read("SmolLM2-135M-Instruct.Q4_1.gguf")
+    file.values["general.architecture"]          # "llama"
+    file.tensors["token_embd.weight"].floats()   # (49152, 576)
+    model = load(path, dtype="f32")
+
+The layout: a header, the metadata {key: value}, a table of tensors, their data. Nothing in it is
+trusted: each count, size and offset is checked against the file before it is used, and whatever is
+wrong is a ChatError. (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import re
+import struct
+import weakref
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from reprlib import repr as short
+from typing import Callable
+
+import numpy as np
+
+from csrc import hf
+from csrc.config import Config
+from csrc.files import ChatError, naming
+
+VERSIONS = (2, 3)                # 2 differs only in what it says of other byte orders
+VALUES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+STRING, ARRAY = 8, 9
+KEY, NAME, DIMENSIONS = 65535, 63, 4             # bytes of a key and a name at most; dimensions
+ALIGNMENT = "general.alignment"
+
+# What a tensor may be made of, by its number in a file: name, weights in a block, bytes of one.
+KINDS = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2), 28: ("F64", 1, 8),
+    2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 29: ("IQ1_M", 256, 56), 34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 24: ("I8", 1, 1), 25: ("I16", 1, 2),
+    26: ("I32", 1, 4), 27: ("I64", 1, 8),
+}
+TYPES = {name: (weights, size) for name, weights, size in KINDS.values()}
+PLAIN = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "<i1", "I16": "<i2", "I32": "<i4",
+         "I64": "<i8"}
+
+# Keys of config.json, and what they are called here behind "ARCHITECTURE.".
+KEYS = {
+    "max_position_embeddings": "context_length", "num_hidden_layers": "block_count",
+    "hidden_size": "embedding_length", "intermediate_size": "feed_forward_length",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
+    "rms_norm_eps": "attention.layer_norm_rms_epsilon", "rope_theta": "rope.freq_base",
+    "sliding_window": "attention.sliding_window",
+}
+GPT2_KEYS = {"n_positions": "context_length", "n_layer": "block_count",
+             "n_embd": "embedding_length", "n_inner": "feed_forward_length",
+             "n_head": "attention.head_count",
+             "layer_norm_epsilon": "attention.layer_norm_epsilon"}
+FAMILIES = {"gpt2": "GPT2", "llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+INTERLEAVED = {"Llama"}          # the rows of q and k are pairs of RoPE's, side by side
+
+# Our tensors' names and those here, where N is a layer. Of a tensor that holds the rows of several
+# of ours the others are named behind it.
+NAMES = {
+    "model.embed_tokens": "token_embd", "model.positions": "position_embd",
+    "model.norm": "output_norm", "lm_head": "output", "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+}
+JOINED = {"attn_q": "attn_qkv", "attn_k": "attn_qkv", "attn_v": "attn_qkv"}
+FREQUENCIES = "rope_freqs.weight"                # what divides each of RoPE's: Llama 3's scaling
+POSITIONS = "position_embd.weight"               # of which a model may take only the first
+
+
+# ---- The file ------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in a mapped file.
+
+    type    its name in TYPES
+    shape   rows first, as NumPy has it
+    blocks  uint8 (rows, bytes of a row); where there is but one dimension, a row is a number
+    """
+
+    type: str
+    shape: tuple[int, ...]
+    blocks: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.blocks)
+
+    def part(self, first: int, shape: tuple[int, ...]) -> Tensor:
+        """As many rows as `shape` has, from the first on; fewer where there are no more."""
+        blocks = self.blocks[first:first + shape[0]]
+        return Tensor(self.type, (len(blocks), *self.shape[1:]), blocks)
+
+    def halves(self, heads: int) -> Tensor:
+        """With the rows of each head in RoPE's other order: those that were side by side are half a
+        head apart. A copy."""
+        pairs = self.blocks.reshape(heads, -1, 2, self.blocks.shape[1])
+        return Tensor(self.type, self.shape, pairs.swapaxes(1, 2).reshape(self.blocks.shape))
+
+    def floats(self) -> np.ndarray:
+        """A copy as float32."""
+        if self.type in PLAIN:
+            values = self.blocks.view(PLAIN[self.type]).astype(np.float32)
+        elif self.type == "BF16":
+            values = (self.blocks.view("<u2").astype(np.uint32) << 16).view(np.float32)
+        else:
+            try:
+                from gguf import GGMLQuantizationType, quants
+            except ImportError:
+                raise ChatError(f"weights in {self.type} are unpacked by the package gguf: "
+                                f"`pip install gguf`") from None
+            values = quants.dequantize(self.blocks, GGMLQuantizationType[self.type])
+        return values.reshape(self.shape)
+
+
+class File:
+    """A file that is mapped as long as something of it is in use.
+
+    values   the metadata {key: number, str, bool, list of str or array}
+    tensors  {name: Tensor}
+    """
+
+    def __init__(self, path: Path):
+        with open(path, "rb") as file:
+            self.handle, self.path = os.dup(file.fileno()), path
+        weakref.finalize(self, os.close, self.handle)
+        self.stamp = self.now()
+        if not self.stamp[0]:
+            raise ChatError("is empty")
+        self.data = mmap.mmap(self.handle, 0, access=mmap.ACCESS_READ)
+        reader = Reader(self.data)
+        try:
+            tensors, count = reader.header()
+            self.values = reader.values(count)
+            self.tensors = reader.tensors(tensors, self.values.get(ALIGNMENT, np.uint32(32)))
+        except (struct.error, OverflowError):
+            raise ChatError(f"is cut: it ends after {len(self.data)} bytes, inside of "
+                            f"{reader.what}") from None
+
+    def now(self) -> tuple[int, int]:
+        """Its size and when it was last written."""
+        state = os.fstat(self.handle)
+        return state.st_size, state.st_mtime_ns
+
+    def check(self) -> None:
+        """ChatError if it was changed since it was mapped: to read on could end the process."""
+        if self.now() != self.stamp:
+            raise ChatError(f"{self.path}: was changed while it was in use: load it again")
+
+
+class Reader:
+    """Reads what is in a buffer, from a place on; struct.error where it ends.
+
+    what    of what it reads, in words
+    """
+
+    def __init__(self, data):
+        self.data, self.at, self.what = data, 0, "the header"
+
+    def number(self, kind: str):
+        """The next number, of a kind as the module struct has it."""
+        value, = struct.unpack_from("<" + kind, self.data, self.at)
+        self.at += struct.calcsize(kind)
+        return value
+
+    def strings(self, count: int) -> list[str]:
+        """The next strings."""
+        data, at, found, size_of = self.data, self.at, [], struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            size, = size_of(data, at)
+            at += 8 + size
+            found.append(data[at - size:at])
+        if at > len(data):
+            raise struct.error
+        self.at = at
+        try:
+            return [text.decode() for text in found]
+        except UnicodeDecodeError as error:
+            raise ChatError(f"{self.what}: {short(error.object)} is not UTF-8") from None
+
+    def string(self, longest: int, what: str) -> str:
+        """The next string, of `longest` bytes at most."""
+        size, = struct.unpack_from("<Q", self.data, self.at)
+        if not 0 < size <= longest:
+            raise ChatError(f"{what} has {size} bytes, but must have from 1 to {longest}")
+        return self.strings(1)[0]
+
+    def count(self, what: str, least: int) -> int:
+        """The next number, how many of something follow that take `least` bytes each."""
+        count = self.number("Q")
+        if count * least > len(self.data) - self.at:
+            raise ChatError(f"there are {count} {what}, more than {len(self.data)} bytes can hold")
+        return count
+
+    def header(self) -> tuple[int, int]:
+        """How many tensors there are, and how many values."""
+        if self.data[:4] != b"GGUF":
+            raise ChatError(f"is no GGUF file: it begins with {self.data[:4]!r}")
+        self.at = 4
+        version = self.number("I")
+        if version not in VERSIONS:
+            big = " (in the other byte order)" if version >> 24 in VERSIONS else ""
+            raise ChatError(f"its version is {version}{big}, but must be "
+                            f"{' or '.join(map(str, VERSIONS))}: convert the model again")
+        return self.count("tensors", 24), self.count("values", 13)
+
+    def values(self, count: int) -> dict:
+        """The metadata."""
+        found: dict = {}
+        for i in range(count):
+            self.what = f"value {i + 1} of {count}"
+            key = self.string(KEY, f"the key of {self.what}")
+            if key in found:
+                raise ChatError(f"the key {short(key)} occurs twice")
+            self.what = key
+            found[key] = self.value(self.number("I"))
+        return found
+
+    def value(self, kind: int):
+        """The next value, of a kind of VALUES, a STRING or an ARRAY."""
+        if kind == STRING:
+            return self.strings(1)[0]
+        if kind in VALUES:
+            return np.dtype(VALUES[kind]).type(self.number(VALUES[kind]))
+        if kind != ARRAY:
+            raise ChatError(f"{self.what} is of the unknown type {kind}")
+        kind = self.number("I")
+        if kind == STRING:
+            return self.strings(self.count(f"strings in {self.what}", 8))
+        if kind not in VALUES:
+            raise ChatError(f"{self.what} is an array of the type {kind}, but must be of numbers "
+                            f"or strings")
+        dtype = np.dtype(VALUES[kind]).newbyteorder("<")
+        count = self.count(f"numbers in {self.what}", dtype.itemsize)
+        self.at += count * dtype.itemsize
+        return np.frombuffer(self.data, dtype, count, self.at - count * dtype.itemsize)
+
+    def tensors(self, count: int, alignment) -> dict[str, Tensor]:
+        """The tensors, whose data follow the table."""
+        if type(alignment) is not np.uint32 or alignment < 1 or alignment & alignment - 1:
+            raise ChatError(f"{ALIGNMENT} is {short(alignment)}, but must be a power of two of the "
+                            f"type 4")
+        unit, end, entries = int(alignment), 0, {}
+        for i in range(count):
+            self.what = f"the entry of tensor {i + 1} of {count}"
+            name, kind, shape, offset = self.entry()
+            if name in entries:
+                raise ChatError(f"there are two tensors {name}")
+            if offset != end:
+                raise ChatError(f"{name} is at byte {offset} of the data, but must follow the one "
+                                f"before it at {end}")
+            weights, size = TYPES[kind]
+            size *= math.prod(shape) // weights
+            entries[name] = kind, shape, offset, size
+            end += -(-size // unit) * unit
+        begin = -(-self.at // unit) * unit
+        for name, (kind, shape, offset, size) in entries.items():
+            if begin + offset + size > len(self.data):
+                raise ChatError(f"is cut: it ends after {len(self.data)} bytes, but {name} after "
+                                f"{begin + offset + size}: fetch it again")
+            blocks = np.frombuffer(self.data, np.uint8, size, begin + offset)
+            rows = math.prod(shape[:-1]) if len(shape) > 1 else shape[0] // TYPES[kind][0]
+            entries[name] = Tensor(kind, shape, blocks.reshape(rows, -1))
+        return entries
+
+    def entry(self) -> tuple[str, str, tuple[int, ...], int]:
+        """(name, type, shape, place in the data) of the next tensor."""
+        name = self.string(NAME, f"the name in {self.what}")
+        dimensions = self.number("I")
+        if not 1 <= dimensions <= DIMENSIONS:
+            raise ChatError(f"{name} has {dimensions} dimensions, but must have from 1 to "
+                            f"{DIMENSIONS}")
+        shape = tuple(self.number("Q") for _ in range(dimensions))[::-1]
+        kind, offset = self.number("I"), self.number("Q")
+        if kind not in KINDS:
+            raise ChatError(f"{name} is of the unknown type {kind}")
+        kind, weights, size = KINDS[kind]
+        if min(shape) < 1 or math.prod(shape) * size >= 2**63:
+            raise ChatError(f"{name} is {shape}: no file has room for that")
+        if shape[-1] % weights:
+            raise ChatError(f"{name} has {shape[-1]} columns, but must have a multiple of "
+                            f"{weights}, a block of {kind}")
+        return name, kind, shape, offset
+
+
+def is_file(path) -> bool:
+    """Whether a model's path is a file, which must be GGUF then, and not a folder."""
+    return Path(path).is_file() or str(path).endswith(".gguf")
+
+
+def read(path) -> File:
+    """The file at a path; ChatError if it is none."""
+    path = Path(path)
+    with naming(path):
+        state = os.stat(path)
+        return opened(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)                            # a model and its tokenizer are read one by one
+def opened(path: Path, size: int, time: int) -> File:
+    """The file at a path, as it is now."""
+    return File(path)
+
+
+# ---- The model -----------------------------------------------------------------------------------
+
+def configuration(file: File) -> tuple[str, Config]:
+    """(family, Config) that the metadata describe; ChatError names what is not supported."""
+    architecture = file.values.get("general.architecture")
+    family = FAMILIES.get(architecture)
+    if family is None:
+        raise ChatError(f"general.architecture is {short(architecture)}, but must be one of "
+                        f"{', '.join(FAMILIES)}")
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None:
+        raise ChatError("there is no token_embd.weight")
+    tokens = len(file.values.get("tokenizer.ggml.tokens", ()))
+    if tokens > embedding.shape[0]:
+        raise ChatError(f"the vocabulary has {tokens} tokens, but token_embd.weight only "
+                        f"{embedding.shape[0]} rows")
+    raw = {key: plain(file.values.get(f"{architecture}.{name}"))
+           for key, name in (GPT2_KEYS if family == "GPT2" else KEYS).items()}
+    raw |= {"architectures": [hf.architecture(family, 0)], "vocab_size": embedding.shape[0],
+            "tie_word_embeddings": "output.weight" not in file.tensors,
+            **scaling(file, architecture)}
+    if family == "Llama":
+        raw["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
+        raw["mlp_bias"] = "blk.0.ffn_up.bias" in file.tensors
+    return hf.read_config(raw)
+
+
+def plain(value):
+    """A value as JSON has it: a float32 in as few digits as name it, and of an array whose numbers
+    are equal that number."""
+    if isinstance(value, np.ndarray):
+        value = value[0] if value.size and (value == value[0]).all() else value.tolist()
+    if isinstance(value, np.float32):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def scaling(file: File, architecture: str) -> dict:
+    """What config.json says of RoPE's scaling."""
+    kind = file.values.get(f"{architecture}.rope.scaling.type", "none")
+    divisors = file.tensors.get(FREQUENCIES)
+    if kind != "none":
+        raise ChatError(f"{architecture}.rope.scaling.type is {short(kind)}; supported is only "
+                        f"'none'")
+    if divisors is None:
+        return {}
+    divisors = divisors.floats().ravel()
+    theta = plain(file.values.get(f"{architecture}.rope.freq_base", np.float32(1e4)))
+    turns = 8192 * theta ** (-np.arange(len(divisors)) / len(divisors)) / (2 * math.pi)
+    factor = float(divisors.max())
+    smooth = np.clip((turns - 1) / (4 - 1), 0, 1)        # Llama 3.1's, whose numbers never varied
+    if not np.allclose(1 / divisors, (1 - smooth) / factor + smooth, rtol=1e-3):
+        raise ChatError(f"{FREQUENCIES} is not Llama 3's scaling, and no other is supported")
+    return {"rope_scaling": {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0,
+                             "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}
+
+
+def load(path, make: Callable, **changes):
+    """The model in a file, which `make` makes of its Config; `changes` as hf.load takes them."""
+    file = read(path)
+    with naming(path):
+        family, stored = configuration(file)
+        config = replace(stored, **changes)
+        model = make(config)
+        fill(model, family, file)
+        file.check()
+    return model
+
+
+def fill(model, family: str, file: File) -> None:
+    """Give a model, made for them, the tensors of a file. One that holds several of ours, as of q, k
+    and v, is taken from the top."""
+    config, taken = model.config, Counter({FREQUENCIES: file.tensors[FREQUENCIES].rows}
+                                          if FREQUENCIES in file.tensors else {})
+    heads = {"q_proj": config.heads, "k_proj": config.kv_heads} if family in INTERLEAVED else {}
+    for name, shape, _ in model.tensors:
+        if name == hf.SCORE:
+            continue                             # a new head begins as zeros
+        source = source_of(name, file.tensors)
+        tensor = file.tensors[source].part(taken[source], shape)
+        if tensor.shape != shape:
+            raise ChatError(f"{source} is {file.tensors[source].shape}, but the metadata make "
+                            f"{shape} of it")
+        taken[source] += shape[0]
+        if name.split(".")[-2] in heads:
+            tensor = tensor.halves(heads[name.split(".")[-2]])
+        model.write(name, tensor.floats())
+    for name, tensor in file.tensors.items():
+        if taken[name] != tensor.rows and name != POSITIONS:
+            raise ChatError(f"{name} is {tensor.shape}, but the metadata describe a model "
+                            f"{f'with {taken[name]} rows of it' if taken[name] else 'without it'}")
+
+
+def source_of(name: str, tensors: dict[str, Tensor]) -> str:
+    """The name in a file of the tensor that one of ours is in."""
+    layer = re.match(r"model\.layers\.(\d+)\.", name)
+    place = f"blk.{layer[1]}." if layer else ""
+    stem, _, kind = name[layer.end() if layer else 0:].rpartition(".")
+    for there in (NAMES[stem], JOINED.get(NAMES[stem])):
+        if f"{place}{there}.{kind}" in tensors:
+            return f"{place}{there}.{kind}"
+    raise ChatError(f"there is no {place}{NAMES[stem]}.{kind}, which the metadata promise")

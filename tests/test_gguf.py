@@ -1,0 +1,297 @@
+"""csrc/gguf.py: files that are right, and all the ways in which one can be wrong."""
+
+import os
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from csrc import gguf
+from csrc.bind import ChatError, Model
+from csrc.config import Config
+from folders import CONFIGS, LLAMA3, SIZES, random_model, same_weights
+from gguf_files import entry, floats, gguf as packed, metadata, string
+
+ONE = {"a": floats(np.arange(6).reshape(2, 3)), "b": floats([1, 2, 3])}
+
+
+def written(path, data):
+    path.write_bytes(data)
+    return path
+
+
+# ---- Files that are right ------------------------------------------------------------------------
+
+def test_values_and_tensors_come_back(tmp_path):
+    values = {"s": "é", "n": np.uint64(2**63), "i": np.int8(-1), "f": np.float32(0.5),
+              "yes": np.bool_(True), "list": ["", "a", "中"], "array": np.arange(5, dtype=np.int16),
+              "none": []}
+    file = gguf.read(written(tmp_path / "m.gguf", packed(values, ONE)))
+    array = file.values.pop("array")
+    assert array.tolist() == values.pop("array").tolist() and file.values == values
+    assert {name: t.floats().tolist() for name, t in file.tensors.items()} == \
+        {"a": [[0, 1, 2], [3, 4, 5]], "b": [1, 2, 3]}
+
+
+@pytest.mark.parametrize("alignment", [1, 8, 64, 4096])
+def test_data_are_aligned_as_the_file_says(tmp_path, alignment):
+    values = {"general.alignment": np.uint32(alignment)}
+    file = gguf.read(written(tmp_path / "m.gguf", packed(values, ONE, alignment)))
+    assert file.tensors["b"].floats().tolist() == [1, 2, 3]
+
+
+def test_an_empty_file_of_version_2_is_one(tmp_path):
+    file = gguf.read(written(tmp_path / "m", packed({}, {}, header=struct.pack(
+        "<4sIQQ", b"GGUF", 2, 0, 0))))
+    assert (file.values, file.tensors) == ({}, {})
+
+
+# ---- Files that are wrong ------------------------------------------------------------------------
+
+def header(magic=b"GGUF", version=3, tensors=0, values=0):
+    return struct.pack("<4sIQQ", magic, version, tensors, values)
+
+
+def pair(key, kind, data=b""):
+    return string(key) + struct.pack("<I", kind) + data
+
+
+def array(kind, count, data=b""):
+    return pair("k", 9, struct.pack("<IQ", kind, count) + data)
+
+
+U64 = 2**64 - 1
+U32 = struct.pack("<I", 1)
+WRONG = {
+    "no magic": (header(b"FUGG"), "is no GGUF file: it begins with b'FUGG'"),
+    "pickle": (b"\x80\x02}q\0." + bytes(40), "is no GGUF file"),
+    "nothing": (b"", "is empty"),
+    "3 bytes": (b"GGU", "is no GGUF file"),
+    "cut header": (header()[:20], "is cut: it ends after 20 bytes, inside of the header"),
+    "version 0": (header(version=0), "its version is 0, but must be 2 or 3"),
+    "version 1": (header(version=1), "its version is 1,"),
+    "version 4": (header(version=4), "its version is 4,"),
+    "big-endian": (header(version=3 << 24), r"is 50331648 \(in the other byte order\)"),
+    "2^64 tensors": (header(tensors=U64), f"there are {U64} tensors, more than 24 bytes can hold"),
+    "2^63 tensors": (header(tensors=2**63) + bytes(99), f"there are {2**63} tensors"),
+    "2^64 values": (header(values=U64), f"there are {U64} values"),
+    "a value too many": (packed([pair("k", 4, U32)], {}, header=header(values=2)),
+                         "the key of value 2 of 2 has 0 bytes"),
+    "key of 2^64 bytes": (packed([struct.pack("<QI", U64, 4) + U32 * 9], {}),
+                          f"the key of value 1 of 1 has {U64} bytes"),
+    "key over 65535": (packed([pair("k" * 65536, 4, U32)], {}), "has 65536 bytes, but must have"),
+    "empty key": (packed([pair("", 4, U32)], {}), "the key of value 1 of 1 has 0 bytes"),
+    "key that is no text": (packed([pair(b"\xff\xfe", 4, U32)], {}), "is not UTF-8"),
+    "unknown type": (packed([pair("k", 13, U32)], {}), "k is of the unknown type 13"),
+    "two equal keys": (packed([pair("k", 4, U32)] * 2, {}), "the key 'k' occurs twice"),
+    "string longer than the file": (packed([pair("k", 8, struct.pack("<Q", 9999))], {}),
+                                    "is cut: it ends after 64 bytes, inside of k"),
+    "string of 2^64 bytes": (packed([pair("k", 8, struct.pack("<Q", U64))], {}), "inside of k"),
+    "string that is no text": (packed([pair("k", 8, string(b"\xc3("))], {}), "k: .* is not UTF-8"),
+    "array of 2^64": (packed([array(4, U64)], {}), f"there are {U64} numbers in k"),
+    "array of 2^62": (packed([array(12, 2**62)], {}), f"there are {2**62} numbers in k"),
+    "2^64 strings": (packed([array(8, U64)], {}), f"there are {U64} strings in k"),
+    "strings that end too late": (packed([array(8, 2, string("a") + struct.pack("<Q", 999))], {}),
+                                  "inside of k"),
+    "array in an array": (packed([array(9, 1, struct.pack("<IQ", 4, 0))], {}),
+                          "k is an array of the type 9"),
+    "array of the unknown": (packed([array(13, 1, U32)], {}), "k is an array of the type 13"),
+    "alignment 0": (packed({"general.alignment": np.uint32(0)}, ONE), "alignment is .*0.*, but"),
+    "alignment 13": (packed({"general.alignment": np.uint32(13)}, ONE), "must be a power of two"),
+    "alignment of a type": (packed({"general.alignment": np.int32(32)}, ONE), "of the type 4"),
+    "alignment in words": (packed({"general.alignment": "32"}, ONE), "alignment is '32'"),
+    "another alignment": (packed({"general.alignment": np.uint32(64)}, ONE, 32),
+                          "b is at byte 32 of the data, but must follow the one before it at 64"),
+    "long name": (packed({}, {"x" * 64: floats([1])}), "has 64 bytes, but must have from 1 to 63"),
+    "no name": (packed({}, {"": floats([1])}), "the name in the entry of tensor 1 of 1 has 0"),
+    "two of a name": (packed({}, ONE, entries=[entry("a", (8,)), entry("a", (8,), offset=32)]),
+                      "there are two tensors a"),
+    "no dimension": (packed({}, ONE, entries=[entry("a", ())]), "a has 0 dimensions"),
+    "5 dimensions": (packed({}, ONE, entries=[entry("a", (1,) * 5)]), "a has 5 dimensions"),
+    "2^32 dimensions": (packed({}, {}, header=header(tensors=1), entries=[
+        string("a") + struct.pack("<I", 2**32 - 1)] * 3), "a has 4294967295 dimensions"),
+    "a dimension of 0": (packed({}, ONE, entries=[entry("a", (2, 0))]), r"a is \(2, 0\): no file"),
+    "a negative dimension": (packed({}, ONE, entries=[entry("a", (U64,))]), "no file has room"),
+    "2^64 numbers": (packed({}, ONE, entries=[entry("a", (2**32, 2**32))]), "no file has room"),
+    "2^63 bytes": (packed({}, ONE, entries=[entry("a", (2**61 + 1,))]), "no file has room"),
+    "sum over 2^64": (packed({}, ONE, entries=[
+        entry("a", (2**62,), 24), entry("b", (2**62,), 24, 2**62)]), "is cut: .* but a after"),
+    "unknown type of a tensor": (packed({}, ONE, entries=[entry("a", (4,), 99)]),
+                                 "a is of the unknown type 99"),
+    "a type that was removed": (packed({}, ONE, entries=[entry("a", (32,), 4)]), "unknown type 4"),
+    "half a block": (packed({}, ONE, entries=[entry("a", (2, 33), 2)]),
+                     "a has 33 columns, but must have a multiple of 32, a block of Q4_0"),
+    "offset misaligned": (packed({}, ONE, entries=[entry("a", (2,), offset=4)]),
+                          "a is at byte 4 of the data, but must follow the one before it at 0"),
+    "offset out of the file": (packed({}, ONE, entries=[entry("a", (2,), offset=2**40)]),
+                               "a is at byte 1099511627776"),
+    "two in one place": (packed({}, ONE, entries=[entry("a", (2,)), entry("b", (2,))]),
+                         "b is at byte 0 of the data, but must follow the one before it at 32"),
+    "a hole": (packed({}, ONE, entries=[entry("a", (2,)), entry("b", (2,), offset=64)]),
+               "b is at byte 64 of the data, but must follow the one before it at 32"),
+    "cut data": (packed({}, ONE)[:-32 + 11], "is cut: it ends after .* bytes, but b after"),
+    "no data": (packed({}, {}, header=header(tensors=1), entries=[entry("a", (1024,))]),
+                "but a after"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_malformed_file_is_refused_in_a_sentence(tmp_path, case):
+    data, message = WRONG[case]
+    path = written(tmp_path / "m.gguf", data)
+    with pytest.raises(ChatError, match=message) as caught:
+        gguf.read(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def small():
+    """A file with a bit of everything."""
+    return packed({"general.architecture": "llama", "t": ["a", "bc"], "n": np.arange(3),
+                   "f": np.float32(1)}, ONE)
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+    data = small()
+    for size in range(len(data) - 20):           # what is last are zeros that nobody misses
+        with pytest.raises(ChatError):
+            gguf.read(written(tmp_path / f"{size}.gguf", data[:size]))
+
+
+def test_a_file_with_any_byte_flipped_is_refused_or_read_without_harm(tmp_path):
+    data, refused = small(), 0
+    for i in range(len(data)):
+        path = written(tmp_path / f"{i}.gguf", data[:i] + bytes([data[i] ^ 0xff]) + data[i + 1:])
+        try:
+            for tensor in gguf.read(path).tensors.values():
+                tensor.floats()
+        except ChatError:
+            refused += 1
+    assert refused > len(data) // 3
+
+
+def test_a_file_that_changes_while_it_is_in_use_is_said_to(tmp_path):
+    path = written(tmp_path / "m.gguf", packed({}, ONE))
+    file = gguf.read(path)
+    file.check()
+    os.truncate(path, 10)
+    with pytest.raises(ChatError, match="was changed while it was in use"):
+        file.check()
+    with pytest.raises(ChatError, match="is cut"):
+        gguf.read(path)
+
+
+# ---- Models --------------------------------------------------------------------------------------
+
+def pairs(weights, heads):
+    """Rows of q or k as the files of Llama's family have them: RoPE's pairs side by side."""
+    halves = weights.reshape(heads, 2, -1, *weights.shape[1:])
+    return halves.swapaxes(1, 2).reshape(weights.shape)
+
+
+def tensors_of(model, architecture):
+    """The tensors of a model as a file of an architecture has them."""
+    found, config = {}, model.config
+    for name, shape, _ in model.tensors:
+        parts, values = name.split("."), model.read(name)
+        layer = f"blk.{parts[2]}." if parts[1] == "layers" else ""
+        stem = ".".join(parts[3 if layer else 0:-1])
+        if architecture == "llama" and parts[-2] in ("q_proj", "k_proj"):
+            values = pairs(values, config.heads if parts[-2] == "q_proj" else config.kv_heads)
+        there = gguf.NAMES[stem]
+        if architecture == "gpt2" and there in gguf.JOINED:
+            there = gguf.JOINED[there]
+            before = found.get(f"{layer}{there}.{parts[-1]}", values[:0])
+            values = np.concatenate([before, values])
+        found[f"{layer}{there}.{parts[-1]}"] = values
+    return {name: floats(values) for name, values in found.items()}
+
+
+MODELS = {"gpt2": CONFIGS["GPT2LMHeadModel"], "llama": CONFIGS["LlamaForCausalLM with biases"],
+          "qwen2": CONFIGS["Qwen2ForCausalLM"], "qwen3": CONFIGS["Qwen3ForCausalLM untied"]}
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_a_model_comes_back_bit_by_bit(tmp_path, architecture):
+    model = random_model(MODELS[architecture])
+    data = packed(metadata(model.config, architecture), tensors_of(model, architecture))
+    again = Model.load(written(tmp_path / "m.gguf", data))
+    assert again.config == model.config and same_weights(model, again)
+    shorter = Model.load(tmp_path / "m.gguf", context=7)
+    assert shorter.config.context == 7
+
+
+def test_llama_3_s_scaling_is_read_from_its_divisors(tmp_path):
+    config = Config(**SIZES | {"head_dim": 32}, qk_norm=0, **LLAMA3 | {"rope_context": 8192})
+    model = random_model(config)
+    divisors = 1 / np.array([0.2 + 0.3 * np.arange(16)])     # not yet those of the scaling
+    tensors = {**tensors_of(model, "llama"), "rope_freqs.weight": floats(divisors[0])}
+    path = written(tmp_path / "m.gguf", packed(metadata(config), tensors))
+    with pytest.raises(ChatError, match="rope_freqs.weight is not Llama 3's scaling"):
+        Model.load(path)
+    frequencies = config.rope_theta ** (-np.arange(16) / 16)
+    wavelengths = 2 * np.pi / frequencies
+    low, high = 8192 / 1.0, 8192 / 4.0
+    smooth = (8192 / wavelengths - 1) / 3
+    scaled = np.where(wavelengths > low, frequencies / 8, np.where(
+        wavelengths < high, frequencies, (1 - smooth) * frequencies / 8 + smooth * frequencies))
+    tensors["rope_freqs.weight"] = floats(frequencies / scaled)
+    again = Model.load(written(tmp_path / "again.gguf", packed(metadata(config), tensors)))
+    assert again.config == config
+
+
+def spoilt(change):
+    """The file of a small model, after change(values, tensors)."""
+    model = random_model(MODELS["qwen3"])
+    values = metadata(model.config, "qwen3", map(str, range(61)))
+    tensors = tensors_of(model, "qwen3")
+    change(values, tensors)
+    return packed(values, tensors)
+
+
+UNFIT = {
+    "general.architecture is 'rwkv', but must be one of gpt2, llama,":
+        lambda v, t: v.update({"general.architecture": "rwkv"}),
+    "general.architecture is None": lambda v, t: v.pop("general.architecture"),
+    "there is no token_embd.weight": lambda v, t: t.pop("token_embd.weight"),
+    "the vocabulary has 62 tokens, but token_embd.weight only 61 rows":
+        lambda v, t: v["tokenizer.ggml.tokens"].append("x"),
+    "num_hidden_layers is missing": lambda v, t: v.pop("qwen3.block_count"),
+    "num_attention_heads is 0": lambda v, t: v.update(
+        {"qwen3.attention.head_count": np.uint32(0)}),
+    "num_hidden_layers is 'two'": lambda v, t: v.update({"qwen3.block_count": "two"}),
+    "there is no blk.1.ffn_up.weight": lambda v, t: t.pop("blk.1.ffn_up.weight"),
+    r"blk.0.ffn_up.weight is \(20, 15\), but the metadata make \(20, 16\) of it":
+        lambda v, t: t.update({"blk.0.ffn_up.weight": floats(np.zeros((20, 15)))}),
+    r"blk.0.ffn_up.weight is \(21, 16\), but the metadata describe a model with 20 rows":
+        lambda v, t: t.update({"blk.0.ffn_up.weight": floats(np.zeros((21, 16)))}),
+    r"blk.0.attn_sinks.weight is \(4,\), but the metadata describe a model without it":
+        lambda v, t: t.update({"blk.0.attn_sinks.weight": floats(np.zeros(4))}),
+    "rope.scaling.type is 'yarn'; supported": lambda v, t: v.update(
+        {"qwen3.rope.scaling.type": "yarn"}),
+}
+
+
+@pytest.mark.parametrize("message", UNFIT)
+def test_a_model_that_does_not_fit_its_metadata_is_refused(tmp_path, message):
+    path = written(tmp_path / "m.gguf", spoilt(UNFIT[message]))
+    with pytest.raises(ChatError, match=message) as caught:
+        Model.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(tmp_path):
+    values = metadata(replace(MODELS["qwen3"], layers=1000, hidden=2**24), "qwen3")
+    tensors = {"token_embd.weight": floats(np.zeros((61, 16)))}
+    with pytest.raises(ChatError, match="m.gguf: this model needs .* GB of memory, and the"):
+        Model.load(written(tmp_path / "m.gguf", packed(values, tensors)), flags=0)
+
+
+# ---- Weights in blocks ---------------------------------------------------------------------------
+
+def test_each_type_has_the_size_that_the_package_gguf_gives_it():
+    theirs = pytest.importorskip("gguf")
+    sizes = {kind.name: size for kind, size in theirs.GGML_QUANT_SIZES.items()}
+    numbers = {kind.name: kind.value for kind in theirs.GGMLQuantizationType}
+    for number, (name, *size) in gguf.KINDS.items():
+        assert numbers[name] == number and sizes[name] == tuple(size)
