@@ -24,7 +24,6 @@ import platform
 import re
 import sys
 import time
-from data.tokens import learn
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
@@ -126,9 +125,9 @@ class LeftOut(Exception):
     """Why this machine cannot do a row."""
 
 
-def memory(config, dtype, how, *sizes, device="cpu"):
+def memory(config, dtype, flags, *sizes, device="cpu"):
     """Bytes that such a model takes in all."""
-    return sum(Library.load(device, dtype).memory(config, how, *sizes).values())
+    return sum(Library.load(device, dtype).memory(config, flags, *sizes).values())
 
 
 def need(size):
@@ -368,7 +367,7 @@ def lookup(bench, dtype):
 def tokenizing(bench, dtype):
     """text to tokens: training must never wait for it"""
     from data.pocket.pages import documents
-    from data.tokens import bpe
+    from data.tokens import bpe, learn
     from train import Pretrain, architecture
     texts = [page["text"] for page in documents(0, (1 if bench.quick else 8) << 20)]
     tokenizer = bpe.learn(learn.count_chunks(texts[:1000]), 4096)

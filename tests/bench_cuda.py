@@ -15,7 +15,7 @@ from csrc.bind import GENERATES, RECOMPUTE, TRAINS, Library, Model, samplings
 XL = replace(GPT2, layers=48, channels=1600, heads=25, kv_heads=25, hidden=6400)      # 1.5B
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12}
 DEVICE, DTYPE = "cuda", "bf16"
-TRAINING = [         # name, Config, B, T, how, MFU to reach, tokens/s of PyTorch's to reach
+TRAINING = [         # name, Config, B, T, flags, MFU to reach, tokens/s of PyTorch's to reach
     ("GPT-2 124M", GPT2, 64, 1024, TRAINS, 0.48, 1.15),
     ("GPT-2 1.5B", XL, 16, 1024, TRAINS + RECOMPUTE, 0.52, 1.15)]
 
@@ -118,12 +118,12 @@ def training(bench, dtype):
     """whole steps of GPT-2: forward, backward, clipping, AdamW"""
     bench.part(f"Training {DTYPE}", f"{peers.name('torch')}, compiled, SDPA",
                "6N + 12LCT FLOP a token at the dense peak")
-    for name, config, B, T, how, mfu, x in TRAINING:
+    for name, config, B, T, flags, mfu, x in TRAINING:
         config, B, T = small(bench, config), 2 if bench.quick else B, 64 if bench.quick else T
-        if memory(config, DTYPE, how, B * T, device=DEVICE) > library().call("device_memory"):
+        if memory(config, DTYPE, flags, B * T, device=DEVICE) > library().call("device_memory"):
             bench.leave_out(name, "the GPU has too little memory")
             continue
-        model = Model.create(config, DEVICE, DTYPE, flags=how)
+        model = Model.create(config, DEVICE, DTYPE, flags=flags)
         flop = 6 * model.parameters + 12 * config.layers * config.channels * T
         ours, = bench.alternate(our_step(model, B, T))
         model.free()                             # two of them may not fit at once

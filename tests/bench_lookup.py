@@ -15,8 +15,8 @@ import numpy as np
 
 from csrc.bind import GENERATES, Library, Model
 from csrc.config import Config
+from csrc.engine import Engine, Sampling, Sequence
 from data.tokens.bpe import Tokenizer
-from csrc.engine import Engine, Sequence, Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
 PERIOD = 32

@@ -1,6 +1,8 @@
 """What tests/bench.py divides by: work counted by hand, peers that are the same model."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -37,3 +39,10 @@ def test_pytorch_trains_a_model_of_the_same_size(config):
     config = bench.replace(config, layers=2, vocab=300)
     peer = bench_peers.gpt(config, 16)
     assert sum(p.numel() for p in peer.parameters()) == Model(config).parameters
+
+
+def test_it_runs_as_a_program():
+    """Its imports are found from there too; a part that there is not ends it before it measures."""
+    done = subprocess.run([sys.executable, bench.__file__, "--only", "nothing"],
+                          capture_output=True, text=True)
+    assert "--only nothing is not one of gemm, training" in done.stderr
