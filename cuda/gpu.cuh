@@ -79,6 +79,23 @@ template <int N, class T> __device__ __forceinline__ void store_once(T *p, Vecto
     __stcs((decltype(word) *)p, word);
 }
 
+/* W numbers at p as floats, read and written by as few instructions as can be. */
+template <int W, class T> __device__ __forceinline__ void read(float *x, const T *p) {
+    enum { S = W * sizeof(T) > 16 ? 16 / sizeof(T) : W };
+    for (int i = 0; i < W; i += S) {
+        const Vector<T, S> v = load<S>(p + i);
+        for (int j = 0; j < S; j++) x[i + j] = to_float(v[j]);
+    }
+}
+template <int W, class T> __device__ __forceinline__ void write(T *p, const float *x) {
+    enum { S = W * sizeof(T) > 16 ? 16 / sizeof(T) : W };
+    for (int i = 0; i < W; i += S) {
+        Vector<T, S> v;
+        for (int j = 0; j < S; j++) v[j] = from_float<T>(x[i + j]);
+        store(p + i, v);
+    }
+}
+
 /* Whether all of these lie where 16 bytes can be loaded at once (NULL does). */
 template <class... T> bool aligned(const T *...pointers) {
     return (((uintptr_t)pointers | ... | 0) & 15) == 0;

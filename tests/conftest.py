@@ -25,12 +25,13 @@ else:
 
 @pytest.fixture(scope="session", params=[f"{d}-{t}" for d in DEVICES for t in ("f32", "bf16")])
 def lib(request):
-    """A test that takes `lib` runs once for each device and precision that this machine can build,
-    on one thread unless it asks for two: its arrays are so small that waking another takes
-    longer."""
+    """A test that takes `lib` runs once for each device and precision that was built here, on one
+    thread unless it asks for two: its arrays are so small that waking another takes longer."""
     try:
         library = csrc.bind.Library.load(*request.param.split("-"))
     except csrc.bind.ChatError as error:
+        if not str(error).startswith("there is no"):     # but one that is too old, say
+            raise
         pytest.skip(str(error))
     library.call("device_threads", 1)
     yield library

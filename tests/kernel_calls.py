@@ -1,4 +1,4 @@
-"""How test_kernels.py and test_attention.py call a kernel and judge what it gives; no tests.
+"""How tests of kernels call one and judge what it gives; no tests.
 
 `run` calls a kernel as hard as chat.h allows: a guard band lies around every array, outputs marked
 "=" start as NaN, the call is made twice (so what is marked "+=" must grow by twice the gradient),
@@ -30,6 +30,7 @@ EPS = 2.0**-17                                   # a norm's epsilon that float c
 GUARD = 132, 256                                 # bytes; arrays are aligned to 4 bytes, or to 256
 
 few = st.sampled_from([1, 2, 3, 5, 14, 33])
+sizes = st.sampled_from([1, 2, 3, 5, 13, 14, 15, 16, 17, 31, 33, 63, 64, 65, 127, 191, 192, 193])
 scales = st.sampled_from([1.0, 1e-4, 1e-2, 1e2, 1e4])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -58,7 +59,7 @@ class Draw:
     def ints(self, low, high, *shape):
         return self.rng.integers(low, high, shape, dtype=np.int32)
 
-    def first(self, B, T):
+    def doc_start(self, B, T):
         """Documents of random lengths: where in its row each token's document begins."""
         starts = self.rng.random((B, T)) < 4 / T
         starts[:, 0] = True
@@ -135,6 +136,22 @@ def assert_within(got, want, bound):
     assert not wrong.any(), (
         f"{wrong.sum()} of {wrong.size} are wrong; the first is {np.argwhere(wrong)[0]}: "
         f"got {got[wrong][0]:.9g}, want {want[wrong][0]:.9g} within {bound[wrong][0]:.3g}")
+
+
+def linear_pack(lib, weight):
+    """What linear_forward reads: the weight itself, on a GPU."""
+    O, C = weight.shape
+    size = lib.call("linear_packed_size", C, O)
+    return run(lib, "linear_pack", [real(size)], weight, 0, O, C, O)[0] if size else weight
+
+
+def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_forward"):
+    (N, C), O = inp.shape, weight.shape[0]
+    packed = linear_pack(lib, weight)
+    work = np.zeros(lib.call("linear_work", N, C, O, 1), np.uint8)
+    if kernel == "linear_forward":
+        return run(lib, kernel, [real(N, O), None], inp, packed, bias, residual, work, N, C, O)[0]
+    return run(lib, kernel, [single(N, O)], inp, packed, work, N, C, O)[0]
 
 
 def sample(lib, logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,

@@ -12,6 +12,7 @@ out=${1:-build/gpu}
 python=${PYTHON:-.venv/bin/python}
 mkdir -p "$out"
 export CHAT_DEVICE=cuda CHAT_EXAMPLES=${CHAT_EXAMPLES:-12}
+kernels=(tests/test_{kernels,linear,attention,sample,device}.py)
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out/gpu.txt"
 
 step() {
@@ -24,14 +25,12 @@ step() {
 
 sanitize() {
   CHAT_EXAMPLES=2 step "$1" compute-sanitizer --tool "$1" --error-exitcode 9 \
-    "$python" -m pytest -q -x tests/test_kernels.py tests/test_attention.py tests/test_sample.py \
-    -k "cuda-bf16 and not 50257"
+    "$python" -m pytest -q -x "${kernels[@]}" -k "cuda-bf16 and not 50257"
 }
 
 : >"$out/summary.txt"
 step build make cuda
-step tests "$python" -m pytest -q tests/test_kernels.py tests/test_attention.py \
-  tests/test_sample.py tests/test_model.py
+step tests "$python" -m pytest -q "${kernels[@]}" tests/test_model.py tests/test_decoding.py
 for tool in memcheck racecheck initcheck synccheck; do sanitize $tool & done
 wait
 step bench "$python" tests/bench.py --device cuda

@@ -258,10 +258,10 @@ def window_of(config, layer, T):
     return T if full or not config.window else config.window
 
 
-def network(tape, config, w, tokens, first):
+def network(tape, config, w, tokens, doc_start):
     """Logits (B,T,V), or values (B,T) with a scalar head, of tokens (B,T)."""
     c, (B, T) = config, tokens.shape
-    positions = np.arange(T) - first
+    positions = np.arange(T) - doc_start
     angles = positions[:, :, None] * rope_frequencies(
         c.head_dim, c.rope_theta, c.rope_factor, c.rope_low, c.rope_high, c.rope_context)
 
@@ -290,7 +290,7 @@ def network(tape, config, w, tokens, first):
         y = norm(x, at + "input_layernorm")
         q, k = (rotated_heads(y, f"{at}self_attn.{name}") for name in "qk")
         y = tape(attention, q, k, heads(y, at + "self_attn.v"), np.maximum(
-            first, np.arange(T) - window_of(c, layer, T) + 1))
+            doc_start, np.arange(T) - window_of(c, layer, T) + 1))
         x = tape(add, x, dense(tape(reshape, y, (B, T, -1)), at + "self_attn.o_proj"))
         y = norm(x, at + "post_attention_layernorm")
         if c.activation == SWIGLU:
@@ -304,13 +304,14 @@ def network(tape, config, w, tokens, first):
     return dense(x, "model.embed_tokens" if c.tied else "lm_head")
 
 
-def forward(config, weights, tokens, targets=None, first=None):
+def forward(config, weights, tokens, targets=None, doc_start=None):
     """nll (B,T), 0 where targets (B,T) is negative; without targets, what the head gives; and what
-    `backward` needs. first (B,T): where in its row the document of each token begins: it sees
+    `backward` needs. doc_start (B,T): where in its row the document of each token begins: it sees
     nothing earlier, and its position counts from there."""
     weights = {name: np.array(w, np.float64) for name, w in weights.items()}
     tape = Tape()
-    out = network(tape, config, weights, tokens, np.zeros_like(tokens) if first is None else first)
+    doc_start = np.zeros_like(tokens) if doc_start is None else doc_start
+    out = network(tape, config, weights, tokens, doc_start)
     if targets is not None:
         out = tape(nll, out, targets)
     return out, (tape, weights)
@@ -323,8 +324,8 @@ def backward(cache, dout):
     return {name: gradients[id(w)] for name, w in weights.items()}
 
 
-def logits(config, weights, tokens, first=None):
-    return forward(config, weights, tokens, first=first)[0]
+def logits(config, weights, tokens, doc_start=None):
+    return forward(config, weights, tokens, doc_start=doc_start)[0]
 
 
 def adamw(weight, gradient, m, v, step, lr, beta1, beta2, eps, weight_decay):

@@ -149,15 +149,15 @@ class Attention:
         self.lib, self.draw, self.sizes = lib, draw, (B, T, H, K, D)
         self.q, self.k = draw(B, T, H, D, scale=scale), draw(B, T, K, D)
         self.v, self.dout = draw(B, T, K, D), draw(B, T, H, D)
-        self.first = draw.first(B, T) if packed else None
-        self.starts = self.first if packed else np.zeros((B, T), np.int32)
+        self.doc_start = draw.doc_start(B, T) if packed else None
+        self.starts = self.doc_start if packed else np.zeros((B, T), np.int32)
         if window:
             self.starts = np.maximum(self.starts, np.arange(T) - window + 1)
 
     def forward(self):
         B, T, H, K, D = self.sizes
         out, lse = run(self.lib, "attention_forward", [real(B * T, H * D), single(B * T, H)],
-                       qkv_rows(self.q, self.k, self.v), self.first, *self.sizes,
+                       qkv_rows(self.q, self.k, self.v), self.doc_start, *self.sizes,
                        self.window)
         return out.reshape(B, T, H, D), lse.reshape(B, T, H)
 
@@ -166,7 +166,7 @@ class Attention:
         dqkv, = run(self.lib, "attention_backward", [real(B * T, (H + 2 * K) * D)],
                     self.dout.reshape(B * T, -1), self.draw.round(out).reshape(B * T, -1),
                     lse.astype(np.float32).reshape(B * T, H), qkv_rows(self.q, self.k, self.v),
-                    self.first, np.zeros(self.lib.call("attention_work", B, T, H, D), np.uint8),
+                    self.doc_start, np.zeros(self.lib.call("attention_work", B, T, H, D), np.uint8),
                     *self.sizes, self.window)
         return qkv_heads(dqkv, *self.sizes)
 
@@ -240,9 +240,9 @@ def test_the_fast_attention_agrees_with_the_naive_one(lib, B, T, heads, D, windo
     case = Attention(lib, 0, B, T, *heads, D, True, 1.0, window)
     qkv, (want, want_lse, score_error) = qkv_rows(case.q, case.k, case.v), case.want()
     out, lse = run(lib, "attention_naive", [single(B * T, heads[0] * D), single(B * T, heads[0])],
-                   qkv, case.first, *case.sizes, window)
+                   qkv, case.doc_start, *case.sizes, window)
     dqkv, = run(lib, "attention_naive_backward", [single(*qkv.shape)],
-                case.dout.reshape(B * T, -1), qkv, case.first, *case.sizes, window)
+                case.dout.reshape(B * T, -1), qkv, case.doc_start, *case.sizes, window)
     naive = [out.reshape(want.shape), *qkv_heads(dqkv, *case.sizes)]
     exact = [want, *ref.attention_backward(case.dout, case.q, case.k, case.v, case.starts)]
     for got, x in zip(naive, exact):
@@ -287,10 +287,10 @@ def test_attention_sees_neither_the_future_nor_another_document(lib, T, heads, D
     case = Attention(lib, seed, 1, T, *heads, D, True, 1.0)
     out, lse = case.forward()
     grads = case.backward(out, lse)
-    for start in np.unique(case.first):
-        inside = np.flatnonzero(case.first[0] == start)
+    for start in np.unique(case.doc_start):
+        inside = np.flatnonzero(case.doc_start[0] == start)
         other = Attention(lib, seed + 1, 1, T, *heads, D, True, 100.0)
-        other.first = case.first
+        other.doc_start = case.doc_start
         for name in "q", "k", "v", "dout":
             getattr(other, name)[:, inside] = getattr(case, name)[:, inside]
         other_out, other_lse = other.forward()
@@ -310,8 +310,8 @@ def test_packed_documents_equal_separate_ones(lib, T, heads, D, seed):
     want, _, score_error = case.want()
     out, lse = case.forward()
     grads, bounds = case.backward(out, lse), case.backward_bounds(want, score_error)
-    for start in np.unique(case.first):
-        inside = np.flatnonzero(case.first[0] == start)
+    for start in np.unique(case.doc_start):
+        inside = np.flatnonzero(case.doc_start[0] == start)
         alone = Attention(lib, 0, 1, len(inside), *heads, D, False, 1.0)
         for name in "q", "k", "v", "dout":
             setattr(alone, name, getattr(case, name)[:, inside])

@@ -33,11 +33,8 @@ STORIES: dict[str, str] = {}
 
 KNOWN: dict[str, str] = {
     "long_files": """
-cuda/kernels.cu
 tests/cuda_on_cpu.h
 tests/test_download.py
-tests/test_kernels.py
-tests/test_model.py
 """,
 }
 

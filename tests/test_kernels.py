@@ -1,11 +1,8 @@
 """Every kernel of csrc/chat.h against tests/ref.py, and ref.py against finite differences.
 
-Those of queries, keys and attention are in test_attention.py; what calls a kernel, and how far off
-it may be, in kernel_calls.py.
+Linear layers are in test_linear.py; queries, keys and attention in test_attention.py; what calls a
+kernel, and how far off it may be, in kernel_calls.py.
 """
-
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,12 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import ref
-from csrc.bind import ChatError
 from kernel_calls import (EPS, FLOAT, TINY, Draw, Guarded, assert_within, examples, few, guard_for,
-                          norm_work, real, run, scales, seeds, single, unit)
-
-sizes = st.sampled_from([1, 2, 3, 5, 13, 14, 15, 16, 17, 31, 33, 63, 64, 65, 127, 191, 192, 193])
-
+                          linear_forward, linear_pack, norm_work, real, run, scales, seeds, single,
+                          sizes, unit)
 
 # ---- ref.py itself -------------------------------------------------------------------------------
 
@@ -190,130 +184,6 @@ def test_rmsnorm_backward(lib, N, C, scale, seed):
               (N + 4) * FLOAT * ref.over_rows(np.abs(dout) * h)]
     for got, want, bound, before in zip(got, want, bounds, start):
         assert_within(got, before + 2 * want, 2 * bound + 2 * N * FLOAT * np.abs(before))
-
-
-# ---- Linear layers -------------------------------------------------------------------------------
-
-# Around matmul.c's tiles (14 x 32), its blocks (112 x 256) and its steps (192 or 384).
-linear_sizes = st.sampled_from([1, 2, 3, 13, 14, 15, 31, 32, 33, 64, 97, 111, 113, 193, 257, 385])
-
-
-def linear_pack(lib, weight):
-    """What linear_forward reads: the weight itself, on a GPU."""
-    O, C = weight.shape
-    size = lib.call("linear_packed_size", C, O)
-    return run(lib, "linear_pack", [real(size)], weight, 0, O, C, O)[0] if size else weight
-
-
-def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_forward"):
-    (N, C), O = inp.shape, weight.shape[0]
-    packed = linear_pack(lib, weight)
-    work = np.zeros(lib.call("linear_work", N, C, O, 1), np.uint8)
-    if kernel == "linear_forward":
-        return run(lib, kernel, [real(N, O), None], inp, packed, bias, residual, work, N, C, O)[0]
-    return run(lib, kernel, [single(N, O)], inp, packed, work, N, C, O)[0]
-
-
-@given(C=linear_sizes, O=linear_sizes, seed=seeds)
-@examples(30)
-def test_linear_pack_may_be_given_the_rows_in_parts(lib, C, O, seed):
-    weight = lib.real(Draw(lib, seed)(O, C))
-    whole, parts = (np.zeros(lib.call("linear_packed_size", C, O), lib.real_type) for _ in range(2))
-    lib.call("linear_pack", whole, weight, 0, O, C, O)
-    cuts = [0, *sorted(np.random.default_rng(seed).integers(0, O + 1, 3)), O]
-    for from_, to in reversed([*zip(cuts, cuts[1:])]):
-        lib.call("linear_pack", parts, weight[from_:to], from_, to - from_, C, O)
-    assert np.array_equal(parts.view(np.uint8), whole.view(np.uint8))
-
-
-@given(N=linear_sizes, C=linear_sizes, O=linear_sizes, bias=st.booleans(), residual=st.booleans(),
-       scale=scales, seed=seeds)
-@examples(50)
-def test_linear_forward(lib, N, C, O, bias, residual, scale, seed):
-    draw = Draw(lib, seed)
-    inp, weight = draw(N, C, scale=scale), draw(O, C)
-    b, r = draw(O, scale=scale) if bias else None, draw(N, O, scale=scale) if residual else None
-    size = ref.linear(np.abs(inp), np.abs(weight), np.abs(b) if bias else None)
-    want = ref.linear(inp, weight, b)
-    sums = (C + 4) * FLOAT * size
-    assert_within(linear_forward(lib, inp, weight, kernel="linear_forward_float"),
-                  ref.linear(inp, weight), sums)
-    if residual:
-        want, sums = want + r, sums + 4 * FLOAT * np.abs(r)
-    assert_within(linear_forward(lib, inp, weight, b, r), want, unit(lib) * np.abs(want) + 2 * sums)
-
-
-@given(N=linear_sizes, C=linear_sizes, O=linear_sizes, dinp=st.booleans(), bias=st.booleans(),
-       scale=scales, seed=seeds)
-@examples(50)
-def test_linear_backward(lib, N, C, O, dinp, bias, scale, seed):
-    draw = Draw(lib, seed)
-    inp, weight, dout = draw(N, C), draw(O, C), draw(N, O, scale=scale)
-    start = draw(O, C, scale=scale).astype(np.float32), draw(O, scale=scale).astype(np.float32)
-    work = np.zeros(lib.call("linear_work", N, C, O, 1), np.uint8)
-    outputs = [real(N, C) if dinp else None, start[0], start[1] if bias else None]
-    got = run(lib, "linear_backward", outputs, dout, inp, weight, None, work, N, C, O)
-    want = ref.linear_backward(dout, inp, weight)
-    size = ref.linear_backward(np.abs(dout), np.abs(inp), np.abs(weight))
-    if dinp:
-        assert_within(got[0], want[0], unit(lib) * np.abs(want[0]) + 2 * (O + 2) * FLOAT * size[0])
-    for i in (1, 2) if bias else (1,):
-        assert_within(got[i], start[i - 1] + 2 * want[i],
-                      2 * (N + 4) * FLOAT * (2 * size[i] + np.abs(start[i - 1])))
-
-
-@given(N=linear_sizes, C=linear_sizes, O=linear_sizes, bias=st.booleans(), seed=seeds)
-@examples(30)
-def test_linear_with_gelu_is_both_kernels_one_after_the_other(lib, N, C, O, bias, seed):
-    draw = Draw(lib, seed)
-    inp, weight, b, up = draw(N, C), draw(O, C), draw(O) if bias else None, draw(O, O)
-    packed = linear_pack(lib, weight)
-    work = np.zeros(max(lib.call("linear_work", N, C, O, 1), lib.call("linear_work", N, O, O, 1)),
-                    np.uint8)
-    out, pre = run(lib, "linear_forward", [real(N, O), real(N, O)], inp, packed, b, None, work,
-                   N, C, O)
-    want, size = ref.linear(inp, weight, b), ref.linear(np.abs(inp), np.abs(weight), np.abs(
-        b) if bias else None)
-    sums = 2 * (C + 4) * FLOAT * size            # of the gelu, whose slope is at most 1.13
-    assert_within(pre, want, unit(lib) * np.abs(want) + sums)
-    assert_within(out, ref.gelu(want), unit(lib) * (np.abs(ref.gelu(want)) + 1.13 * np.abs(want))
-                  + 2 * sums + 32 * FLOAT)
-
-    dout, start = draw(N, O), np.zeros((O, O), np.float32)
-    got, _, _ = run(lib, "linear_backward", [real(N, O), start, None], dout, out, up, pre, work,
-                    N, O, O)
-    dact = ref.linear_backward(dout, out, up)[0]
-    size = ref.linear_backward(np.abs(dout), np.abs(out), np.abs(up))[0]
-    dpre, = ref.gelu_backward(dact, pre)
-    assert_within(got, dpre, 2 * unit(lib) * (np.abs(dpre) + np.abs(dact))
-                  + 4 * (O + 4) * FLOAT * size + 64 * FLOAT * np.abs(dact))
-
-
-@given(M=few, N=sizes, K=sizes, scale=scales, seed=seeds)
-@examples(40)
-def test_the_fast_matmul_agrees_with_the_naive_one(lib, M, N, K, scale, seed):
-    draw = Draw(lib, seed)
-    a, b = draw(M, K, scale=scale), draw(N, K)
-    naive, = run(lib, "matmul_naive", [single(M, N)], a, b, M, N, K)
-    fast = linear_forward(lib, a, b, kernel="linear_forward_float")
-    size = np.abs(a) @ np.abs(b).T
-    assert_within(naive, a @ b.T, (K + 2) * FLOAT * size)
-    assert_within(fast, naive, 2 * (K + 2) * FLOAT * size)
-
-
-@given(C=linear_sizes, O=linear_sizes, seed=seeds)
-@examples(20)
-def test_a_row_of_linear_has_the_same_bits_in_any_batch(lib, C, O, seed):
-    """On a GPU, in any that generation makes: cuBLASLt is not asked about a few rows."""
-    draw, N = Draw(lib, seed), 200 if lib.device == "cpu" else 8
-    inp, weight, bias, residual = draw(N, C), draw(O, C), draw(O), draw(N, O)
-    whole = linear_forward(lib, inp, weight, bias, residual)
-    wide = linear_forward(lib, inp, weight, kernel="linear_forward_float")
-    for rows in slice(0, 1), slice(N - 1, N), slice(3, 5), slice(5, 8), slice(N // 2, N // 2 + 14):
-        few = linear_forward(lib, inp[rows], weight, bias, residual[rows])
-        assert np.array_equal(few, whole[rows])
-        few = linear_forward(lib, inp[rows], weight, kernel="linear_forward_float")
-        assert np.array_equal(few, wide[rows])
 
 
 # ---- Activations ---------------------------------------------------------------------------------
@@ -549,7 +419,7 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
     packed = linear_pack(lib, matrix)
     work = np.zeros(lib.call("linear_work", N, C, C, 1), np.uint8)
     qkv, heads, norms = draw(N, W), draw(N, H * D), (draw(D), draw(D))
-    first, rope = draw.first(1, N), np.float32(draw(150, D))
+    doc_start, rope = draw.doc_start(1, N), np.float32(draw(150, D))
     logits, lse = np.float32(draw(N, P)), np.float32(draw(N, H))
     keys, values = draw(3, 150, K * D), draw(3, 150, K * D)
     for name, outputs, *inputs in [
@@ -569,8 +439,8 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
         ("qk_norm_rope_backward", [real(N, W), np.float32(draw(D)), np.float32(draw(D))],
          draw(N, W), qkv, *norms, np.float32(draw(N, H + K)), rope, positions,
          norm_work(lib, N, D), N, H, K, D),
-        ("attention_forward", [real(N, H * D), single(N, H)], qkv, first, 1, N, H, K, D, 0),
-        ("attention_backward", [real(N, W)], heads, heads, lse, qkv, first,
+        ("attention_forward", [real(N, H * D), single(N, H)], qkv, doc_start, 1, N, H, K, D, 0),
+        ("attention_backward", [real(N, W)], heads, heads, lse, qkv, doc_start,
          np.zeros(lib.call("attention_work", 1, N, H, D), np.uint8), 1, N, H, K, D, 0),
         ("attention_extend", [real(N, H * D)],
          qkv, keys, values, slots * np.int32(150), positions,
@@ -585,102 +455,3 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
     ]:
         for out in run(lib, name, outputs, *inputs):
             assert np.isfinite(out).any(), name
-
-
-@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")
-def test_the_threads_that_are_set_hold_for_every_thread_that_computes(lib):
-    """Not only for the one that set them, as OpenMP's own setting does."""
-    if lib.device != "cpu" or lib.call("device_threads", 2) == 1:
-        pytest.skip("this library has no threads of its own")
-    x, narrow, tasks = np.ones(1 << 20, np.float32), lib.real(np.ones(1 << 20)), "/proc/self/task"
-
-    def threads_begun():
-        before = set(os.listdir(tasks))
-        lib.call("narrow", narrow, x, x.size)
-        return len(set(os.listdir(tasks)) - before)
-
-    for threads in 1, 3:
-        lib.call("device_threads", threads)
-        with ThreadPoolExecutor(1) as other:
-            assert other.submit(threads_begun).result() == threads - 1
-
-
-@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")
-def test_each_thread_has_its_own_error(lib):
-    with ThreadPoolExecutor(1) as other:
-        lib.lib.chat_fail(b"mine")
-        other.submit(lib.lib.chat_fail, b"another's").result()
-        assert lib.ffi.string(lib.lib.chat_error()) == b"mine"
-        assert lib.ffi.string(other.submit(lib.lib.chat_error).result()) == b"another's"
-
-
-def test_an_empty_grid_is_an_error_and_no_vocabulary_makes_one(lib):
-    """99 KB of shared memory, of which one block took more than was thought to be there. (On a real
-    GPU with more memory, other sizes.)"""
-    if lib.device != "cuda":
-        pytest.skip("there are no grids on a CPU")
-    for V in 24833, 25088:
-        logits = np.zeros((2, V), np.float32)
-        nll, _ = run(lib, "nll_forward", [single(2), None], logits, np.zeros(2, np.int32), None,
-                     2, V, V)
-        assert_within(nll, np.full(2, np.log(V)), 1e-5)
-    row, rows = lib.real(np.ones((1, 1))), lib.real(np.ones((1, 2)))
-    with pytest.raises(ChatError, match="swiglu_forward: a grid without blocks was launched"):
-        lib.call("swiglu_forward", row, rows, 0, 1)      # to read its output returns what failed
-
-
-# ---- The device ----------------------------------------------------------------------------------
-
-GROUPS = {                                       # what /proc/self/cgroup says, and files of limits
-    "version 2": ("0::/jobs/mine", {"memory.max": "max", "jobs/memory.max": 3 << 30,
-                                    "jobs/mine/memory.max": "max"}),
-    "version 1": ("7:cpu,cpuacct:/other\n4:memory:/mine", {
-        "memory/mine/memory.limit_in_bytes": 3 << 30,
-        "memory/memory.limit_in_bytes": 9223372036854771712, "memory.max": 1}),
-    "in a container": ("4:memory:/a/path/of/the/host", {
-        "memory/memory.limit_in_bytes": 3 << 30}),
-    "none": ("0::/", {}),
-}
-
-
-@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator takes no folders")
-@pytest.mark.parametrize("name", GROUPS)
-def test_memory_is_what_control_groups_leave(lib, name, tmp_path):
-    if lib.device != "cpu":
-        pytest.skip("a GPU has its own memory")
-    listed, limits = GROUPS[name]
-    files = {"proc/self/cgroup": listed} | {f"sys/fs/cgroup/{k}": v for k, v in limits.items()}
-    for path, content in files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(f"{content}\n")
-    limit = lib.call("memory_limit", str(tmp_path).encode())
-    assert limit == (2**64 - 1 if name == "none" else 3 << 30)
-    assert lib.call("device_memory") <= lib.call("memory_limit", b"")
-
-
-def test_the_library_describes_its_device(lib):
-    name = lib.ffi.string(lib.call("device_name")).decode()
-    assert (name.startswith(f"cpu {lib.dtype}, ") if lib.device == "cpu"
-            else name.endswith(lib.dtype))
-    assert lib.call("device_ready") == 0
-    assert lib.call("device_memory") > 2**28
-    assert lib.call("device_threads", 1) == 1 or lib.device == "cuda"
-    assert lib.call("device_peak") > 1e8
-    assert lib.call("device_bandwidth", 0) > 1e8 and lib.call("device_bandwidth", 1) > 1e8
-
-
-def test_device_memory_is_zeroed_and_keeps_what_is_written(lib):
-    data, out = np.random.default_rng(0).integers(0, 256, 1000, np.uint8), np.ones(1000, np.uint8)
-    a, b = (lib.call("device_alloc", 1000) for _ in range(2))
-
-    def held(memory):
-        lib.call("device_read", out, memory, 1000)
-        return out
-
-    assert not held(a).any() and not held(b).any()
-    lib.call("device_write", a, data, 1000)
-    lib.call("device_copy", b, a, 1000)
-    lib.call("device_zero", a, 1000)
-    assert not held(a).any() and np.array_equal(held(b), data)
-    for memory in a, b:
-        lib.call("device_free", memory)

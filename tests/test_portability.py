@@ -6,6 +6,7 @@ What is built for aarch64 runs in an emulator (emulated.py), which takes 100 tim
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,10 +27,11 @@ VARIANTS = {                                     # what `make` is told
     "aarch64": [f"CC={ARM}", "CFLAGS=-O3"],
 }
 TOOLS = {"clang": ["clang"], "aarch64": [ARM, "qemu-aarch64"]}
-TESTS = ["tests/test_kernels.py", "tests/test_attention.py"] + [
-    f"tests/test_model.py::test_{name}" for name in (
-        "forward_and_every_gradient_equal_ref", "five_steps_of_adamw_follow_ref",
-        "decoding_with_a_cache_equals_full_logits")]
+TESTS = [f"tests/test_{name}" for name in (
+    "kernels.py", "linear.py", "attention.py", "device.py",
+    "model.py::test_forward_and_every_gradient_equal_ref",
+    "model.py::test_five_steps_of_adamw_follow_ref",
+    "decoding.py::test_decoding_with_a_cache_equals_full_logits")]
 
 pytestmark = pytest.mark.skipif("CHAT_BUILD" in os.environ, reason="CHAT_BUILD chose a build")
 
@@ -61,7 +63,9 @@ def test_every_build_passes_the_tests(name, tmp_path):
         run(ARM, "-O1", *WARN, "tests/emulated.c", "-o", program, "-ldl")
         environment |= {"CHAT_EMULATOR": f"qemu-aarch64 -L /usr/aarch64-linux-gnu {program}",
                         "CHAT_EXAMPLES": "3"}
-    run(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS, **environment)
+    said = run(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS,
+               **environment)
+    assert int(re.search(r"(\d+) passed", said)[1]) > 60, said      # not skipped
 
 
 def test_a_library_for_another_cpu_says_so_when_it_is_loaded(tmp_path):
