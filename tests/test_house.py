@@ -33,7 +33,6 @@ STORIES: dict[str, str] = {}
 
 KNOWN: dict[str, str] = {
     "long_files": """
-tests/cuda_on_cpu.h
 tests/test_download.py
 """,
 }
