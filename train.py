@@ -491,8 +491,9 @@ def shared_data(s: Training, job: Job) -> Data | Conversations:
     return data
 
 
-def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> None:
-    """One rank of a run, from its settings to its end."""
+def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
+    """One rank of a run, from its settings to its end; returns the program's exit status, which is
+    not 0 where a signal left the model unfinished. SIGUSR1 asks for what there is: that is 0."""
     s, folder, state = open_run(s, given, job)
     threads = job.core.call("device_threads", s.threads or job.cores)
     data, changes = shared_data(s, job), {}
@@ -513,28 +514,31 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> None:
     job.sum()
     if job.rank == 0:                            # only now: a rank that failed has left nothing
         folder = folder or Folder(Path(s.out))
-    stopped = []
+    stopped = []                                 # by signals: (when, which)
 
-    def interrupt(*_):
-        if stopped and stopped[0] < time.time() - 1:     # some launchers send it twice
+    def interrupt(number, _):
+        if stopped and stopped[0][0] < time.time() - 1:  # some launchers send it twice
             raise KeyboardInterrupt
         if not stopped and job.rank == 0:
             print("\nstopping after this step (again: at once)", file=sys.stderr)
-        stopped.append(time.time())
+        stopped.append((time.time(), number))
 
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(name, interrupt)
     figures = train(s, folder, data, model, state, lambda step: len(stopped), job)
     if figures is None:
         print(f"stopped; go on with: python train.py --resume --out {s.out}")
-    else:
-        if figures:
-            print(f"validation: {describe(figures)}; {peak() / 1e6:,.0f} MB of memory at the peak")
-        print(f"{s.out}: model, log.jsonl, loss.png; talk to it: python infer.py --model {s.out}")
+        which = stopped[0][1] if stopped else signal.SIGUSR1     # or it was another rank's
+        return 0 if which == signal.SIGUSR1 else 128 + which
+    if figures:
+        print(f"validation: {describe(figures)}; {peak() / 1e6:,.0f} MB of memory at the peak")
+    print(f"{s.out}: model, log.jsonl, loss.png; talk to it: python infer.py --model {s.out}")
+    return 0
 
 
-def start(s: Training, given: set[str]) -> None:
-    """Join the job, choose a folder, and see to it that no rank outlives another's failure."""
+def start(s: Training, given: set[str]) -> int:
+    """Join the job, choose a folder, and see to it that no rank outlives another's failure. Returns
+    the exit status."""
     check(s)
     stage = stage_of(s)
     if not s.out:
@@ -555,8 +559,9 @@ def start(s: Training, given: set[str]) -> None:
         sys.stdout = open(os.devnull, "w")
     try:
         s = replace(s, out=job.share(s.out), device=device, dtype=dtype)
-        run_rank(s, given, job, why_not)
+        status = run_rank(s, given, job, why_not)
         job.stop()
+        return status
     except BaseException as error:
         time.sleep(1 if job.rank else 0)         # what is wrong on all, rank 0 alone says
         if not isinstance(error, (ChatError, OSError, KeyboardInterrupt)) \
@@ -566,5 +571,5 @@ def start(s: Training, given: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(lambda: start(*cli.parse(__doc__, {
-        name: (stage.settings, start) for name, stage in STAGES.items()}, default="pretrain")[1:]))
+    cli.run(lambda: sys.exit(start(*cli.parse(__doc__, {
+        name: (stage.settings, start) for name, stage in STAGES.items()}, default="pretrain")[1:])))

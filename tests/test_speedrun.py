@@ -32,3 +32,11 @@ def test_the_speedrun_calls_programs_that_are_there_with_flags_that_they_have(tm
 def test_the_speedrun_never_writes_over_another(tmp_path):
     done = speedrun(tmp_path)
     assert done.returncode == 1 and "move it away" in done.stderr and not done.stdout
+
+
+def test_the_speedrun_ends_with_the_stage_that_a_signal_ended(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\ncase "$*" in "train.py sft"*) exit 143; esac\n')
+    python.chmod(0o755)
+    done = speedrun(tmp_path / "run", PYTHON=str(python))
+    assert done.returncode == 143 and done.stdout.splitlines()[-1].startswith("train.py sft ")

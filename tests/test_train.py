@@ -280,15 +280,19 @@ def test_a_run_killed_at_random_moments_ends_as_the_uninterrupted_one(book, kill
     assert same_weights("killed", "whole")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(book):
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143),
+                                            (signal.SIGUSR1, 0)])
+def test_a_signal_saves_says_how_to_go_on_and_leaves_a_status(book, number, status):
+    """One that tells a script whether it may go on: SIGUSR1 asks for the model as it is."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "--data", book, "--out", "run", *SMALL,
          "--steps", "100000", "--checkpoint-every", "100000", "--eval-every", "100000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for_step("run", process, 3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and "--resume --out run" in out
+    assert process.returncode == status and "--resume --out run" in out
+    assert err == "\nstopping after this step (again: at once)\n"
     progress = train.read_state(Path("run"))[0]
     assert progress["step"] == len(losses("run"))
 
