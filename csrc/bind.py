@@ -25,7 +25,7 @@ from csrc.config import Config
 from csrc.files import ChatError
 
 CSRC = Path(__file__).resolve().parent
-GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD = 0, 1, 2, 4, 8, 16
+GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD, MAPPED = 0, 1, 2, 4, 8, 16, 32
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 SAMPLING = np.dtype([("temperature", np.float32), ("top_k", np.int32), ("top_p", np.float32),
                      ("min_p", np.float32), ("repetition_penalty", np.float32),
@@ -140,6 +140,16 @@ class Library:
         self.call("narrow", out, values, values.size)
         return out
 
+    def dequantize(self, type: int, blocks: np.ndarray, shape) -> np.ndarray:
+        """float32 numbers of this shape from bytes in GGUF's blocks, on the CPU; type: its number
+        there."""
+        out, row = np.empty(shape, np.float32), self.call("quant_row", type, shape[-1])
+        rows = out.size // shape[-1]
+        if not row or row * rows != blocks.nbytes:
+            raise ChatError(f"{blocks.nbytes} bytes are not {tuple(shape)} numbers of type {type}")
+        self.call("dequantize", out, blocks.reshape(-1).view(np.uint8), type, out.size)
+        return out
+
     def float(self, array: np.ndarray) -> np.ndarray:
         """The inverse of `real`."""
         out = np.empty(array.shape, np.float32)
@@ -234,6 +244,7 @@ class Model:
         """All weights zero: see `create` and `load`. flags: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype, self.flags = config, device, dtype, flags
+        self.mapped: dict[str, np.ndarray] = {}
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core, self.lock = Library.load(device, dtype), threading.RLock()
         ffi = self.core.ffi
@@ -322,6 +333,13 @@ class Model:
         if values.shape != shape:
             raise ValueError(f"{name} has shape {shape}, got {values.shape}")
         self.call("model_write", WHAT[what], self.index[name], values)
+
+    def map(self, name: str, type: int, blocks: np.ndarray, pairs: int = 0) -> None:
+        """Say where a tensor lies: model_map. blocks: its bytes in a file, as np.memmap gives them;
+        type: GGUF's number of its type; pairs: the head size, where GGUF has rows in pairs."""
+        blocks = blocks.reshape(-1).view(np.uint8)
+        self.call("model_map", self.index[name], type, blocks, blocks.nbytes, pairs)
+        self.mapped[name] = blocks               # stays mapped as long as the model is there
 
     def freeze(self, name: str) -> None:
         """Give a tensor no gradient, nor those of its product (q, k, v; gate, up): model_freeze."""

@@ -65,7 +65,16 @@ enum {                               /* flags of model_create; 0: a model that o
     NO_MASTERS = 2,                  /* no float32 copy of bfloat16 weights: stochastic rounding */
     RECOMPUTE = 4,                   /* the backward pass computes norms and activations again */
     RECOMPUTE_BLOCKS = 8,            /* or all of a block: its input alone is kept */
-    SHARD = 16                       /* a tensor's master and moments: only one rank keeps them */
+    SHARD = 16,                      /* a tensor's master and moments: only one rank keeps them */
+    MAPPED = 32                      /* only generates, from matrices that model_map says */
+};
+
+/* How numbers lie in a file: GGUF's types (ggml.h), by its numbers. Of those in blocks of 32 or,
+   with a K and in IQ4_XS, of 256, a row is a whole number of blocks. */
+enum {
+    GGUF_F32 = 0, GGUF_F16 = 1, GGUF_Q4_0 = 2, GGUF_Q4_1 = 3, GGUF_Q5_0 = 6, GGUF_Q5_1 = 7,
+    GGUF_Q8_0 = 8, GGUF_Q2_K = 10, GGUF_Q3_K = 11, GGUF_Q4_K = 12, GGUF_Q5_K = 13, GGUF_Q6_K = 14,
+    GGUF_IQ4_NL = 20, GGUF_IQ4_XS = 23, GGUF_BF16 = 30, GGUF_MXFP4 = 39
 };
 
 typedef struct {                     /* bytes */
@@ -88,12 +97,13 @@ int check_batch(const Config *config, const int *tokens, const int *targets,
 int check_adamw(const AdamW *adam);
 
 /* A model with all weights zero. Where it only generates (flags 0), each weight lies in memory
-   once, those of linear layers as linear_forward reads them, and cannot be read back. Its caches
-   may be freed after it, but no longer be used. */
+   once, those of linear layers as linear_forward reads them, and cannot be read back. With MAPPED
+   matrices take no memory: model_map says of each where it is. Its caches may be freed after it,
+   but no longer be used. */
 int  model_create(Model **out, const Config *config, int flags);
 void model_free(Model *model);
 
-/* *memory = what such a model takes once given N tokens at a time (0: none), with a cache of
+/* *memory = what such a model takes (mapped matrices are not its own) once given N tokens at a time (0: none), with a cache of
    `slots` by `length`: in model_forward, or where it only generates in model_extend without `every`
    (slots 0: with it). Allocates nothing. */
 int model_memory(Memory *memory, const Config *config, int flags, int N, int slots, int length);
@@ -116,6 +126,17 @@ int model_freeze(Model *model, int index);
    same values on all of them). */
 int model_read(Model *model, int what, int index, float *out);
 int model_write(Model *model, int what, int index, const float *values);
+
+/* Bytes of a row of C numbers of this type; 0 where it is no type of the above, or C is no whole
+   number of its blocks. */
+size_t quant_row(int type, int C);
+
+/* With MAPPED: a tensor is from now on what lies at `data`, `bytes` long: its rows in that type. No
+   copy is made of a matrix: data must outlive the model, and is read whenever it is used. (A GPU
+   expands it into its own memory, as vectors always are.) pairs: 0, or the head size D of a file
+   that has the rows of each head in the order of its pairs, 0, D/2, 1, D/2 + 1, ..., as GGUF has
+   Llama's q and k. */
+int model_map(Model *model, int index, int type, const void *data, size_t bytes, int pairs);
 
 /* out (B,T) = each token's negative log-likelihood of its target in nats, or with a scalar head its
    value. tokens (B,T); targets (B,T), -1 where there is none (its nll is 0, and its logits are not
@@ -252,6 +273,41 @@ void linear_forward_float(float *out,
 void embed_packed(real *out,
                   const int *tokens, const int *positions, const real *packed, const real *wpe,
                   int N, int C, int O);
+
+/* out (n) = numbers in blocks of this type. */
+void dequantize(float *out,
+                const void *blocks,
+                int type, size_t n);
+
+/* The product with rows that lie in blocks, without expanding them. quant_inputs rounds inp (N,C) to
+   8 bits, 32 numbers to a scale, into q8: quant_inputs_size(N,C) bytes. From both quant_forward
+   gives `rows` columns of out (N,O): out = inp weight^T + bias + residual, weight (rows,C) of this
+   type (F32, F16 and BF16 read inp, the others q8); out, bias, residual begin at the first of these
+   columns; pairs as in model_map; work: quant_work(C) bytes. A row of out has the same bits
+   whatever other rows there are. quant_multiplies() 0: all this is missing, weights are expanded. */
+int    quant_multiplies(void);
+size_t quant_inputs_size(int N, int C);
+size_t quant_work(int C);
+void quant_inputs(void *q8,
+                  const real *inp,
+                  int N, int C);
+void quant_forward(real *out,
+                   const real *inp, const void *q8, const void *weight, const real *bias,
+                   const real *residual, void *work,
+                   int type, int pairs, int N, int C, int rows, int O);
+void quant_forward_float(float *out,
+                         const real *inp, const void *q8, const void *weight, void *work,
+                         int type, int N, int C, int rows, int O);
+
+/* The same one number at a time: what the fast one must agree with. Only in the CPUs' libraries. */
+void quant_naive(float *out,
+                 const real *inp, const void *q8, const void *weight,
+                 int type, int N, int C, int rows);
+
+/* embed_forward from a table of rows in blocks. */
+void embed_quant(real *out,
+                 const int *tokens, const int *positions, const void *rows, const real *wpe,
+                 int type, int N, int C);
 
 /* dinp (N,C) = dout weight; dweight (O,C) += dout^T inp; dbias (O) += sum of dout's rows; each may
    be NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the gelu, dinp is the

@@ -20,10 +20,27 @@ static void norm_forward(const Model *m, real *out, float *mean, float *rstd, co
 /* What linear_forward reads of a weight. */
 static const real *multiplied(const Tensor *t) { return t->packed ? t->packed : t->w; }
 
+/* The parts of a product that is mapped may be of several types. */
+static void forward_mapped(const Model *m, real *out, const real *inp, const Tensor *w,
+                           const real *bias, const real *residual, int N) {
+    const int C = w->cols;
+    void *work = (char *)m->work + quant_inputs_size(N, C);
+    quant_inputs(m->work, inp, N, C);
+    for (const Tensor *t = w; t == w || (t < m->end && t->row); t++)
+        quant_forward(out + t->row, inp, m->work, t->blocks, bias ? bias + t->row : NULL,
+                      residual ? residual + t->row : NULL, work,
+                      t->type, t->pairs, N, C, t->rows, w->out);
+}
+
 static void forward(const Model *m, real *out, real *pre, const real *inp, const Tensor *w,
                     const Tensor *bias, const real *residual, int N) {
-    linear_forward(out, pre, inp, multiplied(w), weight(bias), residual, m->work,
-                   N, w->cols, w->out);
+    if (!w->blocks) {
+        linear_forward(out, pre, inp, multiplied(w), weight(bias), residual, m->work,
+                       N, w->cols, w->out);
+        return;
+    }
+    forward_mapped(m, pre ? pre : out, inp, w, weight(bias), residual, N);
+    if (pre) gelu_forward(out, pre, (size_t)N * w->out);
 }
 
 /* Where a block's attention looks: at its own batch, or at a cache. */
@@ -70,7 +87,10 @@ static void block_forward(const Model *m, int l, Activations *a, real *next,
 static void blocks_forward(Model *m, const Context *x, int N) {
     const int L = m->config.layers, C = m->config.channels;
     pack_weights(m);
-    if (m->wte->w)
+    if (m->wte->blocks)
+        embed_quant(m->acts[0].x, m->tokens, m->positions, m->wte->blocks, weight(m->wpe),
+                    m->wte->type, N, C);
+    else if (m->wte->w)
         embed_forward(m->acts[0].x, m->tokens, m->positions, m->wte->w, weight(m->wpe), N, C);
     else
         embed_packed(m->acts[0].x, m->tokens, m->positions, m->wte->packed, weight(m->wpe),
@@ -83,8 +103,15 @@ static void blocks_forward(Model *m, const Context *x, int N) {
 }
 
 static void head_forward(const Model *m, float *logits, const real *h, int rows) {
-    linear_forward_float(logits, h, multiplied(m->head), m->work,
-                         rows, m->head->cols, m->head->out);
+    const Tensor *w = m->head;
+    void *work = (char *)m->work + quant_inputs_size(rows, w->cols);
+    if (!w->blocks) {
+        linear_forward_float(logits, h, multiplied(w), m->work, rows, w->cols, w->out);
+        return;
+    }
+    quant_inputs(m->work, h, rows, w->cols);
+    quant_forward_float(logits, h, m->work, w->blocks, work, w->type, rows, w->cols, w->rows,
+                        w->out);
 }
 
 /* m->h (N,C) to m->out (n_targets), some rows at a time, of those that have a target; with

@@ -12,8 +12,6 @@
 #include "real.h"
 #include "job.h"
 
-enum { PACKED_REAL };                /* Tensor.type */
-
 /* A parameter. Those that are multiplied together (q, k, v; gate, up) are parts of one product:
    they lie one behind the other, and the first stands for all, as a weight (out,cols). */
 typedef struct {
@@ -24,9 +22,10 @@ typedef struct {
     int row, out;                    /* its first row in its product, of how many rows, padded */
     int frozen;                      /* has no gradient and is never updated */
     int owner;                       /* the rank that updates it; with SHARD the others do not */
-    int type;                        /* of `packed`: PACKED_REAL */
-    real *w;                         /* (rows,cols); NULL: there is only `packed` */
+    real *w;                         /* (rows,cols); NULL: there is only `packed`, or `blocks` */
     real *packed;                    /* the whole product, for linear_forward; NULL: it reads w */
+    const void *blocks;              /* where model_map said that it lies; NULL: nowhere (so far) */
+    int type, pairs;                 /* how, for quant_forward */
     float *master;                   /* NULL: w is all there is, or another rank has it */
     float *grad;                     /* NULL: frozen, or not used so far */
     float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them */

@@ -6,6 +6,7 @@
    sum of each gradient at its owner, and each weight from there to all. */
 
 #include "model.h"
+#include "blocks.h"
 
 /* ---- The list of parameters ------------------------------------------------------------------ */
 
@@ -143,14 +144,22 @@ static int is_packed(const Tensor *t) {
     return t->multiplied && linear_packed_size(t->cols, t->out) > 0;
 }
 
-/* A model that only generates holds what it can packed, and nothing else of it. */
+/* Whether a tensor is read where model_map says that it lies. */
+static int is_mapped(const Model *m, const Tensor *t) {
+    return m->flags & MAPPED && quant_multiplies() && (t->multiplied || t == m->wte);
+}
+
+/* A model that only generates holds what it can packed, and nothing else of it; or nothing of what
+   is mapped. */
 static size_t place_weights(Model *m, char *base) {
     Arena a = { base, 0 };
     for (Tensor *t = m->tensors; t < m->end; t++) {
+        if (is_mapped(m, t)) continue;
         if (t->row) t->w = t[-1].w ? t[-1].w + size_of(t - 1) : NULL;
         else if (m->flags & TRAINS || !is_packed(t)) t->w = take(&a, product_size(t), sizeof(real));
     }
     for (Tensor *t = m->tensors; t < m->end; t++) {
+        if (is_mapped(m, t)) continue;
         if (t->row) t->packed = t[-1].packed;
         else if (is_packed(t))
             t->packed = take(&a, linear_packed_size(t->cols, t->out), sizeof(real));
@@ -220,8 +229,11 @@ static size_t work_size(const Model *m, int N, int M, int training) {
     size_t work = extend_work(N, c->context, c->heads, c->head_dim);
     if (training) work = max_size(work, attention_work(1, N, c->heads, c->head_dim));
     if (training) work = max_size(work, norm_work(N, max_int(c->channels, c->head_dim)));
-    for (int i = 0; i < 5; i++)
-        work = max_size(work, linear_work(i == 4 ? M : N, each[i]->cols, each[i]->out, training));
+    for (int i = 0; i < 5; i++) {
+        const int n = i == 4 ? M : N, C = each[i]->cols;
+        work = max_size(work, is_mapped(m, each[i]) ? quant_inputs_size(n, C) + quant_work(C)
+                                                    : linear_work(n, C, each[i]->out, training));
+    }
     return work;
 }
 
@@ -274,6 +286,9 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
 
 int plan(Model *m, int N, int rows, int training) {
     int M = min_int(rows, nll_rows());
+    for (const Tensor *t = m->tensors; m->flags & MAPPED && !m->rows && t < m->end; t++)
+        if (is_mapped(m, t) && !t->blocks)
+            return chat_fail("%s has not been mapped: model_map says where it lies", t->name);
     if (N <= m->rows && M <= m->logit_rows && training <= m->training) return 0;
     if (training == m->training) {               /* by turns many rows and many logits: once both */
         N = max_int(N, m->rows);
@@ -303,6 +318,8 @@ int plan(Model *m, int N, int rows, int training) {
 
 /* All of a model that takes no memory to speak of. */
 static int outline(Model *m, const Config *config, int flags) {
+    if (flags & MAPPED && flags & TRAINS)
+        return chat_fail("a model cannot learn weights that are mapped");
     const int most = 5 + 20 * config->layers;    /* tensors, if there were all of them */
     m->config = *config;
     m->flags = flags;
@@ -481,12 +498,60 @@ static int write_reals(Model *m, Tensor *t, const float *values) {
 int model_write(Model *m, int what, int index, const float *values) {
     Tensor *t = find(m, index);
     if (!t) return -1;
+    if (is_mapped(m, t)) return chat_fail("%s is mapped, so it cannot be written", t->name);
     if (m->flags & TRAINS || what != WEIGHT) {
         if (ensure_kind(m, what, t)) return -1;
         float *floats = floats_of(t, what);
         if (floats) device_write(floats, values, size_of(t) * sizeof(float));
     }
     return what == WEIGHT ? write_reals(m, t, values) : 0;
+}
+
+size_t quant_row(int type, int C) {
+    const int numbers = block_numbers(type);
+    return numbers && C % numbers == 0 ? (size_t)(C / numbers) * block_bytes(type) : 0;
+}
+
+/* A tensor's reals = the numbers in blocks, some rows at a time. */
+static int expand(Tensor *t, int type, const char *data, int rows, int cols, int pairs) {
+    const size_t bytes = quant_row(type, cols);
+    const int some = min_int(max_int(1, (1 << 24) / cols), rows);
+    float *wide = device_alloc(sizeof(float) * some * cols);
+    char *blocks = device_alloc(bytes * some);
+    for (int r = 0; wide && blocks && r < rows; r += some) {
+        const int n = min_int(some, rows - r);
+        device_write(blocks, data + r * bytes, n * bytes);
+        dequantize(wide, blocks, type, (size_t)n * cols);
+        if (!pairs) narrow(t->w + (size_t)r * cols, wide, (size_t)n * cols);
+        for (int i = 0; pairs && i < n; i++)
+            narrow(t->w + (size_t)paired_row(r + i, pairs) * cols, wide + (size_t)i * cols, cols);
+    }
+    device_free(wide);
+    device_free(blocks);
+    return wide && blocks ? 0 : -1;
+}
+
+int model_map(Model *m, int index, int type, const void *data, size_t bytes, int pairs) {
+    Tensor *t = find(m, index);
+    if (!t) return -1;
+    if (!(m->flags & MAPPED))
+        return chat_fail("%s cannot be mapped: the model was not made with MAPPED", t->name);
+    const int one = !t->cols && !pairs;          /* a vector is one row, or pairs of numbers */
+    const int rows = one ? 1 : t->rows, cols = one ? t->rows : max_int(1, t->cols);
+    const size_t row = quant_row(type, cols);
+    if (!row)
+        return chat_fail("%s has rows of %d numbers in type %d, which is not read here",
+                         t->name, cols, type);
+    if (bytes != row * rows)
+        return chat_fail("%s is %zu bytes long, but (%d,%d) in type %d are %zu",
+                         t->name, bytes, rows, cols, type, row * rows);
+    if (pairs && (pairs < 2 || pairs % 2 || rows % pairs))
+        return chat_fail("%s has no heads of %d rows in pairs, but %d rows", t->name, pairs, rows);
+    if (!is_mapped(m, t)) return expand(t, type, data, rows, cols, pairs);
+    t->blocks = data;
+    t->type = type;
+    t->pairs = pairs;
+    return 0;
 }
 
 void pack_weights(Model *m) {

@@ -284,14 +284,14 @@ void linear_pack(real *packed, const real *weight, int from, int rows, int C, in
     (void)packed; (void)weight; (void)from; (void)rows; (void)C; (void)O;
 }
 
-/* Where blocks share a sum, each leaves its part here: up to 8 parts of the largest result, but no
-   more than cuBLAS makes use of. */
 void embed_packed(real *out, const int *tokens, const int *positions, const real *packed,
                   const real *wpe, int N, int C, int O) {
     (void)O;
     embed_forward(out, tokens, positions, packed, wpe, N, C);
 }
 
+/* Where blocks share a sum, each leaves its part here: up to 8 parts of the largest result, but no
+   more than cuBLAS makes use of. */
 size_t linear_work(int N, int C, int O, int backward) {
     (void)backward;
     const size_t most = 32 << 20, n = N, c = C, o = O;
