@@ -10,18 +10,27 @@ import fcntl
 import gzip
 import json
 import os
+import re
+import shutil
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from reprlib import repr as short
 from typing import BinaryIO, Iterable, Iterator
 
+from csrc.shown import plain
 
-IF_SLOW = {"delay": 2, "leave": False, "disable": None}  # tqdm: after 2 s, on a terminal
+LONGEST = 1000          # characters of a sentence
 
 
 class ChatError(ValueError):
     """What a user gave is wrong: one sentence with the value, and what to do."""
+
+    def __init__(self, sentence):
+        sentence = re.sub(r"\s*\n\s*", " ", plain(str(sentence)).strip())
+        if len(sentence) > LONGEST:              # the value: what is wrong and what to do stay
+            sentence = f"{sentence[:LONGEST // 2]} ... {sentence[-LONGEST // 3:]}"
+        super().__init__(sentence)
 
 
 @contextmanager
@@ -34,26 +43,75 @@ def naming(path: Path):
 
 
 def write_files(folder: Path, files: dict[str, Iterable]) -> None:
-    """Write {name: chunks of bytes}. All are on the disk under other names before any is renamed,
-    in the order given: a name always stands for an old file or for a whole new one."""
-    temporary = {name: folder / f".{name}.new" for name in files}
+    """Write {name: chunks of bytes}. All are on the disk elsewhere before any gets its name, in the
+    order given: a name always stands for an old file or for a whole new one."""
+    with workplace(folder / [*files][-1]) as place:
+        for name, chunks in files.items():
+            with naming(folder / name), open(place / name, "wb") as file:
+                file.writelines(chunks)
+        publish(place, folder, files)
+
+
+def publish(place: Path, folder: Path, names: Iterable[str]) -> None:
+    """Move files into a folder of the same file system, once all of them are on the disk."""
     with naming(folder):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, chunks in files.items():
-                with open(temporary[name], "wb") as file:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for name in files:
-                os.replace(temporary[name], folder / name)
-            handle = os.open(folder, os.O_RDONLY)
-            os.fsync(handle)                     # so that the renames, too, outlive a power cut
-            os.close(handle)
-        finally:
-            for path in temporary.values():
-                with suppress(OSError):
-                    path.unlink()
+        for name in names:
+            sync(place / name)
+        for name in names:
+            os.replace(place / name, folder / name)
+        sync(folder)                             # so that the renames, too, outlive a power cut
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def workplace(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, .NAME.new, to make in it what then gets that name. One process
+    has it, and others wait. What a kill left there, or somebody planted, is removed."""
+    place, handle = path.with_name(f".{path.name}.new"), None
+    with naming(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while handle is None:
+            handle = take(place)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(handle)
+
+
+def take(place: Path) -> int | None:
+    """Make a folder and return a locked handle of it. None: something was there; try again."""
+    try:
+        place.mkdir(0o700)                       # never one that somebody else has made
+        made = True
+    except FileExistsError:
+        made = False
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except NotADirectoryError:                   # or a link
+        place.unlink(missing_ok=True)
+        return None
+    except FileNotFoundError:                    # removed by another process, which has done
+        return None
+    lock(handle, place, wait=True)
+    try:
+        still = os.path.samestat(place.lstat(), os.fstat(handle))
+    except FileNotFoundError:
+        still = False
+    if made and still:
+        return handle
+    if still:
+        shutil.rmtree(place)
+    os.close(handle)
+    return None
 
 
 def write_file(path: Path, data: bytes | str) -> None:

@@ -304,7 +304,7 @@ def begin(out, identity):
                                     f"remove it")
             return path == report
     left = mark.parent, mark.with_name(f".{mark.name}.new")      # by a kill, just below
-    if any(path not in left for path in out.rglob("*")):
+    if any(path not in left and path.parent not in left for path in out.rglob("*")):
         raise ChatError(f"{out} is not empty and not from this program: choose another --out")
     write_files(mark.parent, {mark.name: to_json(identity)})
     return False
