@@ -27,6 +27,7 @@ from csrc.cli import flag
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
 from csrc.runs import find_model
+from csrc.shown import plain, raw
 from data.chat import terminal, tools
 from data.chat.terminal import converse, note
 from data.chat.turn import is_assistant, load, talk_of
@@ -200,17 +201,17 @@ def show(engine, prompt, settings):
             if stop and text == s.text:  # the blank after "Answer:"
                 text = text.lstrip()
             unseen[s.index] += odds(engine.tokenizer, token, probabilities) \
-                if settings.probs else text
+                if settings.probs else plain(text)
             if s.finish:
-                unseen[s.index] += f"\n{s.text}\n" if settings.probs else "\n"
+                unseen[s.index] += f"\n{plain(s.text)}\n" if settings.probs else "\n"
             while turn < settings.n:
-                print(unseen[turn], end="", flush=True)
+                print(unseen[turn], end="", flush=True, file=raw(sys.stdout))
                 unseen[turn] = ""
                 if not sequences[turn].finish:
                     break
                 turn += 1
     except KeyboardInterrupt:
-        print("\n".join(unseen[turn:]), flush=True)
+        print("\n".join(unseen[turn:]), flush=True, file=raw(sys.stdout))
     note(summary(engine, sequences))
     return turn == settings.n
 
@@ -247,7 +248,6 @@ COMMANDS = {"": (Either, start), "chat": (Chat, chat), "complete": (Complete, co
 
 def main():
     """Do what the command line says."""
-    sys.stdout.reconfigure(errors="replace")
     name, settings, given = cli.parse(__doc__, COMMANDS, default="")
     if not name:
         return start(settings, given)

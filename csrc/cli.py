@@ -31,6 +31,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from csrc.files import ChatError
+from csrc.shown import print_plainly
 from csrc.remote import is_address
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -253,6 +254,7 @@ def enter() -> None:
 
 def run(main) -> None:
     """Run a script's `main`, and end as a program should."""
+    print_plainly()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -270,7 +272,7 @@ def run(main) -> None:
             raise
         said = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) and \
             error.strerror else error                    # without "[Errno 2]"
-        sys.exit(f"{Path(sys.argv[0]).name}: {said}")
+        sys.exit(f"{Path(sys.argv[0]).name}: {ChatError(said)}")
 
 
 def flush() -> None:

@@ -16,9 +16,9 @@ from urllib.parse import quote, unquote
 
 import requests  # tiktoken needs it too; it knows proxies, redirects and certificates
 import urllib3
-from tqdm import tqdm
 
-from csrc.files import IF_SLOW, ChatError, locked
+from csrc.files import ChatError, locked
+from csrc.shown import progress
 
 ATTEMPTS = 6        # in a row that bring nothing new
 TIMEOUT = 60        # seconds without an answer, or without a byte of it
@@ -87,8 +87,8 @@ def persist(session, url, path, attempts):
             if failures >= attempts or isinstance(error, OSError):
                 raise OSError(f"{url}: {cause(error)}: the same command goes on after {have:,} "
                               f"bytes; or fetch it elsewhere and put it at {path}") from error
-            tqdm.write(f"{path.name}: the connection broke ({cause(error)}); attempt "
-                       f"{failures + 1} of {attempts}", file=sys.stderr)
+            print(f"{path.name}: the connection broke ({cause(error)}); attempt {failures + 1} of "
+                  f"{attempts}", file=sys.stderr)
             time.sleep(min(2 ** (failures - 1), LONGEST_WAIT))
 
 
@@ -134,8 +134,8 @@ def receive(session, url, path):
 
 def append(chunks, part, name, have, size):
     """Append chunks of bytes to the file `part`."""
-    with open(part, "ab") as file, tqdm(total=size, initial=have, desc=name, unit="B",
-                                        unit_scale=True, **IF_SLOW) as bar:
+    with (open(part, "ab", opener=lambda path, how: os.open(path, how | os.O_NOFOLLOW)) as file,
+          progress(label=name, total=size, initial=have, unit="B", unit_scale=True) as bar):
         for data in chunks:
             file.write(data)
             bar.update(len(data))

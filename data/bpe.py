@@ -15,11 +15,10 @@ if __name__ == "__main__":
 import time
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from csrc import cli
 from csrc.cli import flag
-from csrc.files import IF_SLOW, write_file
+from csrc.files import write_file
+from csrc.shown import progress, raw
 from data.tokens import openai, show
 from data.tokens.bpe import FILES, Tokenizer, wanted_merges
 from data.tokens.documents import find_files, pieces
@@ -51,7 +50,7 @@ def train(settings):
     if (settings.out / FILES[0]).exists():
         raise FileExistsError(f"{settings.out} holds a tokenizer already: choose another --out")
     texts = (text for file in find_files(settings.sources) for _, text in pieces(file))
-    chunks = count_chunks(tqdm(texts, "reading", unit=" texts", **IF_SLOW))
+    chunks = count_chunks(progress(texts, "reading", unit=" texts"))
     merges, saved = learn_merges(chunks, wanted)
     tokenizer = Tokenizer.from_merges(merges)
     tokenizer.save(settings.out)
@@ -69,7 +68,7 @@ def show_tokens(settings):
         print(f"{settings.html}: {', '.join(f'{row[2]} tokens of {row[0]}' for row in rows[1:])}")
     else:
         sys.stdout.reconfigure(errors="backslashreplace")
-        print(show.for_terminal(rows, tokens, sys.stdout.isatty()))
+        print(show.for_terminal(rows, tokens, sys.stdout.isatty()), file=raw(sys.stdout))
 
 
 def main():

@@ -11,6 +11,7 @@ import pytest
 from csrc import cli
 from csrc.cli import flag
 from csrc.files import ChatError
+from csrc.shown import raw
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,7 +113,7 @@ def program(tmp_path, body, **environment):
     """Run a script whose main has this body."""
     script = tmp_path / "tool.py"
     script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom csrc import cli\n"
-                      f"from csrc.files import ChatError\ndef main():\n    {body}\n"
+                      f"from csrc.files import ChatError\nfrom csrc.shown import raw\ndef main():\n    {body}\n"
                       f"if __name__ == '__main__':\n    cli.run(main)\n")
     return subprocess.run([sys.executable, script], capture_output=True, text=True,
                           env={"PATH": "/usr/bin:/bin", **environment})
@@ -147,3 +148,24 @@ def test_ctrl_c_and_a_closed_pipe_end_quietly(tmp_path):
     for body, code in ("raise KeyboardInterrupt", 130), ("raise BrokenPipeError", 0):
         done = program(tmp_path, body)
         assert (done.returncode, done.stderr) == (code, "")
+
+
+EVIL = "\x1b]0;owned\x07\x9b31m\r\u202e\udc80 \x1b[2J"
+
+
+@pytest.mark.parametrize("body", [
+    f"print({EVIL!r}); print('x', {EVIL!r}, file=sys.stderr); sys.stdout.writelines([{EVIL!r}])",
+    f"raise ChatError({EVIL!r})", f"open({'no ' + EVIL!r})", f"raise FileNotFoundError({EVIL!r})",
+    f"raise RuntimeError({EVIL!r})", f"sys.exit({EVIL!r})",
+    f"import warnings; warnings.warn({EVIL!r})", f"import logging; logging.error({EVIL!r})"])
+@pytest.mark.parametrize("environment", [{}, {"PYTHONIOENCODING": "latin-1:strict"}])
+def test_nothing_that_is_printed_acts_on_a_terminal(tmp_path, body, environment):
+    done = program(tmp_path, body, **environment)
+    said = done.stdout + done.stderr
+    assert "]0;owned" in said and "Unicode" not in said
+    assert not set(said) & set("\x1b\x07\x9b\r\u202e"), said
+
+
+def test_colours_and_progress_still_act_on_it(tmp_path):
+    done = program(tmp_path, "print('\\x1b[1mours\\r', file=raw(sys.stdout))")
+    assert done.stdout == "\x1b[1mours\n" and raw(sys.stdout) is sys.stdout

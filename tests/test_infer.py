@@ -19,6 +19,7 @@ from csrc.bind import Model
 from csrc.config import Config
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
+from csrc.shown import plain
 from data.exams import questions
 from data.tokens.show import in_columns, odds, spelled
 from infer import COMMANDS, Complete, document, main, show
@@ -67,7 +68,8 @@ def test_cli_n_prints_n_samples_each_whole_and_in_its_place(run_folder, engine):
     settings = Sampling(max_tokens=6, seed=1)
     texts = [continue_all(engine, [Sequence(engine.encode("the"), settings, i)])[0][1]
              for i in range(5)]
-    assert out == "".join(f"---- {i + 1} of 5 ----\n{text}\n" for i, text in enumerate(texts))
+    assert out == "".join(f"---- {i + 1} of 5 ----\n{plain(text)}\n"
+                          for i, text in enumerate(texts))
     assert code == 0 and "5 x length" in about
 
 

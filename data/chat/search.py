@@ -18,7 +18,6 @@ read it without locks.
 
 import re
 import sqlite3
-import tempfile
 from collections import Counter
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -27,9 +26,8 @@ from math import fsum
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
-from csrc.files import IF_SLOW, ChatError, read_lines, write_files
+from csrc.files import ChatError, publish, read_lines, workplace
+from csrc.shown import progress
 from data.tokens.documents import JSON_LINES, find_files
 from data.tokens.learn import utf8
 
@@ -80,10 +78,9 @@ def build(sources, out):
     files, out, count = find_files(sources), Path(out), 0
     if out.is_dir():
         raise ChatError(f"{out} is a folder: name a file in it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".index-") as folder:
-        path = Path(folder) / "index"
-        with closing(sqlite3.connect(path, isolation_level=None)) as base, reporting(out):
+    with workplace(out) as place:
+        with closing(sqlite3.connect(place / out.name, isolation_level=None)) as base, \
+                reporting(out):
             base.executescript(f"""
                 PRAGMA journal_mode = off; PRAGMA synchronous = off;
                 PRAGMA application_id = {MARK}; PRAGMA user_version = {VERSION};
@@ -91,7 +88,7 @@ def build(sources, out):
                                                          tokenize = 'porter unicode61');
                 BEGIN""")
             found = (document for file in files for document in documents(file))
-            for count, (url, text) in enumerate(tqdm(found, "indexing", **IF_SLOW), 1):
+            for count, (url, text) in enumerate(progress(found, "indexing"), 1):
                 title = text.lstrip().partition("\n")[0][:TITLE]
                 base.executemany("INSERT INTO passages VALUES (?, ?, ?)", (
                     (spaced(title), spaced(passage), url) for passage in passages(text)))
@@ -100,8 +97,7 @@ def build(sources, out):
             base.execute("INSERT INTO passages(passages) VALUES ('optimize')")
             [parts] = base.execute("SELECT count(*) FROM passages").fetchone()
             base.execute("COMMIT")
-        with open(path, "rb") as made:
-            write_files(out.parent, {out.name: iter(lambda: made.read(1 << 20), b"")})
+        publish(place, out.parent, [out.name])
     return f"{out}: {count} documents, {parts} passages, {out.stat().st_size / 1e6:.1f} MB"
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from csrc.cli import nearest
 from csrc.files import ChatError, write_file, write_lines
+from csrc.shown import plain, raw
 from data.chat import formats, protocol
-from data.chat.tools import CONTROLS
 from data.chat.turn import Turn, talk_of
 from data.tokens import show
 
@@ -97,7 +97,7 @@ class Chat:
             if kind == "text":
                 self.say(text)
             elif kind == "think" and self.think:
-                note(CONTROLS.sub("\ufffd", text), end="" if turn.kind == kind else "\n")
+                note(text, end="" if turn.kind == kind else "\n")
             if called < len(turn.calls):
                 self.tell(f"{turn.calls[called].name}: {turn.calls[called].text}")
                 called += 1
@@ -120,12 +120,12 @@ class Chat:
             self.tell(f"    {name}")
 
     def say(self, text):
-        print(CONTROLS.sub("\ufffd", text), end="", flush=True)
+        print(plain(text), end="", flush=True)
         self.midline = not text.endswith("\n") if text else self.midline
 
     def tell(self, text):
         self.say("\n" if self.midline else "")
-        note(CONTROLS.sub("\ufffd", text))
+        note(text)
 
     def heard(self, messages):
         """Return `messages` after the system message, if there is one."""
@@ -204,7 +204,7 @@ class Chat:
         tokens = self.tokens or talk_of(self.engine.tokenizer).prompt(self.heard(self.messages))[0]
         context = self.engine.model.config.context
         print(show.draw([(show.spelled(self.engine.tokenizer, i), i) for i in tokens],
-                        show.coloured(sys.stdout)))
+                        show.coloured(sys.stdout)), file=raw(sys.stdout))
         note(f"{len(tokens)} of {context} tokens, {100 * len(tokens) / context:.0f} %")
 
     def do_undo(self, _):
@@ -228,4 +228,4 @@ class Chat:
 
 def note(text, end="\n"):
     """Print a line about what goes on, on stderr."""
-    print(show.paint(text, "2", sys.stderr), end=end, file=sys.stderr, flush=True)
+    print(show.paint(plain(str(text)), "2", sys.stderr), end=end, file=raw(sys.stderr), flush=True)

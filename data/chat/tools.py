@@ -19,7 +19,6 @@ names of the folders where the interpreter lies. Pictures come from untrusted co
 
 import math
 import os
-import re
 import selectors
 import shutil
 import signal
@@ -37,6 +36,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from csrc.shown import plain
 from data.chat import search
 from data.tokens.learn import utf8
 
@@ -106,8 +106,6 @@ ENVIRONMENT = {"HOME": "/scratch", "LANG": "C.UTF-8", "MPLBACKEND": "agg", "PYTH
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = 8            # that are shown
 POLL = 0.05             # seconds between two looks at the clock and the scratch folder
-# What a terminal or a reader might obey: controls but tab and newline, marks of direction.
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def sandboxed(code, limits, budget):
         open_ones.callback(process.kill)
         theirs.close()
         ready, printed, images, stopped = collect(process, ours, limits)
-    text = CONTROLS.sub("\ufffd", printed.decode("utf-8", "replace").replace("\r\n", "\n"))
+    text = plain(printed.decode("utf-8", "replace").replace("\r\n", "\n"))
     status = process.returncode
     if not stopped and status not in (0, 1):
         number = abs(status) % 128

@@ -9,7 +9,7 @@ from base64 import b64encode
 from html import escape as escape_html
 
 from csrc.plot import COLOURS, picture
-from data.chat.tools import CONTROLS
+from csrc.shown import plain
 
 SHOWN = 6               # transcripts of an exam; all of those in ALL
 ALL = ("identity",)     # a few fixed questions, whose answers people want to read
@@ -115,7 +115,7 @@ def page(outcomes, notes) -> str:
     outcomes  run.Outcome of each: its label, figures, answers
     notes     sentences about what was left out
     """
-    figures = {printable(outcome.label): outcome.figures for outcome in outcomes}
+    figures = {plain(outcome.label): outcome.figures for outcome in outcomes}
     parts = [HEAD]
     for title, names in BARS:
         parts += chart(title, bars, {below: {label: of[name] for label, of in figures.items()
@@ -126,7 +126,7 @@ def page(outcomes, notes) -> str:
     published = {answer.question.exam for outcome in outcomes for answer in outcome.answers
                  if answer.question.kind in PUBLISHED}
     parts += chart("Published exams", bars, {
-        printable(name): {label: of[name] for label, of in figures.items() if name in of}
+        plain(name): {label: of[name] for label, of in figures.items() if name in of}
         for name in sorted(set().union(*figures.values()))
         if any(name.startswith(f"{exam}_") for exam in published)})
     parts += ["<h2>All figures</h2>", "<p>Shares with their 95 % intervals (Wilson) and the number "
@@ -248,14 +248,9 @@ def transcript(answer) -> str:
                             for who, text in said) + "</dl>"
 
 
-def printable(text) -> str:
-    """Text with marks for what a terminal or a browser might obey: controls, marks of direction."""
-    return CONTROLS.sub("\ufffd", text)
-
-
 def escape(text) -> str:
     """Text for HTML."""
-    return escape_html(printable(text))
+    return escape_html(plain(text))
 
 
 def shortened(text) -> str:

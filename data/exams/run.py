@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from csrc.engine import Sampling, Sequence
-from csrc.files import IF_SLOW, ChatError, to_json, write_file
+from csrc.files import ChatError, to_json, write_file
 from csrc.remote import is_address
 from csrc.runs import find_model
+from csrc.shown import progress
 from data.chat import protocol, tools
 from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import formats, report
@@ -137,10 +137,10 @@ def ask(engine, items, marking, label) -> tuple[list, list]:
     Few-shot examples are left out, the first ones first, until a prompt leaves room for an answer;
     a question that is too long even without any is not asked and counts as wrong.
     """
-    fitted = [fit(engine, item) for item in tqdm(items, f"{label}: reading", **IF_SLOW)]
+    fitted = [fit(engine, item) for item in progress(items, f"{label}: reading")]
     running = {i: sequence(engine, item) for i, item in enumerate(fitted)
                if item and item.mode != "likelihood"}
-    with tqdm(total=len(running), desc=f"{label}: answering", **IF_SLOW) as bar:
+    with progress(label=f"{label}: answering", total=len(running)) as bar:
         for grown, *_ in engine.generate(running.values()):
             bar.update(bool(grown.finish))
     likely = likelihoods(engine, [
@@ -208,7 +208,7 @@ def likelihoods(engine, rows, label):
     """
     found, lengths = [None] * len(rows), [len(text) + len(more) - 1 for text, more in rows]
     order = sorted(range(len(rows)), key=lambda i: lengths[i])
-    with tqdm(total=len(rows), desc=f"{label}: choosing", **IF_SLOW) as bar:
+    with progress(label=f"{label}: choosing", total=len(rows)) as bar:
         for some in batches(order, FORWARD, lengths.__getitem__):
             tokens = np.zeros((len(some), lengths[some[-1]]), np.int32)
             targets = np.full_like(tokens, -1)

@@ -20,10 +20,9 @@ from http.client import HTTPException
 from itertools import islice
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from csrc.engine import Engine, Sampling
-from csrc.files import IF_SLOW, ChatError
+from csrc.files import ChatError
+from csrc.shown import progress
 from data.chat import protocol, turn
 from data.exams import marks
 from data.exams.formats import Question
@@ -199,7 +198,7 @@ def server(url, model=None):
 def choose(judge, documents, count: int, failed: Counter) -> list[Question]:
     """The first `count` questions that a judge makes of documents. ChatError if there are none."""
     documents, found, read = iter(documents), [], 0
-    with tqdm(total=count, desc="making questions", **IF_SLOW) as bar:
+    with progress(label="making questions", total=count) as bar:
         while len(found) < count and (found or read < TRIES) and (
                 batch := [(text,) for text in islice(documents, judge.at_once)]):
             read += len(batch)
@@ -259,7 +258,7 @@ def replies(engine: Engine, prompts: list[str], settings: Sampling):
             return None
 
     turns = [begun(*pair) for pair in enumerate(prompts)]
-    with tqdm(total=len(prompts), desc="asking", unit=" replies", **IF_SLOW) as bar:
+    with progress(label="asking", total=len(prompts), unit=" replies") as bar:
         for sequence, *_ in engine.generate([sequence for sequence in turns if sequence]):
             bar.update(bool(sequence.finish))
     for sequence in turns:
@@ -278,7 +277,7 @@ def probe(engine: Engine, judge, questions: list[Question], times: int, settings
     if len(pairs) < len(asked):
         failed["the question does not fit the model's context"] += len(asked) - len(pairs)
     jobs = [(one.question, reply) for one, reply in pairs]
-    verdicts = tqdm(attempt(judge, judge.judge, jobs, failed), "judging", len(jobs), **IF_SLOW)
+    verdicts = progress(attempt(judge, judge.judge, jobs, failed), "judging", total=len(jobs))
     for (one, _), verdict in zip(pairs, verdicts):
         if verdict:
             one.verdicts[verdict] += 1

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from tqdm import tqdm
-
 from csrc.cli import flag
-from csrc.files import IF_SLOW, ChatError, write_files, write_lines
+from csrc.files import ChatError, write_files, write_lines
+from csrc.shown import progress
 from data.chat import protocol, tools
 from data.chat.search import Search, build
 from data.pocket import persona, tasks, text
@@ -324,7 +323,7 @@ def write(folder: Path, seed: int = 0, size: float = 1, index: Path = None,
         subjects = Subjects(world, Search(index), budget, elsewhere(seed, Path(place), budget))
         counts = {kind: max(1, round(one.count * size)) for kind, one in KINDS.items()}
         write_lines(folder / "practice.jsonl", practice(subjects, size))
-        with tqdm(total=sum(counts.values()), desc="conversations", **IF_SLOW) as bar:
+        with progress(label="conversations", total=sum(counts.values())) as bar:
             write_files(folder / "conversations", {
                 f"{kind}.jsonl": written(conversations(subjects, kind, count, seed), bar)
                 for kind, count in counts.items()})

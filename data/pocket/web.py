@@ -20,7 +20,6 @@ import gzip
 import hashlib
 import json
 import re
-import tempfile
 import uuid
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -29,9 +28,8 @@ from pathlib import Path
 from typing import Iterator
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
-from csrc.files import IF_SLOW, naming, write_file, write_files, write_lines
+from csrc.files import naming, workplace, write_file, write_files, write_lines
+from csrc.shown import progress
 from data.pocket.dirt import blocklists, with_dirt
 from data.pocket.grammar import Dice
 from data.pocket.html import Draft, Page, site_of
@@ -58,7 +56,7 @@ def crawl(seed: int, size: int) -> list[Page]:
             yield Page(more.pop("url"), more.pop("kind"), more.pop("title"), text, year=NOW,
                        more=more)
 
-    with tqdm(total=size, desc="pages", unit="B", unit_scale=True, **IF_SLOW) as bar:
+    with progress(label="pages", total=size, unit="B", unit_scale=True) as bar:
         return sorted(with_dirt(good(bar), world.public, seed), key=lambda page: dice.random())
 
 
@@ -206,11 +204,8 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is not an empty folder; remove it or choose "
                               "another")
-    with naming(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        place = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
-    with place as temporary:
-        work = Path(temporary) / "world"
+    with workplace(folder) as place:
+        work = place / "world"
         pages = crawl(seed, size)
         files = [f"world-{number // per_file:05}.warc.gz" for number in range(len(pages))]
         run_tasks(executor, write_warc,

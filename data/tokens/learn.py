@@ -18,10 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 import regex
-from tqdm import tqdm
 
 from csrc.bind import Library
-from csrc.files import IF_SLOW
+from csrc.shown import progress
 from data.tokens.parallel import batches
 
 # Qwen2's: GPT-4's with single digits. llama.cpp knows it by name, so it must not change.
@@ -141,12 +140,12 @@ def learn_merges(chunks, count):
     bpe = library.ffi.gc(out[0], library.lib.bpe_free)
     merges, counts = [], []
     pairs, numbers = np.empty((SLICE, 2), np.int32), np.empty(SLICE, np.uint64)
-    with tqdm(total=count, desc="merges", unit="", **IF_SLOW) as progress:
+    with progress(label="merges", total=count, unit="") as bar:
         while (wanted := min(SLICE, count - len(merges))) > 0:
             found = library.call("bpe_learn", bpe, pairs, numbers, wanted)
             merges += map(tuple, pairs[:found].tolist())
             counts += numbers[:found].tolist()
-            progress.update(found)
+            bar.update(found)
             if found < wanted:
                 print(f"no pair occurs twice any more after {len(merges)} of {count} merges: the "
                       f"vocabulary is smaller", file=sys.stderr)

@@ -18,9 +18,8 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from threading import Thread
 
-from tqdm import tqdm
-
-from csrc.files import IF_SLOW, ChatError
+from csrc.files import ChatError
+from csrc.shown import print_plainly, progress
 
 
 class SpawnedPool(ProcessPoolExecutor):
@@ -40,7 +39,8 @@ class SpawnedPool(ProcessPoolExecutor):
 
 
 def end_with_parent():
-    """Let this process wait for no work that cannot come any more."""
+    """Let this process print as its parent does, and wait for no work that cannot come any more."""
+    print_plainly()
     Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
@@ -102,7 +102,7 @@ def run_tasks(executor, function, jobs, label):
     OSError if a worker dies: what is done stays, and the same call does the rest.
     """
     todo = [job for job in jobs if not job[0].exists()]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=label, **IF_SLOW) as bar:
+    with progress(label=label, total=len(jobs), initial=len(jobs) - len(todo)) as bar:
         with explaining_dead_workers(f"{label}: "):
             for future in as_completed([executor.submit(function, *job) for job in todo]):
                 future.result()

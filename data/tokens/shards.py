@@ -14,17 +14,16 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from csrc.files import IF_SLOW, ChatError, naming, write_file
+from csrc.files import ChatError, naming, read_json, to_json, workplace, write_files
 from csrc.remote import local
+from csrc.shown import progress
 from data.tokens import bpe, learn, parallel
 from data.tokens.documents import DOCUMENTS, find_files, is_held, pieces
 
@@ -43,7 +42,7 @@ LEARN_FROM = 1 << 30   # characters, evenly spread over the text, that a vocabul
 def survey(files):
     """Read all files once, to find a bad one before any work: [(file, documents, characters)]."""
     found = []
-    for file in tqdm(files, "reading", unit=" files", **IF_SLOW):
+    for file in progress(files, "reading", unit=" files"):
         count = characters = 0
         for begins, text in pieces(file):
             count += begins
@@ -142,7 +141,7 @@ def tokenize(surveyed, tokenizer, folder, held_out, limit):
     characters = sum(size for _, _, size in surveyed)
     with (Writer(folder, "train", tokenizer.vocab_size, limit) as train,
           Writer(folder, "val", tokenizer.vocab_size, limit) as val,
-          tqdm(total=characters, desc="tokens", unit="B", unit_scale=True, **IF_SLOW) as bar):
+          progress(label="tokens", total=characters, unit="B", unit_scale=True) as bar):
         for batch in parallel.batches(split(surveyed, held_out), BATCH, lambda item: len(item[-1])):
             encoded = tokenizer.encode_batch([text for _, _, text in batch])
             for (part, begins, text), tokens in zip(batch, encoded):
@@ -162,33 +161,32 @@ def build(folder, files, tokenizer=None, vocab_size=4096, held_out=HELD_OUT, lim
                part
     limit      most tokens in one shard
 
-    It is made under another name and renamed, so `folder` is complete or not there.
+    It is made elsewhere and renamed, so `folder` is complete or not there. What another process
+    has made of it meanwhile is taken.
     """
     if not 0 <= held_out < 1:
         raise ChatError(f"cannot hold out {held_out} of the text, only 0 up to, not with, 1")
     start = time.time()
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     bpe.wanted_merges(vocab_size)                # else nothing is read
     tokenizer = tokenizer and bpe.Tokenizer.load(tokenizer)
-    surveyed = survey(files)
-    if tokenizer is None:
-        texts = (text for part, _, text in split(surveyed, held_out) if part == "train")
-        every = 1 + sum(characters for _, _, characters in surveyed) // LEARN_FROM
-        sample = tqdm(islice(texts, 0, None, every), "counting", unit=" texts", **IF_SLOW)
-        tokenizer = bpe.learn(learn.count_chunks(sample), vocab_size)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        work = Path(temporary) / "data"
+    with workplace(folder) as place:
+        if (folder / "meta.json").exists():
+            return read_json(folder / "meta.json")
+        surveyed = survey(files)
+        if tokenizer is None:
+            texts = (text for part, _, text in split(surveyed, held_out) if part == "train")
+            every = 1 + sum(characters for _, _, characters in surveyed) // LEARN_FROM
+            sample = progress(islice(texts, 0, None, every), "counting", unit=" texts")
+            tokenizer = bpe.learn(learn.count_chunks(sample), vocab_size)
+        work = place / "data"
         tokenizer.save(work)
         meta = {"sources": list(map(str, files)), "vocab_size": tokenizer.vocab_size,
                 "held_out": held_out, **tokenize(surveyed, tokenizer, work, held_out, limit),
                 "seconds": round(time.time() - start, 2)}
-        write_file(work / "meta.json", json.dumps(meta, indent=2))
-        try:
+        write_files(work, {"meta.json": to_json(meta)})
+        with naming(folder):
             work.rename(folder)
-        except OSError:
-            if not (folder / "meta.json").exists():  # else another process has just made the same
-                raise
     return meta
 
 

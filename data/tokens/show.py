@@ -106,6 +106,7 @@ def spelled(tokenizer, token):
 
 def in_columns(text, width):
     """Return a text in `width` columns of a terminal, cut where it is wider."""
+    text = text[:8 * width]                      # with marks on its letters
     while (used := sum((unicodedata.category(c) != "Mn") + (unicodedata.east_asian_width(c) in "WF")
                        for c in text)) > width:
         text = text[:-2] + "…"
