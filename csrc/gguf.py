@@ -32,6 +32,7 @@ from csrc import hf
 from csrc.config import Config
 from csrc.files import ChatError, naming
 
+MAGIC = b"GGUF"
 VERSIONS = (2, 3)                # 2 differs only in what it says of other byte orders
 VALUES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
@@ -135,7 +136,7 @@ class Tensor:
 class File:
     """A file that is mapped as long as something of it is in use.
 
-    values   the metadata {key: number, str, bool, list of str or array}
+    values   the metadata {key: int, float, bool, str, list of str, or array of numbers}
     tensors  {name: Tensor}
     """
 
@@ -151,7 +152,7 @@ class File:
         try:
             tensors, count = reader.header()
             self.values = reader.values(count)
-            self.tensors = reader.tensors(tensors, self.values.get(ALIGNMENT, np.uint32(32)))
+            self.tensors = reader.tensors(tensors, self.values.get(ALIGNMENT, 32))
         except (struct.error, OverflowError):
             raise ChatError(f"is cut: it ends after {len(self.data)} bytes, inside of "
                             f"{reader.what}") from None
@@ -213,7 +214,7 @@ class Reader:
 
     def header(self) -> tuple[int, int]:
         """How many tensors there are, and how many values."""
-        if self.data[:4] != b"GGUF":
+        if self.data[:4] != MAGIC:
             raise ChatError(f"is no GGUF file: it begins with {self.data[:4]!r}")
         self.at = 4
         version = self.number("I")
@@ -232,15 +233,21 @@ class Reader:
             if key in found:
                 raise ChatError(f"the key {short(key)} occurs twice")
             self.what = key
-            found[key] = self.value(self.number("I"))
+            kind = self.number("I")
+            found[key] = self.value(kind)
+            if key == ALIGNMENT and (kind != 4 or found[key].bit_count() != 1):
+                raise ChatError(f"{key} is {short(found[key])} of the type {kind}, but must be a "
+                                f"power of two of the type 4")
         return found
 
     def value(self, kind: int):
-        """The next value, of a kind of VALUES, a STRING or an ARRAY."""
+        """The next value, of a kind of VALUES, a STRING or an ARRAY; a float32 in as few digits as
+        name it."""
         if kind == STRING:
             return self.strings(1)[0]
         if kind in VALUES:
-            return np.dtype(VALUES[kind]).type(self.number(VALUES[kind]))
+            value = self.number(VALUES[kind])
+            return float(str(np.float32(value))) if VALUES[kind] == "f" else value
         if kind != ARRAY:
             raise ChatError(f"{self.what} is of the unknown type {kind}")
         kind = self.number("I")
@@ -254,12 +261,9 @@ class Reader:
         self.at += count * dtype.itemsize
         return np.frombuffer(self.data, dtype, count, self.at - count * dtype.itemsize)
 
-    def tensors(self, count: int, alignment) -> dict[str, Tensor]:
-        """The tensors, whose data follow the table."""
-        if type(alignment) is not np.uint32 or alignment < 1 or alignment & alignment - 1:
-            raise ChatError(f"{ALIGNMENT} is {short(alignment)}, but must be a power of two of the "
-                            f"type 4")
-        unit, end, entries = int(alignment), 0, {}
+    def tensors(self, count: int, unit: int) -> dict[str, Tensor]:
+        """The tensors, whose data follow the table, each at a multiple of `unit`."""
+        end, entries = 0, {}
         for i in range(count):
             self.what = f"the entry of tensor {i + 1} of {count}"
             name, kind, shape, offset = self.entry()
@@ -307,6 +311,12 @@ def is_file(path) -> bool:
     return Path(path).is_file() or str(path).endswith(".gguf")
 
 
+def begins(path: Path) -> bool:
+    """Whether a file begins as GGUF does."""
+    with open(path, "rb") as file:
+        return file.read(4) == MAGIC
+
+
 def read(path) -> File:
     """The file at a path; ChatError if it is none."""
     path = Path(path)
@@ -349,13 +359,10 @@ def configuration(file: File) -> tuple[str, Config]:
 
 
 def plain(value):
-    """A value as JSON has it: a float32 in as few digits as name it, and of an array whose numbers
-    are equal that number."""
-    if isinstance(value, np.ndarray):
-        value = value[0] if value.size and (value == value[0]).all() else value.tolist()
-    if isinstance(value, np.float32):
-        return float(str(value))
-    return value.item() if isinstance(value, np.generic) else value
+    """A value as JSON has it; of an array whose numbers are equal that number."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return value[0].item() if value.size and (value == value[0]).all() else value.tolist()
 
 
 def scaling(file: File, architecture: str) -> dict:
@@ -368,7 +375,7 @@ def scaling(file: File, architecture: str) -> dict:
     if divisors is None:
         return {}
     divisors = divisors.floats().ravel()
-    theta = plain(file.values.get(f"{architecture}.rope.freq_base", np.float32(1e4)))
+    theta = file.values.get(f"{architecture}.rope.freq_base", 1e4)
     turns = 8192 * theta ** (-np.arange(len(divisors)) / len(divisors)) / (2 * math.pi)
     factor = float(divisors.max())
     smooth = np.clip((turns - 1) / (4 - 1), 0, 1)        # Llama 3.1's, whose numbers never varied

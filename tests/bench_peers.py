@@ -261,9 +261,9 @@ def encoder(name, tokenizer, texts, threads):
         os.environ["RAYON_NUM_THREADS"] = str(threads)
         its = module.Tokenizer.from_str(json.dumps(tokenizer.spec))
         return lambda: its.encode_batch_fast(texts)
-    ranks, specials = read_vocabulary(tokenizer.spec)
-    its = module.Encoding("peer", pat_str=tokenizer.pattern, mergeable_ranks=ranks,
-                          special_tokens=specials)
+    ranks = read_vocabulary(tokenizer.spec)
+    its = module.Encoding("peer", pat_str=tokenizer.codec.pattern, mergeable_ranks=ranks,
+                          special_tokens=tokenizer.specials)
 
     def encode(part):                            # its own batches give a thread one text at a time
         return [its.encode_ordinary(text) for text in part]

@@ -11,12 +11,13 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csrc import cli
 from data import bpe as command
-from data.tokens import bpe, learn
+from data.tokens import bpe, codecs, learn
 
 REAL = ROOT.parent / "shared" / "real"
 relaxed = settings(deadline=None, derandomize="CI" in os.environ, max_examples=200)
@@ -77,24 +78,24 @@ def test_every_character_is_split_as_huggingface_and_the_trainer_split_it(tokeni
         text = "".join(f"a{c}b {c}1{c} !{c}\n{c}'{c}s" for c in characters)
         ids = tokenizer.encode(text)
         assert ids == reference(text)
-        chunks = bpe.regex.findall(bpe.PATTERN, text)
-        assert ids == [i for chunk in chunks for i in tokenizer.encode_chunk(chunk.encode())]
+        chunks = regex.findall(bpe.PATTERN, text)
+        assert ids == [i for chunk in chunks for i in tokenizer.codec.encode_chunk(chunk.encode())]
 
 
 def test_all_pairs_of_bytes_come_back(tokenizer):
     pairs = [bytes([a, b]) for a in range(256) for b in range(256)]
     assert all(tokenizer.decode_bytes(list(pair)) == pair for pair in pairs)
-    assert all(tokenizer.decode_bytes(tokenizer.encode_chunk(pair)) == pair for pair in pairs)
+    assert all(tokenizer.decode_bytes(tokenizer.codec.encode_chunk(pair)) == pair for pair in pairs)
     texts = [pair.decode("latin-1") for pair in pairs]
     assert list(map(tokenizer.decode, tokenizer.encode_batch(texts))) == texts
 
 
 def test_a_million_random_bytes_come_back(tokenizer):
     data = np.random.default_rng(0).bytes(1 << 20)
-    assert tokenizer.decode_bytes(tokenizer.encode_chunk(data)) == data
+    assert tokenizer.decode_bytes(tokenizer.codec.encode_chunk(data)) == data
     assert tokenizer.decode(tokenizer.encode(data.decode("latin-1"))) == data.decode("latin-1")
     for overlong in (b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80"):
-        assert set(tokenizer.decode(tokenizer.encode_chunk(overlong))) == {"\ufffd"}
+        assert set(tokenizer.decode(tokenizer.codec.encode_chunk(overlong))) == {"\ufffd"}
 
 
 @pytest.mark.parametrize("unit", ["a", "^", " ", "\n", "_", " \n", "\u3000", "é", "ab ", "\t"])
@@ -107,15 +108,15 @@ def test_a_million_of_the_same_come_back_and_match_huggingface(tokenizer, refere
 
 
 def test_long_blanks_inside_a_text_change_nothing_else(tokenizer):
-    for count in (bpe.BLANKS - 1, bpe.BLANKS, 2 * bpe.BLANKS, 3 * bpe.BLANKS + 1):
+    for count in (codecs.BLANKS - 1, codecs.BLANKS, 2 * codecs.BLANKS, 3 * codecs.BLANKS + 1):
         text = "It's\n" + " " * count + "here!\n\n" + "\t" * count + "\n<think>"
-        assert tokenizer.encode(text) == tokenizer.encoding.encode_ordinary(text)
+        assert tokenizer.encode(text) == tokenizer.codec.encoding.encode_ordinary(text)
 
 
 def test_lone_surrogates_become_replacement_characters(tokenizer):
     assert tokenizer.decode(tokenizer.encode("a\ud800b\udfff")) == "a\ufffdb\ufffd"
     assert tokenizer.decode(tokenizer.encode("\ud83d\ude00")) == "😀"
-    blanks = " " * 2 * bpe.BLANKS
+    blanks = " " * 2 * codecs.BLANKS
     assert tokenizer.decode(tokenizer.encode(blanks + "\ud800")) == blanks + "\ufffd"
 
 
@@ -178,18 +179,62 @@ VARIANTS = {
     "Llama 3's ignored merges": lambda s: s["model"].update(ignore_merges=True),
     "a split by removal": lambda s: s["pre_tokenizer"]["pretokenizers"][0].update(
         behavior="Removed", invert=True),
-    "GPT-2's split": lambda s: s.update(pre_tokenizer={
-        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}),
+    "GPT-2's split": lambda s: s.update(pre_tokenizer=GPT2_SPLIT),
+    "digits, then GPT-2's split": lambda s: s.update(pre_tokenizer=steps(DIGITS, GPT2_SPLIT)),
+    "texts to be found": lambda s: s["added_tokens"].extend(texts_to_find(len(ids_of(s)))),
 }
+# What tiktoken cannot do, and the library tokenizers does.
+OTHERS = {
+    "ids in another order": lambda s: s["model"]["merges"].append(["a", "b"]),
+    "a token that no merge makes": lambda s: s["model"]["vocab"].update(abz=291),
+    "a token in other letters": lambda s: s["model"]["vocab"].update({"中": 291}),
+    "byte_fallback": lambda s: s["model"].update(byte_fallback=True),
+    "stripped texts": lambda s: s.update(normalizer={"type": "Strip", "strip_left": True,
+                                                     "strip_right": True}),
+    "no split": lambda s: s.update(pre_tokenizer=None),
+    "two splits": lambda s: s["pre_tokenizer"]["pretokenizers"][1].update(use_regex=True),
+    "digits after the split": lambda s: s.update(pre_tokenizer=steps(GPT2_SPLIT, DIGITS)),
+    "digits by groups": lambda s: s.update(pre_tokenizer=steps(
+        {**DIGITS, "individual_digits": False}, GPT2_SPLIT)),
+    "a space in front": lambda s: s["pre_tokenizer"]["pretokenizers"][1].update(
+        add_prefix_space=True),
+    "texts to be found with blanks around": lambda s: s["added_tokens"].extend(
+        {**token, "lstrip": True, "rstrip": True} for token in texts_to_find(len(ids_of(s)))),
+    "texts to be found after NFC": lambda s: (s.update(normalizer={"type": "NFC"}), s[
+        "added_tokens"].extend({**t, "normalized": True} for t in texts_to_find(len(ids_of(s))))),
+}
+GPT2_SPLIT = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+              "use_regex": True}
+DIGITS = {"type": "Digits", "individual_digits": True}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_other_forms_of_byte_level_bpe_give_huggingface_s_ids(tokenizer, variant):
-    spec = copy.deepcopy(tokenizer.spec)
-    VARIANTS[variant](spec)
+def steps(*all_of):
+    return {"type": "Sequence", "pretokenizers": [*all_of]}
+
+
+def ids_of(spec):
+    return {*spec["model"]["vocab"].values(), *(token["id"] for token in spec["added_tokens"])}
+
+
+def texts_to_find(first):
+    """Added tokens that are not special, one of which begins as another does."""
+    texts = ["<tool>", "\n\n", "\n\n\n", "éé"]
+    return [{"id": first + i, "content": text, "single_word": False, "lstrip": False,
+             "rstrip": False, "normalized": False, "special": False}
+            for i, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, *OTHERS])
+def test_other_forms_of_byte_level_bpe_give_huggingface_s_ids(spec, tokenizer, variant):
+    spec = copy.deepcopy(tokenizer.spec if variant in VARIANTS else spec)
+    (VARIANTS | OTHERS)[variant](spec)
     loaded, other = bpe.Tokenizer(spec, {}), huggingface(spec)
-    for text in ("".join(NASTY), "".join(reversed(NASTY)), "It's 1234 o'clock\n\n  here   \n\n x"):
-        assert loaded.encode(text) == other(text)
+    assert type(loaded.codec) is (codecs.ByteLevel if variant in VARIANTS else codecs.Library)
+    for text in ("".join(NASTY), "".join(reversed(NASTY)), "It's 1234 o'clock\n\n  here   \n\n x",
+                 "a \n\n\n\n\nb <tool> end|><|im_end|>  1 2  3\n4 a12 bc abc  abz", "e\u0301éé \ud800"):
+        ids = loaded.encode(text)
+        assert ids == other(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        assert not {*ids} & {*loaded.specials.values()}
 
 
 def test_a_model_without_endoftext_begins_with_its_bos_token(spec):
@@ -217,8 +262,9 @@ def drop(key):
 
 SPOILT = {
     "there is no token 'zz'": lambda s: s["model"]["merges"].append(["z", "z"]),
+    "the token 'z' is added with the id 291, but has": lambda s: s["added_tokens"].append(
+        {**s["added_tokens"][0], "content": "z", "id": 291}),
     "there is no token 'zzz'": lambda s: s["model"]["merges"].insert(0, "zzz a"),
-    "makes the id 256 after 258": lambda s: s["model"]["merges"].append(["a", "b"]),
     "'B' and 'b' both have the id 66": lambda s: s["model"]["vocab"].update(b=66),
     "both have the id 256": lambda s: s["added_tokens"][3].update(id=256),
     "no token has the id 120, but there are ids up to 1000000000000":
@@ -227,17 +273,10 @@ SPOILT = {
     "has the id '7'": lambda s: s["model"]["vocab"].update(x="7"),
     "has the id True": lambda s: s["model"]["vocab"].update(x=True),
     "has the id 1.0": lambda s: s["model"]["vocab"].update(x=1.0),
-    "token 'abz' (id 291) is made by no merge": lambda s: s["model"]["vocab"].update(abz=291),
-    "token '中' (id 291) is not spelled": lambda s: s["model"]["vocab"].update({"中": 291}),
-    "the model WordPiece is not supported": lambda s: s["model"].update(type="WordPiece"),
-    "byte_fallback = True is not supported": lambda s: s["model"].update(byte_fallback=True),
-    "dropout = 0.1 is not supported": lambda s: s["model"].update(dropout=0.1),
-    "the normalizer Strip is not supported": lambda s: s.update(normalizer={"type": "Strip"}),
-    'the pre-tokenizer {"type": "null"} is not supported': lambda s: s.update(pre_tokenizer=None),
-    "2 split patterns": lambda s: s["pre_tokenizer"]["pretokenizers"][1].update(use_regex=True),
-    'Metaspace"} is not supported': lambda s: s.update(pre_tokenizer={"type": "Metaspace"}),
-    '"add_prefix_space": true': lambda s: s["pre_tokenizer"]["pretokenizers"][1].update(
-        add_prefix_space=True),
+    "the model WordPiece with the dropout None is not supported":
+        lambda s: s["model"].update(type="WordPiece"),
+    "the model BPE with the dropout 0.1 is not": lambda s: s["model"].update(dropout=0.1),
+    "tokenizers does not read it": lambda s: s.update(pre_tokenizer={"type": "Magic"}),
     "malformed tokenizer (KeyError('model'))": drop("model"),
     "malformed tokenizer (AttributeError": lambda s: s["model"].update(vocab=[1]),
     "malformed tokenizer (TypeError": lambda s: s["model"].update(merges=None),

@@ -120,7 +120,7 @@ def test_the_merges_that_are_found_are_those_that_gpt2_was_trained_with():
 
 def test_merges_are_found_again_from_ranks_alone():
     tokenizer = bpe.learn(learn.count_chunks([Path(bpe.__file__).read_text(encoding="utf-8")]), 900)
-    ranks = {token: i for token, i in vocabulary.read_vocabulary(tokenizer.spec)[0].items()}
+    ranks = {token: i for token, i in vocabulary.read_vocabulary(tokenizer.spec).items()}
     merges = tokenizer.spec["model"]["merges"]
     assert [["".join(map(vocabulary.TO_CHAR.get, part)) for part in pair]
             for pair in openai.find_merges(ranks)] == merges

@@ -283,7 +283,7 @@ def template():
 def template_ids(talk, messages, **more):
     """What other programs make of a conversation: a string, special tokens in it taken as such."""
     text = template().render(messages=messages, **more)
-    return talk.tokenizer.encoding.encode(text, allowed_special="all")
+    return talk.tokenizer.codec.encoding.encode(text, allowed_special="all")
 
 
 def for_template(messages):

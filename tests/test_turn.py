@@ -49,7 +49,7 @@ class Scripted:
     def __init__(self, tokenizer, *says, context=1000):
         self.config = Config(tokenizer.vocab_size + 3, context, 1, 8, 1, 1, 8, 8)
         self.tokenizer, self.read = tokenizer, 0
-        self.says = [tokenizer.encoding.encode(text, allowed_special="all") for text in says]
+        self.says = [tokenizer.codec.encoding.encode(text, allowed_special="all") for text in says]
         self.header = [tokenizer.special("<|im_start|>"), *b"assistant\n"]
         self.result = [tokenizer.special(mark) for mark in protocol.MARKS["result"]]
 
@@ -230,7 +230,7 @@ def test_a_tool_that_dies_is_told_to_the_model_and_the_turn_goes_on(tokenizer):
 @pytest.mark.parametrize("drafted", [False, True])
 def test_a_turn_calls_tools_only_so_often(tokenizer, monkeypatch, drafted):
     if drafted:                              # that it calls the same tool again, and again
-        again = len(tokenizer.encoding.encode(LOOK + FOUND, allowed_special="all"))
+        again = len(tokenizer.codec.encoding.encode(LOOK + FOUND, allowed_special="all"))
         monkeypatch.setattr(Lookup, "chances", lambda self, count: [1.0] * count)
         monkeypatch.setattr(Lookup, "draft", lambda s, count: (s.tokens[-again:] * count)[:count])
         monkeypatch.setattr(Costs, "worth", lambda self, n, chances: len(chances))
@@ -244,7 +244,7 @@ def test_a_turn_calls_tools_only_so_often(tokenizer, monkeypatch, drafted):
 
 def test_results_do_not_count_as_tokens_that_the_model_made(tokenizer):
     long = known("search", answer=lambda _: Result("x" * 200))
-    made = len(tokenizer.encoding.encode(LOOK + "abc", allowed_special="all"))
+    made = len(tokenizer.codec.encoding.encode(LOOK + "abc", allowed_special="all"))
     turn = answered(engine(tokenizer, LOOK + "abcdef"), tools=long,
                     settings=Sampling(max_tokens=made, temperature=0))
     assert (turn.text, turn.finish) == ("abc", "length") and len(turn.calls[0].result.text) == 200

@@ -12,18 +12,16 @@ folder, one of OpenAI's by its name (gpt2, cl100k_base, o200k_base), or the file
 
 import json
 import os
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import regex
-import tiktoken
 
+from csrc import gguf
 from csrc.files import ChatError, write_file
-from data.tokens import openai
-from data.tokens.learn import PATTERN, learn_merges, utf8
-from data.tokens.vocabulary import BEGIN, CONFIG, TO_CHAR, describe, read_split, read_vocabulary
+from data.tokens import codecs, foreign, openai
+from data.tokens.learn import PATTERN, learn_merges
+from data.tokens.vocabulary import BEGIN, CONFIG, TO_CHAR, describe
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -59,8 +57,6 @@ CHAT_TEMPLATE = """\
 {%- endif -%}{%- endfor -%}
 """
 
-BLANKS = 1 << 16  # characters: longer runs of blanks are not left to tiktoken's regex engine
-
 
 # ----------------------------------------------------------------------------------------- Training
 
@@ -83,30 +79,61 @@ def learn(chunks, vocab_size):
 
 # ------------------------------------------------------------------------------------ The tokenizer
 
+def read(place):
+    """Return what the Tokenizer in a folder or a file (Path) is made of: see `Tokenizer.load`."""
+    path, about, template = (place / name for name in FILES)
+    if place.is_file() and gguf.begins(place):
+        return foreign.from_gguf(gguf.read(place))
+    if path.is_file():
+        spec, config, codec = json.loads(path.read_bytes()), {}, None
+    elif str(place) in openai.KNOWN or place.is_file():
+        return openai.load(str(place))
+    elif (place / "tokenizer.model").is_file():
+        spec, config, codec = foreign.from_sentencepiece(place / "tokenizer.model")
+    elif (place / "vocab.json").is_file() and (place / "merges.txt").is_file():
+        spec, config, codec = foreign.from_vocabulary(place)
+    else:
+        raise FileNotFoundError(f"no tokenizer in {place}: there is no {path} (by name there are "
+                                f"{', '.join(openai.KNOWN)})")
+    config |= json.loads(about.read_bytes()) if about.exists() else {}
+    if template.exists():
+        config["chat_template"] = template.read_text(encoding="utf-8")
+    return spec, config, codec
+
+
+
 class Tokenizer:
     """A vocabulary and its special tokens. `encode` never gives a special token.
 
-    encoding      the tiktoken.Encoding that does the work
+    codec         what does the work, of data/tokens/codecs.py
     vocab_size    how many ids there are, special tokens included
     specials      the id of each special token, by name
-    begin         the id that begins documents: <|endoftext|>'s, else bos_token's, else None
+    begin         the id that begins documents: <|endoftext|>'s, else bos_token's; None if there is
+                  none, or the tokenizer asks for none
     byte_lengths  int32 (vocab_size,): bytes of text in each token, 0 for special ones
     """
 
-    def __init__(self, spec, config):
-        """Take what tokenizer.json and tokenizer_config.json hold; ChatError if it is unfit."""
-        self.spec, self.config = spec, config
-        self.pattern, self.normal_form = read_split(spec)
-        ranks, self.specials = read_vocabulary(spec)
-        self.vocab_size = len(ranks) + len(self.specials)
-        bos = config.get("bos_token")
-        bos = bos["content"] if isinstance(bos, dict) else bos
-        self.begin = self.specials.get(BEGIN, self.specials.get(bos))
-        self.encoding = tiktoken.Encoding("chat.c", pat_str=self.pattern, mergeable_ranks=ranks,
-                                          special_tokens=self.specials)
-        self.byte_lengths = np.zeros(self.vocab_size, np.int32)
-        for token, i in ranks.items():
-            self.byte_lengths[i] = len(token)
+    def __init__(self, spec, config, codec=None):
+        """Take what tokenizer.json and tokenizer_config.json hold, or instead of the first a codec;
+        ChatError if it is unfit."""
+        self.codec, self.config, self.given = codec or codecs.codec_of(spec), config, spec
+        self.specials = self.codec.specials
+        self.vocab_size = len(self.codec.tokens)
+        self.begin = self.specials.get(BEGIN, self.specials.get(self.named("bos_token")))
+        if config.get("add_bos_token") is False:
+            self.begin = None
+        self.byte_lengths = np.fromiter(map(len, self.codec.tokens), np.int32, self.vocab_size)
+        self.byte_lengths[[*self.specials.values()]] = 0
+
+    @property
+    def spec(self):
+        """The contents of tokenizer.json."""
+        return self.given or self.codec.describe()
+
+    def named(self, key):
+        """Return the name of a special token that the config has, as of "bos_token"; else None."""
+        name = self.config.get(key)
+        return name["content"] if isinstance(name, dict) else name
 
     @classmethod
     def from_merges(cls, merges):
@@ -119,23 +146,14 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder):
-        """Read a Hugging Face folder: ours, or byte-level BPE like GPT-2's, Qwen2's, Llama 3's; or
-        one of OpenAI's vocabularies, by name or from its file (data/tokens/openai.py).
+        """Read a Hugging Face folder or a GGUF file; or one of OpenAI's vocabularies, by name or
+        from its file (data/tokens/openai.py).
 
-        FileNotFoundError if there is no tokenizer.json; ChatError names what is broken in it, or
-        what it asks for that is not supported.
+        FileNotFoundError if there is none; ChatError names what is broken in it, or what it asks
+        for that is not supported.
         """
-        path, about, template = (Path(folder, name) for name in FILES)
-        if not path.is_file():
-            if str(folder) in openai.KNOWN or Path(folder).is_file():
-                return cls(*openai.load(folder))
-            raise FileNotFoundError(f"no tokenizer in {folder}: there is no {path} (by name there "
-                                    f"are {', '.join(openai.KNOWN)})")
         try:
-            config = json.loads(about.read_bytes()) if about.exists() else {}
-            if template.exists():
-                config["chat_template"] = template.read_text(encoding="utf-8")
-            return cls(json.loads(path.read_bytes()), config)
+            return cls(*read(Path(folder)))
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ChatError(f"{folder}: malformed tokenizer ({error!r})") from error
         except ValueError as error:
@@ -154,21 +172,7 @@ class Tokenizer:
 
         Lone surrogates become U+FFFD. The time is linear in the length of any text.
         """
-        if self.normal_form:
-            text = unicodedata.normalize(self.normal_form, text)
-        # A run of 2 * BLANKS blanks fills one of these slices. tiktoken panics on a million of
-        # them; `regex` does not, and splits the text into the same chunks.
-        starts = range(0, len(text) - BLANKS + 1, BLANKS)
-        if not any(text[i : i + BLANKS].isspace() for i in starts):
-            return self.encoding.encode_ordinary(text)
-        ids = []
-        for chunk in regex.findall(self.pattern, utf8(text).decode()):
-            ids += self.encode_chunk(chunk.encode())
-        return ids
-
-    def encode_chunk(self, chunk):
-        """Return the ids of bytes that are not to be split any further."""
-        return self.encoding._encode_single_piece(chunk)
+        return self.codec.encode(text)
 
     def encode_batch(self, texts, threads=None):
         """Return [encode(text), ...], computed by `threads` threads (None: one a processor)."""
@@ -188,7 +192,7 @@ class Tokenizer:
         for i in ids:
             if not 0 <= i < self.vocab_size:
                 raise ChatError(f"token {i} is outside the vocabulary of {self.vocab_size}")
-        return self.encoding.decode_bytes(ids)
+        return b"".join([self.codec.tokens[i] for i in ids])
 
     def decode(self, ids):
         """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD."""
@@ -197,8 +201,7 @@ class Tokenizer:
     @property
     def ends(self):
         """The ids at which a text ends: those of BEGIN, END and eos_token, as far as there are."""
-        eos = self.config.get("eos_token")
-        names = {BEGIN, END, eos["content"] if isinstance(eos, dict) else eos}
+        names = {BEGIN, END, self.named("eos_token"), *self.config.get("ends", ())}
         return {i for name, i in self.specials.items() if name in names}
 
     def generation(self):

@@ -5,6 +5,9 @@ import json
 from csrc.files import ChatError
 
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# The same, after each digit is split off: whitespace before one is not before a word.
+DIGITS_PATTERN = (r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+"
+                  r"|\s+(?![^\s\p{N}])|\s+")
 
 BEGIN = "<|endoftext|>"  # begins every document and every conversation
 
@@ -55,47 +58,57 @@ def describe(tokens, merges, specials, pattern):
     }
 
 
+class Inexpressible(ChatError):
+    """A tokenizer may be sound, but tiktoken cannot do what it asks for."""
+
+
 def read_split(spec):
     """Return the pattern that splits text, and the Unicode normal form to bring it to ("": none).
 
-    ChatError names the normalizer or pre-tokenizer that this cannot express.
+    Inexpressible names the normalizer or pre-tokenizer that is something else.
     """
     form = (spec.get("normalizer") or {"type": ""})["type"]
     if form not in ("", "NFC", "NFD", "NFKC", "NFKD"):
-        raise ChatError(f"the normalizer {form} is not supported")
+        raise Inexpressible(f"the normalizer {form} is not supported")
     step = spec.get("pre_tokenizer") or {"type": "null"}
-    patterns = []
+    patterns, digits = [], False
     for step in step["pretokenizers"] if step["type"] == "Sequence" else [step]:
         how = step.get("behavior"), step.get("invert")
         if step["type"] == "Split" and how in [("Isolated", False), ("Removed", True)]:
             patterns.append(step["pattern"]["Regex"])
+        elif step == {"type": "Digits", "individual_digits": True} and not patterns:
+            digits = True
         elif step["type"] != "ByteLevel" or step.get("add_prefix_space"):
-            raise ChatError(f"the pre-tokenizer {json.dumps(step)[:200]} is not supported")
+            raise Inexpressible(f"the pre-tokenizer {json.dumps(step)[:200]} is not supported")
         elif step.get("use_regex", True):
-            patterns.append(GPT2_PATTERN)
+            patterns.append(DIGITS_PATTERN if digits else GPT2_PATTERN)
+    if digits and patterns != [DIGITS_PATTERN]:
+        patterns.append("Digits")
     if len(patterns) != 1 or step["type"] != "ByteLevel":
-        raise ChatError(f"not supported: {len(patterns)} split patterns, last step {step['type']} "
-                        f"(needs one pattern, then ByteLevel)")
+        raise Inexpressible(f"{len(patterns)} split patterns with a last step of {step['type']} are "
+                            f"not supported")
     return patterns[0], form
 
 
 def read_vocabulary(spec):
-    """Return ({bytes: id}, {special name: id}) of a tokenizer.json; ChatError if it is unsound.
+    """Return {bytes: id} of a tokenizer.json, without the tokens that it adds; ChatError if it is
+    unsound.
 
     tiktoken takes a token's id for its rank, and joins any two tokens that make a third. It gives
     the ids of the merge list where ids rise along the list: up to the rank of a token, its bytes
     have seen the same merges wherever they stand alone, so they are in the same two parts.
     """
     model = spec["model"]
-    if model.get("type") != "BPE":
-        raise ChatError(f"the model {model.get('type')} is not supported, only BPE")
-    for key in ("byte_fallback", "dropout", "continuing_subword_prefix", "end_of_word_suffix"):
+    for key in ("byte_fallback", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
-            raise ChatError(f"{key} = {model[key]!r} is not supported")
+            raise Inexpressible(f"{key} = {model[key]!r} is not supported")
     vocab = model["vocab"]
     added = [(token["content"], token["id"]) for token in spec.get("added_tokens") or []]
     specials = dict(added)
     check_ids([*vocab.items(), *(item for item in added if item not in vocab.items())])
+    for token, i in added:
+        if vocab.get(token, i) != i:
+            raise ChatError(f"the token {token!r} is added with the id {i}, but has {vocab[token]}")
 
     made, last = set(TO_BYTE), -1
     for i, pair in enumerate(model["merges"]):
@@ -104,8 +117,8 @@ def read_vocabulary(spec):
             if token not in vocab:
                 raise ChatError(f"merge {i} ({left!r}, {right!r}): there is no token {token!r}")
         if vocab[left + right] < last:
-            raise ChatError(f"merge {i} makes the id {vocab[left + right]} after {last}: ids in "
-                            f"another order than the merges are not supported")
+            raise Inexpressible(f"merge {i} makes the id {vocab[left + right]} after {last}: ids "
+                                f"in another order than the merges are not supported")
         last = vocab[left + right]
         made.add(left + right)
 
@@ -114,14 +127,12 @@ def read_vocabulary(spec):
         if token in specials:
             continue
         if not TO_BYTE.keys() >= set(token):
-            raise ChatError(f"token {token!r} (id {i}) is not spelled in GPT-2's byte alphabet")
+            raise Inexpressible(f"token {token!r} (id {i}) is not spelled in GPT-2's byte alphabet, "
+                                f"which is not supported")
         if token not in made and not model.get("ignore_merges"):
-            raise ChatError(f"token {token!r} (id {i}) is made by no merge")
+            raise Inexpressible(f"token {token!r} (id {i}), made by no merge, is not supported")
         ranks[bytes(TO_BYTE[char] for char in token)] = i
-    for byte in range(256):
-        if bytes([byte]) not in ranks:
-            raise ChatError(f"there is no token for the byte {byte:#04x}")
-    return ranks, specials
+    return ranks
 
 
 def check_ids(items):
