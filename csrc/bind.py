@@ -244,7 +244,9 @@ class Model:
         """All weights zero: see `create` and `load`. flags: a sum of TRAINS,
         RECOMPUTE and so on; 0 is a model that only generates, in a fraction of the memory."""
         self.config, self.device, self.dtype, self.flags = config, device, dtype, flags
-        self.mapped: dict[str, np.ndarray] = {}
+        self.mapping = bool(flags & MAPPED)
+        self.mapped: dict[str, np.ndarray] = {}  # of tensors that lie in a file their bytes there,
+        self.check_file = None                   # and what raises a ChatError if that was changed
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core, self.lock = Library.load(device, dtype), threading.RLock()
         ffi = self.core.ffi
@@ -288,14 +290,17 @@ class Model:
         replace fields of its Config. ChatError, before any weight is read, if the memory is too
         small."""
         core = Library.load(device, dtype)       # what is wrong with it is not the folder's fault
+        folder = gguf.opened(folder)
+        source = gguf if isinstance(folder, gguf.File) else hf
+        mapped = source is gguf and flags == GENERATES
 
-        def make(config):
-            need, have = sum(core.memory(config, flags).values()), core.call("device_memory")
-            if need > have:
+        def make(config, size=0):
+            need = sum(core.memory(config, MAPPED if mapped else flags).values()) + size * mapped
+            if need > (have := core.call("device_memory")):
                 raise ChatError(f"this model needs {need / 1e9:.1f} GB of memory, and the machine "
                                 f"has {have / 1e9:.1f} GB")
-            return Model(config, device, dtype, flags)
-        return (gguf if gguf.is_file(folder) else hf).load(folder, make, **changes)
+            return Model(config, device, dtype, MAPPED if mapped else flags)
+        return source.load(folder, make, **changes)
 
     def save(self, folder, special: dict | None = None, stage: str | None = None) -> None:
         """Write a Hugging Face folder, as hf.save does."""
@@ -304,6 +309,8 @@ class Model:
     def call(self, name: str, *args):
         """Call a function of chat.h that takes this model first."""
         with self.lock:
+            if self.check_file:
+                self.check_file()
             return self.core.call(name, self.handle, *args)
 
     def free(self) -> None:

@@ -1,10 +1,9 @@
 """A model as a GGUF file, llama.cpp's: metadata, a tokenizer's tables, and weights in blocks of a few
 bits, which are mapped and not copied.
 
-    file = read("SmolLM2-135M-Instruct.Q4_1.gguf")
+    file = File("SmolLM2-135M-Instruct.Q4_1.gguf")
     file.values["general.architecture"]          # "llama"
-    file.tensors["token_embd.weight"].floats()   # (49152, 576)
-    model = load(path, dtype="f32")
+    file.tensors["token_embd.weight"].shape      # (49152, 576)
 
 The layout: a header, the metadata {key: value}, a table of tensors, their data. Nothing in it is
 trusted: each count, size and offset is checked against the file before it is used, and whatever is
@@ -21,7 +20,6 @@ import struct
 import weakref
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from reprlib import repr as short
 from typing import Callable
@@ -52,8 +50,7 @@ KINDS = {
     26: ("I32", 1, 4), 27: ("I64", 1, 8),
 }
 TYPES = {name: (weights, size) for name, weights, size in KINDS.values()}
-PLAIN = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "<i1", "I16": "<i2", "I32": "<i4",
-         "I64": "<i8"}
+NUMBERS = {name: number for number, (name, *_) in KINDS.items()}
 
 # Keys of config.json, and what they are called here behind "ARCHITECTURE.".
 KEYS = {
@@ -69,7 +66,7 @@ GPT2_KEYS = {"n_positions": "context_length", "n_layer": "block_count",
              "n_head": "attention.head_count",
              "layer_norm_epsilon": "attention.layer_norm_epsilon"}
 FAMILIES = {"gpt2": "GPT2", "llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-INTERLEAVED = {"Llama"}          # the rows of q and k are pairs of RoPE's, side by side
+INTERLEAVED = {"Llama"}          # whose rows of q and k are RoPE's pairs, side by side
 
 # Our tensors' names and those here, where N is a layer. Of a tensor that holds the rows of several
 # of ours the others are named behind it.
@@ -111,54 +108,36 @@ class Tensor:
         blocks = self.blocks[first:first + shape[0]]
         return Tensor(self.type, (len(blocks), *self.shape[1:]), blocks)
 
-    def halves(self, heads: int) -> Tensor:
-        """With the rows of each head in RoPE's other order: those that were side by side are half a
-        head apart. A copy."""
-        pairs = self.blocks.reshape(heads, -1, 2, self.blocks.shape[1])
-        return Tensor(self.type, self.shape, pairs.swapaxes(1, 2).reshape(self.blocks.shape))
-
-    def floats(self) -> np.ndarray:
-        """A copy as float32."""
-        if self.type in PLAIN:
-            values = self.blocks.view(PLAIN[self.type]).astype(np.float32)
-        elif self.type == "BF16":
-            values = (self.blocks.view("<u2").astype(np.uint32) << 16).view(np.float32)
-        else:
-            try:
-                from gguf import GGMLQuantizationType, quants
-            except ImportError:
-                raise ChatError(f"weights in {self.type} are unpacked by the package gguf: "
-                                f"`pip install gguf`") from None
+    def floats(self, core) -> np.ndarray:
+        """A copy as float32, made by a Library or, of types that it does not know, by the package
+        gguf."""
+        if core.call("quant_row", NUMBERS[self.type], self.shape[-1]):
+            return core.dequantize(NUMBERS[self.type], self.blocks, self.shape)
+        try:
+            from gguf import GGMLQuantizationType, quants
             values = quants.dequantize(self.blocks, GGMLQuantizationType[self.type])
+        except ImportError:
+            raise ChatError(f"weights in {self.type} are unpacked by the package gguf: "
+                            f"`pip install gguf`") from None
+        except NotImplementedError:
+            raise ChatError(f"weights in {self.type} are not supported") from None
         return values.reshape(self.shape)
 
 
-class File:
-    """A file that is mapped as long as something of it is in use.
-
-    values   the metadata {key: int, float, bool, str, list of str, or array of numbers}
-    tensors  {name: Tensor}
-    """
+class Mapping:
+    """The bytes of a file, as `data`, which are read from it when they are used."""
 
     def __init__(self, path: Path):
         with open(path, "rb") as file:
-            self.handle, self.path = os.dup(file.fileno()), path
+            self.path, self.handle = path, os.dup(file.fileno())
         weakref.finalize(self, os.close, self.handle)
         self.stamp = self.now()
         if not self.stamp[0]:
             raise ChatError("is empty")
         self.data = mmap.mmap(self.handle, 0, access=mmap.ACCESS_READ)
-        reader = Reader(self.data)
-        try:
-            tensors, count = reader.header()
-            self.values = reader.values(count)
-            self.tensors = reader.tensors(tensors, self.values.get(ALIGNMENT, 32))
-        except (struct.error, OverflowError):
-            raise ChatError(f"is cut: it ends after {len(self.data)} bytes, inside of "
-                            f"{reader.what}") from None
 
     def now(self) -> tuple[int, int]:
-        """Its size and when it was last written."""
+        """The file's size and when it was last written."""
         state = os.fstat(self.handle)
         return state.st_size, state.st_mtime_ns
 
@@ -166,6 +145,27 @@ class File:
         """ChatError if it was changed since it was mapped: to read on could end the process."""
         if self.now() != self.stamp:
             raise ChatError(f"{self.path}: was changed while it was in use: load it again")
+
+
+class File:
+    """What is in a file.
+
+    values   the metadata {key: int, float, bool, str, list of str, or array of numbers}
+    tensors  {name: Tensor}
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        with naming(path):
+            self.mapping = Mapping(path)
+            reader = Reader(self.mapping.data)
+            try:
+                tensors, count = reader.header()
+                self.values = reader.values(count)
+                self.tensors = reader.tensors(tensors, self.values.get(ALIGNMENT, 32))
+            except (struct.error, OverflowError):
+                raise ChatError(f"is cut: it ends after {len(reader.data)} bytes, inside of "
+                                f"{reader.what}") from None
 
 
 class Reader:
@@ -306,29 +306,16 @@ class Reader:
         return name, kind, shape, offset
 
 
-def is_file(path) -> bool:
-    """Whether a model's path is a file, which must be GGUF then, and not a folder."""
-    return Path(path).is_file() or str(path).endswith(".gguf")
+def opened(place):
+    """The File at a path to a file, and what is none as it is: a folder, or a File."""
+    return File(Path(place)) if isinstance(place, (str, Path)) and (
+        Path(place).is_file() or str(place).endswith(".gguf")) else place
 
 
 def begins(path: Path) -> bool:
     """Whether a file begins as GGUF does."""
     with open(path, "rb") as file:
         return file.read(4) == MAGIC
-
-
-def read(path) -> File:
-    """The file at a path; ChatError if it is none."""
-    path = Path(path)
-    with naming(path):
-        state = os.stat(path)
-        return opened(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=1)                            # a model and its tokenizer are read one by one
-def opened(path: Path, size: int, time: int) -> File:
-    """The file at a path, as it is now."""
-    return File(path)
 
 
 # ---- The model -----------------------------------------------------------------------------------
@@ -374,7 +361,7 @@ def scaling(file: File, architecture: str) -> dict:
                         f"'none'")
     if divisors is None:
         return {}
-    divisors = divisors.floats().ravel()
+    divisors = divisors.blocks.reshape(-1).view("<f4" if divisors.type == "F32" else "<f2")
     theta = file.values.get(f"{architecture}.rope.freq_base", 1e4)
     turns = 8192 * theta ** (-np.arange(len(divisors)) / len(divisors)) / (2 * math.pi)
     factor = float(divisors.max())
@@ -385,24 +372,24 @@ def scaling(file: File, architecture: str) -> dict:
                              "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}
 
 
-def load(path, make: Callable, **changes):
-    """The model in a file, which `make` makes of its Config; `changes` as hf.load takes them."""
-    file = read(path)
-    with naming(path):
+def load(file: File, make: Callable, **changes):
+    """The model in a file, which make(Config, bytes of the file) makes; `changes` as hf.load takes
+    them. One made with MAPPED reads its weights where they are."""
+    with naming(file.path):
         family, stored = configuration(file)
-        config = replace(stored, **changes)
-        model = make(config)
+        model = make(replace(stored, **changes), len(file.mapping.data))
         fill(model, family, file)
-        file.check()
+    file.mapping.check()
+    if model.mapping:
+        model.check_file = file.mapping.check
     return model
 
 
 def fill(model, family: str, file: File) -> None:
     """Give a model, made for them, the tensors of a file. One that holds several of ours, as of q, k
     and v, is taken from the top."""
-    config, taken = model.config, Counter({FREQUENCIES: file.tensors[FREQUENCIES].rows}
-                                          if FREQUENCIES in file.tensors else {})
-    heads = {"q_proj": config.heads, "k_proj": config.kv_heads} if family in INTERLEAVED else {}
+    taken = Counter({FREQUENCIES: file.tensors[FREQUENCIES].rows}
+                    if FREQUENCIES in file.tensors else {})
     for name, shape, _ in model.tensors:
         if name == hf.SCORE:
             continue                             # a new head begins as zeros
@@ -412,13 +399,28 @@ def fill(model, family: str, file: File) -> None:
             raise ChatError(f"{source} is {file.tensors[source].shape}, but the metadata make "
                             f"{shape} of it")
         taken[source] += shape[0]
-        if name.split(".")[-2] in heads:
-            tensor = tensor.halves(heads[name.split(".")[-2]])
-        model.write(name, tensor.floats())
+        pairs = family in INTERLEAVED and name.split(".")[-2] in ("q_proj", "k_proj")
+        give(model, name, tensor, model.config.head_dim * pairs)
     for name, tensor in file.tensors.items():
         if taken[name] != tensor.rows and name != POSITIONS:
             raise ChatError(f"{name} is {tensor.shape}, but the metadata describe a model "
                             f"{f'with {taken[name]} rows of it' if taken[name] else 'without it'}")
+
+
+def give(model, name: str, tensor: Tensor, pairs: int) -> None:
+    """Map or write a tensor of a model; pairs: as Model.map takes them. Types that the library
+    cannot read are unpacked: to be mapped, to halves."""
+    number = NUMBERS[tensor.type]
+    if model.mapping and model.core.call("quant_row", number, tensor.shape[-1]):
+        model.map(name, number, tensor.blocks, pairs)
+    elif model.mapping:
+        model.map(name, NUMBERS["F16"], tensor.floats(model.core).astype(np.float16), pairs)
+    else:
+        values = tensor.floats(model.core)
+        if pairs:                                # of RoPE, side by side: to half a head apart
+            halves = values.reshape(-1, pairs // 2, 2, *values.shape[1:]).swapaxes(1, 2)
+            values = halves.reshape(values.shape)
+        model.write(name, values)
 
 
 def source_of(name: str, tensors: dict[str, Tensor]) -> str:

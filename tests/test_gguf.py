@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from csrc import gguf
-from csrc.bind import ChatError, Model
+from csrc.bind import GENERATES, ChatError, Library, Model
 from csrc.config import Config
 from folders import CONFIGS, LLAMA3, SIZES, random_model, same_weights
 from gguf_files import entry, floats, gguf as packed, metadata, string
 
+CORE = Library.load()
 ONE = {"a": floats(np.arange(6).reshape(2, 3)), "b": floats([1, 2, 3])}
 
 
@@ -27,22 +28,22 @@ def test_values_and_tensors_come_back(tmp_path):
     values = {"s": "é", "n": np.uint64(2**63), "i": np.int8(-1), "f": np.float32(0.5),
               "yes": np.bool_(True), "list": ["", "a", "中"], "array": np.arange(5, dtype=np.int16),
               "none": []}
-    file = gguf.read(written(tmp_path / "m.gguf", packed(values, ONE)))
+    file = gguf.File(written(tmp_path / "m.gguf", packed(values, ONE)))
     array = file.values.pop("array")
     assert array.tolist() == values.pop("array").tolist() and file.values == values
-    assert {name: t.floats().tolist() for name, t in file.tensors.items()} == \
+    assert {name: t.floats(CORE).tolist() for name, t in file.tensors.items()} == \
         {"a": [[0, 1, 2], [3, 4, 5]], "b": [1, 2, 3]}
 
 
 @pytest.mark.parametrize("alignment", [1, 8, 64, 4096])
 def test_data_are_aligned_as_the_file_says(tmp_path, alignment):
     values = {"general.alignment": np.uint32(alignment)}
-    file = gguf.read(written(tmp_path / "m.gguf", packed(values, ONE, alignment)))
-    assert file.tensors["b"].floats().tolist() == [1, 2, 3]
+    file = gguf.File(written(tmp_path / "m.gguf", packed(values, ONE, alignment)))
+    assert file.tensors["b"].floats(CORE).tolist() == [1, 2, 3]
 
 
 def test_an_empty_file_of_version_2_is_one(tmp_path):
-    file = gguf.read(written(tmp_path / "m", packed({}, {}, header=struct.pack(
+    file = gguf.File(written(tmp_path / "m", packed({}, {}, header=struct.pack(
         "<4sIQQ", b"GGUF", 2, 0, 0))))
     assert (file.values, file.tensors) == ({}, {})
 
@@ -141,7 +142,7 @@ def test_a_malformed_file_is_refused_in_a_sentence(tmp_path, case):
     data, message = WRONG[case]
     path = written(tmp_path / "m.gguf", data)
     with pytest.raises(ChatError, match=message) as caught:
-        gguf.read(path)
+        gguf.File(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
@@ -155,7 +156,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     data = small()
     for size in range(len(data) - 20):           # what is last are zeros that nobody misses
         with pytest.raises(ChatError):
-            gguf.read(written(tmp_path / f"{size}.gguf", data[:size]))
+            gguf.File(written(tmp_path / f"{size}.gguf", data[:size]))
 
 
 def test_a_file_with_any_byte_flipped_is_refused_or_read_without_harm(tmp_path):
@@ -163,8 +164,8 @@ def test_a_file_with_any_byte_flipped_is_refused_or_read_without_harm(tmp_path):
     for i in range(len(data)):
         path = written(tmp_path / f"{i}.gguf", data[:i] + bytes([data[i] ^ 0xff]) + data[i + 1:])
         try:
-            for tensor in gguf.read(path).tensors.values():
-                tensor.floats()
+            for tensor in gguf.File(path).tensors.values():
+                tensor.floats(CORE)
         except ChatError:
             refused += 1
     assert refused > len(data) // 3
@@ -172,13 +173,24 @@ def test_a_file_with_any_byte_flipped_is_refused_or_read_without_harm(tmp_path):
 
 def test_a_file_that_changes_while_it_is_in_use_is_said_to(tmp_path):
     path = written(tmp_path / "m.gguf", packed({}, ONE))
-    file = gguf.read(path)
-    file.check()
+    file = gguf.File(path)
+    file.mapping.check()
     os.truncate(path, 10)
     with pytest.raises(ChatError, match="was changed while it was in use"):
-        file.check()
+        file.mapping.check()
     with pytest.raises(ChatError, match="is cut"):
-        gguf.read(path)
+        gguf.File(path)
+
+
+def test_a_model_whose_file_changes_says_so_and_does_not_end_the_process(tmp_path):
+    model = random_model(MODELS["qwen3"])
+    data = packed(metadata(model.config, "qwen3"), tensors_of(model, "qwen3"))
+    path = written(tmp_path / "m.gguf", data)
+    mapped = Model.load(path, flags=GENERATES)
+    mapped.logits([[1, 2, 3]])
+    os.truncate(path, 100)
+    with pytest.raises(ChatError, match="m.gguf: was changed while it was in use: load it again"):
+        mapped.logits([[1, 2, 3]])
 
 
 # ---- Models --------------------------------------------------------------------------------------
@@ -219,6 +231,8 @@ def test_a_model_comes_back_bit_by_bit(tmp_path, architecture):
     assert again.config == model.config and same_weights(model, again)
     shorter = Model.load(tmp_path / "m.gguf", context=7)
     assert shorter.config.context == 7
+    mapped, tokens = Model.load(tmp_path / "m.gguf", flags=GENERATES), np.arange(12).reshape(2, 6)
+    np.testing.assert_allclose(mapped.logits(tokens), model.logits(tokens), rtol=1e-4, atol=1e-4)
 
 
 def test_llama_3_s_scaling_is_read_from_its_divisors(tmp_path):
@@ -284,7 +298,7 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(tmp_path):
     values = metadata(replace(MODELS["qwen3"], layers=1000, hidden=2**24), "qwen3")
     tensors = {"token_embd.weight": floats(np.zeros((61, 16)))}
     with pytest.raises(ChatError, match="m.gguf: this model needs .* GB of memory, and the"):
-        Model.load(written(tmp_path / "m.gguf", packed(values, tensors)), flags=0)
+        Model.load(written(tmp_path / "m.gguf", packed(values, tensors)))
 
 
 # ---- Weights in blocks ---------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 
+from csrc import gguf
 from csrc.bind import GENERATES, Library, Model
 from csrc.engine import Engine, Sequence
 from csrc.files import ChatError
@@ -32,7 +33,8 @@ LEFT = 32            # tokens that a result leaves to the answer, if there are a
 
 
 def load(folder, device="auto", dtype="auto", **how):
-    """Return the Engine of a Hugging Face folder; `how` as Engine takes it."""
+    """Return the Engine of a Hugging Face folder or a GGUF file; `how` as Engine takes it."""
+    folder = gguf.opened(folder)
     tokenizer = bpe.Tokenizer.load(folder)
     model = Model.load(folder, *Library.choose(device, dtype), flags=GENERATES)
     return Engine(model, tokenizer, **how)

@@ -80,10 +80,11 @@ def learn(chunks, vocab_size):
 # ------------------------------------------------------------------------------------ The tokenizer
 
 def read(place):
-    """Return what the Tokenizer in a folder or a file (Path) is made of: see `Tokenizer.load`."""
+    """Return what the Tokenizer in a folder or a file (Path), or in a gguf.File, is made of: see
+    `Tokenizer.load`."""
+    if isinstance(place, gguf.File) or place.is_file() and gguf.begins(place):
+        return foreign.from_gguf(gguf.opened(place))
     path, about, template = (place / name for name in FILES)
-    if place.is_file() and gguf.begins(place):
-        return foreign.from_gguf(gguf.read(place))
     if path.is_file():
         spec, config, codec = json.loads(path.read_bytes()), {}, None
     elif str(place) in openai.KNOWN or place.is_file():
@@ -152,12 +153,13 @@ class Tokenizer:
         FileNotFoundError if there is none; ChatError names what is broken in it, or what it asks
         for that is not supported.
         """
+        name = getattr(folder, "path", folder)
         try:
-            return cls(*read(Path(folder)))
+            return cls(*read(folder if isinstance(folder, gguf.File) else Path(folder)))
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise ChatError(f"{folder}: malformed tokenizer ({error!r})") from error
+            raise ChatError(f"{name}: malformed tokenizer ({error!r})") from error
         except ValueError as error:
-            raise ChatError(f"{folder}: unusable tokenizer: {error}") from error
+            raise ChatError(f"{name}: unusable tokenizer: {error}") from error
 
     def save(self, folder):
         """Write tokenizer.json, tokenizer_config.json and the chat template, if there is one."""
