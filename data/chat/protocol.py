@@ -394,6 +394,10 @@ class Talk:
             return None
         return understood(kind, self.tokenizer.decode(ids[begin + 1:-1]))
 
+    def answer(self, ids):
+        """Return the messages that the ids of a turn of the assistant stand for."""
+        return self.decode([*self.opening, *ids, self.end])
+
     def decode(self, ids):
         """Return the messages (`normal`) that `ids` stand for: encode(decode(ids)) gives the ids
         again, if `encode` or `prompt` made them; what a prompt leaves open may be missing.

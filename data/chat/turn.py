@@ -25,6 +25,7 @@ from csrc.engine import Engine, Sequence
 from csrc.files import ChatError
 from csrc.runs import read_settings
 from data.chat import protocol, tools as toolbox
+from data.chat.template import Template
 from data.tokens import bpe
 
 CALLS = 8            # of tools in one turn at most
@@ -42,7 +43,10 @@ def load(folder, device="auto", dtype="auto", **how):
 
 @lru_cache(maxsize=4)
 def talk_of(tokenizer):
-    """Return the protocol.Talk of a tokenizer. ChatError if that knows no conversations."""
+    """Return the protocol.Talk of a tokenizer, or the Template that came with it. ChatError if it
+    knows no conversations."""
+    if tokenizer.config.get("chat_template") not in (None, bpe.CHAT_TEMPLATE):
+        return Template(tokenizer)
     try:
         return protocol.Talk(tokenizer)
     except ChatError as error:
@@ -69,8 +73,7 @@ def is_assistant(engine, folder):
     stage, template = stage_of(Path(folder)), engine.tokenizer.config.get("chat_template")
     if stage is not None:
         return stage in ("sft", "dpo", "rl")
-    return {*protocol.CHATML} <= engine.tokenizer.specials.keys() \
-        and template not in (None, bpe.CHAT_TEMPLATE)
+    return template not in (None, bpe.CHAT_TEMPLATE)
 
 
 @dataclass
@@ -125,7 +128,7 @@ class Turn(Sequence):
     @property
     def messages(self):
         said = [i for i in self.tokens[self.prompt:] if i not in self.engine.ends]
-        return self.talk.decode([*self.talk.opening, *said, self.talk.end])
+        return self.talk.answer(said)
 
     def allow(self, kinds):
         """Let the marks of `kinds` be drawn, and no others."""
