@@ -169,7 +169,7 @@ SANITIZED = $(if $(SANITIZE),CHAT_BUILD=$(CURDIR)/$(BUILD) ASAN_OPTIONS=detect_l
 # With a GPU, one process at a time has its memory.
 test: all $(if $(DEVICE),$(DEVICE:cpu=libraries),shim)
 	$(if $(DEVICE),CHAT_DEVICE=$(DEVICE)) $(SANITIZED) $(PY) -m pytest -q --dist loadfile \
-	  -n $(if $(filter cuda,$(DEVICE)),0,auto) tests $(TESTS)
+	  --no-loadscope-reorder -n $(if $(filter cuda,$(DEVICE)),0,auto) tests $(TESTS)
 
 speedrun: all
 	@data/speedrun.sh

@@ -14,6 +14,8 @@ hypothesis.settings.load_profile("chat")
 
 import csrc.bind  # noqa: E402  (the path above is needed)
 
+LONGEST = ["test_portability", "test_attention", "test_model", "test_ranks", "test_train"]
+
 DEVICES = ["cpu"]
 if "CHAT_EMULATOR" in os.environ:                # the library is one for another kind of machine
     import emulated
@@ -21,6 +23,14 @@ if "CHAT_EMULATOR" in os.environ:                # the library is one for anothe
 else:
     import on_device
     csrc.bind.Library, DEVICES = on_device.OnDevice, on_device.DEVICES
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, as pytest-xdist deals them: else one worker would be
+    left with one of them when the others have nothing more to do."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST
+               else len(LONGEST))
 
 
 @pytest.fixture(scope="session", params=[f"{d}-{t}" for d in DEVICES for t in ("f32", "bf16")])

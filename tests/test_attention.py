@@ -287,7 +287,7 @@ def test_attention_sees_neither_the_future_nor_another_document(lib, T, heads, D
     case = Attention(lib, seed, 1, T, *heads, D, True, 1.0)
     out, lse = case.forward()
     grads = case.backward(out, lse)
-    for start in np.unique(case.doc_start):
+    for start in {0, case.doc_start[0, T // 2], case.doc_start.max()}:
         inside = np.flatnonzero(case.doc_start[0] == start)
         other = Attention(lib, seed + 1, 1, T, *heads, D, True, 100.0)
         other.doc_start = case.doc_start
@@ -367,7 +367,7 @@ def test_attention_with_a_cache(lib, B, T, heads, D, window, seed):
     want, _, score_error = case.want()
     bound = case.out_bound(want, score_error)
     assert_within(out.reshape(want.shape), want, bound)
-    rows = case.draw.rng.permutation(B * T)
+    rows = case.draw.rng.permutation(B * T)[:70]         # more than a tile
     parts = rows, rows[:8], rows[:1], rows[2:5] if len(rows) > 2 else rows[:1]
     together, few, one, three = [extend(lib, qkv[part], *cache, slots[part], positions[part],
                                         length, H, K, D, window) for part in parts]

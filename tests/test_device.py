@@ -89,8 +89,8 @@ def test_the_library_describes_its_device(lib):
     assert lib.call("device_ready") == 0
     assert lib.call("device_memory") > 2**28
     assert lib.call("device_threads", 1) == 1 or lib.device == "cuda"
-    assert lib.call("device_peak") > 1e8
-    assert lib.call("device_bandwidth", 0) > 1e8 and lib.call("device_bandwidth", 1) > 1e8
+    assert lib.call("device_peak") > 1e6
+    assert lib.call("device_bandwidth", 0) > 1e6 and lib.call("device_bandwidth", 1) > 1e6
 
 
 def test_device_memory_is_zeroed_and_keeps_what_is_written(lib):
