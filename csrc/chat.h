@@ -283,20 +283,19 @@ void dequantize(float *out,
    8 bits, 32 numbers to a scale, into q8: quant_inputs_size(N,C) bytes. From both quant_forward
    gives `rows` columns of out (N,O): out = inp weight^T + bias + residual, weight (rows,C) of this
    type (F32, F16 and BF16 read inp, the others q8); out, bias, residual begin at the first of these
-   columns; pairs as in model_map; work: quant_work(C) bytes. A row of out has the same bits
-   whatever other rows there are. quant_multiplies() 0: all this is missing, weights are expanded. */
+   columns; pairs as in model_map. A row of out has the same bits whatever other rows there are.
+   quant_multiplies() 0: all this is missing, weights are expanded. */
 int    quant_multiplies(void);
 size_t quant_inputs_size(int N, int C);
-size_t quant_work(int C);
 void quant_inputs(void *q8,
                   const real *inp,
                   int N, int C);
 void quant_forward(real *out,
                    const real *inp, const void *q8, const void *weight, const real *bias,
-                   const real *residual, void *work,
+                   const real *residual,
                    int type, int pairs, int N, int C, int rows, int O);
 void quant_forward_float(float *out,
-                         const real *inp, const void *q8, const void *weight, void *work,
+                         const real *inp, const void *q8, const void *weight,
                          int type, int N, int C, int rows, int O);
 
 /* The same one number at a time: what the fast one must agree with. Only in the CPUs' libraries. */

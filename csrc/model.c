@@ -24,11 +24,10 @@ static const real *multiplied(const Tensor *t) { return t->packed ? t->packed : 
 static void forward_mapped(const Model *m, real *out, const real *inp, const Tensor *w,
                            const real *bias, const real *residual, int N) {
     const int C = w->cols;
-    void *work = (char *)m->work + quant_inputs_size(N, C);
     quant_inputs(m->work, inp, N, C);
     for (const Tensor *t = w; t == w || (t < m->end && t->row); t++)
         quant_forward(out + t->row, inp, m->work, t->blocks, bias ? bias + t->row : NULL,
-                      residual ? residual + t->row : NULL, work,
+                      residual ? residual + t->row : NULL,
                       t->type, t->pairs, N, C, t->rows, w->out);
 }
 
@@ -104,13 +103,12 @@ static void blocks_forward(Model *m, const Context *x, int N) {
 
 static void head_forward(const Model *m, float *logits, const real *h, int rows) {
     const Tensor *w = m->head;
-    void *work = (char *)m->work + quant_inputs_size(rows, w->cols);
     if (!w->blocks) {
         linear_forward_float(logits, h, multiplied(w), m->work, rows, w->cols, w->out);
         return;
     }
     quant_inputs(m->work, h, rows, w->cols);
-    quant_forward_float(logits, h, m->work, w->blocks, work, w->type, rows, w->cols, w->rows,
+    quant_forward_float(logits, h, m->work, w->blocks, w->type, rows, w->cols, w->rows,
                         w->out);
 }
 

@@ -231,7 +231,7 @@ static size_t work_size(const Model *m, int N, int M, int training) {
     if (training) work = max_size(work, norm_work(N, max_int(c->channels, c->head_dim)));
     for (int i = 0; i < 5; i++) {
         const int n = i == 4 ? M : N, C = each[i]->cols;
-        work = max_size(work, is_mapped(m, each[i]) ? quant_inputs_size(n, C) + quant_work(C)
+        work = max_size(work, is_mapped(m, each[i]) ? quant_inputs_size(n, C)
                                                     : linear_work(n, C, each[i]->out, training));
     }
     return work;

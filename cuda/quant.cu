@@ -18,10 +18,9 @@ void dequantize(float *out, const void *blocks, int type, size_t n) {
 
 int quant_multiplies(void) { return 0; }
 size_t quant_inputs_size(int N, int C) { (void)N; (void)C; return 0; }
-size_t quant_work(int C) { (void)C; return 0; }
 void quant_inputs(void *, const real *, int, int) {}
 void quant_forward(real *, const real *, const void *, const void *, const real *, const real *,
-                   void *, int, int, int, int, int, int) {}
-void quant_forward_float(float *, const real *, const void *, const void *, void *,
+                   int, int, int, int, int, int) {}
+void quant_forward_float(float *, const real *, const void *, const void *,
                          int, int, int, int, int) {}
 void embed_quant(real *, const int *, const int *, const void *, const real *, int, int, int) {}

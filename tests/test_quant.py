@@ -61,11 +61,6 @@ def quantized(lib, inp):
     lib.call("quant_inputs", q8, lib.real(inp), *inp.shape)
     return q8
 
-
-def work(lib, C):
-    return np.zeros(lib.call("quant_work", C), np.uint8)
-
-
 def rounding_of_inputs(inp):
     """By how much the rounding to 8 bits moves each number at most."""
     groups = np.abs(inp).reshape(len(inp), -1, 32).max(2) / 254
@@ -94,12 +89,12 @@ def test_quant_forward(blocks_lib, type, N, rows, wide, scale, epilogue, seed):
     want, bound = inp @ weight.T, bound_of_sums(type, inp, weight)
     naive, = run(lib, "quant_naive", [single(N, rows)], lib.real(inp), q8, blocks, type, N, C, rows)
     got, = run(lib, "quant_forward_float", [single(N, rows)], lib.real(inp), q8, blocks,
-               work(lib, C), type, N, C, rows, rows)
+               type, N, C, rows, rows)
     assert_within(got, naive, bound)
     rounding = 0 if type in FLOATS else rounding_of_inputs(inp) @ np.abs(weight).T
     assert_within(got, want, rounding + bound)
     got, = run(lib, "quant_forward", [real(N, rows)], lib.real(inp), q8, blocks, bias, residual,
-               work(lib, C), type, 0, N, C, rows, rows)
+               type, 0, N, C, rows, rows)
     want = naive + (bias + residual if epilogue else 0)
     assert_within(got, want, bound + unit(lib) * (np.abs(want) + 4 * epilogue))
 
@@ -113,7 +108,7 @@ def test_a_row_has_the_same_bits_in_any_company(blocks_lib, type):
     def product(inp, blocks):
         out = np.full((len(inp), len(blocks)), np.nan, np.float32)
         lib.call("quant_forward_float", out, lib.real(inp), quantized(lib, inp), blocks,
-                 work(lib, C), type, len(inp), C, len(blocks), len(blocks))
+                 type, len(inp), C, len(blocks), len(blocks))
         return out
     all = product(inp, blocks)
     for n in (*range(1, 33), N):
@@ -131,7 +126,7 @@ def test_columns_of_a_wider_output_and_heads_whose_rows_are_pairs(blocks_lib):
     whole = np.full((N, O), -7.0)
     got = lib.real(whole)
     lib.call("quant_forward", got.reshape(-1)[3:], lib.real(inp), quantized(lib, inp), blocks[order],
-             None, None, work(lib, C), 2, 8, N, C, rows, O)
+             None, None, 2, 8, N, C, rows, O)
     whole[:, 3:3 + rows] = inp @ ref_blocks.dequantize(2, blocks).T
     assert_within(np.float64(lib.float(got)), whole, 0.05 + unit(lib) * np.abs(whole))
 
@@ -142,7 +137,7 @@ def test_inputs_that_are_no_numbers_make_no_numbers_and_tiny_ones_zero(blocks_li
     inp[0, 3], inp[1, 40], inp[2], inp[3] = np.nan, np.inf, 0, 1e-38
     blocks = ref_blocks.draw(np.random.default_rng(0), 2, 9, C)
     got = np.empty((5, 9), np.float32)
-    lib.call("quant_forward_float", got, lib.real(inp), quantized(lib, inp), blocks, work(lib, C),
+    lib.call("quant_forward_float", got, lib.real(inp), quantized(lib, inp), blocks,
              2, 5, C, 9, 9)
     assert not np.isfinite(got[:2]).any() and (got[2] == 0).all() and (np.abs(got[3]) < 1e-35).all()
     assert np.isfinite(got[4]).all()
