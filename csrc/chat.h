@@ -103,9 +103,9 @@ int check_adamw(const AdamW *adam);
 int  model_create(Model **out, const Config *config, int flags);
 void model_free(Model *model);
 
-/* *memory = what such a model takes (mapped matrices are not its own) once given N tokens at a time (0: none), with a cache of
+/* *memory = what such a model takes once given N tokens at a time (0: none), with a cache of
    `slots` by `length`: in model_forward, or where it only generates in model_extend without `every`
-   (slots 0: with it). Allocates nothing. */
+   (slots 0: with it). Mapped matrices are not its own. Allocates nothing. */
 int model_memory(Memory *memory, const Config *config, int flags, int N, int slots, int length);
 
 /* Takes all that memory now, for training on N tokens at a time, instead of when it is needed. */
@@ -279,8 +279,8 @@ void dequantize(float *out,
                 const void *blocks,
                 int type, size_t n);
 
-/* The product with rows that lie in blocks, without expanding them. quant_inputs rounds inp (N,C) to
-   8 bits, 32 numbers to a scale, into q8: quant_inputs_size(N,C) bytes. From both quant_forward
+/* The product with rows that lie in blocks, without expanding them. quant_inputs rounds inp (N,C)
+   to 8 bits, 32 numbers to a scale, into q8: quant_inputs_size(N,C) bytes. From both quant_forward
    gives `rows` columns of out (N,O): out = inp weight^T + bias + residual, weight (rows,C) of this
    type (F32, F16 and BF16 read inp, the others q8); out, bias, residual begin at the first of these
    columns; pairs as in model_map. A row of out has the same bits whatever other rows there are.

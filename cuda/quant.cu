@@ -3,8 +3,8 @@
 #include "gpu.cuh"
 #include "../csrc/blocks.h"
 
-__global__ void __launch_bounds__(256) expand(float *out, const uint8_t *blocks, int type, int numbers,
-                                              int bytes, size_t n) {
+__global__ void __launch_bounds__(256)
+expand(float *out, const uint8_t *blocks, int type, int numbers, int bytes, size_t n) {
     const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) out[i] = block_value(type, blocks + i / numbers * bytes, (int)(i % numbers));
 }

@@ -1,4 +1,5 @@
-"""GGUF's blocks again, in float64 NumPy, a whole array at a time: what csrc/blocks.h must agree with.
+"""GGUF's blocks again, in float64 NumPy, a whole array at a time: what csrc/blocks.h must agree
+with.
 
 A type is a function from blocks (n, bytes) to numbers (n, numbers). d is a block's scale, m its
 minimum; `low` and `high` are the two halves of bytes that hold two quants each.
@@ -81,7 +82,8 @@ TYPES = {                                        # GGUF's number: (name, bytes, 
     10: ("Q2_K", 84, 256, q2_k),
     11: ("Q3_K", 110, 256, q3_k),
     12: ("Q4_K", 144, 256, lambda b: q45_k(b, bits(b[:, 16:], 4, 4))),
-    13: ("Q5_K", 176, 256, lambda b: q45_k(b, bits(b[:, 48:], 4, 4) + (bits(b[:, 16:48], 1, 1) << 4))),
+    13: ("Q5_K", 176, 256, lambda b: q45_k(b, bits(b[:, 48:], 4, 4)
+                                             + (bits(b[:, 16:48], 1, 1) << 4))),
     14: ("Q6_K", 210, 256, q6_k),
     20: ("IQ4_NL", 18, 32, lambda b: half(b, 0) * IQ4[bits(b[:, 2:], 4, 1)]),
     23: ("IQ4_XS", 136, 256, iq4_xs),
@@ -101,7 +103,7 @@ def dequantize(type, blocks):
 
 
 def draw(rng, type, rows, C, scale=1.0):
-    """(rows, bytes) of C numbers of this type, about `scale` large, all bits of their quants used."""
+    """(rows, bytes) of C numbers of this type, about `scale` large, all bits of quants used."""
     _, bytes, numbers, _ = TYPES[type]
     if numbers == 1:
         values = (scale * rng.standard_normal((rows, C))).astype(np.float32)

@@ -125,8 +125,8 @@ def test_columns_of_a_wider_output_and_heads_whose_rows_are_pairs(blocks_lib):
     order = np.arange(rows).reshape(3, 2, 4).swapaxes(1, 2).reshape(-1)
     whole = np.full((N, O), -7.0)
     got = lib.real(whole)
-    lib.call("quant_forward", got.reshape(-1)[3:], lib.real(inp), quantized(lib, inp), blocks[order],
-             None, None, 2, 8, N, C, rows, O)
+    lib.call("quant_forward", got.reshape(-1)[3:], lib.real(inp), quantized(lib, inp),
+             blocks[order], None, None, 2, 8, N, C, rows, O)
     whole[:, 3:3 + rows] = inp @ ref_blocks.dequantize(2, blocks).T
     assert_within(np.float64(lib.float(got)), whole, 0.05 + unit(lib) * np.abs(whole))
 
@@ -146,7 +146,8 @@ def test_inputs_that_are_no_numbers_make_no_numbers_and_tiny_ones_zero(blocks_li
 # ---- Models --------------------------------------------------------------------------------------
 
 WIDE = dict(channels=64, hidden=96, head_dim=16)
-TYPES_OF = {"embed": 8, "q_proj": 3, "v_proj": 14, "k_proj": 12, "o_proj": 2, "down": 6, "lm_head": 8}
+TYPES_OF = {"embed": 8, "q_proj": 3, "v_proj": 20, "k_proj": 39, "o_proj": 2, "down": 6,
+            "lm_head": 8}
 
 
 def mapped(lib, config, pairs=0, flags=MAPPED):
@@ -207,9 +208,10 @@ def test_what_cannot_be_mapped_is_refused(lib):
     config = like(**WIDE)
     with pytest.raises(ChatError, match="cannot learn weights that are mapped"):
         Model(config, lib.device, lib.dtype, MAPPED + 1)
-    with pytest.raises(ChatError, match="model.norm.weight cannot be mapped: .* not made with MAPP"):
+    with pytest.raises(ChatError, match="model.norm.weight cannot be mapped: .* not made with"):
         Model(config, lib.device, lib.dtype, 0).map("model.norm.weight", 0, np.zeros(256, np.uint8))
-    model, name = Model(config, lib.device, lib.dtype, MAPPED), "model.layers.0.self_attn.q_proj.weight"
+    name = "model.layers.0.self_attn.q_proj.weight"
+    model = Model(config, lib.device, lib.dtype, MAPPED)
     for words, type, size, pairs in (
             ("rows of 64 numbers in type 12, which is not read here", 12, 64 * 36, 0),
             ("rows of 64 numbers in type 99, which is not read here", 99, 64 * 36, 0),
@@ -224,5 +226,5 @@ def test_a_matrix_that_was_not_mapped_is_named_and_one_that_is_cannot_be_written
     model = Model(like(**WIDE), blocks_lib.device, blocks_lib.dtype, MAPPED)
     with pytest.raises(ChatError, match="model.embed_tokens.weight has not been mapped"):
         model.logits([[1]])
-    with pytest.raises(ChatError, match="model.embed_tokens.weight is mapped, so it cannot be writ"):
+    with pytest.raises(ChatError, match="model.embed_tokens.weight is mapped, so it cannot be"):
         model.write("model.embed_tokens.weight", np.zeros((131, 64)))
