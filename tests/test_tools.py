@@ -1,5 +1,6 @@
 """Tools: every way out of the sandbox that we could think of, and what switches tools off."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,14 @@ def wait_until(condition, seconds):
     ("hash('a') == hash('a'), {'b', 'a'} == {'a', 'b'}", "(True, True)"), ("'é' * 2", "'éé'"),
     ("import os; os.environ.get('LANG'), os.getuid(), os.getpid() < 9", "('C.UTF-8', 65534, True)"),
     ("def f(n):\n    return f(n - 1) if n else 1 / 0\nf(9)", None),
+    ("import atexit; atexit.register(print, 'bye'); print('hi')", "hi\nbye"),
+    ("import threading, time\ndef f(): time.sleep(0.2); print('late')\n"
+     "threading.Thread(target=f).start(); 3", "3\nlate"),
+    ("class A:\n    def __del__(self): print('gone')\na = A()\n5", "5\ngone"),
+    ("import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n"
+     "7", "7"),
+    ("import sqlite3\nbase = sqlite3.connect('a.db')\nbase.execute('create table t(x)')\n"
+     "base.commit(); base.execute('select * from t').fetchall()", "[]"),
 ])
 def test_a_program_shows_what_a_notebook_shows(code, text):
     found = python(code, SMALL).text
@@ -81,21 +91,23 @@ def test_a_program_shows_what_a_notebook_shows(code, text):
     ("raise SystemExit('x')", "x"),
     ("def f(): f()\nf()", "RecursionError"), ("input()", "EOFError"), ("\ud800", "SyntaxError"),
     ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "str() failed"),
-    ("x", "NameError"),
+    ("x", "NameError"), ("import os; os._exit(7)", "it died (status 7)"),
+    ("import threading\nthreading.Thread(target=lambda: 1 / 0).start()", "line 2, in <lambda>"),
+    ("import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()", "took more"),
     ("class R:\n    def __repr__(self): raise KeyError(5)\nR()", "KeyError: 5"),
     ("import ctypes; ctypes.string_at(0)", "it died (Segmentation fault)"),
-    ("import os; os.abort()", "it died (Aborted)"), ("import os; os._exit(7)", "it died"),
+    ("import os; os.abort()", "it died (Aborted)"),
     ("# " + "x" * 2_000_000, "more than 1048576"),
 ])
 def test_a_program_that_fails_says_why(code, error):
-    found = python(code, SMALL).text
-    assert error in found and len(found) < 2000
+    found = python(code, SHORT if error == "took more" else SMALL).text
+    assert error in found and len(found) < 2000 and "bootstrap" not in found
 
 
 @needs_sandbox
 def test_open_figures_come_back_as_pictures():
     result = python("import matplotlib.pyplot as plt\nfor i in range(12):\n    plt.figure()\n"
-                    "    plt.plot([1, 2])\nplt.show()", Limits(memory=MARK))
+                    "    plt.plot([1, 2])\nplt.show()", Limits(memory=MARK, seconds=60))
     assert result.text == f"[{tools.PICTURES} figures]" and len(result.figures) == tools.PICTURES
     assert all(image.startswith(tools.PNG) and image.endswith(b"IEND\xaeB`\x82")
                for image in result.figures)
@@ -105,7 +117,7 @@ def test_open_figures_come_back_as_pictures():
 @pytest.mark.parametrize("size, why", [("(1e5, 1e5)", "cannot be drawn"), ("(250, 250)", "")])
 def test_a_huge_figure_is_refused(size, why):
     result = python(f"import matplotlib.pyplot as plt\nplt.figure(figsize={size})\nNone",
-                    Limits(memory=MARK, pictures=10_000))
+                    Limits(memory=MARK, pictures=10_000, seconds=60))
     assert not result.figures and why in result.text
 
 
@@ -238,6 +250,20 @@ INSIDE = {
     "use io_uring": LIBC + "return libc.syscall(425, 8, ctypes.create_string_buffer(120)) >= 0",
     "use bpf": LIBC + "return libc.syscall(321, 0, 0, 0) >= 0",
     "use the keyring": LIBC + "return libc.syscall(250, 0, -3, 1) >= 0",
+    "lease a file": "import fcntl, os; fd = os.open({numpy!r}, 0);"
+                    "return fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK) == 0",
+    "lease with a bit more": LIBC + "fd = libc.open({numpy!r}.encode(), 0);"
+                             "return libc.syscall(72, fd, ctypes.c_ulong(1 << 32 | 1024), 0) == 0",
+    "be told of a folder": "import fcntl, os; fd = os.open('/packages/numpy', 0);"
+                           "return fcntl.fcntl(fd, fcntl.F_NOTIFY, 1) == 0",
+    "watch a file": LIBC + "return libc.inotify_init1(0) >= 0",
+    "reserve asynchronous reads": LIBC + "return libc.syscall(206, 1000, "
+                                  "ctypes.byref(ctypes.c_ulong())) == 0",
+    "widen a pipe": "import fcntl, os; return fcntl.fcntl(os.pipe()[1], 1031, 1 << 20) > 0",
+    "hint at a file's life": "import fcntl; return fcntl.fcntl(open({numpy!r}), 1036, bytes(8)) and 1",
+    "empty the machine's cache": "import os; os.posix_fadvise(os.open({numpy!r}, 0), 0, 0, "
+                                 "os.POSIX_FADV_DONTNEED); return True",
+    "write all disks' caches": LIBC + "return libc.syncfs(0) == 0",
     "read the kernel's log": LIBC + "return libc.klogctl(10, 0, 0) >= 0",
     "set the clock": "import time; time.clock_settime(0, 0); return True",
     "rename the host": "import socket; socket.sethostname('x'); return True",
@@ -294,7 +320,7 @@ def planted(tmp_path_factory):
     places = {"file": str(folder / "secret.txt"), "outside": str(folder / "written"),
               "home": os.path.expanduser("~"), "source": str(ROOT / "data" / "tools.py"),
               "unix": str(folder / "socket"), "secret": SECRET,
-              "abstract": f"\0chat-test-{os.getpid()}"}
+              "abstract": f"\0chat-test-{os.getpid()}", "numpy": "/packages/numpy/__init__.py"}
     servers = [socket.create_server(("127.0.0.1", 0))]
     places["port"] = servers[0].getsockname()[1]
     for name in ("unix", "abstract"):
@@ -362,6 +388,23 @@ def test_greed_ends_within_its_limits_and_the_next_call_works(name):
     assert any(word in found for word in end.split("|")), found
     assert wait_until(lambda: not survivors(), 1)
     assert python("6 * 7", SMALL).text == "42"
+
+
+@needs_sandbox
+@pytest.mark.parametrize("lock", ["fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+                                  "fcntl.flock(f, fcntl.LOCK_SH)", "fcntl.lockf(f, fcntl.LOCK_SH)",
+                                  "fcntl.fcntl(f, 37, bytes(32))"])
+def test_a_lock_in_the_sandbox_keeps_nobody_outside_waiting(lock):
+    with ThreadPoolExecutor(1) as pool:
+        inside = pool.submit(python, "import fcntl, time\nf = open('/packages/numpy/__init__.py')\n"
+                                     f"try: {lock}\nexcept OSError: pass\ntime.sleep(2)", SMALL)
+        with open(np.__file__, "r+") as file:
+            while not inside.done():
+                for take in fcntl.flock, fcntl.lockf:
+                    take(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    take(file, fcntl.LOCK_UN)
+                time.sleep(0.01)
+    assert inside.result().text == "(no output)"
 
 
 @needs_sandbox

@@ -121,13 +121,16 @@ class Limits:
     code: int = 1 << 20         # bytes of the program
 
 
-def python(code, limits=Limits(), budget=BUDGET):
+def python(code, limits=Limits(), budget=BUDGET, handle=None):
     """Run a program in the sandbox; return what it prints, the value of its last expression or a
-    short traceback, and its figures. A Result also if it is stopped, or if the tool is off."""
+    short traceback, and its figures. A Result also if it is stopped, or if the tool is off.
+
+    handle  a socket that it gets, by the same number; it is closed here
+    """
     try:
         if off := python_off():
             return Result(cut(f"Python is off: {off}", budget))
-        return sandboxed(code, limits, budget)[0]
+        return sandboxed(code, limits, budget, [handle] * (handle is not None))[0]
     except OSError as error:
         return Result(cut(f"Python could not be started: {error}", budget))
 
@@ -148,7 +151,7 @@ def python_off():
     return f"bubblewrap or seccomp does not work here: {' '.join(found.split())}"
 
 
-def sandboxed(code, limits, budget):
+def sandboxed(code, limits, budget, handles=()):
     """Return (Result, whether the sandbox was complete before the program began)."""
     code = utf8(code)
     if len(code) > limits.code:
@@ -161,21 +164,23 @@ def sandboxed(code, limits, budget):
         numbers = theirs.fileno(), math.ceil(limits.seconds), limits.memory, limits.disk
         process = open_ones.enter_context(subprocess.Popen(
             [*bubblewrap(limits.disk), *map(str, numbers)], env=ENVIRONMENT, stdin=source,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[theirs.fileno()]))
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            pass_fds=[handle.fileno() for handle in (theirs, *handles)]))
         open_ones.callback(process.kill)
-        theirs.close()
+        for handle in (theirs, *handles):
+            handle.close()
         ready, printed, images, stopped = collect(process, ours, limits)
     text = plain(printed.decode("utf-8", "replace").replace("\r\n", "\n"))
     status = process.returncode
     if not stopped and status not in (0, 1):
-        number = abs(status) % 128
-        stopped = f"it died ({signal.strsignal(number) or f'status {status}'})"
+        number = -status if status < 0 else status - 128
+        stopped = f"it died ({number > 0 and signal.strsignal(number) or f'status {status}'})"
     note = f"[stopped: {stopped}]" if stopped else ""
     shown = tuple(islice(pictures(images), PICTURES))
     if shown:
         note += f"[{len(shown)} figure{'s' * (len(shown) > 1)}]"
     text = cut(text.rstrip("\n"), budget - len(note) - 1)
-    return Result("\n".join(filter(None, (text, note))) or "(no output)", shown), ready
+    return Result(cut("\n".join(filter(None, (text, note))) or "(no output)", budget), shown), ready
 
 
 def bubblewrap(disk):
