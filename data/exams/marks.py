@@ -8,7 +8,6 @@ calls are parsed, and programs go to the function that the caller gives, a sandb
 """
 
 import bisect
-import hashlib
 import math
 import re
 import unicodedata
@@ -296,8 +295,7 @@ def mark_code(question, answer, run):
     """Whether a program passes its tests. Strict: the answer as it is goes on with what stands
     before it. Lenient: the program in it, see `program_in`.
 
-    run(code)   (whether the program ended well, its output): a sandbox. The program must also print
-                a word that it is not told, so that one which leaves before its tests does not pass
+    run(program, tests)     whether a program passes tests: a sandbox
     """
     if run is None:
         raise ChatError(f"{question.exam} {question.id}: the answer is a program, and there is no "
@@ -326,12 +324,9 @@ def program_in(answer) -> str:
 
 
 def passes(truth, code, run) -> bool:
-    """Whether a program, between what stands before and after it, runs to its end."""
+    """Whether a program, after what stands before it, passes the tests."""
     before = truth["before"] + "\n" * bool(re.search(r"^(?:def|class|import|from) ", code, re.M))
-    program = f"{before}{code}\n\n{truth['after']}\n"
-    word = hashlib.sha256(program.encode("utf-8", "replace")).hexdigest()[:16]
-    ok, output = run(f"{program}print({word!r})\n")
-    return bool(ok) and output.rstrip().endswith(word)
+    return run(before + code, truth["after"])
 
 
 # ------------------------------------------------------------------------------ the pocket world

@@ -11,7 +11,9 @@ figures whatever other questions are in the same batch.
 """
 
 import os
+import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,10 +28,12 @@ from csrc.shown import progress
 from data.chat import protocol, tools
 from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import formats, report
+from data.exams.judged import PASSED
 from data.exams.marks import URL, mark, mark_likelihood, summary
 from data.exams.questions import STOP, Question
 from data.tokens.parallel import batches, explaining_dead_workers, workers
 
+JUDGED = Path(__file__).with_name("judged.py")
 # The most tokens of an answer, by the kind of its question, and never over half the context.
 MAX_TOKENS = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64,
               "named": 64, "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256,
@@ -322,7 +326,7 @@ def evaluate(settings, pocket=None):
     if "python" not in on:
         questions = [question for question in questions if question.kind != "code"]
     exams = pocket and pocket()
-    marking = Marking(program_ends if "python" in on else None,
+    marking = Marking(passes if "python" in on else None,
                       exams.urls if exams and "search" in on else {})
     at_once = min(settings.workers, len(models))
     with explaining_dead_workers(), workers(at_once) as pool:
@@ -380,9 +384,17 @@ def labelled(given) -> list[tuple]:
     return models
 
 
-def program_ends(code):
-    """Run a program as marks.mark_code wants: whether it ended well shows in its output."""
-    return True, tools.python(code).text
+def passes(program, tests) -> bool:
+    """Whether a program passes tests: each runs in a sandbox of its own, see JUDGED."""
+    source, ends = JUDGED.read_text(), socket.socketpair()
+    at_program, at_tests = (end.fileno() for end in ends)
+    serve = f"{source}\nserve(program, {at_program})"
+    examine = f"{source}\nexamine({tests!r}, {at_tests})"
+    name = {"__name__": JUDGED.stem}
+    with ends[0], ends[1], ThreadPoolExecutor(1) as other:
+        served = f"{program}\n\nexec({serve!r}, {name} | {{'program': globals()}})"
+        other.submit(tools.python, served, handle=ends[0])
+        return tools.python(f"exec({examine!r}, {name})", handle=ends[1]).text.endswith(PASSED)
 
 
 def save(path, data):
