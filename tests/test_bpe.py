@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csrc import cli
+from csrc.files import ChatError
 from data import bpe as command
 from data.tokens import bpe, codecs, learn
 
@@ -292,6 +293,31 @@ def test_an_unsound_tokenizer_is_refused_with_the_reason(spec, tmp_path, message
     with pytest.raises(ValueError) as caught:
         bpe.Tokenizer.load(tmp_path)
     assert message in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern, text", [
+    (r"(?:a|a)*(?=c)|.", "a" * 40 + "b"), (r"(?:\s|\s)*b|.", " " * 70_000 + "c"), ("x*", "abc é"),
+    ("b*", "abc é"), ("", "abc é"), ("(?R)|.", "abc"), ("(", "abc"), ("[" * 3000, "abc"),
+    ("a" * 100_000, "abc"), (r"\p{Nope}", "abc"), (".*x|.", "a" * 100_000),
+    ("(?:x+x+)+y|.", "x" * 5000), (r"(?<=(a|aa)*)b|.", "a" * 500 + "b"), (5, "abc"), (None, "abc")])
+def test_any_pattern_loses_no_text_or_is_refused_in_time(spec, tmp_path, monkeypatch, pattern, text):
+    monkeypatch.setattr(codecs, "PATIENCE", (0.5, 1e-6))
+    spec = copy.deepcopy(spec)
+    spec["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern
+    (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
+    try:
+        tokenizer = bpe.Tokenizer.load(tmp_path)
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    except ChatError as error:
+        assert "tokeniz" in str(error) and len(str(error)) < 1000
+
+
+@pytest.mark.parametrize("eos", [{}, [], {"content": 7}, 7, True])
+def test_an_end_that_is_no_name_is_refused_or_none(spec, eos):
+    try:
+        assert bpe.Tokenizer(spec, {"eos_token": eos}).ends == bpe.Tokenizer(spec, {}).ends
+    except ChatError as error:
+        assert "eos_token is" in str(error)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"7", b"[" * 100_000, b"null"])

@@ -14,11 +14,12 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 
 from csrc import gguf
-from csrc.files import ChatError, write_file
+from csrc.files import ChatError, from_json, read_whole, write_file
 from data.tokens import codecs, foreign, openai
 from data.tokens.learn import PATTERN, learn_merges
 from data.tokens.vocabulary import BEGIN, CONFIG, TO_CHAR, describe
@@ -86,7 +87,7 @@ def read(place):
         return foreign.from_gguf(gguf.opened(place))
     path, about, template = (place / name for name in FILES)
     if path.is_file():
-        spec, config, codec = json.loads(path.read_bytes()), {}, None
+        spec, config, codec = from_json(read_whole(path)), {}, None
     elif str(place) in openai.KNOWN or place.is_file():
         return openai.load(str(place))
     elif (place / "tokenizer.model").is_file():
@@ -96,7 +97,7 @@ def read(place):
     else:
         raise FileNotFoundError(f"no tokenizer in {place}: there is no {path} (by name there are "
                                 f"{', '.join(openai.KNOWN)})")
-    config |= json.loads(about.read_bytes()) if about.exists() else {}
+    config |= from_json(read_whole(about)) if about.exists() else {}
     if template.exists():
         config["chat_template"] = template.read_text(encoding="utf-8")
     return spec, config, codec
@@ -134,7 +135,10 @@ class Tokenizer:
     def named(self, key):
         """Return the name of a special token that the config has, as of "bos_token"; else None."""
         name = self.config.get(key)
-        return name["content"] if isinstance(name, dict) else name
+        name = name.get("content") if isinstance(name, dict) else name
+        if not isinstance(name, str | None):
+            raise ChatError(f"{key} is {short(name)}, but must be a text")
+        return name
 
     @classmethod
     def from_merges(cls, merges):

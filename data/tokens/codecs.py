@@ -3,7 +3,8 @@
     ByteLevel      byte-pair encoding of bytes, as GPT-2's, Qwen's and Llama 3's, by tiktoken
     SentencePiece  byte-pair encoding of characters, with bytes for unknown ones, as Llama 2's and
                    Gemma's, from a table of pieces and scores; by tiktoken, too
-    Library        all else that a tokenizer.json can say, by the library `tokenizers`
+    Library        all else that a tokenizer.json can say, also patterns that nobody vouches for, by
+                   the library `tokenizers`, in bounded time
 
 No text that anybody types makes a special token, in any of them. To a codec each special token is
 spelled by an alias that no text can contain, for it is drawn at random in each process: so a chat
@@ -16,15 +17,25 @@ import re
 import secrets
 import unicodedata
 from itertools import chain
+from reprlib import repr as short
+from threading import Thread
 
 import numpy as np
 import regex
 import tiktoken
 
 from csrc.files import ChatError
-from data.tokens.learn import utf8
-from data.tokens.vocabulary import Inexpressible, TO_BYTE, check_ids, read_split, read_vocabulary
+from data.tokens.learn import PATTERN, utf8
+from data.tokens.openai import CL100K_PATTERN, O200K_PATTERN
+from data.tokens.vocabulary import (DIGITS_PATTERN, GPT2_PATTERN, TO_BYTE, Inexpressible, check_ids,
+                                    read_split, read_vocabulary)
 
+LLAMA3_PATTERN = CL100K_PATTERN.replace(r"|\s+(?![\s\S])", "")
+TEKKEN_PATTERN = O200K_PATTERN.replace(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace("{1,3}", "")
+# Those that take linear time and match any text.
+LINEAR = {PATTERN, GPT2_PATTERN, DIGITS_PATTERN, CL100K_PATTERN, O200K_PATTERN, LLAMA3_PATTERN,
+          TEKKEN_PATTERN}
+PATIENCE = 5, 5e-5  # seconds to encode a text by other patterns, and more for a character
 BLANKS = 1 << 16  # characters: longer runs of blanks are not left to tiktoken's regex engine
 SECRET = secrets.token_hex(16)
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)  # the types of SentencePiece's pieces
@@ -84,6 +95,8 @@ class ByteLevel:
 
     def __init__(self, spec):
         self.pattern, self.normal_form = read_split(spec)
+        if self.pattern not in LINEAR:
+            raise Inexpressible(f"the pattern {short(self.pattern)} is not supported")
         self.specials, matched = added_of(spec)
         if spec["model"].get("type") != "BPE" or spec["model"].get("dropout"):
             raise Inexpressible("a model other than BPE, or with dropout, is not supported")
@@ -247,8 +260,36 @@ class Library:
             self.tokens[i] = token.encode() if i in named.values() else bytes_of(token, byte_level)
 
     def encode(self, text):
-        """Return the ids of a text."""
-        return self.library.encode(utf8(text).decode(), add_special_tokens=False).ids
+        """Return the ids of a text; ChatError if that takes too long for its length."""
+        text = utf8(text).decode()
+        try:
+            found, = in_time(PATIENCE[0] + PATIENCE[1] * len(text), self.library.encode_batch,
+                             [text], add_special_tokens=False)    # which lets other threads run
+            return found.ids
+        except TimeoutError as error:
+            raise ChatError(f"the tokenizer takes over {error} s for {len(text)} characters: its "
+                            f"patterns are not fit for use") from None
+
+
+def in_time(seconds, function, *args, **options):
+    """Call a function that is not Python's; TimeoutError if it takes longer. Then its thread goes
+    on, for nothing can stop it. A panic, as Rust calls it, is a ChatError."""
+    results = []
+
+    def work():
+        try:
+            results.append(function(*args, **options))
+        except BaseException as error:           # a panic is no Exception
+            results.append(error)
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not results:
+        raise TimeoutError(f"{seconds:.0f}")
+    if isinstance(results[0], BaseException):
+        raise ChatError(f"the tokenizer failed: {results[0]}")
+    return results[0]
 
 
 def hidden(spec, specials):
