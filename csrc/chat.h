@@ -480,8 +480,9 @@ int device_ready(void);
 /* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP" or "NVIDIA H100, sm_90,
    bf16". */
 const char *device_name(void);
-/* Threads that kernels use from now on (0: as many as the machine has); returns how many. A GPU
-   uses all it has, whatever is asked, and returns its multiprocessors. */
+/* Threads that kernels use from now on (0: as many as the machine has, up to 1024, which is the
+   most); returns how many. A GPU uses all it has, whatever is asked, and returns its
+   multiprocessors. */
 int device_threads(int threads);
 /* Bytes of memory the device has in all or, on a GPU, that are free. On a CPU, containers and batch
    systems may allow this process less: memory_limit is the least that a control group, version 1 or

@@ -32,10 +32,12 @@ const char *device_name(void) {
 }
 
 #ifdef _OPENMP
+enum { MOST_THREADS = 1024 };                    /* OpenMP crashes where their stacks do not fit */
+
 /* OpenMP's own setting would hold for the calling thread only. 0: as OpenMP would have it. */
 static int wanted;
 
-int threads(void) { return wanted ? wanted : omp_get_max_threads(); }
+int threads(void) { return wanted ? wanted : min_int(omp_get_max_threads(), MOST_THREADS); }
 int this_thread(void) { return omp_get_thread_num(); }
 
 int most_threads(void) {
@@ -45,6 +47,8 @@ int most_threads(void) {
 }
 
 int device_threads(int n) {
+    if (n > MOST_THREADS)
+        return chat_fail("%d threads, but there can be at most %d", n, MOST_THREADS);
     wanted = n > 0 ? n : omp_get_num_procs();
     return wanted;
 }

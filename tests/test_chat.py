@@ -152,9 +152,11 @@ def test_a_chat_is_saved_loaded_and_goes_on(chat, monkeypatch, capsys, tmp_path)
     again = chat(*said, able=able)
     capsys.readouterr()
     play(again, monkeypatch, "/load chat.jsonl", "/tokens")
-    assert (again.messages, again.system, again.on) == (talking.messages, "Be brief.", ["search"])
-    assert "user: b\nassistant: More.\n" in capsys.readouterr().err
-    play(again, monkeypatch, "c")
+    assert (again.messages, again.system, again.on) == (talking.messages, "Be brief.", [])
+    err = capsys.readouterr().err
+    assert "user: b\nassistant: More.\n" in err and "had search; /tools search allows" in err
+    play(again, monkeypatch, "/tools search", "/load chat.jsonl", "c")
+    assert again.on == ["search"] and "allows" not in capsys.readouterr().err
     assert len(again.messages) == 8
 
     (tmp_path / "other").write_text("mine")

@@ -178,7 +178,7 @@ class Chat:
         note(f"({path}: {len(self.messages)} messages)")
 
     def do_load(self, name):
-        """/load FILE: go on with the first conversation of a file, in any format talk.py reads"""
+        """/load FILE: go on with the first conversation of a file; the tools stay as they are"""
         first = next(formats.read(Path(name)), None)
         if not first:
             raise ChatError(f"{name}: there is no conversation in it")
@@ -191,8 +191,10 @@ class Chat:
             system = system.replace(protocol.OFFERS[tool], "").strip()
         self.do_new("")
         self.system, self.messages = system, messages
-        self.offer(offered)
         note(f"({name}: {len(messages)} messages)")
+        for tool in offered:
+            if tool not in self.on:
+                note(f"(its assistant had {tool}; /tools {' '.join([*self.on, tool])} allows that)")
         for message in messages:
             if message["content"]:
                 self.tell(f"{message['role']}: {message['content']}")
