@@ -10,7 +10,6 @@ import fcntl
 import gzip
 import json
 import os
-import re
 import shutil
 import zlib
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ class ChatError(ValueError):
     """What a user gave is wrong: one sentence with the value, and what to do."""
 
     def __init__(self, sentence):
-        sentence = re.sub(r"\s*\n\s*", " ", plain(str(sentence)).strip())
+        sentence = " ".join(filter(None, map(str.strip, plain(str(sentence)).split("\n"))))
         if len(sentence) > LONGEST:              # the value: what is wrong and what to do stay
             sentence = f"{sentence[:LONGEST // 2]} ... {sentence[-LONGEST // 3:]}"
         super().__init__(sentence)
@@ -151,10 +150,30 @@ def to_json(value: dict) -> list[bytes]:
     return [(json.dumps(value, indent=2) + "\n").encode()]
 
 
+def from_json(text: bytes | str, **options):
+    """The value that a text of JSON says; ValueError, also if it is nested too deeply."""
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("nested too deeply for JSON") from None
+
+
+def read_whole(path: Path) -> bytes:
+    """The bytes of a file that a program needs at once; ChatError if it is none, or too large."""
+    with naming(path):
+        if path.exists() and not path.is_file():
+            raise ValueError("is no file")
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_PACKED + 1)
+        if len(data) > LARGEST_PACKED:
+            raise ValueError(f"over {LARGEST_PACKED >> 20} MB")
+        return data
+
+
 def read_json(path: Path) -> dict:
     """The object that a file of JSON holds; a ChatError names the file."""
     with naming(path):
-        value = json.loads(path.read_bytes(), object_pairs_hook=unique)
+        value = from_json(read_whole(path), object_pairs_hook=unique)
         if type(value) is not dict:
             raise ValueError(f"holds {short(value)}, but must hold an object")
         return value
@@ -172,7 +191,14 @@ def unique(pairs: list) -> dict:
 
 # ---- JSON lines ----------------------------------------------------------------------------------
 
-LARGEST = 1 << 30       # bytes of a line, unpacked: a small .gz can hold one larger than the memory
+# Bytes of a line, or of a file that is read at once. What is packed may be any number of times
+# larger than its file, and as values of Python some thirty times larger than as text.
+LARGEST, LARGEST_PACKED = 1 << 30, 1 << 27
+
+
+def largest(path: Path) -> int:
+    """The most bytes that are read at once of a file, unpacked."""
+    return LARGEST_PACKED if str(path).endswith(".gz") else LARGEST
 
 
 @contextmanager
@@ -188,15 +214,16 @@ def open_input(path: Path) -> Iterator[BinaryIO]:
 def read_lines(path: Path) -> Iterator[tuple[int, object]]:
     """(number, value) of each line of a file of JSON lines, plain or .gz, from 1; blank ones are
     left out. ChatError names the file and the line that is no JSON."""
+    most = largest(path)
     with open_input(path) as lines:
-        for number, line in enumerate(iter(lambda: lines.readline(LARGEST + 1), b""), 1):
+        for number, line in enumerate(iter(lambda: lines.readline(most + 1), b""), 1):
             if line.isspace():
                 continue
-            if len(line) > LARGEST:
-                raise ChatError(f"{path}:{number}: over {LARGEST >> 20} MB in one line")
+            if len(line) > most:
+                raise ChatError(f"{path}:{number}: over {most >> 20} MB in one line")
             try:
-                yield number, json.loads(line)
-            except (ValueError, RecursionError) as error:
+                yield number, from_json(line)
+            except ValueError as error:
                 raise ChatError(f"{path}:{number}: not a line of JSON ({error})") from error
 
 

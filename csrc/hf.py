@@ -202,9 +202,9 @@ def read_window(raw: dict, family: str, layers: int) -> dict:
         raise ChatError(f"layer_types is {short(types)}, but must be a list of {layers}")
     if types == layer_types(layers, 0, 0):
         return {}
-    for period in range(layers + 1):
-        if types == layer_types(layers, window, period):
-            return {"window": window, "window_period": period}
+    period = types.index("full_attention") + 1 if "full_attention" in types else 0
+    if types == layer_types(layers, window, period):
+        return {"window": window, "window_period": period}
     raise ChatError(f"layer_types is {short(types)} with a window of {window}; supported is a "
                     f"window in all layers but every so manieth")
 

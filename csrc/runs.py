@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from csrc import hf
 from csrc.bind import Job, Model
-from csrc.files import ChatError, lock, write_files
+from csrc.files import ChatError, from_json, lock, write_files
 from csrc.hf import serialized
 from csrc.plot import COLOURS, picture
 from csrc.remote import local
@@ -73,7 +73,7 @@ def read_settings(folder: Path) -> dict:
     for path in (folder / STATE, folder / PREVIOUS):
         with suppress(OSError, ValueError, KeyError, TypeError, SafetensorError):
             with safe_open(path, "np") as file:
-                return json.loads(file.metadata()["settings"])
+                return from_json(file.metadata()["settings"])
     return {}
 
 
@@ -94,14 +94,14 @@ def read_state(folder: Path):
         try:
             with safe_open(path, "np") as file:
                 metadata = file.metadata()
-                sums = json.loads(metadata["crc32"])
+                sums = from_json(metadata["crc32"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
             damaged = [key for key in sums if zlib.crc32(tensors[key]) != sums[key]]
             if damaged:
                 raise ChatError(f"{damaged[0]} does not match its checksum")
             if problems:
                 print(f"{problems[0]}: using the checkpoint before it", file=sys.stderr)
-            return json.loads(metadata["progress"]), json.loads(metadata["settings"]), tensors
+            return from_json(metadata["progress"]), from_json(metadata["settings"]), tensors
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             problems.append(f"{path} cannot be used ({error})")
     raise ChatError(f"nothing to resume: {problems[0]}")
@@ -141,7 +141,7 @@ class Folder:
         kept = []
         for line in lines:
             try:
-                if json.loads(line)["step"] <= step:
+                if from_json(line)["step"] <= step:
                     kept.append(line)
             except (ValueError, KeyError):
                 break                            # a line cut short by a kill
@@ -155,7 +155,7 @@ class Folder:
     def plot(self, figure: str, baselines: dict[str, float]) -> None:
         """loss.png: the loss of training and the evaluations' `figure` against steps, on the same
         axes if that is a loss, too; the baselines as dashed lines."""
-        entries = [json.loads(line) for line in self.log.read_text().splitlines()]
+        entries = [from_json(line) for line in self.log.read_text().splitlines()]
         if not entries:
             return
         together = figure == "val_loss"

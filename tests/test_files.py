@@ -1,5 +1,6 @@
 """Files that are whole or absent, whatever lies in their way, and sentences that can be shown."""
 
+import gzip
 import os
 import pickle
 import subprocess
@@ -10,8 +11,11 @@ from threading import Thread
 
 import pytest
 
+from csrc import files
 from csrc.files import LONGEST, ChatError, naming, workplace, write_file, write_files
 from csrc.shown import plain
+from data.chat import formats, records, search
+from data.tokens import documents
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -113,3 +117,36 @@ def test_an_error_is_one_sentence_of_bounded_length():
     assert str(pickle.loads(pickle.dumps(ChatError("a\x1b")))) == "a�"
     with pytest.raises(ChatError, match="^x�: no$"), naming(Path("x\x1b")):
         raise ValueError("no")
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"{", b"[]", b"\xff",
+                                     b'{"a": 1, "a": 2}', b'{"a": ' + b"9" * 5000 + b"}"])
+def test_what_is_no_object_of_json_is_refused_by_name(tmp_path, content):
+    write_file(tmp_path / "a.json", content)
+    with pytest.raises(ChatError, match="a.json: "):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_file_without_an_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST_PACKED", 1000)
+    write_file(tmp_path / "long", b"x" * 1001)
+    os.mkfifo(tmp_path / "pipe")
+    for name, target in ("zero", "/dev/zero"), ("folder", "."), ("loop", "loop"):
+        (tmp_path / name).symlink_to(target)
+    for name in "long", "pipe", "zero", "folder", "loop", "none":
+        with pytest.raises(ChatError, match=name):
+            files.read_whole(tmp_path / name)
+
+
+@pytest.mark.parametrize("read", [
+    lambda path: [*files.read_lines(path)], lambda path: [*records.records(path)],
+    lambda path: [*documents.pieces(path)], lambda path: [*formats.read(path)],
+    lambda path: search.build([str(path)], path.with_name("index"))])
+@pytest.mark.parametrize("bomb", [b'{"text": "' + b"a" * 5000 + b'"}', b"[" + b"[]," * 2000,
+                                  b"{\n" * 2500, b" " * 5000])
+def test_a_small_gz_that_holds_much_is_refused(tmp_path, monkeypatch, read, bomb):
+    monkeypatch.setattr(files, "LARGEST_PACKED", 1000)
+    path = tmp_path / "a.jsonl.gz"
+    write_file(path, gzip.compress(bomb))
+    with pytest.raises(ChatError, match=r"a.jsonl.gz(:\d)?: "):
+        read(path)

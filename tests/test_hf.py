@@ -530,3 +530,17 @@ def test_saving_holds_one_tensor_at_a_time():
         for dtype in ("F32", "BF16"):
             file.writelines(hf.serialized(dtype, {"a": (30, 20), "b": (30, 20)}, read))
     assert len(alive) == 4
+
+
+def test_layers_without_a_pattern_are_compared_with_one_only(monkeypatch):
+    """Ten thousand layers with all patterns that there could be took minutes."""
+    tried, types = [], hf.layer_types
+    monkeypatch.setattr(hf, "layer_types", lambda *how: tried.append(how) or types(*how))
+    raw = {"use_sliding_window": True, "sliding_window": 16, "layer_types": ["x"] * 10_000}
+    for last in "x", "full_attention", [], None:
+        raw["layer_types"][-1] = last
+        with pytest.raises(ChatError, match="layer_types"):
+            hf.read_window(raw, "Qwen2", 10_000)
+    assert len(tried) == 8
+    assert hf.read_window(raw | {"layer_types": types(6, 16, 3)}, "Qwen2", 6) \
+        == {"window": 16, "window_period": 3}

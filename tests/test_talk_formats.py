@@ -12,7 +12,6 @@ sys.path.insert(0, str(ROOT))
 import pytest
 
 from csrc import files
-from data.chat import formats, records
 from data.tokens import bpe
 from data.chat.protocol import LONGEST, Talk, normal
 
@@ -357,10 +356,9 @@ def test_broken_gzip_is_refused(tmp_path):
                                    [b"{\n", *line(GOOD) * 40]])
 def test_a_line_or_an_array_larger_than_the_memory_is_refused(tmp_path, monkeypatch, lines):
     """A .gz of 12 MB may hold 2.7 GB."""
-    monkeypatch.setattr(records, "LARGEST", 2000)
+    monkeypatch.setattr(files, "LARGEST_PACKED", 2000)
     with pytest.raises(ValueError, match="a.jsonl.gz:[12]: over 0 MB in one piece"):
         read(tmp_path / "a.jsonl.gz", gzip.compress(b"".join(lines)))
-    monkeypatch.setattr(files, "LARGEST", 2000)
     with pytest.raises(ValueError, match="a.jsonl.gz:[12]: (over 0 MB|not a line)"):
         [*files.read_lines(tmp_path / "a.jsonl.gz")]
 

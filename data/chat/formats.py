@@ -26,7 +26,7 @@ from collections import Counter
 from itertools import chain
 from reprlib import repr as short
 
-from csrc.files import ChatError
+from csrc.files import ChatError, from_json
 from data.chat import protocol
 from data.chat.records import ABOUT, Format, present, recognize, records
 
@@ -149,12 +149,12 @@ def message_of(turn):
     if "function_call" in turn:                          # OpenAI's form before tools
         message["tool_calls"] = [{"function": turn["function_call"]}]
     if role == "call":
-        calls = json.loads(text) if isinstance(text, str) else text
+        calls = from_json(text) if isinstance(text, str) else text
         message = {"role": "assistant", "tool_calls": [
             {"function": call} for call in (calls if isinstance(calls, list) else [calls])]}
     elif role == "assistant" and isinstance(text, str) and (calls := TOOL_CALL.findall(text)):
         message["content"] = TOOL_CALL.sub("", text).rstrip()
-        message["tool_calls"] = [{"function": json.loads(call)} for call in calls]
+        message["tool_calls"] = [{"function": from_json(call)} for call in calls]
     for key in WEIGHTS:
         if key in turn and message["role"] == "assistant":
             if turn[key] not in (0, 1):
@@ -204,7 +204,7 @@ def resulted(value):
 def introduced(record, messages):
     """Return messages after what a record says beside them: a system message, tools."""
     tools = record.get("tools") or record.get("functions") or []
-    tools = json.loads(tools) if isinstance(tools, str) else tools
+    tools = from_json(tools) if isinstance(tools, str) else tools
     parts = [next((record[key] for key in SYSTEM if key in record), "")]
     if messages and messages[0]["role"] == "system" and any([*parts, tools]):
         parts.append(messages[0]["content"] or "")
@@ -308,7 +308,7 @@ def rewards(record):
         yield f"its last step is rated {record['reward']}, not 1"
         return
     messages = []
-    for step in [*json.loads(record["context"]), json.loads(record["generation"])]:
+    for step in [*from_json(record["context"]), from_json(record["generation"])]:
         if "text" in step:
             messages += message_of(step)
         messages += [called(*item) for item in step.get("api", {}).items()]

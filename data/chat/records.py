@@ -9,7 +9,7 @@ import re
 from reprlib import repr as short
 from typing import Callable, NamedTuple
 
-from csrc.files import LARGEST, ChatError, open_input
+from csrc.files import ChatError, largest, open_input
 
 BLANK = re.compile(r"\s*")
 NAMES = {str: "a text", list: "a list", dict: "an object", int: "a whole number",
@@ -103,7 +103,7 @@ def records(path, **options):
     """
     number, seen, decoder = 1, False, json.JSONDecoder(**options)
     with open_input(path) as file:
-        rows = iter(lambda: file.readline(LARGEST + 1), b"")
+        rows = iter(lambda: file.readline(largest(path) + 1), b"")
         for number, row in enumerate(rows, 1):
             text = decoded(path, row, number)
             if text.isspace() or not text:
@@ -129,8 +129,8 @@ def records(path, **options):
 def decoded(path, data, number=2):
     """Return the text of some bytes, which begin in this line; the first one may begin with a byte
     order mark."""
-    if len(data) > LARGEST:
-        raise ChatError(f"{path}:{number}: over {LARGEST >> 20} MB in one piece")
+    if len(data) > largest(path):
+        raise ChatError(f"{path}:{number}: over {largest(path) >> 20} MB in one piece")
     try:
         return data.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -142,7 +142,7 @@ def decoded(path, data, number=2):
 
 def rest(path, file, number):
     """Return what is left of a file after that line, as text."""
-    return decoded(path, file.read(LARGEST + 1), number + 1)
+    return decoded(path, file.read(largest(path) + 1), number + 1)
 
 
 def values(path, number, text, decoder):

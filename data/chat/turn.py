@@ -11,7 +11,7 @@ sequences go on; then the model reads <|result_start|>...<|result_end|> and cont
     turn.messages                            # what to append to the conversation
 """
 
-import json
+import os
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from threading import Thread
 from csrc import gguf
 from csrc.bind import GENERATES, Library, Model
 from csrc.engine import Engine, Sequence
-from csrc.files import ChatError
+from csrc.files import ChatError, from_json, read_json
 from csrc.runs import read_settings
 from data.chat import protocol, tools as toolbox
 from data.chat.template import Template
@@ -30,6 +30,7 @@ from data.tokens import bpe
 
 CALLS = 8            # of tools in one turn at most
 READ = 4096          # tokens of their results in one turn at most
+LOG_LINE = 1 << 16   # the most bytes of a line of a run's log
 LEFT = 32            # tokens that a result leaves to the answer, if there are as many
 
 
@@ -59,12 +60,13 @@ def stage_of(folder):
     log, its checkpoint and its generation_config.json; None if nothing tells."""
     run = folder.parent if folder.name == "best" else folder        # best: train.py's
     if (run / "log.jsonl").exists():
-        with suppress(AttributeError, IndexError, ValueError):      # empty, or cut short by a kill
-            return json.loads((run / "log.jsonl").read_bytes().splitlines()[-1]).get("stage", "")
-        return ""
-    with suppress(OSError, ValueError, AttributeError):
+        with suppress(AttributeError, IndexError, ValueError), open(run / "log.jsonl", "rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_LINE))
+            return from_json(log.read().splitlines()[-1]).get("stage", "")
+        return ""                                # empty, or cut short by a kill
+    with suppress(OSError, ValueError):
         return read_settings(run).get("stage") \
-            or json.loads((folder / "generation_config.json").read_bytes()).get("stage")
+            or read_json(folder / "generation_config.json").get("stage")
 
 
 def is_assistant(engine, folder):
