@@ -28,8 +28,9 @@ ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
          "csrc.hf csrc.gguf csrc.lookup", "csrc.bind", "csrc.engine",
          "csrc.runs csrc.plot csrc.launch", "data.tokens", "data.crawl",
          "data.chat", "data.exams", "data.pocket", "data.experiments", "data", "infer train"]
-# The embedded corpus is looked up by its name, when it is asked for: (who, what).
-LOOKED_UP = {("data/tokens/documents.py", "data.pocket.corpus")}
+# What is looked up by its name, when it is asked for: (who, what). The embedded corpus; the standard
+# modules that a program and its tests both have.
+LOOKED_UP = {("data/tokens/documents.py", "data.pocket.corpus"), ("data/exams/judged.py", "place")}
 # Functions that are longer because they are the story: name -> why.
 STORIES: dict[str, str] = {}
 

@@ -32,8 +32,8 @@ def fraction(*parts):
 MADE_BY = {kind: kind for kind in (
     bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range,
     slice, type(None), type(...), deque, OrderedDict, defaultdict, decimal.Decimal, datetime.date,
-    datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone)}
-MADE_BY |= {Counter: dict, fractions.Fraction: fraction}
+    datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone)} \
+    | {Counter: dict, fractions.Fraction: fraction}
 NAMES = {(kind.__module__, kind.__qualname__): maker for kind, maker in MADE_BY.items()}
 # What tests can do with a Remote besides what the module `operator` knows by these names. "plain":
 # as a value of the type that its type was made of, or [].
@@ -89,8 +89,8 @@ def serve(program, number):
 
 # --------------------------------------------------------------------------------------- the tests
 
-class Remote:
-    """Something that a program has. place: by which the program knows it."""
+class Thing:
+    """Something that a program has. place: by which the program knows it; ask: see `examine`."""
 
     __slots__ = ("place", "ask")
 
@@ -102,11 +102,15 @@ class Remote:
             self.ask("plain", self) == [other]
 
 
-for method in (*DONE, *(f"__{name}__" for name in OPERATORS)):
-    if method != "__iter__":
-        setattr(Remote, method, lambda self, *args, method=method, **named:
-                self.ask(method, self, *args, **named))
-Remote.__iter__ = lambda self: iter(self.ask("__iter__", self))
+def asking(method):
+    """The method that has the program do it."""
+    return lambda self, *args, **named: self.ask(method, self, *args, **named)
+
+
+Remote = type("Remote", (Thing,), {
+    "__slots__": (),
+    **{name: asking(name) for name in (*DONE, *(f"__{name}__" for name in OPERATORS))},
+    "__iter__": lambda self: iter(self.ask("__iter__", self))})
 
 
 def examine(tests, number):
