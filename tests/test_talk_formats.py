@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT))
 import pytest
 
 from csrc import files
+from data.chat import formats
 from data.tokens import bpe
 from data.chat.protocol import LONGEST, Talk, normal
 
