@@ -37,8 +37,10 @@ pytestmark = pytest.mark.skipif("CHAT_BUILD" in os.environ, reason="CHAT_BUILD c
 
 
 def run(*words, **environment):
-    done = subprocess.run([str(word) for word in words], cwd=ROOT, env=os.environ | environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """What it prints. `make test` hands its own flags to every `make` below it; these do without."""
+    done = subprocess.run([str(word) for word in words], cwd=ROOT, text=True,
+                          env=os.environ | {"MAKEFLAGS": ""} | environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
