@@ -153,11 +153,12 @@ def begin(command, folder, step):
     """A run in the background that has taken some steps."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env=os.environ | ROOT_MAY)
-    log, end = Path(folder) / "log.jsonl", time.time() + 60
+    log, end = Path(folder) / "log.jsonl", time.time() + 120
     while process.poll() is None and time.time() < end:
         if log.exists() and log.read_text().count("\n") >= step:
             return process
         time.sleep(0.01)
+    process.terminate()
     raise AssertionError(process.communicate()[0])
 
 
