@@ -122,16 +122,17 @@ def read_vocabulary(spec):
         last = vocab[left + right]
         made.add(left + right)
 
-    ranks = {}
+    ranks, byte_of = {}, TO_BYTE.__getitem__
     for token, i in vocab.items():
         if token in specials:
             continue
-        if not TO_BYTE.keys() >= set(token):
+        try:
+            ranks[bytes(map(byte_of, token))] = i
+        except KeyError:
             raise Inexpressible(f"token {token!r} (id {i}) is not spelled in GPT-2's byte alphabet, "
-                                f"which is not supported")
+                                f"which is not supported") from None
         if token not in made and not model.get("ignore_merges"):
             raise Inexpressible(f"token {token!r} (id {i}), made by no merge, is not supported")
-        ranks[bytes(TO_BYTE[char] for char in token)] = i
     return ranks
 
 
