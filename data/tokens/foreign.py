@@ -11,15 +11,16 @@ from reprlib import repr as short
 import numpy as np
 
 from csrc.files import ChatError, read_json
-from data.tokens.codecs import BYTE, NORMAL, SPACE, UNKNOWN, USER, SentencePiece
+from data.tokens.codecs import (BYTE, LLAMA3_PATTERN, NORMAL, SPACE, TEKKEN_PATTERN, UNKNOWN, USER,
+                                SentencePiece)
 from data.tokens.learn import PATTERN
-from data.tokens.openai import CL100K_PATTERN, O200K_PATTERN
+from data.tokens.openai import O200K_PATTERN
 from data.tokens.vocabulary import CONFIG, DIGITS_PATTERN, GPT2_PATTERN, describe
 
 # How a text is split, by the names that GGUF has for it: one pattern, or several, each of which
 # splits what the one before it left.
 GPT2, PUNCTUATION, THREE = [GPT2_PATTERN], r"[\p{P}\$\+<=>\^~\|]+", "[0-9][0-9][0-9]"
-LLAMA3 = [CL100K_PATTERN.replace(r"|\s+(?![\s\S])", "")]
+LLAMA3 = [LLAMA3_PATTERN]
 CJK = "[一-龥\u3040-\u309f\u30a0-\u30ff]+"
 SPLITS = {
     "default": [PUNCTUATION, GPT2_PATTERN, r"\p{N}+", THREE],
@@ -31,7 +32,7 @@ SPLITS = {
                      "glm4", "lfm2"), LLAMA3),
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez"), [PATTERN]),
     **dict.fromkeys(("gpt-4o", "llama4"), [O200K_PATTERN]),
-    "tekken": [O200K_PATTERN.replace(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace("{1,3}", "")],
+    "tekken": [TEKKEN_PATTERN],
     **dict.fromkeys(("deepseek-v3", "deepseek-v3.1"), [r"\p{N}{1,3}", CJK, (
         r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
         r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
