@@ -41,7 +41,8 @@ from data.tokens.show import odds
 class Generate(Sampling):
     """What all that generates has."""
 
-    model: str | None = flag(None, "the model's folder; default: the newest in runs/")
+    model: str | None = flag(None, "the model: a folder, or a GGUF file; default: the newest in "
+                              "runs/")
     prompt: str | None = flag(None, "how the text begins, or the question; -: all of stdin but a "
                               "last newline. Special tokens spelled in it are plain text. Default: "
                               "ask for it")
