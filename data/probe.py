@@ -77,13 +77,21 @@ def main(s: Probe) -> None:
     print(probe.table(probed))
     for reason, count in failed.most_common():
         print(f"left out {count} times: {reason}")
-    made = probe.conversations(Dice(f"probe {s.seed} told"), probed, s.declining)
-    if not made:
-        counts = ", ".join(f"{len(some)} {name}" for name, some in probe.sort(probed).items())
-        raise ChatError(f"no conversation can be made, with a share of {s.declining} that "
-                        f"decline, of the answers ({counts}): choose another --declining")
-    write_lines(s.out, made)
+    write_lines(s.out, made := told(s, probed))
     print(f"{s.out}: {len(made)} conversations")
+
+
+def told(s: Probe, probed: list) -> list[dict]:
+    """The conversations; those that there are of one sort where a model knows nothing, or all."""
+    found, dice = probe.sort(probed), Dice(f"probe {s.seed} told")
+    if made := probe.conversations(dice, probed, s.declining):
+        return made
+    counts = ", ".join(f"{len(some)} {name}" for name, some in found.items())
+    none = f"no conversations of which a share of {s.declining} decline can be made of the answers"
+    if 0 < s.declining < 1 and (found["known"] or found["unknown"]):
+        print(f"{none} ({counts}): they all {'tell' if found['known'] else 'decline'}")
+        return probe.conversations(dice, probed, 0 if found["known"] else 1)
+    raise ChatError(f"{none} ({counts}): choose another --declining")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 # Half an hour on two cores. Everything goes to one folder; report.html there is what to read.
 #
 # To try it in a few minutes, whatever comes out:
-#     COPY_STEPS=20 BASE_STEPS=40 SFT_STEPS=20 SKILL_STEPS=20 COUNT=5 make speedrun
+#     COPY_STEPS=20 BASE_STEPS=40 SFT_STEPS=20 SKILL_STEPS=20 PROBE_COUNT=50 COUNT=5 make speedrun
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,8 @@ copy_steps=${COPY_STEPS:-1000}       # steps of training: learning to copy,
 base_steps=${BASE_STEPS:-2450}       # pretraining,
 sft_steps=${SFT_STEPS:-720}          # the plain assistant,
 skill_steps=${SKILL_STEPS:-3200}     # and the one with tools
-count=${COUNT:-200}                  # questions of each exam
+probe_count=${PROBE_COUNT:-8500}     # questions of the probe,
+count=${COUNT:-200}                  # and of each exam
 
 talk=$out/talk/conversations
 plain=("$talk"/{facts,rare,follow,repeat,small_talk,decline,system}.jsonl)
@@ -53,7 +54,7 @@ python train.py --model "$out/copy" --data "$out/pages/documents" --out "$out/ba
 
 python train.py sft --model "$out/base" --data "${plain[@]}" --mix 0.2 --out "$out/sft" \
   --eval-every 500 --eval-tokens 16384 --steps "$sft_steps"
-python data/probe.py --model "$out/sft" --count 8500 --times 2 --worlds 24 --declining 0.82 \
+python data/probe.py --model "$out/sft" --count "$probe_count" --times 2 --worlds 24 --declining 0.82 \
   --out "$out/probe.jsonl"
 python train.py sft --model "$out/sft" --data "${skilled[@]}" "$out/probe.jsonl" --mix 0.04 \
   --lr 2e-3 --eval-every 800 --eval-tokens 16384 --out "$out/assistant" --steps "$skill_steps"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -267,8 +268,29 @@ def test_where_no_conversation_comes_of_it_the_old_file_stays(monkeypatch, capsy
     out = tmp_path / "out.jsonl"
     out.write_text("old")
     with pytest.raises(ValueError, match=r"--declining"):
-        run(monkeypatch, capsys, Assistant(lambda *_: "In 1066."), "--count", 50, "--out", out)
+        run(monkeypatch, capsys, Assistant(lambda *_: "In 1066."), "--count", 50, "--out", out,
+            "--declining", 0)
     assert out.read_text() == "old" and [*tmp_path.iterdir()] == [out]
+
+
+def test_a_model_that_knows_nothing_is_told_to_decline(monkeypatch, capsys, tmp_path):
+    said = run(monkeypatch, capsys, Assistant(lambda *_: "In 1066."), "--count", 50,
+               "--out", tmp_path / "out.jsonl")
+    unknown = re.search(r"\(0 known, 0 between, (\d+) unknown\): they all decline", said)[1]
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(records) == int(unknown) > 40
+    assert all(declines(record["messages"][1]["content"]) for record in records)
+
+
+@pytest.mark.parametrize("declining, told", [(0.5, 10), (0, 10), (1, 0)])
+def test_one_that_knows_all_is_told_the_answers(declining, told):
+    settings = command.Probe(Path("out.jsonl"), declining=declining)
+    if told:
+        made = command.told(settings, plain_probed(10, 0))
+        assert [one["messages"][1]["content"] for one in made] == ["Ada."] * told
+    else:
+        with pytest.raises(ValueError, match="10 known"):
+            command.told(settings, plain_probed(10, 0))
 
 
 # ------------------------------------------------------------------------------ a model as a judge

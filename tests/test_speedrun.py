@@ -15,10 +15,11 @@ def speedrun(out, **environment):
 
 
 def test_the_speedrun_calls_programs_that_are_there_with_flags_that_they_have(tmp_path):
-    done = speedrun(tmp_path / "run", SKILL_STEPS="7")
+    done = speedrun(tmp_path / "run", SKILL_STEPS="7", PROBE_COUNT="9", COUNT="8")
     *calls, last = done.stdout.splitlines()
     assert done.returncode == 0 and last.endswith("0 minutes"), done.stderr
     assert len(calls) == 10 and sum(call.endswith("--steps 7") for call in calls) == 1
+    assert [re.findall(r"--count (\d+)", call) for call in calls[6:]] == [["9"], [], [], ["8"]]
     helps = {}
     for call in calls:
         program = re.match(r"\S+\.py( (sft|plant|copies|eval)\b)?", call)[0]

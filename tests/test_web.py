@@ -361,6 +361,17 @@ def test_a_folder_of_something_else_is_refused(crawl, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_sources_without_a_page_leave_the_folder_as_it_was(tmp_path, there):
+    (tmp_path / "empty.txt").touch()
+    if there:
+        (tmp_path / "out").mkdir()
+    done = command(tmp_path / "empty.txt", "--out", tmp_path / "out", "--workers", "1")
+    assert done.returncode == 1 and "empty.txt: all files are empty" in done.stderr
+    left = ["empty.txt", "out"] if there else ["empty.txt"]
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == left
+
+
 def test_two_jobs_in_one_folder_are_refused(crawl, tmp_path):
     with locked(tmp_path / "out"), pytest.raises(ValueError, match="another process"):
         pipeline.run([crawl], tmp_path / "out", Settings(), 1)

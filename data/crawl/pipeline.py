@@ -225,9 +225,11 @@ def run(sources, out, settings=Settings(), workers=None):
     """Take the pages of `sources` (WARC or WET files, or folders of them) through the pipeline.
 
     Returns what report.json says. ChatError if `out` holds something else, or was begun with other
-    sources or settings; OSError if a file cannot be read or written.
+    sources or settings, or if there is no page: then `out` is as it was. OSError if a file cannot
+    be read or written.
     """
     out, files = Path(out), find_files(sources, WARC)
+    new = not out.exists()
     identity = {"settings": asdict(settings) | {"blocklists": list(settings.blocklists)},
                 "sources": [[str(file), file.stat().st_size] for file in files]}
     stages(settings), token_counter(settings)    # a list or a tokenizer that is missing: say it now
@@ -241,6 +243,9 @@ def run(sources, out, settings=Settings(), workers=None):
         for path in counts:
             funnel.add(read_json(path))
         if not funnel.pages("read"):
+            shutil.rmtree(out / "work")
+            if new:
+                out.rmdir()
             raise ChatError(f"there is no page in {', '.join(map(str, sources))}: "
                             f"{dict(funnel.reasons('read')) or 'all files are empty'}")
         collect(out, ends)
