@@ -119,6 +119,12 @@ def write_file(path: Path, data: bytes | str) -> None:
     write_files(path.parent, {path.name: [data.encode() if isinstance(data, str) else data]})
 
 
+def check_new(folder: Path) -> None:
+    """ChatError if a folder that is to be made is there, with something in it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ChatError(f"{folder} exists and is not an empty folder; remove it or choose another")
+
+
 @contextmanager
 def locked(folder: Path, wait: bool = False):
     """Be the only process that works in a folder, which is made. Where another one does: wait for

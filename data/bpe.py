@@ -71,10 +71,7 @@ def show_tokens(settings):
         print(show.for_terminal(rows, tokens, sys.stdout.isatty()), file=raw(sys.stdout))
 
 
-def main():
-    """Run the command that is named."""
-    cli.dispatch(__doc__, {"train": (Train, train), "show": (Show, show_tokens)})
-
+COMMANDS = {"train": (Train, train), "show": (Show, show_tokens)}
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, COMMANDS))

@@ -186,10 +186,7 @@ def download(settings):
         print("next:", corpus.then.format(out=out))
 
 
-def main():
-    """Run the command."""
-    cli.dispatch(__doc__, {"download": (Download, download)})
-
+COMMANDS = {"download": (Download, download)}
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, COMMANDS))

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from csrc import cli
 from csrc.cli import flag
+from csrc.files import ChatError, check_new
 from data.tokens.documents import find_files
-from data.tokens.shards import HELD_OUT, SHARD_TOKENS, build
+from data.tokens.shards import HELD_OUT, SHARD_TOKENS, VOCABULARY, build
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Shards:
     out: Path = flag(help="a new folder for the shards")
     tokenizer: str | None = flag(None, "use this one: a folder, gpt2, cl100k_base, o200k_base, or "
                                  "the file of one of those")
-    vocab_size: int = flag(4096, "without --tokenizer: learn one of so many tokens from the text",
-                           limits="[288, inf)")
+    vocab_size: int | None = flag(None, "without --tokenizer: learn one of so many tokens from the "
+                                  f"text; without either: {VOCABULARY}", limits="[288, inf)")
     held_out: float = flag(HELD_OUT, "fraction of the text for val-*.bin", limits="[0, 1)")
     shard_tokens: int = flag(SHARD_TOKENS, "most tokens in one shard", limits=f"[1, {2**31 - 1}]")
 
@@ -36,10 +37,12 @@ class Shards:
 def make(settings):
     """Make the folder of shards, and tell what is in it."""
     out = settings.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder")
-    meta = build(out, find_files(settings.sources), settings.tokenizer, settings.vocab_size,
-                 settings.held_out, settings.shard_tokens)
+    check_new(out)
+    if settings.tokenizer and settings.vocab_size:
+        raise ChatError(f"--tokenizer {settings.tokenizer} does not go with --vocab-size, which is "
+                        "of a new one")
+    meta = build(out, find_files(settings.sources), settings.tokenizer,
+                 settings.vocab_size or VOCABULARY, settings.held_out, settings.shard_tokens)
     size = 0
     for part in ("train", "val"):
         count, length, tokens = meta[part].values()
@@ -50,10 +53,7 @@ def make(settings):
           f"{size / 1e6 / max(meta['seconds'], 0.01):.1f} MB/s")
 
 
-def main():
-    """Run the command."""
-    cli.dispatch(__doc__, {"shards": (Shards, make)})
-
+COMMANDS = {"shards": (Shards, make)}
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, COMMANDS))

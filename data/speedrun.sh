@@ -54,8 +54,8 @@ python train.py --model "$out/copy" --data "$out/pages/documents" --out "$out/ba
 
 python train.py sft --model "$out/base" --data "${plain[@]}" --mix 0.2 --out "$out/sft" \
   --eval-every 500 --eval-tokens 16384 --steps "$sft_steps"
-python data/probe.py --model "$out/sft" --count "$probe_count" --times 2 --worlds 24 --declining 0.82 \
-  --out "$out/probe.jsonl"
+python data/probe.py --model "$out/sft" --count "$probe_count" --times 2 --worlds 24 \
+  --declining 0.82 --out "$out/probe.jsonl"
 python train.py sft --model "$out/sft" --data "${skilled[@]}" "$out/probe.jsonl" --mix 0.04 \
   --lr 2e-3 --eval-every 800 --eval-tokens 16384 --out "$out/assistant" --steps "$skill_steps"
 

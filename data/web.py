@@ -43,10 +43,7 @@ def filter_crawl(web):
           f"{report['funnel'][0]['pages'] / seconds:,.0f} pages a second")
 
 
-def main():
-    """Run the command."""
-    cli.dispatch(__doc__, {"web": (Web, filter_crawl)})
-
+COMMANDS = {"web": (Web, filter_crawl)}
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, COMMANDS))

@@ -72,10 +72,7 @@ def show(seed: int, size: int) -> None:
             return
 
 
-def main() -> None:
-    """Run the command."""
-    cli.dispatch(__doc__, {"web": (Web, crawl), "talk": (Talk, talk)}, default="web")
-
+COMMANDS = {"web": (Web, crawl), "talk": (Talk, talk)}
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(lambda: cli.dispatch(__doc__, COMMANDS, default="web"))

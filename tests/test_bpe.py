@@ -339,7 +339,7 @@ def test_a_token_of_a_million_bytes_does_no_harm(tmp_path):
 
 def run_train(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["data/bpe.py", "train", *map(str, arguments)])
-    cli.run(command.main)
+    cli.run(lambda: cli.dispatch("", command.COMMANDS))
 
 
 def test_the_command_trains_and_tells_bytes_per_token(monkeypatch, tmp_path, capsys):

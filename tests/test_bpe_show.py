@@ -23,7 +23,7 @@ def show(monkeypatch, capsys, tmp_path):
         paths = [tmp_path / tokenizer for tokenizer in tokenizers]
         monkeypatch.setattr(sys, "argv", list(map(str, ["data/bpe.py", "show", text, *options,
                                                         "--tokenizer", *paths])))
-        cli.run(command.main)
+        cli.run(lambda: cli.dispatch("", command.COMMANDS))
         return capsys.readouterr().out
     return run
 

@@ -182,24 +182,20 @@ def test_whatever_breaks_the_bytes_are_the_servers(site, tmp_path_factory, cuts,
     assert path.read_bytes() == BODY[:size] and names(path.parent) == ["a"]
 
 
-@pytest.mark.parametrize("silent", [lambda handler: time_out(handler),
-                                    lambda handler: time_out(handler, half=True)])
-def test_a_silent_server_is_asked_again(site, tmp_path, monkeypatch, silent):
-    monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
-    fetch(site.add("/a", silent), tmp_path / "a")
-    assert (tmp_path / "a").read_bytes() == BODY and len(site.requests) >= 2
-
-
-def time_out(handler, half=False):
-    if half:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(BODY)))
-        handler.send_header("ETag", handler.site.etag)
-        handler.end_headers()
-        handler.wfile.write(BODY[:HALF])
+def silent(handler, after=None, seconds=2):
+    """Say nothing: at all, or after so many bytes of the body."""
+    if after is not None:
+        proper(handler, cut=after)
         handler.wfile.flush()
-    threading.Event().wait(2)  # not time.sleep, which the tests replace
+    threading.Event().wait(seconds)  # not time.sleep, which the tests replace
     handler.close_connection = True
+
+
+@pytest.mark.parametrize("after", [None, HALF])
+def test_a_silent_server_is_asked_again(site, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
+    fetch(site.add("/a", lambda handler: silent(handler, after)), tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == BODY and len(site.requests) >= 2
 
 
 def test_attempts_are_limited_and_then_one_sentence_says_what_to_do(site, tmp_path, waits):
@@ -421,21 +417,10 @@ def test_a_full_disk_is_said_and_the_part_stays(site, tmp_path):
     assert (tmp_path / "a.txt").read_bytes() == BODY and site.ranges() == [None, "bytes=65536-"]
 
 
-def slowly(handler):
-    """Send all but the last bytes, then nothing."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(BODY)))
-    handler.send_header("ETag", handler.site.etag)
-    handler.end_headers()
-    handler.wfile.write(BODY[:-10])
-    handler.wfile.flush()
-    threading.Event().wait(10)
-
-
 @pytest.mark.parametrize("sign, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_killed_download_goes_on_with_the_same_command(site, tmp_path, sign, code):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-    url = site.add("/a.txt", slowly)
+    url = site.add("/a.txt", lambda handler: silent(handler, len(BODY) - 10, 10))
     command = [sys.executable, SCRIPT, url, "--out", tmp_path]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     part = tmp_path / f"a.txt.part-{len(BODY)}%20%221%22"
@@ -457,21 +442,20 @@ def test_a_killed_download_goes_on_with_the_same_command(site, tmp_path, sign, c
 @pytest.mark.parametrize("end", ["", "/", "/a/..", "/%2e%2e", "/..%2f..%2fetc%2fpasswd", "/%2fetc",
                                  "/a/.bashrc", "/a%00b", "/a%0ab", "/..%5ca", "/a/.",
                                  "/a/?b=c.txt"])
-def test_an_address_cannot_name_a_file_elsewhere(site, tmp_path, monkeypatch, end):
+def test_an_address_cannot_name_a_file_elsewhere(site, tmp_path, end):
     with pytest.raises(SystemExit) as caught:
-        command(monkeypatch, site.address + end, "--out", tmp_path / "out")
+        command(site.address + end, "--out", tmp_path / "out")
     assert "does not end in a file's name" in caught.value.code and names(tmp_path) == []
     with pytest.raises(ValueError, match=r"^http://\[::1/x: "):
         download.file_name("http://[::1/x")
 
 
-def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["download.py", *map(str, arguments)])
-    cli.run(download.main)
+def command(*arguments):
+    cli.run(lambda: cli.dispatch("", download.COMMANDS, [*map(str, arguments)]))
 
 
-def test_the_table_is_well_formed(monkeypatch, capsys):
-    command(monkeypatch)
+def test_the_table_is_well_formed(capsys):
+    command()
     listed = capsys.readouterr().out
     for name, corpus in download.table().items():
         assert re.search(f"^{name} ", listed, re.MULTILINE)
@@ -518,9 +502,9 @@ def test_more_files_than_there_are_is_an_error(files):
         download.choose(download.table()["gsm8k"], files)
 
 
-def test_an_unknown_name_is_an_error_that_names_the_known_ones(tmp_path, monkeypatch):
+def test_an_unknown_name_is_an_error_that_names_the_known_ones(tmp_path):
     with pytest.raises(SystemExit, match="'fineweb-eu' is none of shakespeare, .*fineweb-edu"):
-        command(monkeypatch, "fineweb-eu", "--out", tmp_path / "out")
+        command("fineweb-eu", "--out", tmp_path / "out")
     assert names(tmp_path) == []
 
 
@@ -531,13 +515,13 @@ def test_the_first_files_of_a_dump_are_those_of_its_list(site, tmp_path, monkeyp
              body=gzip.compress("".join(path + "\n" for path in paths).encode()))
     for path in paths:
         site.add("/" + path, body=path.encode())
-    command(monkeypatch, "CC-MAIN-2025-26", "--files", "2", "--out", tmp_path)
+    command("CC-MAIN-2025-26", "--files", "2", "--out", tmp_path)
     assert f"next: python data/web.py {tmp_path}\n" in capsys.readouterr().out
     assert names(tmp_path) == ["0.warc.gz", "1.warc.gz", "CC-MAIN-2025-26-warc.paths.gz"]
     assert (tmp_path / "1.warc.gz").read_text() == paths[1]
     (tmp_path / "CC-MAIN-2025-26-warc.paths.gz").write_bytes(b"no list")
     with pytest.raises(SystemExit, match="warc.paths.gz: not a list of files .*: remove it"):
-        command(monkeypatch, "CC-MAIN-2025-26", "--out", tmp_path)
+        command("CC-MAIN-2025-26", "--out", tmp_path)
 
 
 def test_tokenizers_go_where_tiktoken_looks_for_them(site, tmp_path, monkeypatch):
@@ -546,10 +530,10 @@ def test_tokenizers_go_where_tiktoken_looks_for_them(site, tmp_path, monkeypatch
     fragment = "#sha256=" + sha256(b"IQ== 0\n")
     monkeypatch.setitem(download.table(), "x", download.Corpus(None, [url + fragment],
                                                              tiktoken=True))
-    command(monkeypatch, "x")
+    command("x")
     assert tiktoken.load.load_tiktoken_bpe(url, fragment[8:]) == {b"!": 0}
     assert len(site.requests) == 1
-    command(monkeypatch, "x", "--out", tmp_path / "plain")
+    command("x", "--out", tmp_path / "plain")
     assert names(tmp_path / "plain") == ["x.tiktoken"]
 
 
@@ -577,7 +561,7 @@ def test_blocklists_are_unpacked_and_nothing_else(site, tmp_path, monkeypatch):
         "/evil/domains": b"x", "adult/../../evil/urls": b"x", "a/b/domains": b"x",
         "evil": (tarfile.SYMTYPE, str(tmp_path)), "evil/domains": (tarfile.SYMTYPE, "/etc/passwd"),
         "hard/domains": (tarfile.LNKTYPE, "adult/domains"), "fifo/urls": (tarfile.FIFOTYPE, "")}))
-    command(monkeypatch, url, "--out", out)
+    command(url, "--out", out)
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert found == ["out", "out/adult", "out/adult.tar.gz", "out/adult/domains", "out/adult/urls"]
     assert (out / "adult/domains").read_bytes() == b"a.example\nb.example\n"
@@ -598,8 +582,8 @@ def test_a_damaged_archive_is_an_error_and_leaves_no_list(tmp_path, monkeypatch)
         download.unpack(path, tmp_path)
 
 
-def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path, monkeypatch):
+def test_a_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SystemExit, match=f"{tmp_path}/file"):
-        command(monkeypatch, "http://127.0.0.1:1/a.txt", "--out", tmp_path / "file")
+        command("http://127.0.0.1:1/a.txt", "--out", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"

@@ -34,11 +34,7 @@ LOOKED_UP = {("data/tokens/documents.py", "data.pocket.corpus"), ("data/exams/ju
 # Functions that are longer because they are the story: name -> why.
 STORIES: dict[str, str] = {}
 
-KNOWN: dict[str, str] = {
-    "long_files": """
-tests/test_download.py
-""",
-}
+KNOWN: dict[str, str] = {}
 
 
 # ------------------------------------------------------------------------------------- the sources

@@ -24,10 +24,10 @@ from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.marks import declines
 from data.pocket import probe, text
-from data.pocket.asking import plain
 from data.pocket.exams import examined, things
 from data.pocket.probe import (ELSEWHERE, ModelJudge, Probed, WorldJudge, conversations,
                                decline, sort, strangers)
+from data.pocket.text import plain
 from data.pocket.world import World
 from data.pocket.facts import places
 from data.pocket.grammar import Dice, say

@@ -250,7 +250,7 @@ def test_documents_must_be_json_lines_and_a_folder_new(corpus, planted, tmp_path
     with pytest.raises(ValueError, match="book.txt: not a file of JSON lines"):
         plant([tmp_path / "book.txt"], tmp_path / "out", {1: 1})
     assert not (tmp_path / "out").exists()
-    with pytest.raises(FileExistsError, match="is not an empty folder"):
+    with pytest.raises(ChatError, match="is not an empty folder"):
         plant([corpus], planted)
 
 

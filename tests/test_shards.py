@@ -391,7 +391,7 @@ def test_the_embedded_world_is_a_crawl_that_was_filtered_once(tmp_path, monkeypa
 
 def run_command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["data/shards.py", *map(str, arguments)])
-    cli.run(command.main)
+    cli.run(lambda: cli.dispatch("", command.COMMANDS))
 
 
 def test_the_command_writes_shards_and_tells_the_speed(tmp_path, monkeypatch, capsys):
@@ -408,6 +408,8 @@ def test_the_command_writes_shards_and_tells_the_speed(tmp_path, monkeypatch, ca
     (["a.txt", "--out", "a.txt"], "a.txt exists and is not an empty folder"),
     (["a.txt", "--out", "new", "--vocab-size", "9"], "--vocab-size is 9, but must be in [288, inf)"),
     (["a.txt", "--out", "new", "--tokenizer", "full"], "no tokenizer in full"),
+    (["a.txt", "--out", "new", "--tokenizer", "gpt2", "--vocab-size", "400"],
+     "--tokenizer gpt2 does not go with --vocab-size"),
     (["a.txt", "--out", "new", "--held-out", "1.5"], "--held-out is 1.5, but must be in [0, 1)"),
     (["a.txt", "--out", "new", "--held-out", "nan"], "--held-out is nan"),
     (["a.txt", "--out", "new", "--shard-tokens", "0"], "--shard-tokens is 0"),

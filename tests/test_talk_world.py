@@ -22,13 +22,14 @@ from csrc.files import write_lines
 from data.exams.formats import Question
 from data.exams.marks import declines, judge, mark
 from data.pocket import asking, persona, talk, tasks, text
-from data.pocket.asking import Subjects, plain
+from data.pocket.asking import Subjects
 from data.pocket.exams import MAKER, NAME, all_values, examined, spelling, things, truth_of, unread
 from data.pocket.facts import RELATIONS, facts_of
 from data.pocket.grammar import Dice
 from data.pocket.talk import KINDS, conversations, elsewhere
 from data.pocket.tasks import EQUATION, working, workings
 from data.pocket.pages import documents
+from data.pocket.text import plain
 from data.pocket.world import World
 from data.tokens import bpe, learn
 

@@ -280,19 +280,11 @@ def collect(out, ends):
 
 
 def divide(files):
-    """Yield the work as lists of (file, start, end): about 64 parts, of bounded sizes, small files
+    """The work as lists of (file, start, end): about 64 parts, of bounded sizes, small files
     together. They follow from the files alone."""
     size = max(SMALLEST_PART, min(sum(file.stat().st_size for file in files) // 64, LARGEST_PART))
-    spans, total = [], 0
-    for file in files:
-        for start, end in warc.splits(file, size):
-            spans.append((file, start, end))
-            total += end - start
-            if total >= size:
-                yield spans
-                spans, total = [], 0
-    if spans:
-        yield spans
+    spans = ((file, *span) for file in files for span in warc.splits(file, size))
+    return parallel.batches(spans, size, lambda span: span[2] - span[1])
 
 
 def begin(out, identity):

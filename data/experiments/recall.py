@@ -11,7 +11,7 @@ from reprlib import repr as short
 from statistics import median
 
 from csrc.engine import Sampling, Sequence
-from csrc.files import ChatError, open_input, read_json, to_json, write_files
+from csrc.files import ChatError, check_new, open_input, read_json, to_json, write_files
 from csrc.plot import picture
 from data.exams.marks import summary
 from data.pocket.grammar import Dice
@@ -77,8 +77,7 @@ def plant(sources, out, times=TIMES, seed=0) -> dict:
     The places are drawn by chance from those that training does not hold out.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder")
+    check_new(out)
     files = json_lines(sources)
     shards.survey(files)                         # which says where something is wrong
     documents = [line.rstrip(b"\r\n") + b"\n" for line in lines(files)]

@@ -12,9 +12,10 @@ from functools import cache
 from data.chat.search import Search
 from data.pocket import text as prose
 from data.pocket.exams import examined, things
-from data.pocket.facts import FAME, facts_of, kind_of, places
+from data.pocket.facts import FAME, facts_of, kind_of, near, places
 from data.pocket.grammar import Dice, say, tidy
 from data.pocket.pages import SLOT, state
+from data.pocket.text import plain
 from data.pocket.world import World
 
 # How often conversations speak of each kind of things, and of things of each fame.
@@ -93,8 +94,7 @@ class Subjects:
             values, names = places(text, value), places(text, name)
             if values and text.startswith(f"{name}\n"):
                 return url
-            if not second and any(0 <= max(a - d, c - b) <= CLOSE
-                                  for a, b in names for c, d in values):
+            if not second and near(names, values, CLOSE):
                 second = url
         return second
 
@@ -111,11 +111,6 @@ def slots_of(thing, pronoun: bool = False) -> dict:
         n = m = f"the {thing}" if kind in ("creature", "river") else str(thing)
         ns = f"{n}'s"
     return {SLOT[kind]: thing, "n": n, "m": m, "ns": ns}
-
-
-def plain(text: str) -> str:
-    """The words of a text alone, in small letters."""
-    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 @cache

@@ -131,9 +131,9 @@ def places(text: str, words: str) -> list:
     return spans
 
 
-def near(subjects: list, values: list) -> bool:
-    """Whether some two of these spans are apart, by at most NEAR characters."""
-    return any(0 <= max(a - d, c - b) <= NEAR for a, b in subjects for c, d in values)
+def near(subjects: list, values: list, most: int = NEAR) -> bool:
+    """Whether some two of these spans are apart, by at most so many characters."""
+    return any(0 <= max(a - d, c - b) <= most for a, b in subjects for c, d in values)
 
 
 def pages_by_fact(documents: Iterable[dict]) -> collections.Counter:

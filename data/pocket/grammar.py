@@ -5,6 +5,7 @@ import itertools
 import random
 import re
 
+from data.exams.marks import SMALL
 from data.pocket import text
 from data.pocket.text import parse
 
@@ -63,10 +64,6 @@ def listing(items: list) -> str:
     """"pears", "pears and figs", "pears, figs and plums"."""
     items = [str(item) for item in items]
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
-
-
-SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
-fifteen sixteen seventeen eighteen nineteen twenty""".split()
 
 
 def number(n: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 from csrc.cli import flag
-from csrc.files import ChatError, write_files, write_lines
+from csrc.files import ChatError, check_new, write_files, write_lines
 from csrc.shown import progress
 from data.chat import protocol, tools
 from data.chat.search import Search, build
@@ -303,8 +303,7 @@ def talk(s: Talk) -> None:
     if s.seed and not s.index:
         raise ChatError(f"--seed {s.seed} needs --index FILE, of that world's pages: the "
                         f"embedded corpus is about world 0")
-    if s.out.exists() and (not s.out.is_dir() or any(s.out.iterdir())):
-        raise ChatError(f"{s.out} exists and is not an empty folder; remove it or choose another")
+    check_new(s.out)
     made = write(s.out, s.seed, s.size, s.index, s.budget)
     print(f"{s.out}: " + ", ".join(f"{kind} {count}" for kind, count in made.items()))
 

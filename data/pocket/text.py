@@ -225,7 +225,7 @@ def exam_only(path: Path, blocks: dict) -> None:
 
 
 def plain(words: str) -> str:
-    """A wording without its slots, marks and capitals."""
+    """The words of a text or a wording, in small letters; "{" for each slot."""
     return " ".join(re.findall(r"\{|\w+", re.sub(r"\{[^}]*\}", "{", words.lower())))
 
 

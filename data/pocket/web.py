@@ -16,9 +16,7 @@ null; "ends", where the pipeline may end it, stages of data/web.py or "kept" (di
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import json
 import re
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -28,7 +26,7 @@ from pathlib import Path
 from typing import Iterator
 from urllib.parse import urlsplit
 
-from csrc.files import naming, workplace, write_file, write_files, write_lines
+from csrc.files import check_new, naming, packed, workplace, write_file, write_files, write_lines
 from csrc.shown import progress
 from data.pocket.dirt import blocklists, with_dirt
 from data.pocket.grammar import Dice
@@ -102,7 +100,7 @@ def body(page: Page, near: list, dice: Dice) -> bytes:
 def http(page: Page, content: bytes, when: datetime, dice: Dice) -> bytes:
     """The response of a server: status line, headers, blank line, content."""
     charset = f"; charset={page.header}" if page.header and page.type == "text/html" else ""
-    server = site_of(urlsplit(page.url).hostname).server
+    server = site_of(page.host).server
     headers = [f"Date: {format_datetime(when, usegmt=True)}", f"Server: {server}",
                f"Content-Type: {page.type}{charset}", f"Content-Length: {len(content)}",
                "X-Crawler-Content-Encoding: gzip",
@@ -135,15 +133,14 @@ def record(kind: str, url: str, block: bytes, when: datetime, fields: dict) -> b
 
 def squeeze(data: bytes) -> bytes:
     """A gzip member."""
-    return gzip.compress(data, 6, mtime=0)
+    return b"".join(packed([data]))
 
 
 def records(page: Page, near: list, when: datetime, dice: Dice) -> Iterator[bytes]:
     """The gzip members of one page: request, response, metadata."""
-    parts = urlsplit(page.url)
     target = {"WARC-Target-URI": page.url, "WARC-IP-Address": f"10.0.0.{dice.between(1, 99)}"}
-    ask = (f"GET {parts.path or '/'} HTTP/1.1\r\nUser-Agent: {AGENT}\r\nAccept: text/html\r\n"
-           f"Host: {parts.hostname}\r\nConnection: Keep-Alive\r\n\r\n")
+    ask = (f"GET {urlsplit(page.url).path or '/'} HTTP/1.1\r\nUser-Agent: {AGENT}\r\n"
+           f"Accept: text/html\r\nHost: {page.host}\r\nConnection: Keep-Alive\r\n\r\n")
     yield squeeze(record("request", page.url, ask.encode(), when, target))
     content = body(page, near, dice)
     answer = http(page, content, when, dice)
@@ -172,11 +169,11 @@ def write_warc(out: Path, pages: list[Page], first: int, seed: int) -> None:
         linked: dict = {}
         for page in pages:
             if page.dirt is None:
-                linked.setdefault(urlsplit(page.url).hostname, []).append((page.title, page.url))
+                linked.setdefault(page.host, []).append((page.title, page.url))
         every = [link for links in linked.values() for link in links] or [("Home", "/")]
         for number, page in enumerate(pages, first):
             dice = Dice(f"html {seed} {page.url}")
-            near = linked.get(urlsplit(page.url).hostname, every)
+            near = linked.get(page.host, every)
             yield from records(page, near, start + timedelta(seconds=SECONDS * number), dice)
     write_files(out.parent, {out.name: members()})
 
@@ -197,13 +194,11 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
 
     executor  from data.tokens.parallel.workers; the bytes are the same with any
 
-    It is made under another name and renamed, so `folder` is complete or not there. OSError or
-    ValueError, one sentence, if it exists and is not empty, or if the disk is full.
+    It is made under another name and renamed, so `folder` is complete or not there. ChatError if it
+    exists and is not empty, or if the disk is full.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not an empty folder; remove it or choose "
-                              "another")
+    check_new(folder)
     with workplace(folder) as place:
         work = place / "world"
         pages = crawl(seed, size)
@@ -214,9 +209,7 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
         for category, domains in blocklists().items():
             write_file(work / "blocklists" / category / "domains",
                        "".join(f"{name}\n" for name in domains))
-        write_file(work / "truth" / "pages.jsonl.gz", squeeze(b"".join(
-            json.dumps(truth(page, file), ensure_ascii=False).encode() + b"\n"
-            for page, file in zip(pages, files))))
+        write_lines(work / "truth" / "pages.jsonl.gz", map(truth, pages, files))
         write_lines(work / "truth" / "facts.jsonl",
                     (fact._asdict() for fact in World(seed).facts()))
         with naming(folder):

@@ -161,8 +161,7 @@ class World:
         self.trades = [Trade(*columns) for columns in table("things", "trades")]
         self.regions = [self.region(*row) for row in zip(text.lines("things", "cultures"),
                                                          table("things", "lands"))]
-        self.rivers = self.public.rivers = [self.river(region) for region in self.regions
-                                            for _ in range(1)]
+        self.rivers = self.public.rivers = [self.river(region) for region in self.regions]
         self.towns = self.of_every_fame("town", "towns", self.town)
         self.dishes = self.of_every_fame("dish", "dishes", self.dish)
         self.people = self.of_every_fame("person", "people", self.household)

@@ -32,6 +32,7 @@ FORMATS = {(20240520, 1): np.dtype("<u2"), (20240801, 7): np.dtype("<u4")}  # by
 SHARD_TOKENS = 100_000_000  # tokens in a full shard
 SHARDS = (".bin", ".json")  # what a folder of shards has
 HELD_OUT = 0.1              # fraction of the text in val-*.bin
+VOCABULARY = 4096           # tokens, where nothing else is said
 
 BATCH = 8 << 20        # characters tokenized at a time
 LEARN_FROM = 1 << 30   # characters, evenly spread over the text, that a vocabulary is learned from
@@ -154,7 +155,7 @@ def tokenize(surveyed, tokenizer, folder, held_out, limit):
     return totals
 
 
-def build(folder, files, tokenizer=None, vocab_size=4096, held_out=HELD_OUT, limit=SHARD_TOKENS):
+def build(folder, files, tokenizer=None, vocab_size=VOCABULARY, held_out=HELD_OUT, limit=SHARD_TOKENS):
     """Make a folder of shards, tokenizer files and meta.json; return what meta.json says.
 
     tokenizer  what bpe.Tokenizer.load takes, or None: learn one of `vocab_size` from the training
@@ -190,7 +191,7 @@ def build(folder, files, tokenizer=None, vocab_size=4096, held_out=HELD_OUT, lim
     return meta
 
 
-def prepare(source, cache="build/data", vocab_size=4096, tokenizer=None, held_out=HELD_OUT):
+def prepare(source, cache="build/data", vocab_size=VOCABULARY, tokenizer=None, held_out=HELD_OUT):
     """Return the folder of shards of `source`, making it in `cache` if it is not there.
 
     source     a file, a folder, "world", or a list of these; shards (a .bin, a folder of them)
