@@ -19,13 +19,14 @@ DOCUMENTATION = [ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", 
                                              "2001:db8::/32")]
 
 # No part of a longer number or a sum; and what every text has that holds a number to be masked.
-BEFORE, AFTER = r"(?<![\w.,/+=#-])(?<!::)", r"(?![\w+=/]|[.,:-]\d)"
+BEFORE, AFTER = r"(?<![\w.,/+=#$€£-])(?<!::)", r"(?![\w+=/]|[.,:-]\d)"
+ALIKE = {"\u2010": "-", "\u2011": "-", "–": "-", "\u00a0": " ", "\u202f": " "}  # in numbers
 HINT = re.compile(r"[\d:](?:(?<=\d)(?:[^\w\n]{0,3}\d){4}|(?<=:)[0-9a-f]{0,4}:)", re.I)
 
 EMAIL = re.compile(r"""
     (?<![\w.%+-]) [\w.%+-]{0,63} [\w+-] @ (?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+ [^\W\d_]{2,63}
     (?![^\W_])""", re.X)
-IPV4 = re.compile(r"(?<![\w.:+-])(?:\d{1,3}\.){3}\d{1,3}(?![\w+-]|\.\d)", re.A)
+IPV4 = re.compile(r"(?<![\w.:+-])(?<!==)(?:\d{1,3}\.){3}\d{1,3}(?![\w+-]|\.\d)", re.A)
 IPV6 = re.compile(r"""
     [23](?<![\w:.].) [0-9a-f]{3}: [0-9a-f:]{1,33}[0-9a-f] (?!\w|:[\w:]|[.-]\d)""",
     re.I | re.X | re.A)
@@ -38,7 +39,7 @@ SSN = re.compile(rf"""{BEFORE}
 PHONE = re.compile(rf"""(?:
     {BEFORE} (?:\+?1[\ .-]?)?
     (?:\([2-9]\d\d\)\ ?[2-9]\d\d[\ .-] | [2-9]\d\d([./-])[2-9]\d\d(?:\1|-)) \d{{4}}
-    | (?<![\w+=)]) \+ \(?[1-9] (?:[\ .()/-]{{0,2}}\d){{8,14}}) {AFTER}""", re.X | re.A)
+    | (?<![\w+=)]) (?:\+|00(?=[1-9]\d{{1,2}}\ )) \(?[1-9] (?:[\ .()/-]{{0,2}}\d){{8,14}}) {AFTER}""", re.X | re.A)
 CALLED = re.compile(rf"{BEFORE}[+(]{{0,2}}\d(?:[ ()./-]{{0,3}}\d){{6,14}}{AFTER}", re.A)
 
 # Of these words before four numbers with points, the last one decides: a version, or an address.
@@ -51,7 +52,7 @@ HEADING = re.compile(r"\s*(?:#+|==+)?\s*\[?")
 IMAGE_NAME = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|ico|bmp|avif|css|js|json)$", re.I)
 SECURITY = re.compile(r"\bssn\b|social.security", re.I)
 CALL = re.compile(r"""
-    \b (?:t[eé]l[eé]?(?:(?:ph|f)one?)? | phone | ph | fax | mobile | cell | call(?!\ numbers?\b)
+    \b (?:t[eé]l[eé]?(?:(?:ph|f)on[eo]?)? | [tmf](?=:) | phone | ph | fax | mobile | cell | call(?!\ numbers?\b)
         | dial | whatsapp)
     \b [^\w\n]{0,3} (?:(?:us|me|him|her|now|at|on|is|no|number) \b [^\w\n]{0,3}){0,3} $""",
     re.I | re.X)
@@ -130,14 +131,16 @@ def mask_personal(text: str) -> tuple[str, Counter]:
     counts = Counter()
     for kind, pattern, valid in (*(WRITTEN if "@" in text else ()),
                                  *(NUMBERS if HINT.search(text) else ())):
-        def replace(match):
-            found, start = match[0], match.start()
-            before = match.string[max(0, start - 40) : start]
-            after = match.string[match.end() : match.end() + 40]
-            if any(mask in found for mask in MASKS.values()) or not valid(found, before, after):
-                return found
+        plain, parts, done = text, [], 0
+        for other, sign in ALIKE.items():
+            plain = plain.replace(other, sign)
+        for match in pattern.finditer(plain):
+            found, (start, end) = match[0], match.span()
+            if any(mask in found for mask in MASKS.values()) or not valid(
+                    found, plain[max(0, start - 40):start], plain[end:end + 40]):
+                continue
             counts[kind] += 1
-            return MASKS[kind]
-
-        text = pattern.sub(replace, text)
+            parts += [text[done:start], MASKS[kind]]
+            done = end
+        text = "".join(parts) + text[done:]
     return text, counts
