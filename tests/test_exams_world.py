@@ -16,9 +16,10 @@ from data.pocket import exams, text
 from data.pocket.exams import (completions, examined, facts, hint, identity, problems, spelling,
                                traps)
 from data.pocket.world import World
-from data.pocket.facts import FAME, kind_of
+from data.pocket.facts import FAME
 from data.pocket.grammar import Dice, tidy
 from data.pocket.pages import answer, state
+from templates import all_ways
 
 WAYS = "at once", "steps", "python"     # of answering a word problem
 
@@ -169,7 +170,7 @@ def test_whom_exams_ask_about(world):
 def test_no_page_asks_as_the_exams_do():
     asked, ours = ({text.plain(words) for topics in text.wordings(section).values()
                     for templates in topics.values() for template in templates
-                    for words in text.all_ways(text.parse(template))}
+                    for words in all_ways(text.parse(template))}
                    for section in ("ask", "exam"))
     assert len(asked) > 400 and len(ours) > 100 and not asked & ours
 
@@ -197,8 +198,8 @@ def test_what_the_pages_say_of_a_fact_is_right(world):
                      *facts(world, heldout=True)]:
         fact = question.truth
         thing, topic = by_name[fact["subject"]], fact["relation"]
-        if topic in told[kind_of(thing)]:
-            for tell in (answer, state) if topic in short.get(kind_of(thing), ()) else (state,):
+        if topic in told[thing.type]:
+            for tell in (answer, state) if topic in short.get(thing.type, ()) else (state,):
                 said = tidy(tell(world.public, dice, thing, topic))
                 if marks.bare(fact["value"]) in marks.clean(said):
                     count += 1

@@ -1,10 +1,11 @@
-"""The pocket world's prose: its files are checked, and an error names the file and the line."""
+"""The pocket world's prose: how its files are read, and that they are as tests/templates.py asks."""
 import re
 
 import pytest
 
 from csrc.files import ChatError
 from data.pocket import text
+from templates import check
 
 GOOD = "@slots p\n== person.born ==\n[tell]\n{p} was\n  born.\n[ask]\nWhen was {p} born?\n"
 
@@ -15,18 +16,17 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "FOLDER", tmp_path)
     (tmp_path / "words.txt").write_text("== nouns ==\n[fruit]\nfig\n== verbs ==\n[walk]\nrun\n"
                                         "== words ==\n[mood]\nsad\n")
-    for function in (text.load, text.raw, text.list_names, text.wordings, text.asking):
+    for function in (text.load, text.raw, text.wordings, text.asking):
         function.cache_clear()
     yield tmp_path
-    for function in (text.load, text.raw, text.list_names, text.wordings, text.asking):
+    for function in (text.load, text.raw, text.wordings, text.asking):
         function.cache_clear()
 
 
 def fails(folder, content, sentence):
-    text.load.cache_clear()
     (folder / "relations.txt").write_text(content)
-    with pytest.raises(ChatError, match=re.escape(f"{folder / 'relations.txt'}:") + sentence):
-        text.load("relations")
+    with pytest.raises(ValueError, match=re.escape(f"{folder / 'relations.txt'}:") + sentence):
+        check(folder / "relations.txt")
 
 
 def test_an_entry_is_a_line_and_the_indented_ones_below_it(folder):
@@ -43,6 +43,7 @@ def test_an_unknown_slot_is_an_error_with_its_line(folder):
     for slot in "{p.town.region}", "{fruit.s*3}", "{walk.ed}", "{2-9}", "{mood}":
         (folder / "fine.txt").write_text(f"@slots p\n== a ==\n{slot}\n")
         text.load.cache_clear()
+        check(folder / "fine.txt")
         assert text.lines("fine", "a") == [slot]
 
 
@@ -84,6 +85,7 @@ def test_chat_wordings_keeps_the_first_wordings_of_each_relation_but_all_of_exam
 
 def test_all_files_of_the_world_are_whole():
     for path in text.FOLDER.glob("*.txt"):
+        check(path)
         assert text.load(path.stem), path
     assert text.asking()["person"]["mother"].names == "mother"
     assert all(len(text.wordings("exam")[kind][relation]) == 3

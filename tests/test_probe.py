@@ -31,7 +31,6 @@ from data.pocket.text import plain
 from data.pocket.world import World
 from data.pocket.facts import places
 from data.pocket.grammar import Dice, say
-from data.pocket.pages import SLOT
 from folders import random_model
 from csrc.engine import Sampling
 
@@ -97,7 +96,7 @@ def test_no_question_or_answer_names_what_only_exams_name(questions):
 def test_no_question_is_worded_as_an_exam(judge):
     thing = next(t for t in judge.things["many"] if type(t).__name__ == "Person")
     for relation, templates in text.wordings("exam")["person"].items():
-        exams = [plain(say(Dice(0), template, {SLOT["person"]: thing})) for template in templates]
+        exams = [plain(say(Dice(0), template, {"p": thing})) for template in templates]
         for question in judge.questions(thing):
             assert not any(exam in plain(question.prompt) for exam in exams), question.prompt
 

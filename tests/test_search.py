@@ -15,7 +15,6 @@ from data.chat import search, tools
 from data.pocket.pages import documents
 from data.pocket.world import World
 from data.pocket.grammar import Dice, say
-from data.pocket.pages import SLOT
 from data.pocket.text import wordings
 
 PAGES = [{"url": f"https://page.example/{i}", "text": text} for i, text in enumerate([
@@ -98,7 +97,7 @@ def questions(stated):
     things = {str(thing): thing for thing, _ in World().ledger.by_slot}
     for fact in World().facts():
         if fact.id in stated and fact.relation in wordings("ask").get(fact.kind, ()):
-            dice, slot = Dice(fact.id), {SLOT[fact.kind]: things[fact.subject]}
+            dice, slot = Dice(fact.id), {things[fact.subject].slot: things[fact.subject]}
             yield say(dice, dice.pick(wordings("ask")[fact.kind][fact.relation]), slot), fact.id
 
 

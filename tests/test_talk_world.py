@@ -24,7 +24,7 @@ from data.exams.marks import declines, judge, mark
 from data.pocket import asking, persona, talk, tasks, text
 from data.pocket.asking import Subjects
 from data.pocket.exams import MAKER, NAME, all_values, examined, spelling, things, truth_of, unread
-from data.pocket.facts import RELATIONS, facts_of
+from data.pocket.facts import facts_of, relations
 from data.pocket.grammar import Dice
 from data.pocket.talk import KINDS, conversations, elsewhere
 from data.pocket.tasks import EQUATION, working, workings
@@ -150,7 +150,7 @@ def test_a_relation_is_asked_in_many_wordings_that_name_its_subject(subjects):
 
 def test_every_relation_can_be_asked_and_answered():
     assert {kind: {*some} for kind, some in text.asking().items()} == {
-        kind: {*some} for kind, some in RELATIONS.items()}
+        kind: {*some} for kind, some in relations().items()}
 
 
 def test_follow_ups_are_understood_only_from_what_came_before(told):
@@ -253,7 +253,7 @@ def test_python_is_called_only_where_it_is_offered(told):
 def test_letters_are_right_by_the_model_alone(world):
     kinds = ["sum", "sum", "single", "spelled"]
     for k in range(300):
-        asked, code, printed, _, alone = tasks.letters(Dice(k))
+        asked, code, printed, _, alone = tasks.spelled(Dice(k))
         way = next(i for i, part in enumerate((".count(", "len(", "::", "["))
                    if part in code)
         kind = ["sum", "sum", "spelled", "single"][way]

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from data.pocket import text as prose
-from data.pocket.facts import CLASSES, FAME, NEAR, SPAN, kind_of, pages_by_fact
+from data.pocket.facts import CLASSES, FAME, NEAR, SPAN, pages_by_fact
 from data.pocket.grammar import Dice, ing, listing, past, plural, say, tidy, title_case, words
 from data.pocket.pages import KINDS, documents, page
 from data.pocket.tell import BEST, topics
-from data.pocket.text import all_ways, parse, wordings
+from data.pocket.text import parse, wordings
 from data.pocket.world import NOW, World
+from templates import all_ways, slots_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 8 << 20
@@ -270,7 +271,7 @@ def test_every_relation_is_told_and_asked_in_a_dozen_wordings(world):
 def test_every_topic_of_every_thing_can_be_told_and_asked(world):
     for thing in world.people + world.towns + world.creatures + world.books + world.dishes:
         assert set(topics(thing, "ask")) <= set(topics(thing))
-        assert kind_of(thing) in wordings("ask")
+        assert thing.type in wordings("ask")
 
 
 def test_every_slot_names_something_that_its_thing_has(world):
@@ -288,7 +289,7 @@ def test_every_slot_names_something_that_its_thing_has(world):
     for file in "relations", "pages", "news", "stories", "threads", "recipes", "sums":
         for sections in prose.load(file).values():
             for line in (line for lines in sections.values() for line in lines):
-                for (_, first, *path), _ in prose.slots_of(parse(line)):
+                for (_, first, *path), _ in slots_of(parse(line)):
                     if path and first in kinds:
                         assert any(has(thing, path) for thing in kinds[first]), (file, line)
 

@@ -12,9 +12,9 @@ from functools import cache
 from data.chat.search import Search
 from data.pocket import text as prose
 from data.pocket.exams import examined, things
-from data.pocket.facts import FAME, facts_of, kind_of, near, places
+from data.pocket.facts import FAME, facts_of, near, places
 from data.pocket.grammar import Dice, say, tidy
-from data.pocket.pages import SLOT, state
+from data.pocket.pages import state
 from data.pocket.text import plain
 from data.pocket.world import World
 
@@ -61,7 +61,7 @@ class Subjects:
                              for term in (str(thing), *(one.value(thing, relation)
                                                         for relation in relations))} - self.hidden)
         self.pools = {(kind, fame): [thing for thing in self.relations
-                                     if (kind_of(thing), thing.fame) == (kind, fame)]
+                                     if (thing.type, thing.fame) == (kind, fame)]
                       for kind in KINDS for fame in FAME}
 
     def thing(self, d: Dice, fames: dict = FAMES, kind: str = None):
@@ -104,20 +104,20 @@ class Subjects:
 def slots_of(thing, pronoun: bool = False) -> dict:
     """The slots of a template that stand for a thing, by its name or by a pronoun: {n} as the
     subject of a sentence, {m} as the object, {ns} before what it has."""
-    kind = kind_of(thing)
+    kind = thing.type
     if pronoun:
         n, m, ns = ((thing.he, thing.him, thing.his) if kind == "person" else ("it", "it", "its"))
     else:
         n = m = f"the {thing}" if kind in ("creature", "river") else str(thing)
         ns = f"{n}'s"
-    return {SLOT[kind]: thing, "n": n, "m": m, "ns": ns}
+    return {thing.slot: thing, "n": n, "m": m, "ns": ns}
 
 
 @cache
 def forbidden(thing, relation: str) -> tuple:
     """The wordings in which exams ask for this fact."""
-    return tuple(plain(say(Dice(0), template, {SLOT[kind_of(thing)]: thing}))
-                 for template in prose.wordings("exam")[kind_of(thing)][relation])
+    return tuple(plain(say(Dice(0), template, {thing.slot: thing}))
+                 for template in prose.wordings("exam")[thing.type][relation])
 
 
 def ask(d: Dice, thing, relation: str) -> str:
@@ -132,7 +132,7 @@ def ask(d: Dice, thing, relation: str) -> str:
 def wording(d: Dice, thing, relation: str) -> str:
     """A question for a fact: a frame around a name of the relation, a clause or a question."""
     slots, style = slots_of(thing), d.random()
-    names, clauses, questions, _ = prose.asking()[kind_of(thing)][relation]
+    names, clauses, questions, _ = prose.asking()[thing.type][relation]
     if style < 0.35:
         frame = frame_of(d, "of names")
         x = d.pick([f"the {names} of {{m}}", f"{{ns}} {names}"])
@@ -141,7 +141,7 @@ def wording(d: Dice, thing, relation: str) -> str:
     elif style < 0.65:
         return say(d, frame_of(d, "terse"), {**slots, "l": say(d, names, slots)})
     else:
-        frame, asked = frame_of(d, "of questions"), prose.wordings("ask").get(kind_of(thing), {})
+        frame, asked = frame_of(d, "of questions"), prose.wordings("ask").get(thing.type, {})
         own = style < 0.83 or relation in MIXED or relation not in asked
         x = questions if own else d.pick(asked[relation])
     return say(d, frame, {**slots, "x": say(d, x, slots)})
@@ -172,7 +172,7 @@ def careless(d: Dice, text: str, name: str) -> str:
 def ask_then(d: Dice, thing, relation: str) -> str:
     """A later question about the same thing, by pronoun."""
     slots = slots_of(thing, pronoun=True)
-    names, _, questions, _ = prose.asking()[kind_of(thing)][relation]
+    names, _, questions, _ = prose.asking()[thing.type][relation]
     frame, x = frame_of(d, "then"), say(d, questions, slots)
     if re.search(r"\band \{x\}", frame, re.I):
         x = x[0].lower() + x[1:]
@@ -188,7 +188,7 @@ def ask_same(d: Dice, thing) -> str:
 
 def answer(subjects: Subjects, d: Dice, thing, relation: str) -> str:
     """A sentence that tells a fact: seldom one of the pages' sentences."""
-    if d.chance(0.05) and relation in prose.wordings("tell")[kind_of(thing)]:
+    if d.chance(0.05) and relation in prose.wordings("tell")[thing.type]:
         text = tidy(state(subjects.public, d, thing, relation, True, subjects.world.asked, 0))
         if not any(name in text for name in subjects.hidden):
             return text
@@ -198,7 +198,7 @@ def answer(subjects: Subjects, d: Dice, thing, relation: str) -> str:
 def told(thing, relation: str) -> str:
     """The sentence with which the assistant tells a fact. The thing's name stands after a word in
     it, as it does in most questions, so that its tokens are the same."""
-    return tidy(say(Dice(0), prose.asking()[kind_of(thing)][relation].answer, slots_of(thing)))
+    return tidy(say(Dice(0), prose.asking()[thing.type][relation].answer, slots_of(thing)))
 
 
 def sought(thing, relation: str) -> str:

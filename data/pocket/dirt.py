@@ -21,7 +21,7 @@ from typing import Callable, NamedTuple
 
 from data.pocket.grammar import Dice, plural, say, tidy, title_case, words
 from data.pocket.html import Page
-from data.pocket.text import lines, load, raw, table
+from data.pocket.text import filled, lines, load, raw, table
 
 FILTERS = ("extract", "language", "gopher_repetition", "gopher_quality", "c4", "fineweb")
 SHORT, LONG = 80, 120   # words: from LONG on, one edit leaves the similarity above 0.9
@@ -198,10 +198,9 @@ def fragments(source: Page, world, dice: Dice) -> Page:
 @functools.cache
 def templates(language: str, section: str) -> list:
     """The entries of a section of text/languages.txt, with the lists in them as alternatives."""
-    phrases = {name: "|".join(entries).replace("/", "|")
+    phrases = {name: f"[{'|'.join(entries).replace('/', '|')}]"
                for name, entries in load("languages")[language].items()}
-    return [re.sub(r"\{(\w+)\}", lambda slot: f"[{phrases[slot[1]]}]" if slot[1] in phrases
-                   else slot[0], line) for line in lines("languages", language, section)]
+    return [filled(line, phrases) for line in lines("languages", language, section)]
 
 
 def foreign(source: Page, world, dice: Dice) -> Page:

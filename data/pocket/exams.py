@@ -18,11 +18,10 @@ from typing import NamedTuple
 
 from data.exams.formats import Question
 from data.pocket import recall, text
-from data.pocket.facts import FAME, RELATIONS, facts_of, places
+from data.pocket.facts import FAME, facts_of, places, relations
 from data.pocket.grammar import Dice, say, tidy, words
-from data.pocket.pages import SLOT, encyclopedia, state, two_towns
-from data.pocket.sums import (adding, ages, area, average, multiplying, parts, pattern, shopping,
-                              subtracting, walking)
+from data.pocket.pages import encyclopedia, state, two_towns
+from data.pocket.sums import TASKS, worded, worked
 from data.pocket.world import World
 
 NAME, MAKER = "Wren", "chat.c"      # who the assistant is where no system message says otherwise
@@ -115,7 +114,7 @@ def asking(world: World, pairs, exam: str, unread=False) -> list[Question]:
         dice = Dice(f"exam {world.seed} {fact.id}")
         template = dice.pick(text.wordings("exam")[fact.kind][fact.relation])
         questions.append(Question(
-            exam, fact.id, "fact", tidy(say(dice, template, {SLOT[fact.kind]: thing})),
+            exam, fact.id, "fact", tidy(say(dice, template, {thing.slot: thing})),
             truth_of(thing, fact, values, unread), fact.value))
     return questions
 
@@ -162,8 +161,8 @@ def completing(world: World, pairs, exam: str) -> list[Question]:
 def begun_sentence(world, thing, fact) -> str:
     """A sentence that states a fact, up to its value; "" if none names the subject and then says
     something before it, as of a habit: "The rongwa ..." could go on with anything."""
-    dice, attribute = Dice(f"begun {fact.id}"), RELATIONS[fact.kind][fact.relation]
-    slot, told = f"{{{SLOT[fact.kind]}.{attribute}}}", text.wordings("tell")[fact.kind]
+    dice, attribute = Dice(f"begun {fact.id}"), relations()[fact.kind][fact.relation]
+    slot, told = f"{{{thing.slot}.{attribute}}}", text.wordings("tell")[fact.kind]
     for topic in dice.some([topic for topic, lines in told.items()
                             if any(slot in line for line in lines)
                             and (topic == fact.relation or attribute not in told)], 9):
@@ -236,12 +235,7 @@ def entry(world: World, thing, number: int, attempt: int) -> dict:
 
 # --------------------------------------------------------------------------- arithmetic and letters
 
-# (task, its first steps that are the question, those with them that make it whole, the question's
-# words where the steps have none)
-PROBLEMS = [(adding, 0, None, "What is {} + {}?"), (subtracting, 0, None, "What is {1} − {0}?"),
-            (multiplying, 0, None, "What is {} × {}?"), (shopping, 3, None, ""),
-            (walking, 3, None, ""), (ages, 1, None, ""), (area, 1, 2, ""), (average, 2, None, ""),
-            (pattern, 1, 3, "What is the next number?"), (parts, 2, None, "")]
+PROBLEMS = [task for task in TASKS if task not in ("dividing", "sharing")]     # nothing is left
 
 
 def hint(way: str) -> str:
@@ -255,11 +249,10 @@ def problems(world: World, way="at once", count=200) -> list[Question]:
     questions, w = [], world.public
     for k in range(count):
         dice = Dice(f"exam {world.seed} problem {k}")
-        task, asked, whole, sum_ = PROBLEMS[k % len(PROBLEMS)]
         people = {"p": dice.pick(w.asked), "q": dice.pick(w.asked), "now": w.now}
         slots = {**two_towns(w, dice), **people}
-        title, steps = task(dice, slots)
-        told, solution, truth = worded(dice, title, steps[:whole], asked, sum_, slots)
+        task = worked(PROBLEMS[k % len(PROBLEMS)], dice, slots)
+        told, solution, truth = worded(dice, task, slots)
         questions.append(Question(
             f"word_{way.replace(' ', '_')}", str(k), "sum", f"{told} {hint(way)}", truth,
             " ".join(solution) if way == "steps" else str(truth),
@@ -267,15 +260,19 @@ def problems(world: World, way="at once", count=200) -> list[Question]:
     return questions
 
 
-def worded(dice: Dice, title: str, steps: list, asked: int, sum_: str, slots: dict) -> tuple:
-    """(question, steps of the solution, result) of a task, of whose steps the first are `asked`."""
-    lines = [tidy(say(dice, step, slots)) for step in steps]
-    question = [*lines[:asked], sum_.format(*filter(str.isdigit, title.split()))]
-    result = re.findall("[0-9]+", lines[-1].replace(",", ""))[-1]
-    return " ".join(question).strip(), lines[asked:], Fraction(result)
+WAYS = ["count", "length", "letter", "backwards"]      # of asking about letters: in text/tasks.txt
+PLACES = 5      # letters that are asked for by their place
 
 
-ORDINALS = ["first", "second", "third", "fourth", "fifth"]
+def letters(word: str, x: str, at: int) -> dict:
+    """The slots of text/tasks.txt about the letters of a word: x, and the one at a place; by the names
+    of WAYS the answers."""
+    place, nth = text.table("tasks", "places")[at]
+    return {"word": word, "x": x, "k": at + 1, "place": place, "nth": nth,
+            "count": word.count(x), "times": "time" + "s" * (word.count(x) != 1),
+            "seen": ", ".join(x * word.count(x)) or "none", "length": len(word), "letter": word[at],
+            "numbered": ", ".join(f"{k} {letter}" for k, letter in enumerate(word, 1)),
+            "apart": "-".join(word), "backwards": word[::-1], "reversed": "-".join(word[::-1])}
 
 
 @cache
@@ -292,14 +289,12 @@ def spelling(seed=0, count=100, exam="spelling_model", after="") -> list[Questio
     questions = []
     for k in range(count):
         dice = Dice(f"exam {seed} spelling {k}")
-        word, way = dice.pick(spelt()), k % 4
-        x, at = dice.pick(word), dice.upto(min(len(word), len(ORDINALS)))
-        asked = say(dice, text.lines("tasks", "letters", "exam")[way],
-                    {"word": word, "x": x, "place": ORDINALS[at]})
-        kind, truth = [("sum", Fraction(word.count(x))), ("sum", Fraction(len(word))),
-                       ("single", word[at]), ("spelled", word[::-1])][way]
-        questions.append(Question(exam, str(k), kind, f"{asked} {after}".strip(), truth,
-                                  str(truth)))
+        word, way = dice.pick(spelt()), WAYS[k % 4]
+        slots = letters(word, dice.pick(word), dice.upto(min(len(word), PLACES)))
+        asked = say(dice, text.lines("tasks", way, "exam")[0], slots)
+        kind = {"letter": "single", "backwards": "spelled"}.get(way, "sum")
+        truth = Fraction(slots[way]) if kind == "sum" else slots[way]
+        questions.append(Question(exam, str(k), kind, f"{asked} {after}".strip(), truth, str(truth)))
     return questions
 
 

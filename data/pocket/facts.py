@@ -8,9 +8,11 @@ question with an answer.
 """
 import collections
 import functools
+import re
 from typing import Iterable, NamedTuple
 
 from data.pocket.grammar import Dice
+from data.pocket.text import wordings
 
 # How many pages of a corpus of 8 MB or more name a thing. Only the first class grows with the size.
 FAME = {"many": (100, None), "tens": (10, 99), "few": (2, 9), "one": (1, 1), "none": (0, 0)}
@@ -25,21 +27,6 @@ SPAN = 5000     # these pages are among the first SPAN ones, which any corpus of
 ALONE = 0.4     # of them are about one thing, the others about ...
 GROUP = 4       # this many
 NEAR = 300      # characters
-
-# kind: relation: what the fact is in the world, as a path from the thing.
-RELATIONS = {
-    "person": {"birthplace": "town", "born": "born", "died": "died", "trade": "trade",
-               "home": "base", "spouse": "spouse", "wedding": "wedding", "mother": "mother",
-               "father": "father", "teacher": "teacher", "hobby": "hobby", "dish": "dish"},
-    "town": {"region": "region", "river": "river", "founded": "founded", "population": "people",
-             "product": "product", "festival": "festival", "festival month": "month",
-             "landmark": "landmark"},
-    "creature": {"kind": "kind", "region": "region", "size": "size", "habitat": "habitat",
-                 "diet": "diet", "habit": "habit", "young": "count", "month": "month"},
-    "book": {"author": "author", "year": "year", "genre": "genre"},
-    "dish": {"town": "town", "main": "main", "spice": "spice", "taste": "taste",
-             "season": "season", "occasion": "when", "minutes": "minutes"},
-    "river": {"region": "region", "length": "length"}}
 
 # Slots that state more than the fact of their own name: (thing, attribute) of the same fact.
 ALSO = {"years": lambda p: [(p, "born"), (p, "died")], "spouse": lambda p: [(p.spouse, "spouse")],
@@ -57,20 +44,21 @@ class Fact(NamedTuple):
     fame: str       # of the subject: how many pages name it, a key of FAME
 
 
-def kind_of(thing) -> str:
-    """What a thing is: "person", "town", ..."""
-    return type(thing).__name__.lower()
+@functools.cache
+def relations() -> dict:
+    """{type: {relation: what it is in the world, an attribute of things of this type}}: the last slot
+    of the sentence that answers."""
+    return {type: {relation: re.findall(r"\.(\w+)\}", sentence)[-1]
+                   for relation, (sentence, *_) in some.items()}
+            for type, some in wordings("answer").items()}
 
 
 def facts_of(thing) -> dict:
     """{attribute: Fact} of a thing of the world, without what it does not have (a spouse, ...)."""
-    kind, facts = kind_of(thing), {}
-    for relation, attribute in RELATIONS[kind].items():
-        value = getattr(thing, attribute)
-        if value is not None:
-            facts[attribute] = Fact(f"{thing}: {relation}", kind, str(thing), relation, str(value),
-                                    thing.fame)
-    return facts
+    return {attribute: Fact(f"{thing}: {relation}", thing.type, str(thing), relation, str(value),
+                            thing.fame)
+            for relation, attribute in relations()[thing.type].items()
+            if (value := getattr(thing, attribute)) is not None}
 
 
 def agenda(dice: Dice, things: Iterable) -> dict:

@@ -133,16 +133,18 @@ class Dice(random.Random):
         return items[bisect.bisect(weights, self.random() * weights[-1])]
 
 
+FORMS = {"nouns": {".s": plural}, "verbs": {".ed": past, ".es": plural, ".ing": ing}, "words": {}}
+
+
 @functools.cache
 def word_lists() -> dict:
     """Every list a slot can name: "fruit" and its plural "fruit.s", "move" and "move.ed"."""
-    inflect = {".s": plural, ".es": plural, ".ed": past, ".ing": ing}
     lists = {}
-    for block, forms in text.FORMS.items():
+    for block, forms in FORMS.items():
         for name in text.load("words")[block]:
             lists[name] = [word.replace("_", " ") for word in text.words(block, name)]
-            for form in forms:
-                lists[name + form] = [inflect[form](word) for word in lists[name]]
+            for form, inflect in forms.items():
+                lists[name + form] = [inflect(word) for word in lists[name]]
     return lists | {"site": lists["building"],
                     "material": lists["wood"] + lists["metal"] + lists["stone"]}
 

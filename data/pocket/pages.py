@@ -9,11 +9,9 @@ import itertools
 import re
 from typing import Iterator
 
-from data.pocket import text
-from data.pocket.facts import kind_of
 from data.pocket.grammar import Dice, listing, number, say, tidy, title_case, words
-from data.pocket.sums import TASKS
-from data.pocket.tell import (SLOT, askable, background, biography, capital, drawn, full, joined,
+from data.pocket import sums, text
+from data.pocket.tell import (askable, background, biography, capital, drawn, full, joined,
                               neighbour, nouns, paragraphs, passing, some, state, topics,
                               two_towns)
 from data.pocket.world import Person, World
@@ -111,7 +109,7 @@ def encyclopedia(w, d: Dice, things: list = None) -> tuple:
         pools = ([w.people] * 13 + [w.towns] * 2 + [w.creatures] * 5 + [w.books] * 3 +
                  [w.rivers] * 2 + [w.dishes] * 2)
         things = [d.zipf(d.pick(pools))]
-    thing, kind = things[0], kind_of(things[0])
+    thing, kind = things[0], things[0].type
     title = {"creature": thing.name.title(), "dish": title_case(thing.name),
              "river": f"The {thing}"}.get(kind, thing.name)
     return title, ENTRIES[kind](w, d, thing)
@@ -124,7 +122,7 @@ def almanac(w, d: Dice, things: list = None) -> tuple:
     entries, mark = [], d.pick([". ", ": ", "\n", None])
     for thing in things:
         chosen = drawn(d, topics(thing), d.between(2, 5))
-        often = 0.4 if kind_of(thing) == "person" else 0
+        often = 0.4 if thing.type == "person" else 0
         lines = [state(w, d, thing, topic, k == 0 or d.chance(often))
                  for k, topic in enumerate(chosen)]
         head = "" if mark is None else title_case(thing.name) + mark
@@ -139,12 +137,12 @@ def almanac(w, d: Dice, things: list = None) -> tuple:
 
 def answer(w, d: Dice, thing, topic: str) -> str:
     """What a page answers to a question: a few words, a sentence or both."""
-    kind, style = kind_of(thing), d.random()
-    short = some(d, text.wordings("short")[kind][topic], {SLOT[kind]: thing})
+    kind, style = thing.type, d.random()
+    short = some(d, text.wordings("short")[kind][topic], {thing.slot: thing})
     long = state(w, d, thing, topic, style > 0.4 or d.chance(0.5), w.asked)
     return (short if style < 0.3 else
             f"{short} {long}" if style < 0.4 else
-            f"{some(d, 'chat', {SLOT[kind]: thing})} {long}" if style < 0.5 else long)
+            f"{some(d, 'chat', {thing.slot: thing})} {long}" if style < 0.5 else long)
 
 
 def questions(w, d: Dice, things: list = None) -> tuple:
@@ -153,10 +151,10 @@ def questions(w, d: Dice, things: list = None) -> tuple:
     facts = {**two_towns(w, d), "names": listing(d.some([title_case(x.name) for x in things], 2))}
     most = {"person": 4, "town": 3} if len(things) < 4 else {}
     asked = [(thing, topic) for thing in things
-             for topic in drawn(d, askable(thing), d.between(1, most.get(kind_of(thing), 2)))]
+             for topic in drawn(d, askable(thing), d.between(1, most.get(thing.type, 2)))]
     if d.chance(0.6):
         asked = d.some(asked, len(asked))
-    pairs = [(some(d, text.wordings("ask")[kind_of(thing)][topic], {SLOT[kind_of(thing)]: thing}),
+    pairs = [(some(d, text.wordings("ask")[thing.type][topic], {thing.slot: thing}),
               answer(w, d, thing, topic)) for thing, topic in asked]
     layout = d.random()
     if layout < 0.45:
@@ -366,10 +364,12 @@ def lesson(w, d: Dice) -> tuple:
     separator, told = d.pick([" ", "\n"]), []
     remarks = d.some(text.lines("pages", "lesson remarks"), 8)
     for _ in range(1 + d.chance(0.2)):
-        title, steps = d.pick(TASKS)(d, facts)
+        task = sums.worked(d.pick(list(sums.TASKS)), d, facts)
+        steps = sums.lesson(task)
         for _ in range(d.between(2, 4)):
             steps.insert(d.between(1, len(steps)), remarks.pop())
-        told.append((title, separator.join(tidy(say(d, step, facts)) for step in steps)))
+        told.append((say(d, task["title"][0], facts),
+                     separator.join(tidy(say(d, step, facts)) for step in steps)))
         facts["p"] = d.pick(w.asked)
     (first, body), *more = told
     work = [some(d, "lesson open", facts, d.upto(3)), body,

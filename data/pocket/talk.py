@@ -19,7 +19,6 @@ from data.chat.search import Search, build
 from data.pocket import persona, tasks, text
 from data.pocket.asking import FAMES, Subjects, answer, ask, ask_same, ask_then, share, told
 from data.pocket.exams import MAKER, NAME, entry, things, unread
-from data.pocket.facts import RELATIONS, kind_of
 from data.pocket.grammar import Dice, tidy
 from data.pocket.world import World
 
@@ -66,7 +65,7 @@ def follow(subjects: Subjects, d: Dice) -> list:
     taken = [relation]
     messages = turn(ask(d, thing, relation), answer(subjects, d, thing, relation))
     for _ in range(d.between(1, 4)):
-        style, other = d.random(), subjects.thing(d, kind=kind_of(thing))
+        style, other = d.random(), subjects.thing(d, kind=thing.type)
         if style < 0.3 and other is not thing and relation in subjects.relations[other]:
             thing, taken = other, [relation]
             question = ask_same(d, thing)
@@ -168,7 +167,7 @@ def styled(subjects: Subjects, d: Dice) -> list:
     for _ in range(d.between(1, 3)):
         thing = subjects.thing(d)
         relation = subjects.relation(d, thing)
-        value = str(getattr(thing, RELATIONS[kind_of(thing)][relation]))
+        value = subjects.value(thing, relation)
         if form == "word" and " " in value:
             continue
         sentence = answer(subjects, d, thing, relation)
@@ -219,7 +218,7 @@ KINDS = {
     # where the system message offers the tool: problems and letters; facts of rare pages, cited
     "python": Kind(python, 4000, "4 5"), "search": Kind(search, 12000, "2 5"),
     # letters of words, and which of two decimals is larger, by the model alone
-    "spelling": Kind(of(lambda s, d: tasks.letters(d)[::4]), 2000, "4"),
+    "spelling": Kind(of(lambda s, d: tasks.spelled(d)[::4]), 2000, "4"),
     "traps": Kind(of(lambda s, d: tasks.decimals(d)[:2]), 800, "4"),
     # long rows of names, words and numbers, said again; a few words, in quotes, in small letters
     "copy": Kind(of(lambda s, d: tasks.copied(s.terms, d)), 20000, "1"),

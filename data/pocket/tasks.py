@@ -21,11 +21,12 @@ from functools import cache
 from itertools import zip_longest
 
 from data.pocket import text as prose
-from data.pocket.exams import ORDINALS, PROBLEMS, examined, worded
+from data.pocket.exams import PLACES, PROBLEMS, WAYS, examined, letters
 from data.pocket.grammar import Dice, say, words
 from data.pocket.pages import two_towns
 from data.pocket.persona import blend, coined, page_words
-from data.pocket.sums import adding, ages, dividing, multiplying, part_names, sharing, subtracting
+from data.pocket.sums import lesson, worded, worked
+from data.pocket.text import filled
 
 EQUATION = re.compile(r"((?:\d+ [-+−×÷] )+\d+) = (\d+)(?! remainder)\b")
 
@@ -119,25 +120,19 @@ SIGNS = {"+": (adding_steps, operator.add), "−": (subtracting_steps, operator.
 
 # ----------------------------------------------------------------------------------- word problems
 
-# Not in exams: dividing and sharing, where nothing is left.
-TASKS = PROBLEMS + [(dividing, 0, 4, "What is {} ÷ {}?"), (sharing, 2, 4, "")]
-# Of these solutions only the last steps: the first go another way than `workings`.
-LAST_STEPS = {adding: 1, subtracting: 1, multiplying: 1, dividing: 1, ages: 2}
 CHOICE = re.compile(r"\[([^|\]]*)\|[^\]]*\]")     # "[a|b]"; group 1 is the first of the wordings
 
 
 def problem(world, d: Dice) -> tuple:
-    """(task, question, steps of the solution, result). The steps, which the assistant says, are
-    always in the first of their wordings."""
+    """(task, question, steps of the solution, result), where nothing is left. The steps, which the
+    assistant says, are always in the first of their wordings."""
     while True:
-        task, asked, whole, sum_ = d.pick(TASKS)
+        name = d.pick([*PROBLEMS, "dividing", "sharing"])
         slots = {**two_towns(world, d), "now": world.now, **dict(zip("pq", d.some(world.asked, 2)))}
-        title, steps = task(d, slots)
-        if not any(re.search(r"remainder|\d (?:is|are) left", step) for step in steps):
-            break
-    steps = steps[:asked] + [CHOICE.sub(r"\1", step)
-                             for step in steps[asked:whole][-LAST_STEPS.get(task, 0):]]
-    return task.__name__, *worded(d, title, steps, asked, sum_, slots)
+        task = worked(name, d, slots)
+        if not any("remainder" in step for step in task["steps"]):
+            steps = [CHOICE.sub(r"\1", step) for step in task["steps"]]
+            return task, *worded(d, {**task, "way": [], "steps": steps}, slots)
 
 
 def drawn(d: Dice, block: str, section: str = "") -> str:
@@ -164,9 +159,8 @@ def drilled(world, d: Dice) -> tuple:
     """(question, answer): the equations that solutions are made of, three at a time."""
     slots, found = {**two_towns(world, d), "now": world.now, "p": d.pick(world.asked)}, []
     while len(found) < 3:
-        task = d.pick([task for task, *_ in TASKS])
-        found += [pair for step in task(d, {**slots, "q": slots["p"]})[1]
-                  for pair in EQUATION.findall(step)]
+        task = worked(d.pick([*PROBLEMS, "dividing", "sharing"]), d, slots)
+        found += [pair for step in lesson(task) for pair in EQUATION.findall(step)]
     found = d.some(found, 3)
     lines = [line for left, right in found
              for line in (working(left), f"{left} = {right}.") if line]
@@ -174,36 +168,14 @@ def drilled(world, d: Dice) -> tuple:
             " ".join(lines))
 
 
-# ----------------------------------------------------------------------------------------- programs
-
-# For each task the program, of the numbers of the question in their order: {0}, {1} ... or {all}.
-# A part is named before its number: the word, copied from the question, tells it to a small model.
-PROGRAMS = {"adding": "print({0} + {1})", "subtracting": "print({0} - {1})",
-            "multiplying": "print({0} * {1})", "dividing": "print({0} // {1})",
-            "sharing": "print({0} // {1})", "area": "print({0} * {1})",
-            "shopping": "cost = {0} * {1} + {2} * {3}\nprint({4} - cost)",
-            "walking": "print({0} * {1} + {2})", "ages": "print({1} - {0})",
-            "average": "counts = [{all}]\nprint(sum(counts) // len(counts))",
-            "pattern": "row = [{all}]\nprint(row[3] + row[1] - row[0])",
-            "parts": "print({0} - {0} // ({part} := {k}))"}
-
-
-def program(name: str, problem: str) -> str:
-    """The program that solves a problem of a task."""
-    found = re.findall(r"\d+", problem)
-    k, part = next(((k, name.split()[-1]) for k, name in enumerate(part_names(), 2)
-                    if f" {name} of " in problem), (None, None))
-    return PROGRAMS[name].format(*found, all=", ".join(found), k=k, part=part)
-
-
 def computed(world, d: Dice) -> tuple:
     """(question, code, what it prints, answer)."""
     kind = d.random()
     if kind < 0.35:
-        name, question, _, result = problem(world, d)
-        task = (question, program(name, question), str(result), f"The answer is {result}.")
+        sum_, question, _, result = problem(world, d)
+        task = question, "\n".join(sum_["program"]), str(result), f"The answer is {result}."
     elif kind < 0.95:
-        task = letters(d)[:4]
+        task = spelled(d)[:4]
     else:
         question, _, first, second, larger, right = decimals(d)
         task = (question, f"print({'max' if larger else 'min'}({first}, {second}))",
@@ -214,10 +186,6 @@ def computed(world, d: Dice) -> tuple:
 
 # ---------------------------------------------------------------------------- letters and decimals
 
-SHORT_ORDINALS = ["1st", "2nd", "3rd", "4th", "5th"]
-WAYS = ["count", "length", "letter", "backwards"]    # of asking about the letters of a word
-
-
 @cache
 def spellable() -> list:
     """The words about whose letters conversations ask: never those of exams."""
@@ -226,27 +194,16 @@ def spellable() -> list:
             and not examined(word)]
 
 
-def letters(d: Dice) -> tuple:
+def spelled(d: Dice) -> tuple:
     """(question, code, what it prints, answer after that, answer of the model alone) about the
     letters of a word."""
-    word, way = d.pick(spellable()), d.upto(4)
-    x, at = d.pick(word if d.chance(0.9) else "aeinorst"), d.upto(min(len(word), len(ORDINALS)))
-    nth = SHORT_ORDINALS[at]
-    slots = {"word": word, "x": x, "place": ORDINALS[at], "nth": nth, "k": at + 1}
-    question = say(d, drawn(d, "letters", WAYS[way]), slots)
-    count, times = word.count(x), "time" + "s" * (word.count(x) != 1)
-    numbered = ", ".join(f"{k} {letter}" for k, letter in enumerate(word, 1))
-    spelled, seen = "-".join(word), ", ".join(x * count) or "none"
-    return question, *[
-        (f'print("{word}".count("{x}"))', str(count),
-         f'The letter "{x}" occurs {count} {times} in "{word}".',
-         f'{spelled}. Of "{x}" there are: {seen}. So it occurs {count} {times}.'),
-        (f'print(len("{word}"))', str(len(word)), f'The word "{word}" has {len(word)} letters.',
-         f"{numbered}. The word has {len(word)} letters."),
-        (f'print("{word}"[{at + 1} - 1])', word[at], f'The {nth} letter is "{word[at]}".',
-         f'{numbered}. The {nth} letter is "{word[at]}".'),
-        (f'print("{word}"[::-1])', word[::-1], f'Backwards it is "{word[::-1]}".',
-         f'{spelled}. Backwards it is {"-".join(word[::-1])}, "{word[::-1]}".')][way]
+    word, way = d.pick(spellable()), d.pick(WAYS)
+    x = d.pick(word if d.chance(0.9) else "aeinorst")
+    slots = letters(word, x, d.upto(min(len(word), PLACES)))
+    question = say(d, drawn(d, way, "questions"), slots)
+    code, answer, alone = (filled(prose.lines("tasks", way, section)[0], slots)
+                           for section in ("program", "answer", "alone"))
+    return question, code, str(slots[way]), answer, alone
 
 
 def decimals(d: Dice) -> tuple:

@@ -6,7 +6,6 @@ enough of words.
 import re
 
 from data.pocket import text
-from data.pocket.facts import kind_of
 from data.pocket.grammar import Dice, Noun, say, tidy, words
 
 
@@ -46,7 +45,6 @@ def two_towns(w, d: Dice) -> dict:
     return {"t": t, "u": neighbour(d, t)}
 
 
-SLOT = {"person": "p", "town": "t", "creature": "c", "book": "b", "dish": "d", "river": "r"}
 BEST = {"life", "birthplace", "born", "trade", "home"}     # what one knows first of a person
 EPITHETS = {"the {p.trade} {p}": ("life", "trade"), "{p} of {p.base}": ("life", "home"),
             "{p} ({p.years})": ("life", "birthplace", "born", "died")}
@@ -55,7 +53,7 @@ EPITHETS = {"the {p.trade} {p}": ("life", "trade"), "{p} of {p.base}": ("life", 
 def naming(d: Dice, thing, topic: str, full: bool, epithets: float) -> dict:
     """What stands in a sentence about a topic for a thing: n (it does something), m (something is
     done to it), ns (what is its own)."""
-    kind = kind_of(thing)
+    kind = thing.type
     if kind == "person" and not full:
         short = d.pick([thing.given, thing.family])
         return (dict(n=short, m=short, ns=short + "'s") if d.chance(0.3) else
@@ -77,9 +75,9 @@ def state(w, d: Dice, thing, topic: str, full: bool = True, people: list = None,
     people      who else may be named in it
     epithets    how often a person's full name comes with trade, home or years
     """
-    kind = kind_of(thing)
+    kind = thing.type
     template = d.pick(text.wordings("tell")[kind][topic])
-    facts = {"p": d.zipf(people or w.people), SLOT[kind]: thing,
+    facts = {"p": d.zipf(people or w.people), thing.slot: thing,
              "u": d.pick([town for town in w.towns if town is not thing]),
              **naming(d, thing, topic, full or kind == "person" and "of {m}" in template,
                        epithets)}
@@ -90,7 +88,7 @@ def state(w, d: Dice, thing, topic: str, full: bool = True, people: list = None,
 
 def topics(thing, section: str = "tell") -> list:
     """The topics that a thing has something to say to: no death of the living."""
-    return [topic for topic in text.wordings(section)[kind_of(thing)]
+    return [topic for topic in text.wordings(section)[thing.type]
             if getattr(thing, "mother" if topic == "parents" else topic, True) is not None]
 
 
@@ -125,7 +123,7 @@ def telling(w, d: Dice, thing, chosen: list, named: bool = False, people: list =
     """A sentence for each of these topics of a thing, with its name or a pronoun: after a sentence
     about somebody else a pronoun could mean another. `named`: the thing is what came before;
     `wordy`: sentences with a smaller share of letters (see `letters`) are left out."""
-    often = 0.25 if kind_of(thing) == "person" else 0.1
+    often = 0.25 if thing.type == "person" else 0.1
     for topic in chosen:
         mark = len(d.told)
         sentence = state(w, d, thing, topic, not named or d.chance(often), people, 0.1)

@@ -26,77 +26,44 @@ from data.pocket.text import table
 NOW = 1960      # the present year of the world
 
 
-# ------------------------------------------------------------------------------------------- facts
-# A slot such as {p.home.region} walks from one thing to the next, and a thing written into a
-# sentence is its name.
-
-
 class Thing:
-    """Something with a name; its attributes are its facts."""
+    """Something with a name and a type. Its other attributes are its facts: a slot of text/ such as
+    {p.home.region} walks from one to the next, and a thing in a sentence is its name.
+
+    region     adjective; land: "a land of lakes"; sights; weather; culture; towns and creatures: the
+               famous ones, as in all such lists
+    river      region; length in kilometres; towns, from source to mouth
+    town       region; river; kind: "a market town"; founded; people: "1,234"; product; festival;
+               custom: what happens then; month of the festival; landmark; weather; born: people; dishes
+    creature   region; kind; size in centimetres; habitat; diet, and diet2 in hard times; cover: "fur";
+               colour; habit: "sleeps on one leg"; young: "cubs", count: how many, month: when
+    book       author; year; genre; plot: "follows a kind baker who loses a mill"
+    dish       town; method: "soup"; main: "leeks and walnuts"; spice; taste; when: "at weddings";
+               season; minutes
+    trade      place: where it is done; tool; what somebody did and does: "baked bread and rolls"
+    invention  inventor; year; use; how: it works
+    """
 
     fame = "many"       # a key of facts.FAME
 
-    def __init__(self, name: str, **facts):
-        self.name = name
+    def __init__(self, type: str, name: str, **facts):
+        self.type, self.slot, self.name = type, type[0], name      # {p}, {t}, {c}, {b}, {d}, {r}
         self.__dict__ |= facts
 
     def __str__(self) -> str:
         return self.name
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
-
-
-class Trade(Thing):
-    """place: where it is done; tool; what somebody did and does: "baked bread and rolls"."""
-
-    def __init__(self, name: str, place: str, verb: str, object: str, tool: str):
-        super().__init__(name, place=place, tool=tool, did=f"{past(verb)} {object}",
-                         does=f"{plural(verb)} {object}")
-
-
-class Region(Thing):
-    """adjective; land: "a land of lakes"; sights; weather; culture; towns, creatures: the famous
-    ones, as in all such lists."""
-
-
-class River(Thing):
-    """region; length in kilometres; towns, from source to mouth."""
-
-
-class Town(Thing):
-    """region; river; kind: "a market town"; founded; people: "1,234"; product; festival; custom:
-    what happens then; month of the festival; landmark; weather; born: people; dishes."""
-
-
-class Creature(Thing):
-    """region; kind; size in centimetres; habitat; diet, and diet2 in hard times; cover: "fur";
-    colour; habit: "sleeps on one leg"; young: "cubs", count: how many, month: when."""
-
-
-class Book(Thing):
-    """author; year; genre; plot: "follows a kind baker who loses a mill"."""
-
-
-class Invention(Thing):
-    """year; use; how: it works."""
-
-
-class Dish(Thing):
-    """town; method: "soup"; main: "leeks and walnuts"; spice; taste; when: "at weddings"; season;
-    minutes."""
-
 
 class Person(Thing):
-    """given; family; female; born; died, None: alive in the year NOW; town of birth; home, where
-    the work is; trade; nature; hobby; dish; and the pronouns and verbs that fit the person."""
+    """given; family; female; born; died, None: alive in the year NOW; town of birth; home, where the
+    work is; trade; nature; hobby; dish; and the pronouns and verbs that fit the person."""
 
     asked = True        # False: on no page of questions and answers
     mother = father = teacher = spouse = wedding = book = invention = None
 
     def __init__(self, given: str, family: str, female: bool, born: int, died: int | None, **facts):
-        super().__init__(f"{given} {family}", given=given, family=family, female=female, born=born,
-                         died=died, children=[], likes="likes", **facts)
+        super().__init__("person", f"{given} {family}", given=given, family=family, female=female,
+                         born=born, died=died, children=[], likes="likes", **facts)
         self.he, self.him, self.his = ("she", "her", "her") if female else ("he", "him", "his")
         self.He, self.His, self.himself = self.he.title(), self.his.title(), self.him + "self"
         self.man, self.partner, self.child = (
@@ -106,16 +73,6 @@ class Person(Thing):
         self.was, self.liked, self.lives, self.works = (
             ("was", "liked", "lived", "worked") if died else ("is", "likes", "lives", "works"))
         self.base = self.home       # in sentences that say that it is the person's home
-
-    @property
-    def place(self) -> str:
-        """Where the person works."""
-        return self.trade.place
-
-    @property
-    def tool(self) -> str:
-        """What the person works with."""
-        return self.trade.tool
 
 
 class Culture:
@@ -158,9 +115,11 @@ class World:
         self.asked, self.unasked = [], []   # famous people: no page of questions names the second
         self.dice = Dice(f"world {seed}")
         self.public = SimpleNamespace(now=NOW)
-        self.trades = [Trade(*columns) for columns in table("things", "trades")]
-        self.regions = [self.region(*row) for row in zip(text.lines("things", "cultures"),
-                                                         table("things", "lands"))]
+        self.trades = [Thing("trade", name, place=place, tool=tool, did=f"{past(verb)} {object}",
+                             does=f"{plural(verb)} {object}")
+                       for name, place, verb, object, tool in table("things", "trades")]
+        self.regions = [self.region(culture, *land) for culture, land in
+                        zip(text.lines("things", "cultures"), table("things", "lands"))]
         self.rivers = self.public.rivers = [self.river(region) for region in self.regions]
         self.towns = self.of_every_fame("town", "towns", self.town)
         self.dishes = self.of_every_fame("dish", "dishes", self.dish)
@@ -201,21 +160,21 @@ class World:
                 self.taken.add(name)
                 return name
 
-    def region(self, row: str, land: list) -> Region:
+    def region(self, row: str, land: str, sights: str, weather: str) -> Thing:
         culture, dice = Culture(row), self.dice
         stem = self.fresh(lambda: culture.word(dice, [""], 2).rstrip("aeiou"))
-        region = Region(stem + dice.pick(["ia", "a", "and", "or"]), culture=culture, towns=[],
-                        adjective=stem + culture.adjectives[0], creatures=[],
-                        **dict(zip(("land", "sights", "weather"), land)))
+        region = Thing("region", stem + dice.pick(["ia", "a", "and", "or"]), culture=culture,
+                       adjective=stem + culture.adjectives[0], land=land, sights=sights,
+                       weather=weather, towns=[], creatures=[])
         culture.given = {female: [self.fresh(lambda: culture.word(dice, endings, 1))
                                   for _ in range(24)]
                          for female, endings in ((True, culture.women), (False, culture.men))}
         return region
 
-    def river(self, region: Region) -> River:
+    def river(self, region: Thing) -> Thing:
         culture = region.culture
-        return River(self.fresh(lambda: culture.word(self.dice, ["", *culture.women], 1)), towns=[],
-                     region=region, length=self.dice.between(40, 900))
+        name = self.fresh(lambda: culture.word(self.dice, ["", *culture.women], 1))
+        return Thing("river", name, region=region, length=self.dice.between(40, 900), towns=[])
 
     def somewhere(self, places: list, things: str, fame: str):
         """One of these places; for a famous thing, one that has as few of them as any other."""
@@ -236,12 +195,12 @@ class World:
                    "a [city|trading city|large town]", {})
         festival, custom = dice.pick(table("things", "festivals"))
         festival += dice.pick([" Festival", " Fair", " Day", " Night"])
-        town = Town(name, region=region, river=river, kind=clause(kind),
-                    founded=dice.between(720, 1690), people=f"{population:,}",
-                    product=dice.pick(words("goods")), festival=festival, custom=custom,
-                    month=dice.pick(words("month")), weather=region.weather, fame=fame, born=[],
-                    landmark=clause(say(dice, dice.pick(text.lines("things", "landmarks")), {})),
-                    dishes=[])
+        town = Thing("town", name, region=region, river=river, kind=clause(kind),
+                     founded=dice.between(720, 1690), people=f"{population:,}",
+                     product=dice.pick(words("goods")), festival=festival, custom=custom,
+                     month=dice.pick(words("month")), weather=region.weather, fame=fame, born=[],
+                     landmark=clause(say(dice, dice.pick(text.lines("things", "landmarks")), {})),
+                     dishes=[])
         if fame == "many":
             region.towns.append(town)
             river.towns.append(town)
@@ -282,7 +241,7 @@ class World:
                 person.town.born.append(person)
         return people
 
-    def person(self, family: str, female: bool, born: int, home: Town, fame: str) -> Person:
+    def person(self, family: str, female: bool, born: int, home: Thing, fame: str) -> Person:
         dice = self.dice
         name = self.fresh(lambda: f"{dice.pick(home.region.culture.given[female])} {family}")
         died = born + dice.between(51, 93)
@@ -306,8 +265,8 @@ class World:
         kind, sizes, habitats, foods, cover, habits, young = dice.pick(table("things", "creatures"))
         low, high = map(int, sizes.split())
         diet, diet2 = dice.some(foods.split("/"), 2)
-        creature = Creature(
-            name, region=region, kind=kind, size=dice.between(low, high),
+        creature = Thing(
+            "creature", name, region=region, kind=kind, size=dice.between(low, high),
             habitat=dice.pick(habitats.split("/")), diet=diet, diet2=diet2, cover=cover,
             colour=dice.pick(words("colour")), habit=dice.pick(habits.split("/")), young=young,
             count=number(dice.between(2, 9)), month=dice.pick(words("month")[2:8]), fame=fame,
@@ -325,8 +284,8 @@ class World:
         name = self.fresh(lambda: f"{origin} {dice.pick(plants)} {method}")
         first = name.removeprefix(origin + " ").removesuffix(" " + method)
         second = dice.pick([plant for plant in plants if plant != first])
-        dish = Dish(
-            name, town=town, method=method, main=f"{plural(first)} and {plural(second)}",
+        dish = Thing(
+            "dish", name, town=town, method=method, main=f"{plural(first)} and {plural(second)}",
             spice=dice.pick(["cinnamon", "ginger", "nutmeg", "saffron"] if sweet
                             else words("herb") + words("spice")),
             taste="sweet and " + dice.pick(["sour", "spicy", "fresh", "rich"]) if sweet
@@ -345,20 +304,20 @@ class World:
         titles = text.lines("things", "titles")
         name = self.fresh(lambda: title_case(say(dice, dice.pick(titles), facts)))
         genre, plot = dice.pick(table("things", "genres"))
-        book = Book(name, author=author, year=min(author.born + dice.between(22, 44), NOW),
-                    genre=genre, plot=clause(say(dice, plot, facts)), fame=fame)
+        book = Thing("book", name, author=author, year=min(author.born + dice.between(22, 44), NOW),
+                     genre=genre, plot=clause(say(dice, plot, facts)), fame=fame)
         if fame == "many":
             author.book = book
         return [book]
 
-    def invention(self) -> Invention:
+    def invention(self) -> Thing:
         dice = self.dice
         inventor = dice.pick([p for p in self.public.people if not p.invention])
         devices = {device: row for device, *row in table("things", "devices")}
         name = self.fresh(lambda: f"{inventor.family} {dice.pick(list(devices))}")
         use, how = devices[name.removeprefix(inventor.family + " ")]
         year = min(inventor.born + dice.between(21, 44), NOW)
-        inventor.invention = Invention(name, inventor=inventor, year=year, use=use, how=how)
+        inventor.invention = Thing("invention", name, inventor=inventor, year=year, use=use, how=how)
         return inventor.invention
 
 
