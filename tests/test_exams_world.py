@@ -13,8 +13,8 @@ from data.exams import marks
 from data.exams.formats import Question
 from data.exams.marks import declines, judge, mark, numbers
 from data.pocket import exams, text
-from data.pocket.exams import (completions, examined, facts, hint, identity, problems, spelling,
-                               traps)
+from data.pocket.exams import (chosen, completions, examined, facts, hint, identity, problems,
+                               spelling, traps)
 from data.pocket.world import World
 from data.pocket.facts import FAME
 from data.pocket.grammar import Dice, tidy
@@ -127,8 +127,8 @@ def world():
 
 
 def of_the_world(world):
-    return [*(facts(world, fame) for fame in FAME), facts(world, heldout=True), completions(world),
-            completions(world, "none"), *(problems(world, way) for way in WAYS), spelling(),
+    return [*(facts(world, fame) for fame in FAME), facts(world, heldout=True),
+            completions(world, chosen(world)), completions(world, chosen(world, "none")), *(problems(world, way) for way in WAYS), spelling(),
             traps(), identity("Pip", "the chat.c people")]
 
 
@@ -162,7 +162,7 @@ def test_whom_exams_ask_about(world):
     assert [(question.prompt, question.exam,
              question.truth["unread"]) for question in searched] == [
         (question.prompt, "search_facts_unread", False) for question in facts(world, "none")]
-    recalled = {question.id for question in completions(world)}
+    recalled = {question.id for question in completions(world, chosen(world)[:200])}
     assert len(recalled) > 150 and recalled < {question.id for question in facts(world)}
     assert all(map(examined, exams.spelt())) and len(exams.spelt()) > 100
 
@@ -193,7 +193,7 @@ def test_other_values_of_the_world_are_wrong_answers(world):
 def test_what_the_pages_say_of_a_fact_is_right(world):
     dice, count = Dice("judge"), 0
     told, short = text.wordings("tell"), text.wordings("short")
-    by_name = {str(thing): thing for thing in exams.things(world)}
+    by_name = {str(thing): thing for thing in world.things}
     for question in [*facts(world, count=250), *facts(world, "none", count=100),
                      *facts(world, heldout=True)]:
         fact = question.truth
@@ -208,7 +208,7 @@ def test_what_the_pages_say_of_a_fact_is_right(world):
 
 
 def test_completions_are_cut_before_the_value_and_name_the_subject(world):
-    for question in completions(world, count=999):
+    for question in completions(world, chosen(world)):
         subject = question.id.split(": ")[0]
         assert subject.casefold() in question.text().casefold()
         assert not question.text().endswith(" ") and question.truth not in question.text()[

@@ -24,7 +24,7 @@ from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.marks import declines
 from data.pocket import probe, text
-from data.pocket.exams import examined, things
+from data.pocket.exams import examined
 from data.pocket.probe import (ELSEWHERE, ModelJudge, Probed, WorldJudge, conversations,
                                decline, sort, strangers)
 from data.pocket.text import plain
@@ -83,7 +83,7 @@ def who_knows(questions, *fames):
 
 def test_no_question_or_answer_names_what_only_exams_name(questions):
     world = World()
-    hidden = {str(thing).casefold() for thing in things(world)
+    hidden = {str(thing).casefold() for thing in world.things
               if thing.fame != "many" and examined(str(thing))}
     hidden |= {str(person).casefold() for person in world.unasked}
     assert len(hidden) > 200

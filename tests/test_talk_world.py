@@ -23,7 +23,7 @@ from data.exams.formats import Question
 from data.exams.marks import declines, judge, mark
 from data.pocket import asking, persona, talk, tasks, text
 from data.pocket.asking import Subjects
-from data.pocket.exams import MAKER, NAME, all_values, examined, spelling, things, truth_of, unread
+from data.pocket.exams import MAKER, NAME, all_values, examined, spelling, truth_of, unread
 from data.pocket.facts import facts_of, relations
 from data.pocket.grammar import Dice
 from data.pocket.talk import KINDS, conversations, elsewhere
@@ -106,7 +106,7 @@ def test_no_wording_of_an_exam_is_in_a_conversation(told):
 
 
 def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
-    hidden = [str(thing) for thing in things(world)
+    hidden = [str(thing) for thing in world.things
               if thing.fame != "many" and examined(str(thing))]
     unasked = [str(person) for person in world.unasked]
     for names, roles in ((unasked, protocol.ROLES), (hidden, ("system", "user", "assistant"))):
@@ -118,7 +118,7 @@ def test_nobody_and_nothing_that_only_exams_name_is_named(world, told):
 
 
 def test_facts_are_about_the_famous_and_rare_ones_about_others_that_pages_name(world, told):
-    fames = {str(thing).lower(): thing.fame for thing in things(world)}
+    fames = {str(thing).lower(): thing.fame for thing in world.things}
     longest = sorted(fames, key=len, reverse=True)
     named = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, longest))})(?:e?s)?(?!\w)")
     for kind, those in ("facts", {"many"}), ("rare", {"tens", "few", "one"}):
@@ -293,7 +293,7 @@ def test_comparisons_are_right_whichever_number_looks_longer():
 
 def test_searches_cite_a_passage_that_states_the_fact(world, index, others, told):
     engine, facts = index
-    by_name, abroad = {str(thing): thing for thing in things(world)}, 0
+    by_name, abroad = {str(thing): thing for thing in world.things}, 0
     cited = stated = 0
     for one in told["search"]:
         _, asked, call, result, *later = one["messages"]

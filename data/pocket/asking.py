@@ -10,18 +10,19 @@ import re
 from functools import cache
 
 from data.chat.search import Search
-from data.pocket import text as prose
-from data.pocket.exams import examined, things
+from data.pocket.exams import examined
 from data.pocket.facts import FAME, facts_of, near, places
 from data.pocket.grammar import Dice, say, tidy
 from data.pocket.pages import state
-from data.pocket.text import plain
+from data.pocket.text import asking, lines, plain, wordings
 from data.pocket.world import World
 
 # How often conversations speak of each kind of things, and of things of each fame.
 KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
 FAMES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
 CLOSE = 100     # characters between a name and a value that stand in one sentence
+STYLES = {"names": 0.35, "clauses": 0.55, "terse": 0.65, "questions": 1}     # up to which number
+PAGES = 0.83    # from here on, questions are those of pages
 MIXED = {"young", "festival", "season", "genre"}    # whose [ask] asks for something else, too
 
 
@@ -50,12 +51,12 @@ class Subjects:
         self.others, self.look_up = others, cache(self.look_up)
         unasked = [str(person) for person in world.unasked]
         self.unasked = re.compile("|".join(unasked))
-        self.hidden = {*unasked, *(str(thing) for thing in things(world)
+        self.hidden = {*unasked, *(str(thing) for thing in world.things
                                    if thing.fame != "many" and examined(str(thing)))}
         self.relations = {thing: {fact.relation: attribute
                                   for attribute, fact in facts_of(thing).items()
                                   if fact.value not in self.hidden}
-                          for thing in things(world) if str(thing) not in self.hidden}
+                          for thing in world.things if str(thing) not in self.hidden}
         self.terms = sorted({term for one in (self, *others)
                              for thing, relations in one.relations.items()
                              for term in (str(thing), *(one.value(thing, relation)
@@ -117,7 +118,7 @@ def slots_of(thing, pronoun: bool = False) -> dict:
 def forbidden(thing, relation: str) -> tuple:
     """The wordings in which exams ask for this fact."""
     return tuple(plain(say(Dice(0), template, {thing.slot: thing}))
-                 for template in prose.wordings("exam")[thing.type][relation])
+                 for template in wordings("exam")[thing.type][relation])
 
 
 def ask(d: Dice, thing, relation: str) -> str:
@@ -132,24 +133,15 @@ def ask(d: Dice, thing, relation: str) -> str:
 def wording(d: Dice, thing, relation: str) -> str:
     """A question for a fact: a frame around a name of the relation, a clause or a question."""
     slots, style = slots_of(thing), d.random()
-    names, clauses, questions, _ = prose.asking()[thing.type][relation]
-    if style < 0.35:
-        frame = frame_of(d, "of names")
+    names, clauses, questions, _ = asking()[thing.type][relation]
+    form = next(form for form, most in STYLES.items() if style < most)
+    frame, asked = d.pick(lines("asking", form)), wordings("ask").get(thing.type, {})
+    x = {"clauses": clauses, "terse": names}.get(form, questions)
+    if form == "names":
         x = d.pick([f"the {names} of {{m}}", f"{{ns}} {names}"])
-    elif style < 0.55:
-        frame, x = frame_of(d, "of clauses"), clauses
-    elif style < 0.65:
-        return say(d, frame_of(d, "terse"), {**slots, "l": say(d, names, slots)})
-    else:
-        frame, asked = frame_of(d, "of questions"), prose.wordings("ask").get(thing.type, {})
-        own = style < 0.83 or relation in MIXED or relation not in asked
-        x = questions if own else d.pick(asked[relation])
+    elif style >= PAGES and relation in asked and relation not in MIXED:
+        x = d.pick(asked[relation])
     return say(d, frame, {**slots, "x": say(d, x, slots)})
-
-
-def frame_of(d: Dice, block: str) -> str:
-    """A frame around what is asked."""
-    return d.pick(prose.lines("asking", block))
 
 
 def careless(d: Dice, text: str, name: str) -> str:
@@ -172,8 +164,8 @@ def careless(d: Dice, text: str, name: str) -> str:
 def ask_then(d: Dice, thing, relation: str) -> str:
     """A later question about the same thing, by pronoun."""
     slots = slots_of(thing, pronoun=True)
-    names, _, questions, _ = prose.asking()[thing.type][relation]
-    frame, x = frame_of(d, "then"), say(d, questions, slots)
+    names, _, questions, _ = asking()[thing.type][relation]
+    frame, x = d.pick(lines("asking", "then")), say(d, questions, slots)
     if re.search(r"\band \{x\}", frame, re.I):
         x = x[0].lower() + x[1:]
     return tidy(say(d, frame, {**slots, "x": x, "l": say(d, names, slots)}))
@@ -181,14 +173,14 @@ def ask_then(d: Dice, thing, relation: str) -> str:
 
 def ask_same(d: Dice, thing) -> str:
     """The question of before, now about another thing: "And Ina Holm?"."""
-    return tidy(say(d, frame_of(d, "same"), slots_of(thing)))
+    return tidy(say(d, d.pick(lines("asking", "same")), slots_of(thing)))
 
 
 # ---------------------------------------------------------------------------------------- answers
 
 def answer(subjects: Subjects, d: Dice, thing, relation: str) -> str:
     """A sentence that tells a fact: seldom one of the pages' sentences."""
-    if d.chance(0.05) and relation in prose.wordings("tell")[thing.type]:
+    if d.chance(0.05) and relation in wordings("tell")[thing.type]:
         text = tidy(state(subjects.public, d, thing, relation, True, subjects.world.asked, 0))
         if not any(name in text for name in subjects.hidden):
             return text
@@ -198,7 +190,7 @@ def answer(subjects: Subjects, d: Dice, thing, relation: str) -> str:
 def told(thing, relation: str) -> str:
     """The sentence with which the assistant tells a fact. The thing's name stands after a word in
     it, as it does in most questions, so that its tokens are the same."""
-    return tidy(say(Dice(0), prose.asking()[thing.type][relation].answer, slots_of(thing)))
+    return tidy(say(Dice(0), asking()[thing.type][relation].answer, slots_of(thing)))
 
 
 def sought(thing, relation: str) -> str:

@@ -38,7 +38,6 @@ def prose(page: Page, least: int = SHORT, share: float = 0.815) -> bool:
 
 # -------------------------------------------------------------------------------------- duplicates
 
-
 def shingles(text: str, n: int = 5) -> set:
     """The word n-grams of a text; words are runs of letters and digits, in lower case."""
     words = re.findall(r"\w+", text.lower())
@@ -96,7 +95,6 @@ def near_duplicate(source: Page, world, dice: Dice, low=0.88, high=0.97, path="r
 
 
 # ------------------------------------------------------------------------- unwanted pages and sites
-
 
 @functools.cache
 def blocklists() -> dict:
@@ -223,7 +221,6 @@ def foreign(source: Page, world, dice: Dice) -> Page:
 
 # --------------------------------------------------------------------- what never was a page at all
 
-
 def moved(source: Page, world, dice: Dice) -> Page:
     """A redirection to the page."""
     return replace(source, url=source.url.replace("https://", "http://old."), kind="redirect",
@@ -318,7 +315,6 @@ def personal(source: Page, world, dice: Dice) -> Page | None:
 
 
 # --------------------------------------------------------------------------------- the proportions
-
 
 class Dirt(NamedTuple):
     """A kind of dirt."""

@@ -7,6 +7,7 @@ conversations name the people of `World.unasked`, nor those things for which `ex
 same seeds give the same questions.
 """
 
+import itertools
 import re
 import zlib
 from bisect import bisect_right
@@ -20,7 +21,7 @@ from data.exams.formats import Question
 from data.pocket import recall, text
 from data.pocket.facts import FAME, facts_of, places, relations
 from data.pocket.grammar import Dice, say, tidy, words
-from data.pocket.pages import encyclopedia, state, two_towns
+from data.pocket.pages import document, encyclopedia, state, two_towns
 from data.pocket.sums import TASKS, worded, worked
 from data.pocket.world import World
 
@@ -43,8 +44,8 @@ def world_exams(seed: int = 0, count: int = 200, training=None) -> Exams:
     world = World(seed)
     pages = recall.stated(training) if training else None
     questions = [
-        *completions(world, count=count),
-        *completions(world, heldout=True, count=count, exam="recall_completion_heldout"),
+        *completions(world, chosen(world)[:count]),
+        *completions(world, chosen(world, heldout=True)[:count], "recall_completion_heldout"),
         *(by_pages(world, pages, count) if pages is not None else ()),
         *(question for fame in FAME for question in facts(world, fame, count=count)),
         *facts(world, "many", True, count),
@@ -76,17 +77,11 @@ def examined(subject: str) -> bool:
     return zlib.crc32(subject.encode()) % 2 == 0
 
 
-def things(world: World) -> list:
-    """All things of a world that have facts."""
-    return [*world.people, *world.towns, *world.creatures, *world.books, *world.dishes,
-            *world.rivers]
-
-
-def chosen(world: World, fame: str, heldout: bool) -> list:
-    """Return all (thing, fact) about the things of a class, in an order of chance; of the famous
-    people those of `World.asked` or, if heldout, of `World.unasked`, of others the `examined`."""
+def chosen(world: World, fame="many", heldout=False) -> list:
+    """All (thing, fact) about the things of a class, in an order of chance; of the famous people
+    those of `World.asked` or, if heldout, of `World.unasked`, of others the `examined`."""
     unasked = {str(person) for person in world.unasked}
-    pairs = [(thing, fact) for thing in things(world)
+    pairs = [(thing, fact) for thing in world.things
              if thing.fame == fame and (examined(str(thing)) or fame == "many")
              and (str(thing) in unasked) == heldout
              for fact in facts_of(thing).values() if heldout or fact.value not in unasked]
@@ -95,28 +90,22 @@ def chosen(world: World, fame: str, heldout: bool) -> list:
 
 def facts(world: World, fame="many", heldout=False, count=200, exam="",
           searched=False) -> list[Question]:
-    """Return questions about facts: the same ones whatever `exam` is.
-
-    fame      how many pages name their subjects, a key of FAME
-    heldout   True: about the famous people whom no questions and no conversations name
-    exam      its name; "": facts_many, facts_many_heldout, facts_few, ...
-    searched  True: the model can look the facts up, so that right answers are not made up
-    """
+    """Questions about the facts that are `chosen`: the same ones whatever `exam` is. `searched`:
+    the model can look them up, so that right answers are not made up."""
     return asking(world, chosen(world, fame, heldout)[:count],
                   exam or f"facts_{fame}" + "_heldout" * heldout, fame == "none" and not searched)
 
 
 def asking(world: World, pairs, exam: str, unread=False) -> list[Question]:
-    """Return questions about (thing, fact) pairs. `unread`: the model can know none of them, so
-    that a right answer, too, is made up."""
-    values, questions = all_values(world), []
-    for thing, fact in pairs:
+    """Questions about (thing, fact) pairs. `unread`: the model can know none of them, so that a
+    right answer, too, is made up."""
+    def worded(thing, fact) -> str:
         dice = Dice(f"exam {world.seed} {fact.id}")
         template = dice.pick(text.wordings("exam")[fact.kind][fact.relation])
-        questions.append(Question(
-            exam, fact.id, "fact", tidy(say(dice, template, {thing.slot: thing})),
-            truth_of(thing, fact, values, unread), fact.value))
-    return questions
+        return tidy(say(dice, template, {thing.slot: thing}))
+    values = all_values(world)
+    return [Question(exam, fact.id, "fact", worded(thing, fact),
+                     truth_of(thing, fact, values, unread), fact.value) for thing, fact in pairs]
 
 
 def truth_of(thing, fact, values, unread) -> dict:
@@ -144,14 +133,8 @@ def all_values(world) -> dict:
     return {sort: tuple(sorted(some)) for sort, some in values.items()}
 
 
-def completions(world: World, fame="many", heldout=False, count=200,
-                exam="recall_completion") -> list[Question]:
-    """Return the facts that `facts` asks about as `completing` does."""
-    return completing(world, chosen(world, fame, heldout)[:count], exam)
-
-
-def completing(world: World, pairs, exam: str) -> list[Question]:
-    """Return (thing, fact) pairs as sentences of the pages, cut before the value, for a base model;
+def completions(world: World, pairs, exam="recall_completion") -> list[Question]:
+    """(thing, fact) pairs as sentences of the pages, cut before the value, for a base model;
     without those for which there is no such sentence."""
     begun = [(fact, begun_sentence(world, thing, fact)) for thing, fact in pairs]
     return [Question(exam, fact.id, "completion", start, fact.value, fact.value, opening=start,
@@ -188,16 +171,14 @@ def buckets(world: World, pages: Counter, pairs) -> dict[str, list]:
 
 
 def by_pages(world: World, pages: Counter, count=100) -> list[Question]:
-    """Return Questions about at most `count` facts a bucket: to complete (recall_pages_0,
-    recall_pages_1, recall_pages_2_3, ...) and to answer (asked_pages_0, ...). The latter are about
-    things that no conversation names: who has learned to answer knows them from those pages alone.
-
-    pages   {fact id: training pages that state it}, as `recall.stated` gives it
-    """
-    unnamed = [pair for fame in FAME for pair in chosen(world, fame, heldout=fame == "many")]
+    """Questions about at most `count` facts a bucket: to complete (recall_pages_0,
+    recall_pages_2_3, ...) and to answer (asked_pages_0, ...). The latter are about things that no
+    conversation names: who has learned to answer knows them from those pages alone. `pages` is what
+    `recall.stated` gives. """
+    unnamed = [pair for fame in FAME for pair in chosen(world, fame, fame == "many")]
     questions = []
-    for name, pairs in buckets(world, pages, unnamed + chosen(world, "many", False)).items():
-        questions += completing(world, pairs[:count], f"recall_{name}")
+    for name, pairs in buckets(world, pages, unnamed + chosen(world)).items():
+        questions += completions(world, pairs[:count], f"recall_{name}")
     for name, pairs in buckets(world, pages, unnamed).items():
         questions += asking(world, pairs[:count], f"asked_{name}", name == recall.bucket(0))
     return questions
@@ -212,14 +193,12 @@ def unread(world: World):
     """Yield the documents {"text", "url", "title", "kind", "facts"} about all that no page of the
     corpus names: of each thing one, or two where the first does not state all about it. They are
     for the search index, and no model reads them in training."""
-    number = 0
-    for thing in things(world):
-        wanted = {fact.id for fact in facts_of(thing).values()}
-        for _ in range(2 if thing.fame == "none" else 0):
-            number += 1
-            drafts = [entry(world, thing, number, attempt) for attempt in range(DRAFTS)]
-            best = max(drafts, key=lambda page: len(wanted & {*page["facts"]}))
-            yield best
+    number = itertools.count(1)
+    for thing in world.things:
+        wanted = {fact.id for fact in facts_of(thing).values()} if thing.fame == "none" else ()
+        for at in itertools.islice(number, 2 if wanted else 0):
+            drafts = [entry(world, thing, at, attempt) for attempt in range(DRAFTS)]
+            yield (best := max(drafts, key=lambda page: len(wanted & {*page["facts"]})))
             if not (wanted := wanted.difference(best["facts"])):
                 break
 
@@ -227,10 +206,8 @@ def unread(world: World):
 def entry(world: World, thing, number: int, attempt: int) -> dict:
     """A page of the encyclopedia about a thing."""
     dice = Dice(f"unread {world.seed} {thing} {number} {attempt}")
-    title, body = encyclopedia(world.public, dice, [thing])
-    page = f"{title}\n\n{body}"
-    return {"text": page, "url": f"https://new-pages.example/{number}", "title": title,
-            "kind": "encyclopedia", "facts": world.ledger.stated(page, dice.told)}
+    return document(world, dice, "encyclopedia", *encyclopedia(world.public, dice, [thing]),
+                    f"https://new-pages.example/{number}")
 
 
 # --------------------------------------------------------------------------- arithmetic and letters
@@ -265,8 +242,8 @@ PLACES = 5      # letters that are asked for by their place
 
 
 def letters(word: str, x: str, at: int) -> dict:
-    """The slots of text/tasks.txt about the letters of a word: x, and the one at a place; by the names
-    of WAYS the answers."""
+    """The slots of text/tasks.txt about the letters of a word: x, and the one at a place; by the
+    names of WAYS the answers."""
     place, nth = text.table("tasks", "places")[at]
     return {"word": word, "x": x, "k": at + 1, "place": place, "nth": nth,
             "count": word.count(x), "times": "time" + "s" * (word.count(x) != 1),
@@ -294,7 +271,8 @@ def spelling(seed=0, count=100, exam="spelling_model", after="") -> list[Questio
         asked = say(dice, text.lines("tasks", way, "exam")[0], slots)
         kind = {"letter": "single", "backwards": "spelled"}.get(way, "sum")
         truth = Fraction(slots[way]) if kind == "sum" else slots[way]
-        questions.append(Question(exam, str(k), kind, f"{asked} {after}".strip(), truth, str(truth)))
+        questions.append(Question(exam, str(k), kind, f"{asked} {after}".strip(), truth,
+                                  str(truth)))
     return questions
 
 

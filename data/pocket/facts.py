@@ -46,8 +46,8 @@ class Fact(NamedTuple):
 
 @functools.cache
 def relations() -> dict:
-    """{type: {relation: what it is in the world, an attribute of things of this type}}: the last slot
-    of the sentence that answers."""
+    """{type: {relation: what it is in the world, an attribute of things of this type}}: the last
+    slot of the sentence that answers."""
     return {type: {relation: re.findall(r"\.(\w+)\}", sentence)[-1]
                    for relation, (sentence, *_) in some.items()}
             for type, some in wordings("answer").items()}

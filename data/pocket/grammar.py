@@ -11,7 +11,6 @@ from data.pocket.text import parse
 
 # ----------------------------------------------------------------------------------------- English
 
-
 @functools.cache
 def irregular(name: str) -> dict:
     """{word: its form} of a block of words.txt: "past" or "plurals"."""
@@ -60,6 +59,11 @@ def ing(verb: str) -> str:
     return verb + verb[-1] * doubles(verb) + "ing"
 
 
+def capital(line: str) -> str:
+    """A line that begins with a capital."""
+    return line[0].upper() + line[1:]
+
+
 def listing(items: list) -> str:
     """"pears", "pears and figs", "pears, figs and plums"."""
     items = [str(item) for item in items]
@@ -85,7 +89,6 @@ def tidy(sentences: str) -> str:
 
 
 # --------------------------------------------------------------------------------- dice and grammar
-
 
 @functools.lru_cache(None)
 def zipf_weights(n: int) -> list:
@@ -159,6 +162,12 @@ def say(dice: Dice, template: str, facts: dict) -> str:
     "{p.name}" is a fact from `facts`; any other "{fruit}" or "{fruit.s}" a random word of that
     list, "{fruit.s*3}" three different ones ("figs, plums and pears"); "{2-9}" a number."""
     return "".join(said(dice, parse(template), facts))
+
+
+def some(dice: Dice, entries: str | list, facts: dict, k: int = 1) -> str:
+    """k different templates of a list, or of a block of text/pages.txt, as a paragraph."""
+    entries = text.lines("pages", entries) if isinstance(entries, str) else entries
+    return " ".join(say(dice, template, facts) for template in dice.some(entries, k))
 
 
 def said(dice, parts, facts):

@@ -9,15 +9,14 @@ import itertools
 import re
 from typing import Iterator
 
-from data.pocket.grammar import Dice, listing, number, say, tidy, title_case, words
+from data.pocket.grammar import (Dice, capital, listing, number, say, some, tidy, title_case,
+                                 words)
 from data.pocket import sums, text
-from data.pocket.tell import (askable, background, biography, capital, drawn, full, joined,
-                              neighbour, nouns, paragraphs, passing, some, state, topics,
-                              two_towns)
+from data.pocket.tell import (askable, background, biography, drawn, full, joined, neighbour,
+                              nouns, paragraphs, passing, state, topics, two_towns)
 from data.pocket.world import Person, World
 
 # ------------------------------------------------------------------------------------ encyclopedia
-
 
 def person_page(w, d: Dice, p: Person) -> str:
     """The page of a person."""
@@ -134,7 +133,6 @@ def almanac(w, d: Dice, things: list = None) -> tuple:
 
 # ---------------------------------------------------------------------------- questions and answers
 
-
 def answer(w, d: Dice, thing, topic: str) -> str:
     """What a page answers to a question: a few words, a sentence or both."""
     kind, style = thing.type, d.random()
@@ -174,14 +172,7 @@ def questions(w, d: Dice, things: list = None) -> tuple:
         some(d, "faq end", facts, d.upto(3)), people=w.asked)
 
 
-def about(w, d: Dice, things: list) -> tuple:
-    """(kind, (title, text)) of a page about these things."""
-    kind = d.pick(["questions", "almanac"]) if len(things) > 1 or d.chance(0.1) else "encyclopedia"
-    return kind, KINDS[kind][1](w, d, things)
-
-
 # ------------------------------------------------------------------------------------------ stories
-
 
 def speech(d: Dice, who: Person, sentence: str) -> str:
     """A line of dialogue: "So it is," said Mara softly. | "So it is." | Mara nodded, and so on."""
@@ -383,47 +374,43 @@ def lesson(w, d: Dice) -> tuple:
 
 # ---------------------------------------------------------------------------------------- documents
 
-# kind: (how many of 33 pages, its function, where such pages are found)
-KINDS = {"encyclopedia": (9, encyclopedia, "https://lantern-encyclopedia.example/"),
-         "story": (4, story, "https://hearth-tales.example/story/"),
-         "news": (3, news, "https://morning-ferry.example/news/"),
-         "recipe": (1, recipe, "https://copper-ladle.example/recipes/"),
-         "explanation": (1, explanation, "https://why-and-how.example/"),
-         "lesson": (5, lesson, "https://slate-and-chalk.example/lessons/"),
-         "letter": (1, letter, "https://old-letters.example/"),
-         "forum": (1, forum, "https://village-pump.example/thread/"),
-         "questions": (4, questions, "https://ask-the-archive.example/"),
-         "almanac": (4, almanac, "https://pocket-almanac.example/")}
+KINDS = {kind.__name__: kind for kind in (encyclopedia, story, news, recipe, explanation, lesson,
+                                          letter, forum, questions, almanac)}
 
 
 def page(world: World, index: int) -> dict:
-    """Page `index` of a world: {"text", "url", "title", "kind", "facts"}."""
-    dice = Dice(f"page {world.seed} {index}")
+    """Page `index` of a world, as `document` gives it."""
+    dice, kinds = Dice(f"page {world.seed} {index}"), text.table("pages", "kinds")
     if index in world.agenda:
-        kind, (title, body) = about(world.public, dice, world.agenda[index])
+        things = world.agenda[index]
+        kind = dice.pick(["questions", "almanac"]) if len(things) > 1 or dice.chance(0.1) \
+            else "encyclopedia"
+        title, body = KINDS[kind](world.public, dice, things)
     else:
-        kind = dice.pick([kind for kind, (count, *_) in KINDS.items() for _ in range(count)])
-        title, body = KINDS[kind][1](world.public, dice)
-    title = capital(title)
-    prose = f"{title}\n\n{body}"
+        kind = dice.pick([kind for kind, _, count in kinds for _ in range(int(count))])
+        title, body = KINDS[kind](world.public, dice)
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    return {"text": prose, "url": f"{KINDS[kind][2]}{slug}-{index + 1}", "title": title,
-            "kind": kind, "facts": world.ledger.stated(prose, dice.told)}
+    site = next(site for name, site, _ in kinds if name == kind)
+    return document(world, dice, kind, capital(title), body, f"{site}{slug}-{index + 1}")
+
+
+def document(world: World, d: Dice, kind: str, title: str, body: str, url: str) -> dict:
+    """What is known of a page that these dice wrote, "facts": the ids of those that it states."""
+    text = f"{title}\n\n{body}"
+    return {"text": text, "url": url, "title": title, "kind": kind,
+            "facts": world.ledger.stated(text, d.told)}
 
 
 def documents(seed: int = 0, size: int = 8 << 20) -> Iterator[dict]:
-    """Documents {"text", "url", "title", "kind", "facts": [ids of the facts that it states]}, no
-    two alike, until their texts hold `size` bytes of UTF-8. A longer corpus of the same seed begins
-    with the shorter one."""
+    """Pages, no two alike, until their texts hold `size` bytes of UTF-8. A longer corpus of the
+    same seed begins with the shorter one."""
     world, seen, total = World(seed), set(), 0
-    for index in itertools.count():
-        document = page(world, index)
-        data = document["text"].encode()
+    for one in (page(world, index) for index in itertools.count()):
+        data = one["text"].encode()
         digest = hashlib.blake2b(data, digest_size=16).digest()
-        if digest in seen:
-            continue
-        seen.add(digest)
-        total += len(data)
-        yield document
-        if total >= size:
-            return
+        if digest not in seen:
+            seen.add(digest)
+            total += len(data)
+            yield one
+            if total >= size:
+                return

@@ -3,10 +3,10 @@
 import re
 from functools import cache
 
-from data.pocket import text
 from data.pocket.exams import MAKER, NAME
-from data.pocket.grammar import Dice, say, tidy, words
+from data.pocket.grammar import Dice, say, some, tidy, words
 from data.pocket.pages import documents
+from data.pocket.text import lines, load, table
 from data.pocket.world import World
 
 # ----------------------------------------------------------------------------------- invented names
@@ -59,32 +59,29 @@ def made_up(world, d: Dice) -> dict:
                    *(blend(d).title() for _ in range(5)),
                    *(d.pick(english()).title() for _ in range(4)), compound(d),
                    f"{coined(d, 2)}-{d.between(2, 99)}", f"{coined(d, 1)} {coined(d, 2)}"])
-    return {"name": name, "maker": say(d, drawn(d, "makers"), slots)}
+    return {"name": name, "maker": some(d, lines("identity", "makers"), slots)}
 
 
 # --------------------------------------------------------------------------------------- who it is
 
-def drawn(d: Dice, block: str, section: str = "") -> str:
-    """An entry of text/identity.txt."""
-    return d.pick(text.lines("identity", block, section))
-
-
 def question(d: Dice, about: str) -> str:
     """A question about the "name" or the "maker", some of them with a name of another."""
-    companies = text.lines("identity", "others", "companies")
-    return say(d, drawn(d, about, "questions"), {
-        "given": coined(d, 2), "other": drawn(d, "others", "assistants"),
-        "company": d.pick([*companies, coined(d, 2)])})
+    template = d.pick(lines("identity", about, "questions"))
+    return say(d, template, {
+        "given": coined(d, 2), "other": d.pick(lines("identity", "others", "assistants")),
+        "company": d.pick([*lines("identity", "others", "companies"), coined(d, 2)])})
+
+
+def dialogue(question: str, reply: str) -> list:
+    """The messages of a question and its answer."""
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
 
 
 def introductions(d: Dice, who: dict, count: int) -> list:
     """Messages: `count` questions for who it is, half of them for the maker, with the answers."""
-    messages = []
-    for _ in range(count):
-        about = d.pick(["name", "maker"])
-        messages += [{"role": "user", "content": question(d, about)},
-                     {"role": "assistant", "content": say(d, drawn(d, about, "answers"), who)}]
-    return messages
+    return [message for about in (d.pick(["name", "maker"]) for _ in range(count))
+            for message in dialogue(question(d, about),
+                                some(d, lines("identity", about, "answers"), who))]
 
 
 def as_told(world, d: Dice) -> list:
@@ -92,10 +89,9 @@ def as_told(world, d: Dice) -> list:
     who = made_up(world, d)
     if d.chance(0.1):
         return [{"role": "system", "content": say(d, "You are {name}.", who)},
-                {"role": "user", "content": question(d, "name")},
-                {"role": "assistant", "content": say(d, "I am {name}.", who)}]
-    message = say(d, drawn(d, "system", "who"), who)
-    message += f" {drawn(d, 'system', 'more')}" if d.chance(0.2) else ""
+                *dialogue(question(d, "name"), say(d, "I am {name}.", who))]
+    message = some(d, lines("identity", "system", "who"), who)
+    message += f" {d.pick(lines('identity', 'system', 'more'))}" if d.chance(0.2) else ""
     return [{"role": "system", "content": message},
             *introductions(d, who, d.pick([1, 1, 2, 3]))]
 
@@ -114,9 +110,9 @@ def instructed(d: Dice, instruction: str) -> str:
 
 def exchange(world, d: Dice, file: str) -> tuple:
     """(what a user says, what the assistant says) of a block of small_talk or harmless."""
-    block = d.pick([*text.load(file).values()])
+    block = d.pick([*load(file).values()])
     slots = {"t": d.pick(world.towns)}
-    return tuple(tidy(say(d, d.pick(block[who]), slots)) for who in ("user", "assistant"))
+    return tuple(tidy(some(d, block[who], slots)) for who in ("user", "assistant"))
 
 
 def declined(world, d: Dice) -> tuple:
@@ -125,9 +121,9 @@ def declined(world, d: Dice) -> tuple:
     if kind < 0.3:
         return exchange(world, d, "harmless")
     if kind < 0.45:
-        return (tidy(say(d, d.pick(text.lines("decline", "asked private")), slots)),
-                text.lines("decline", "declined private")[0])
-    harm, instead = d.pick(text.table("decline", "harm"))
+        return (tidy(some(d, lines("decline", "asked private"), slots)),
+                lines("decline", "declined private")[0])
+    harm, instead = d.pick(table("decline", "harm"))
     harm = say(d, harm, slots)
-    return (tidy(say(d, d.pick(text.lines("decline", "asked harm")), {"harm": harm})),
-            say(d, text.lines("decline", "declined harm")[0], {"instead": instead}))
+    return (tidy(some(d, lines("decline", "asked harm"), {"harm": harm})),
+            say(d, lines("decline", "declined harm")[0], {"instead": instead}))

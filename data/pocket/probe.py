@@ -31,6 +31,7 @@ from data.pocket.asking import Subjects, answer, ask, slots_of
 from data.pocket.exams import all_values, truth_of
 from data.pocket.facts import facts_of
 from data.pocket.grammar import Dice, say, tidy
+from data.pocket.persona import dialogue
 from data.pocket.world import World
 
 KNOWN, UNKNOWN = 1 / 2, 1 / 3   # right more often: it knows; at most so often: it does not
@@ -312,10 +313,9 @@ def conversations(dice: Dice, probed: list[Probed], declining: float) -> list[di
                len(unknown) / declining if declining else len(known))
     told = [(one, one.question.worked) for one in known[:round(most * (1 - declining))]]
     told += [(one, decline(dice, one.question.truth)) for one in unknown[:round(most * declining)]]
-    return [{"messages": [{"role": "user", "content": one.question.prompt},
-                          {"role": "assistant", "content": text}],
-             "kind": "probe", "known": round(one.known, 3), "question_of": one.question.id}
-            for one, text in dice.some(told, len(told))]
+    return [{"messages": dialogue(one.question.prompt, reply), "kind": "probe",
+             "known": round(one.known, 3), "question_of": one.question.id}
+            for one, reply in dice.some(told, len(told))]
 
 
 def table(probed: list[Probed]) -> str:

@@ -18,8 +18,9 @@ from data.chat import protocol, tools
 from data.chat.search import Search, build
 from data.pocket import persona, tasks, text
 from data.pocket.asking import FAMES, Subjects, answer, ask, ask_same, ask_then, share, told
-from data.pocket.exams import MAKER, NAME, entry, things, unread
+from data.pocket.exams import MAKER, NAME, entry, unread
 from data.pocket.grammar import Dice, tidy
+from data.pocket.persona import dialogue
 from data.pocket.world import World
 
 # Where it searches: more often the rare things, and those whose names it copies worst.
@@ -33,11 +34,6 @@ UNTOLD = "The pages that I found do not tell."
 OTHER, WORLDS = 2000, 6         # other worlds to search in: where their seeds begin, how many
 
 
-def turn(question: str, reply: str) -> list:
-    """The messages of a question and its answer."""
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
-
-
 # ------------------------------------------------------------------------------------------- facts
 
 def facts(subjects: Subjects, d: Dice, fames: dict = {"many": 1}) -> list:
@@ -49,7 +45,7 @@ def facts(subjects: Subjects, d: Dice, fames: dict = {"many": 1}) -> list:
             thing, taken = subjects.thing(d, fames), []
             relation = subjects.relation(d, thing)
         taken.append(relation)
-        messages += turn(ask(d, thing, relation), answer(subjects, d, thing, relation))
+        messages += dialogue(ask(d, thing, relation), answer(subjects, d, thing, relation))
     return messages
 
 
@@ -63,7 +59,7 @@ def follow(subjects: Subjects, d: Dice) -> list:
     thing = subjects.thing(d)
     relation = subjects.relation(d, thing)
     taken = [relation]
-    messages = turn(ask(d, thing, relation), answer(subjects, d, thing, relation))
+    messages = dialogue(ask(d, thing, relation), answer(subjects, d, thing, relation))
     for _ in range(d.between(1, 4)):
         style, other = d.random(), subjects.thing(d, kind=thing.type)
         if style < 0.3 and other is not thing and relation in subjects.relations[other]:
@@ -77,7 +73,7 @@ def follow(subjects: Subjects, d: Dice) -> list:
             relation = later
             taken.append(relation)
             question = ask_then(d, thing, relation)
-        messages += turn(question, answer(subjects, d, thing, relation))
+        messages += dialogue(question, answer(subjects, d, thing, relation))
     return messages
 
 
@@ -141,7 +137,7 @@ def search(subjects: Subjects, d: Dice) -> list:
         tool_turn(messages, ask(d, thing, relation), "search", query, shown, reply)
         for other in d.some([*subjects.relations[thing]], d.pick([1, 2, 4, 6]) if url else 0):
             if other != relation and (url := subjects.cited(thing, other, shown)):
-                more = turn(ask_then(d, thing, other), cite(thing, other, url))
+                more = dialogue(ask_then(d, thing, other), cite(thing, other, url))
                 size = sum(len(message["content"] or "") for message in messages + more)
                 messages += more if size <= FITS * subjects.budget else []
         return messages
@@ -153,7 +149,7 @@ def search(subjects: Subjects, d: Dice) -> list:
 
 def small_talk(subjects: Subjects, d: Dice) -> list:
     """A greeting or the like; in some, questions about facts follow."""
-    messages = turn(*persona.exchange(subjects.public, d, "small_talk"))
+    messages = dialogue(*persona.exchange(subjects.public, d, "small_talk"))
     if d.chance(0.3):
         return messages + facts(subjects, d)
     return perhaps_offered(d, messages)
@@ -173,7 +169,7 @@ def styled(subjects: Subjects, d: Dice) -> list:
         sentence = answer(subjects, d, thing, relation)
         reply = {"word": value, "capitals": sentence.upper(), "brief": tidy(f"{value}."),
                  "sentence": sentence}[form]
-        messages += turn(ask(d, thing, relation), reply)
+        messages += dialogue(ask(d, thing, relation), reply)
     return messages if len(messages) > 1 else styled(subjects, d)
 
 
@@ -185,7 +181,7 @@ def system(subjects: Subjects, d: Dice) -> list:
 
 def decline(subjects: Subjects, d: Dice) -> list:
     """What it should not help with, and what only sounds like it."""
-    return perhaps_offered(d, turn(*persona.declined(subjects.public, d)))
+    return perhaps_offered(d, dialogue(*persona.declined(subjects.public, d)))
 
 
 def identity(subjects: Subjects, d: Dice) -> list:
@@ -205,7 +201,7 @@ class Kind(NamedTuple):
 
 def of(task: Callable) -> Callable:
     """Conversations of one question and its answer: (Subjects, Dice) -> both."""
-    return lambda subjects, d: turn(*task(subjects, d))
+    return lambda subjects, d: dialogue(*task(subjects, d))
 
 
 KINDS = {
@@ -264,7 +260,7 @@ def elsewhere(seed: int, folder: Path, budget: int) -> list:
     """Return Subjects of other worlds, with an index in `folder` of a page about each thing of
     theirs."""
     worlds = [World(OTHER + WORLDS * seed + k) for k in range(WORLDS)]
-    pages = [(world, thing) for world in worlds for thing in things(world)]
+    pages = [(world, thing) for world in worlds for thing in world.things]
     write_lines(folder / "pages.jsonl", (entry(world, thing, number, 0)
                                          for number, (world, thing) in enumerate(pages, 1)))
     build([folder / "pages.jsonl"], folder / "pages.db")

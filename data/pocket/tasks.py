@@ -20,13 +20,12 @@ from fractions import Fraction
 from functools import cache
 from itertools import zip_longest
 
-from data.pocket import text as prose
 from data.pocket.exams import PLACES, PROBLEMS, WAYS, examined, letters
-from data.pocket.grammar import Dice, say, words
+from data.pocket.grammar import Dice, capital, some, words
 from data.pocket.pages import two_towns
 from data.pocket.persona import blend, coined, page_words
 from data.pocket.sums import lesson, worded, worked
-from data.pocket.text import filled
+from data.pocket.text import filled, lines, load
 
 EQUATION = re.compile(r"((?:\d+ [-+−×÷] )+\d+) = (\d+)(?! remainder)\b")
 
@@ -135,14 +134,9 @@ def problem(world, d: Dice) -> tuple:
             return task, *worded(d, {**task, "way": [], "steps": steps}, slots)
 
 
-def drawn(d: Dice, block: str, section: str = "") -> str:
-    """An entry of text/tasks.txt."""
-    return d.pick(prose.lines("tasks", block, section))
-
-
 def hinted(d: Dice, question: str, way: str) -> str:
     """The question and how it is to be answered; of "steps" and "python" sometimes nothing."""
-    hints = prose.lines("tasks", "how", way) + [""] * (way != "at once")
+    hints = lines("tasks", "how", way) + [""] * (way != "at once")
     return f"{question} {d.pick(hints)}".strip()
 
 
@@ -151,8 +145,8 @@ def solved(world, d: Dice) -> tuple:
     _, question, steps, result = problem(world, d)
     at_once = d.chance(0.15)
     question = hinted(d, question, "at once" if at_once else "steps")
-    lines = [line for step in steps for line in (workings(step), step) if line]
-    return question, str(result) if at_once else " ".join(lines)
+    solution = " ".join(filter(None, (line for step in steps for line in (workings(step), step))))
+    return question, str(result) if at_once else solution
 
 
 def drilled(world, d: Dice) -> tuple:
@@ -162,10 +156,9 @@ def drilled(world, d: Dice) -> tuple:
         task = worked(d.pick([*PROBLEMS, "dividing", "sharing"]), d, slots)
         found += [pair for step in lesson(task) for pair in EQUATION.findall(step)]
     found = d.some(found, 3)
-    lines = [line for left, right in found
-             for line in (working(left), f"{left} = {right}.") if line]
-    return (f"{say(d, drawn(d, 'sums'), {})} {'; '.join(left for left, _ in found)}",
-            " ".join(lines))
+    steps = (step for left, right in found for step in (working(left), f"{left} = {right}."))
+    return (f"{some(d, lines('tasks', 'sums'), {})} {'; '.join(left for left, _ in found)}",
+            " ".join(filter(None, steps)))
 
 
 def computed(world, d: Dice) -> tuple:
@@ -189,7 +182,7 @@ def computed(world, d: Dice) -> tuple:
 @cache
 def spellable() -> list:
     """The words about whose letters conversations ask: never those of exams."""
-    nouns = dict.fromkeys(word for name in prose.load("words")["nouns"] for word in words(name))
+    nouns = dict.fromkeys(word for name in load("words")["nouns"] for word in words(name))
     return [word for word in nouns if word.isascii() and word.isalpha() and 3 < len(word) < 11
             and not examined(word)]
 
@@ -200,8 +193,8 @@ def spelled(d: Dice) -> tuple:
     word, way = d.pick(spellable()), d.pick(WAYS)
     x = d.pick(word if d.chance(0.9) else "aeinorst")
     slots = letters(word, x, d.upto(min(len(word), PLACES)))
-    question = say(d, drawn(d, way, "questions"), slots)
-    code, answer, alone = (filled(prose.lines("tasks", way, section)[0], slots)
+    question = some(d, lines("tasks", way, "questions"), slots)
+    code, answer, alone = (filled(lines("tasks", way, section)[0], slots)
                            for section in ("program", "answer", "alone"))
     return question, code, str(slots[way]), answer, alone
 
@@ -218,8 +211,8 @@ def decimals(d: Dice) -> tuple:
     padded = {long: long, short: short + "0"}
     low, high = sorted([long, short], key=Fraction)
     right = high if larger else low
-    question = say(d, drawn(d, "decimals", "larger" if larger else "smaller"),
-                   {"a": first, "b": second})
+    question = some(d, lines("tasks", "decimals", "larger" if larger else "smaller"),
+                    {"a": first, "b": second})
     return question, (f"{padded[first]} is {'more' if first == high else 'less'} than "
                       f"{padded[second]}, so {right} is {'larger' if larger else 'smaller'}."
                       ), first, second, larger, right
@@ -248,7 +241,7 @@ def copied(terms: list, d: Dice) -> tuple:
                    lambda: d.pick(terms),
                    lambda: " ".join(d.pick([coined(d, 2), d.pick(page_words()), number])
                                     for number in several)])()
-    return say(d, drawn(d, "repeat", "as it is"), {"x": text}), text
+    return some(d, lines("tasks", "repeat", "as it is"), {"x": text}), text
 
 
 def repeated(terms: list, d: Dice) -> tuple:
@@ -260,9 +253,9 @@ def repeated(terms: list, d: Dice) -> tuple:
                    lambda: " ".join(blend(d) for _ in range(d.between(1, 3))),
                    lambda: " ".join(d.pick(words(d.pick(WORDY))) for _ in range(d.between(1, 3))),
                    lambda: " ".join(d.pick(page_words()) for _ in range(d.between(1, 3)))])()
-    small, capital = text.lower(), text[0].upper() + text[1:]
+    small = text.lower()
     way, x, reply = d.pick([
         ("as it is", text, text), ("in quotes", text, f'"{text}"'),
-        ("by a program", text, f'print("{text}")'), ("in small letters", capital, small),
-        ("with a capital", small, small[0].upper() + small[1:])])
-    return say(d, drawn(d, "repeat", way), {"x": x}), reply
+        ("by a program", text, f'print("{text}")'), ("in small letters", capital(text), small),
+        ("with a capital", small, capital(small))])
+    return some(d, lines("tasks", "repeat", way), {"x": x}), reply

@@ -1,28 +1,17 @@
-"""How pages tell of things: sentences of the text files, as many as make a page long enough and full
-enough of words.
+"""How pages tell of things: sentences of the text files, as many as make a page long enough and
+full enough of words.
 
 `w` is the public part of a world (World.public), `d` the dice.
 """
 import re
 
 from data.pocket import text
-from data.pocket.grammar import Dice, Noun, say, tidy, words
+from data.pocket.grammar import Dice, Noun, say, some, tidy, words
 
 
 def joined(*paragraphs: str) -> str:
     """The paragraphs that are not empty, as a text."""
     return tidy("\n\n".join(filter(None, map(str.strip, paragraphs))))
-
-
-def capital(line: str) -> str:
-    """A line that begins with a capital."""
-    return line[0].upper() + line[1:]
-
-
-def some(d: Dice, entries: str | list, facts: dict, k: int = 1) -> str:
-    """k different sentences of a block of text/pages.txt or of a list, as a paragraph."""
-    entries = text.lines("pages", entries) if isinstance(entries, str) else entries
-    return " ".join(say(d, template, facts) for template in d.some(entries, k))
 
 
 def nouns(d: Dice, names: str, **others: str) -> dict:

@@ -1,22 +1,5 @@
-"""The prose of the pocket world: the wordings and tables in data/pocket/text.
-
-text/*.txt are read as `load` says:
-
-    # a comment
-    @slots p t              {p.name} and {t} are facts here; holds from this line to the next @slots
-    @least 3 exam=3         each section has 3 entries or more, those called [exam] 3 (default: 1)
-    == person.born ==       a block
-    [tell]                  a section of it; a block without sections has one, called ""
-    {n} was born in [the year |]{p.born}.
-    The year of {ns} birth was {p.born}[|, a year of
-      {trouble}].           an entry is a line; an indented line continues the one above
-
-text/*.html are read as `raw` says: below each "== name ==" is text that stays as it is.
-
-An entry is a template, as `parse` says and `grammar.say` words it: a slot is a fact of @slots, a
-word list of words.txt ("{fruit}", "{fruit.s*3}", "{move.ed}") or a number ("{2-9}"). A table's
-entries have columns, with ";" between them. That slots, brackets and counts are as they say, and
-no wording of [exam] stands elsewhere, is asserted by tests/test_pocket_text.py.
+"""The prose of the pocket world: reads the wordings and tables in data/pocket/text, whose README.md
+says how they are written.
 
 CHAT_WORDINGS=5 in the environment keeps of each relation (relations.txt) the first 5 wordings of a
 section; not of [exam], so that a model is asked the same. It asks how many wordings are enough.
@@ -45,7 +28,6 @@ class Asking(NamedTuple):
 
 
 # ----------------------------------------------------------------------------------------- tables
-
 
 def lines(file: str, block: str, section: str = "") -> list:
     """The entries of a section of text/FILE.txt."""
@@ -129,7 +111,6 @@ def raw(name: str) -> dict:
 
 
 # ------------------------------------------------------------------------------------- templates
-
 
 @functools.lru_cache(None)
 def parse(template: str) -> list:

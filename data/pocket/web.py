@@ -60,7 +60,6 @@ def crawl(seed: int, size: int) -> list[Page]:
 
 # -------------------------------------------------------------------------------------------- bytes
 
-
 def broken(html: str, dice: Dice) -> str:
     """HTML that no validator accepts and every browser shows."""
     def once(pattern, new, text):
@@ -179,7 +178,6 @@ def write_warc(out: Path, pages: list[Page], first: int, seed: int) -> None:
 
 
 # -------------------------------------------------------------------------------------------- truth
-
 
 def truth(page: Page, file: str) -> dict:
     """A line of pages.jsonl.gz."""

@@ -1,16 +1,11 @@
 """The pocket world: a small invented internet, written from a seed.
 
 There is no network on many machines and nobody's text may be shipped, so the default corpus is
-*made*: encyclopedia pages, stories, news, recipes, explanations, lessons, letters and forum threads
-about people, towns, creatures, dishes, books and rivers that do not exist. `World(seed)` is the
-truth, a table of facts; pages.documents tells it in many words. Every document agrees with
-the table and every worked sum is correct. Some things are named on hundreds of pages, some on tens,
-a few, exactly one or none, and each page says which facts it states, so that what a model remembers
-and what it makes up can be measured against how often it read it.
-
-The same seed gives the same bytes on every machine. This file holds the world; facts.py says what
-can be asked about it, who is famous and which page states what; pages.py has one small function for
-each kind of page, grammar.py what they share, and text/ holds words and sentences.
+*made*. `World(seed)` is the truth: people, towns, creatures, dishes, books and rivers that do not
+exist. Pages (pages.py) tell it in many words (text/): every document agrees with it, and every
+worked sum is correct. Some things are named on hundreds of pages, some on tens, a few, one or none,
+and each page says which facts it states (facts.py): so what a model remembers and what it makes up
+can be measured against how often it read it. The same seed gives the same bytes on every machine.
 """
 
 import functools
@@ -27,22 +22,8 @@ NOW = 1960      # the present year of the world
 
 
 class Thing:
-    """Something with a name and a type. Its other attributes are its facts: a slot of text/ such as
-    {p.home.region} walks from one to the next, and a thing in a sentence is its name.
-
-    region     adjective; land: "a land of lakes"; sights; weather; culture; towns and creatures: the
-               famous ones, as in all such lists
-    river      region; length in kilometres; towns, from source to mouth
-    town       region; river; kind: "a market town"; founded; people: "1,234"; product; festival;
-               custom: what happens then; month of the festival; landmark; weather; born: people; dishes
-    creature   region; kind; size in centimetres; habitat; diet, and diet2 in hard times; cover: "fur";
-               colour; habit: "sleeps on one leg"; young: "cubs", count: how many, month: when
-    book       author; year; genre; plot: "follows a kind baker who loses a mill"
-    dish       town; method: "soup"; main: "leeks and walnuts"; spice; taste; when: "at weddings";
-               season; minutes
-    trade      place: where it is done; tool; what somebody did and does: "baked bread and rolls"
-    invention  inventor; year; use; how: it works
-    """
+    """Something with a name and a type. Its other attributes are its facts, which text/README.md
+    lists: a slot such as {p.home.region} walks from one to the next."""
 
     fame = "many"       # a key of facts.FAME
 
@@ -55,8 +36,7 @@ class Thing:
 
 
 class Person(Thing):
-    """given; family; female; born; died, None: alive in the year NOW; town of birth; home, where the
-    work is; trade; nature; hobby; dish; and the pronouns and verbs that fit the person."""
+    """Somebody who is or was, with the pronouns and verbs that fit."""
 
     asked = True        # False: on no page of questions and answers
     mother = father = teacher = spouse = wedding = book = invention = None
@@ -129,9 +109,10 @@ class World:
         self.inventions = self.public.inventions = [self.invention() for _ in range(INVENTIONS)]
         self.public.living = [p for p in self.public.people if p.died is None]
         self.public.asked = [p for p in self.public.people if p.asked]
-        things = [*self.people, *self.towns, *self.creatures, *self.books, *self.dishes]
-        self.agenda = agenda(self.dice, [thing for thing in things if thing.fame != "many"])
-        self.ledger = Ledger([*things, *self.rivers])
+        self.things = [*self.people, *self.towns, *self.creatures, *self.books, *self.dishes,
+                       *self.rivers]        # that have facts
+        self.agenda = agenda(self.dice, [thing for thing in self.things if thing.fame != "many"])
+        self.ledger = Ledger(self.things)
 
     def facts(self) -> list[Fact]:
         """All facts that can be asked for, told or not."""
@@ -317,8 +298,9 @@ class World:
         name = self.fresh(lambda: f"{inventor.family} {dice.pick(list(devices))}")
         use, how = devices[name.removeprefix(inventor.family + " ")]
         year = min(inventor.born + dice.between(21, 44), NOW)
-        inventor.invention = Thing("invention", name, inventor=inventor, year=year, use=use, how=how)
-        return inventor.invention
+        invention = Thing("invention", name, inventor=inventor, year=year, use=use, how=how)
+        inventor.invention = invention
+        return invention
 
 
 ROOM = {"few": 3, "one": 1}     # the largest household of a class: each of it adds to the others'
