@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pytest
+import ref_bpe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bpe import NASTY, REAL, nasty_text
@@ -46,7 +47,7 @@ def learn(counts, merges):
 @given(st.lists(hard_text, max_size=4))
 def test_chunks_are_split_and_counted_as_the_pattern_does(texts):
     found = learning.count_chunks(texts)
-    assert counter(found) == learning.count_chunks_plainly(texts)
+    assert counter(found) == ref_bpe.count_chunks(texts)
     assert found.bytes() == sum(len(learning.utf8(text)) for text in texts)
 
 
@@ -56,12 +57,12 @@ def test_every_character_is_split_as_the_pattern_does():
         texts = ["".join(f"a{c}b {c}1{c} !{c}\n{c}'{c}s'{c} {c}{c} \n {c}'r{c}"
                          for c in map(chr, codes))]
         assert (counter(learning.count_chunks(texts))
-                == learning.count_chunks_plainly(texts)), hex(first)
+                == ref_bpe.count_chunks(texts)), hex(first)
 
 
 def test_the_chunks_come_in_order_and_do_not_depend_on_the_threads(monkeypatch):
     texts = [Path(bpe.__file__).read_text(encoding="utf-8"), "", "".join(NASTY), "z zz z"] * 3
-    expected = learning.count_chunks_plainly(texts)
+    expected = ref_bpe.count_chunks(texts)
     assert list(counter(learning.count_chunks(["b a", " c a b"])).items()) == [
         (b"b", 1), (b" a", 2), (b" c", 1), (b" b", 1)]
     for batch in (1, 500, 1 << 20):
@@ -119,7 +120,7 @@ def test_an_error_while_reading_is_passed_on_after_any_number_of_batches(monkeyp
 @relaxed
 @given(corpora)
 def test_the_merges_are_those_of_the_naive_trainer_ties_included(chunks):
-    assert learn(chunks, 30) == learning.learn_merges_plainly(chunks, 30)
+    assert learn(chunks, 30) == ref_bpe.learn_merges(chunks, 30)
 
 
 @relaxed
@@ -128,7 +129,7 @@ def test_the_merges_are_those_of_the_naive_trainer_ties_included(chunks):
 def test_long_repetitions_are_merged_as_in_plain_python(parts, count):
     chunk = "".join(unit * (times // len(unit)) for unit, times in parts).encode()
     chunks = {chunk: count, chunk[::-1]: 1} if chunk else {}
-    assert learn(chunks, 60) == learning.learn_merges_plainly(chunks, 60)
+    assert learn(chunks, 60) == ref_bpe.learn_merges(chunks, 60)
 
 
 def test_merges_of_random_words_are_those_of_plain_python():
@@ -136,7 +137,7 @@ def test_merges_of_random_words_are_those_of_plain_python():
     words = ["".join(rng.choices("etaoin shrdlu"[:rng.randint(2, 13)], k=rng.randint(1, 30)))
              for _ in range(1000)]
     chunks = {word.encode(): rng.randint(1, 10**rng.randint(0, 12)) for word in words}
-    assert learn(chunks, 300) == learning.learn_merges_plainly(chunks, 300)
+    assert learn(chunks, 300) == ref_bpe.learn_merges(chunks, 300)
 
 
 def test_counts_beyond_32_bits_keep_their_order():
@@ -146,7 +147,7 @@ def test_counts_beyond_32_bits_keep_their_order():
     merges, counts = learn(chunks, 10)
     assert merges == [(97, 98), (97, 256), (103, 104), (101, 102), (99, 100), (105, 106)]
     assert counts == [2**62 + many + 1, 2**62, 3 * many, many, many - 1, 2]
-    assert (merges, counts) == learning.learn_merges_plainly(chunks, 10)
+    assert (merges, counts) == ref_bpe.learn_merges(chunks, 10)
 
 
 def test_training_solves_the_example_of_wikipedia():
@@ -177,7 +178,7 @@ def test_a_text_without_enough_pairs_gives_a_smaller_vocabulary_and_says_so(caps
 
 def test_more_merges_than_one_call_makes_are_the_same(monkeypatch):
     chunks = Counter({bytes(random.Random(n).choices(b"abcdef", k=9)): n + 1 for n in range(500)})
-    expected = learning.learn_merges_plainly(chunks, 300)
+    expected = ref_bpe.learn_merges(chunks, 300)
     for step in (1, 7, 299, 300, 301):
         monkeypatch.setattr(learning, "SLICE", step)
         assert learn(chunks, 300) == expected
@@ -197,5 +198,5 @@ def test_merges_of_real_text_are_those_of_plain_python():
         pytest.skip(f"{REAL} is absent")
     texts = [path.read_text(encoding="utf-8")[:2_000] for path in texts]
     chunks = learning.count_chunks(texts)
-    assert counter(chunks) == (plain := learning.count_chunks_plainly(texts))
-    assert learning.learn_merges(chunks, 150) == learning.learn_merges_plainly(plain, 150)
+    assert counter(chunks) == (plain := ref_bpe.count_chunks(texts))
+    assert learning.learn_merges(chunks, 150) == ref_bpe.learn_merges(plain, 150)

@@ -31,7 +31,7 @@ from data.exams import formats, report
 from data.exams.judged import PASSED
 from data.exams.marks import URL, mark, mark_likelihood, summary
 from data.exams.questions import STOP, Question
-from data.tokens.parallel import batches, explaining_dead_workers, workers
+from data.tokens.parallel import batches, workers
 
 JUDGED = Path(__file__).with_name("judged.py")
 # The most tokens of an answer, by the kind of its question, and never over half the context.
@@ -329,7 +329,7 @@ def evaluate(settings, pocket=None):
     marking = Marking(passes if "python" in on else None,
                       exams.urls if exams and "search" in on else {})
     at_once = min(settings.workers, len(models))
-    with explaining_dead_workers(), workers(at_once) as pool:
+    with workers(at_once) as pool:
         futures = [pool.submit(examine, *model, settings, questions, exams, marking, on, at_once)
                    for model in reversed(models)]           # the last has tools, and most to do
         outcomes = [future.result() for future in reversed(futures)]

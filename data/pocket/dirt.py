@@ -2,24 +2,14 @@
 
 Each kind of dirt is a function (source, world, dice) -> Page or None, where `source` is a good page
 and None means that it does not suit. DIRT says what share of all pages each kind has, and where
-such a page may end: removed at one of these stages of data/web.py, or "kept".
-
-    read                damaged records, answers that are not 200, files that are not HTML
-    url                 domains on the blocklists
-    extract             no main text
-    language            not English
-    gopher_repetition   Gopher's repetition filter (arXiv:2112.11446, A1)
-    gopher_quality      Gopher's quality filter (the same)
-    c4                  C4's rules (arXiv:1910.10683)
-    fineweb             FineWeb's own rules (arXiv:2406.17557)
-    dedup               MinHash near-deduplication (the same)
+such a page may end: removed at one of these stages of data/crawl/pipeline.py, or "kept".
 """
 import functools
 import re
 from dataclasses import replace
 from typing import Callable, NamedTuple
 
-from data.pocket.grammar import Dice, plural, say, tidy, title_case, words
+from data.pocket.grammar import Dice, capital, plural, say, tidy, title_case, words
 from data.pocket.html import Page
 from data.pocket.text import filled, lines, load, raw, table
 
@@ -189,8 +179,8 @@ def fragments(source: Page, world, dice: Dice) -> Page:
         n = dice.between(8, 14)
         cut.append(" ".join(rest[:n]))
         rest = rest[n:]
-    return beside(source, world, dice, "notes", "fragments",
-                  html="<p>" + "<br>\n".join(cut) + "</p>\n")
+    html = "<br>\n".join(cut)
+    return beside(source, world, dice, "notes", "fragments", html=f"<p>{html}</p>\n")
 
 
 @functools.cache
@@ -209,14 +199,12 @@ def foreign(source: Page, world, dice: Dice) -> Page:
     title = say(dice, dice.pick(templates(language, "titles")), facts)
     said = [say(dice, line, facts)
             for line in dice.some(templates(language, "lines"), dice.between(10, 16))]
-    title, *said = (line[0].upper() + line[1:] for line in (title, *said))
+    title, *said = map(capital, (title, *said))
     third = len(said) // 3
-    text = "\n\n".join([title, " ".join(said[:third]), " ".join(said[third:2 * third]),
-                        " ".join(said[2 * third:])])
-    host, = lines("languages", language, "host")
-    menu, = lines("languages", language, "menu")
-    return Page(f"https://{host}/{source.slug}", "foreign", title, text, lang=language,
-                menu=tuple(menu.split("/")))
+    parts = title, *map(" ".join, (said[:third], said[third:2 * third], said[2 * third:]))
+    (host,), (menu,) = (lines("languages", language, section) for section in ("host", "menu"))
+    return Page(f"https://{host}/{source.slug}", "foreign", title, "\n\n".join(parts),
+                lang=language, menu=tuple(menu.split("/")))
 
 
 # --------------------------------------------------------------------- what never was a page at all
@@ -364,21 +352,19 @@ def with_dirt(pages, world, seed: int):
     good = 1 - sum(dirt.share for dirt in BESIDE.values())
     owed = dict.fromkeys(DIRT, 0)
 
-    def made(name: str, page: Page, dice: Dice) -> Page | None:
-        """Dirt of this kind, if it is due; where the page does not suit, the next one pays."""
-        dirt = DIRT[name]
-        suits = owed[name] and (not dirt.least or prose(page, dirt.least))
-        new = dirt.make(page, world, dice) if suits else None
-        if new is None:
-            return None
-        owed[name] -= 1
-        return replace(new, dirt=name, ends=dirt.ends, year=page.year)
+    def made(kinds: dict, page: Page, dice: Dice):
+        """Yield the dirt that is due; where the page does not suit, the next one pays."""
+        for name, dirt in kinds.items():
+            if owed[name] and (not dirt.least or prose(page, dirt.least)):
+                if new := dirt.make(page, world, dice):
+                    owed[name] -= 1
+                    yield replace(new, dirt=name, ends=dirt.ends, year=page.year)
 
     for index, page in enumerate(pages):
         dice = Dice(f"dirt {seed} {index}")
         for name, dirt in DIRT.items():
             owed[name] += dice.chance(dirt.share / good)
-        changed = next(filter(None, (made(name, page, dice) for name in WITHIN)), None)
+        changed = next(made(WITHIN, page, dice), None)
         yield changed or page
         if changed is None:
-            yield from filter(None, [made(name, page, dice) for name in BESIDE])
+            yield from made(BESIDE, page, dice)

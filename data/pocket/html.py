@@ -99,9 +99,14 @@ class Draft:
     def __init__(self, page: Page, near: list, dice: Dice):
         self.page, self.near, self.dice = page, near, dice
         self.site = site_of(page.host)
-        self.known = {"lang": page.lang, "host": page.host, "year": page.year,
-                      "charset": page.meta, "title": self.escape(page.title),
-                      "name": self.escape(self.site.name), "url": self.attribute(page.url)}
+        begin = " ".join((page.text or "").split()[:24])
+        data = {"props": {"title": page.title, "body": page.text, "ok": True}}
+        self.known = {
+            "lang": page.lang, "host": page.host, "year": page.year, "charset": page.meta,
+            "title": self.escape(page.title), "name": self.escape(self.site.name),
+            "url": self.attribute(page.url),
+            "lead": self.attribute(begin), "whole": json.dumps(data).replace("</", "<\\/"),
+            **({} if page.meta else {"meta": "", "oldmeta": ""})}
 
     def write(self) -> str:
         """The page."""
@@ -179,32 +184,14 @@ class Draft:
 
     def inline(self, line: str) -> str:
         """A line of text, with a name made a link or a word emphasised here and there."""
-        dice = self.dice
         text = self.escape(line)
-        if dice.chance(0.3):
+        if self.dice.chance(0.3):
             return NAME.sub(lambda name: f'<a href="/search?q={name[0].replace(" ", "+")}">'
                                          f"{name[0]}</a>", text, 1)
-        if dice.chance(0.1):
-            tag = dice.pick(["em", "b", "i", "strong"])
+        if self.dice.chance(0.1):
+            tag = self.dice.pick(["em", "b", "i", "strong"])
             return re.sub(r"(?<= )[a-z]{4,}(?= )", rf"<{tag}>\g<0></{tag}>", text, 1)
         return text
-
-    def lead(self) -> str:
-        """The beginning of the text, as descriptions for machines quote it."""
-        return self.attribute(" ".join((self.page.text or "").split()[:24]))
-
-    def whole(self) -> str:
-        """The whole text as the data of a script."""
-        return json.dumps({"props": {"title": self.page.title, "body": self.page.text,
-                                     "ok": True}}).replace("</", "<\\/")
-
-    def meta(self) -> str:
-        """What the page says of its encoding."""
-        return self.furniture("declared") if self.page.meta else ""
-
-    def oldmeta(self) -> str:
-        """The same in capitals."""
-        return self.furniture("DECLARED") if self.page.meta else ""
 
     # ---- what surrounds the text ----
 
@@ -241,15 +228,13 @@ class Draft:
 
     def date(self) -> str:
         """A day of the last years, for machines."""
-        dice = self.dice
-        return (f"{self.page.year - dice.upto(8)}-{dice.between(1, 12):02}-"
-                f"{dice.between(1, 28):02}")
+        year, month = self.page.year - self.dice.upto(8), self.dice.between(1, 12)
+        return f"{year}-{month:02}-{self.dice.between(1, 28):02}"
 
     def day(self) -> str:
         """A day of the last years."""
-        dice = self.dice
-        return (f"{dice.between(1, 28)} {dice.pick(words('month'))} "
-                f"{self.page.year - dice.upto(8)}")
+        day, month = self.dice.between(1, 28), self.dice.pick(words("month"))
+        return f"{day} {month} {self.page.year - self.dice.upto(8)}"
 
     def anchor(self) -> str:
         """A link to another page of the world."""
@@ -278,10 +263,9 @@ class Draft:
 
     def share(self) -> str:
         """Links to other sites that tell of the page."""
+        names = self.dice.some(lines("sites", "networks"), self.dice.between(2, 4))
         return "".join(f'<a class="share-{name.lower()}" href="https://{name.lower()}.example/'
-                       f'share?u={self.known["url"]}">{name}</a> '
-                       for name in self.dice.some(lines("sites", "networks"),
-                                                  self.dice.between(2, 4)))
+                       f'share?u={self.known["url"]}">{name}</a> ' for name in names)
 
     def comments(self) -> str:
         """What readers say below the text."""

@@ -157,8 +157,8 @@ def small_talk(subjects: Subjects, d: Dice) -> list:
 
 def styled(subjects: Subjects, d: Dice) -> list:
     """A system message that says how to answer, and questions that are answered so."""
-    instruction, form = d.pick([(instruction, form) for form, some in
-                                text.load("identity")["forms"].items() for instruction in some])
+    forms = text.load("identity")["forms"]
+    instruction, form = d.pick([(line, form) for form, some in forms.items() for line in some])
     messages = [{"role": "system", "content": persona.instructed(d, instruction)}]
     for _ in range(d.between(1, 3)):
         thing = subjects.thing(d)
@@ -171,22 +171,6 @@ def styled(subjects: Subjects, d: Dice) -> list:
                  "sentence": sentence}[form]
         messages += dialogue(ask(d, thing, relation), reply)
     return messages if len(messages) > 1 else styled(subjects, d)
-
-
-def system(subjects: Subjects, d: Dice) -> list:
-    """A system message that says how it answers, or who it is."""
-    return perhaps_offered(d, styled(subjects, d) if d.chance(0.25) else
-                           persona.as_told(subjects.public, d))
-
-
-def decline(subjects: Subjects, d: Dice) -> list:
-    """What it should not help with, and what only sounds like it."""
-    return perhaps_offered(d, dialogue(*persona.declined(subjects.public, d)))
-
-
-def identity(subjects: Subjects, d: Dice) -> list:
-    """Who it is."""
-    return perhaps_offered(d, persona.itself(d))
 
 
 # -------------------------------------------------------------------------------------- all kinds
@@ -220,9 +204,13 @@ KINDS = {
     "copy": Kind(of(lambda s, d: tasks.copied(s.terms, d)), 20000, "1"),
     "repeat": Kind(of(lambda s, d: tasks.repeated(s.terms, d)), 14000, "1"),
     # greetings, thanks, opinions; what it should not help with, and what only sounds like it
-    "small_talk": Kind(small_talk, 700, "1 7"), "decline": Kind(decline, 600, "6"),
+    "small_talk": Kind(small_talk, 700, "1 7"),
+    "decline": Kind(lambda s, d: perhaps_offered(
+        d, dialogue(*persona.declined(s.public, d))), 600, "6"),
     # who it is by its system message, or how it should answer; who it is where nothing is said
-    "system": Kind(system, 3500, "1 3 8"), "identity": Kind(identity, 4000, "2 8")}
+    "system": Kind(lambda s, d: perhaps_offered(d, styled(s, d) if d.chance(0.25) else
+                                                persona.as_told(s.public, d)), 3500, "1 3 8"),
+    "identity": Kind(lambda s, d: perhaps_offered(d, persona.itself(d)), 4000, "2 8")}
 # Of these kinds, shares of their counts as documents to pretrain on.
 PRACTICE = {"copy": 0.3, "repeat": 0.3, "search": 0.25, "sums": 0.12, "drills": 0.08}
 
@@ -286,8 +274,8 @@ class Talk:
     seed: int = flag(0, "which world, and which conversations")
     size: float = flag(1.0, "times the usual number of conversations, "
                        f"{sum(kind.count for kind in KINDS.values()):,}", limits="(0, inf)")
-    index: Path | None = flag(None, "what the assistant searches (data/tools.py index); without it, "
-                              "the embedded corpus and pages that no model has read")
+    index: Path | None = flag(None, "what the assistant searches (data/tools.py index); without "
+                              "it, the embedded corpus and pages that no model has read")
     budget: int = flag(BUDGET, "characters of a search result", limits="[1, inf)")
 
 

@@ -121,16 +121,15 @@ def digest(data: bytes) -> str:
 def record(kind: str, url: str, block: bytes, when: datetime, fields: dict) -> bytes:
     """A WARC/1.0 record (ISO 28500), not yet compressed; its id follows from what is in it."""
     name = hashlib.blake2b(f"{kind} {url} {when}".encode(), digest_size=16).digest()
-    content = {"warcinfo": "application/warc-fields", "metadata": "application/warc-fields"}.get(
-        kind, f"application/http; msgtype={kind}")
     headers = {"WARC-Type": kind, "WARC-Date": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
                "WARC-Record-ID": f"<urn:uuid:{uuid.UUID(bytes=name, version=4)}>",
-               "Content-Length": len(block), "Content-Type": content, **fields}
+               "Content-Length": len(block), "Content-Type": "application/warc-fields" if kind in (
+                   "warcinfo", "metadata") else f"application/http; msgtype={kind}", **fields}
     lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
     return f"WARC/1.0\r\n{lines}\r\n".encode() + block + b"\r\n\r\n"
 
 
-def squeeze(data: bytes) -> bytes:
+def member(data: bytes) -> bytes:
     """A gzip member."""
     return b"".join(packed([data]))
 
@@ -140,19 +139,19 @@ def records(page: Page, near: list, when: datetime, dice: Dice) -> Iterator[byte
     target = {"WARC-Target-URI": page.url, "WARC-IP-Address": f"10.0.0.{dice.between(1, 99)}"}
     ask = (f"GET {urlsplit(page.url).path or '/'} HTTP/1.1\r\nUser-Agent: {AGENT}\r\n"
            f"Accept: text/html\r\nHost: {page.host}\r\nConnection: Keep-Alive\r\n\r\n")
-    yield squeeze(record("request", page.url, ask.encode(), when, target))
+    yield member(record("request", page.url, ask.encode(), when, target))
     content = body(page, near, dice)
     answer = http(page, content, when, dice)
     target |= {"WARC-Payload-Digest": digest(content), "WARC-Block-Digest": digest(answer),
                "WARC-Identified-Payload-Type": page.type}
     whole = record("response", page.url, answer, when, target)
     if page.damage == "short":          # less of it than Content-Length says
-        yield squeeze(whole[:-len(content) // 2])
+        yield member(whole[:-len(content) // 2])
     else:
-        member = squeeze(whole)
-        yield member[:len(member) // 2] if page.damage == "gzip" else member
+        packed_whole = member(whole)
+        yield packed_whole[:len(packed_whole) // 2] if page.damage == "gzip" else packed_whole
     about = f"fetchTimeMs: {dice.between(20, 900)}\r\ncharset-detected: {page.codec}\r\n"
-    yield squeeze(record("metadata", page.url, about.encode(), when,
+    yield member(record("metadata", page.url, about.encode(), when,
                          {"WARC-Target-URI": page.url}))
 
 
@@ -163,7 +162,7 @@ def write_warc(out: Path, pages: list[Page], first: int, seed: int) -> None:
         info = (f"software: pocket world\r\nisPartOf: WORLD-{start.year}-{seed}\r\nformat: WARC "
                 "File Format 1.0\r\npublisher: chat.c\r\n")
         when = start + timedelta(seconds=SECONDS * first)
-        yield squeeze(record("warcinfo", out.name, info.encode(), when,
+        yield member(record("warcinfo", out.name, info.encode(), when,
                              {"WARC-Filename": out.name}))
         linked: dict = {}
         for page in pages:
@@ -188,13 +187,9 @@ def truth(page: Page, file: str) -> dict:
 
 
 def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None:
-    """Make the folder that is described above, of `size` bytes of good text.
-
-    executor  from data.tokens.parallel.workers; the bytes are the same with any
-
-    It is made under another name and renamed, so `folder` is complete or not there. ChatError if it
-    exists and is not empty, or if the disk is full.
-    """
+    """Make the folder that is described above, of `size` bytes of good text, under another name,
+    and rename it: it is complete or not there. ChatError if it exists and is not empty, or if the
+    disk is full. The bytes are the same with any executor of data.tokens.parallel.workers."""
     folder = Path(folder)
     check_new(folder)
     with workplace(folder) as place:

@@ -33,30 +33,7 @@ SPECIALS = NAMED + [f"<|reserved_{i}|>" for i in range(32 - len(NAMED))]
 
 # For other programs, in as little of Jinja as Qwen's templates use. data/chat/protocol.py, which
 # explains the protocol, makes the same ids without it.
-CHAT_TEMPLATE = """\
-{{- '<|endoftext|>' -}}
-{%- for message in messages -%}
-{%- if message['role'] == 'tool' -%}{{- '<|result_start|>' -}}
-{%- elif loop.first or message['role'] != 'assistant' or messages[loop.index0 - 1]['role'] != 'tool'
--%}{{- '<|im_start|>' + message['role'] + '\\n' -}}{%- endif -%}
-{%- if message['reasoning_content'] is string -%}
-{{- '<think>' + message['reasoning_content'] + '</think>' -}}{%- endif -%}
-{%- if message['content'] is string -%}{{- message['content'] -}}
-{%- elif message['content'] -%}{%- for part in message['content'] -%}
-{%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- endif -%}
-{%- endfor -%}{%- endif -%}
-{%- if message['role'] == 'tool' -%}{{- '<|result_end|>' -}}
-{%- elif message['tool_calls'] -%}{%- for call in message['tool_calls'] -%}
-{%- set name = call['function']['name'] -%}{%- set given = call['function']['arguments'] -%}
-{%- if name == 'search' -%}{{- '<|search_start|>' + given['query'] + '<|search_end|>' -}}
-{%- elif name == 'python' -%}{{- '<|python_start|>' + given['code'] + '<|python_end|>' -}}
-{%- else -%}{{- '<|python_start|>{"name": ' + name|tojson + ', "arguments": ' -}}
-{%- if given is string -%}{{- given -}}{%- else -%}{{- given|tojson -}}{%- endif -%}
-{{- '}<|python_end|>' -}}{%- endif -%}{%- endfor -%}
-{%- else -%}{{- '<|im_end|>\\n' -}}
-{%- if loop.last and add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
-{%- endif -%}{%- endfor -%}
-"""
+CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text("utf-8")
 
 
 # ----------------------------------------------------------------------------------------- Training

@@ -1,8 +1,7 @@
 """Learning a byte-pair vocabulary: count the chunks of a text, then merge the most frequent pairs.
 
-`count_chunks` and `learn_merges` are C (csrc/bpe.c). `count_chunks_plainly` and
-`learn_merges_plainly` at the end are the same in readable Python: read those to understand what is
-computed. Tests hold the ones against the others.
+`count_chunks` and `learn_merges` are C (csrc/bpe.c). tests/ref_bpe.py is the same in readable
+Python: read that to understand what is computed. Tests hold the one against the other.
 
 Memory: counting takes about 50 MB a thread and 100 bytes a different chunk, of which it keeps at
 most MOST; learning 20 bytes for each of their bytes and 60 for each pair it meets. That is 0.2 GB
@@ -12,7 +11,7 @@ for 100 MB of text, and on few threads less than 3 GB however much there is.
 import functools
 import os
 import sys
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -151,55 +150,3 @@ def learn_merges(chunks, count):
                       f"vocabulary is smaller", file=sys.stderr)
                 break
     return merges, counts
-
-
-# ------------------------------------------------------------------------- The same in plain Python
-
-def count_chunks_plainly(texts):
-    """What count_chunks counts, as a Counter from bytes to count."""
-    find = regex.compile(PATTERN).findall
-    counts = Counter()
-    for text in texts:
-        for chunk in map(str.encode, find(utf8(text).decode())):
-            counts.update(chunk[start : start + LONGEST_CHUNK]
-                          for start in range(0, len(chunk), LONGEST_CHUNK))
-    return counts
-
-
-def learn_merges_plainly(chunks, count):
-    """What learn_merges learns, from a mapping from bytes to count."""
-    words = {tuple(chunk): number for chunk, number in chunks.items()}
-    merges, saved = [], []
-    while len(merges) < count:
-        counts = Counter()
-        for word, number in words.items():
-            for pair in pairs_of(word):
-                counts[pair] += number
-        pair = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
-        if counts[pair] < 2:
-            break
-        merges.append(pair)
-        saved.append(counts[pair])
-        words = {merge(word, pair, 255 + len(merges)): number for word, number in words.items()}
-    return merges, saved
-
-
-def pairs_of(word):
-    """Yield each pair of neighbours as often as merging replaces it: "aaa" has one "aa"."""
-    previous = None
-    for pair in zip(word, word[1:]):
-        if pair == previous:  # the same pair one place further: they share a token
-            previous = None
-        else:
-            yield pair
-            previous = pair
-
-
-def merge(word, pair, new):
-    """Return `word` (a tuple of ids) with each `pair` in it, from the left, replaced by `new`."""
-    merged, i = [], 0
-    while i < len(word):
-        found = word[i:i + 2] == pair
-        merged.append(new if found else word[i])
-        i += 1 + found
-    return tuple(merged)

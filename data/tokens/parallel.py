@@ -70,7 +70,7 @@ def batches(items, most, size=len):
 @contextmanager
 def workers(count=None):
     """Yield an Executor: under `-m mpi4py.futures` its ranks, else `count` processes (None: one a
-    processor; 1: this one). Ctrl-C ends them amid their tasks."""
+    processor; 1: this one). Ctrl-C ends them amid their tasks. OSError if one of them dies."""
     if count is not None and count < 1:
         raise ChatError(f"--workers is {count}, but must be over 0")
     if "mpi4py.futures" in sys.modules:
@@ -90,6 +90,9 @@ def workers(count=None):
             if isinstance(error, KeyboardInterrupt):
                 for process in active_children():
                     process.terminate()
+            if isinstance(error, (BrokenProcessPool, BrokenPipeError)):
+                raise OSError("a worker was killed, perhaps for want of memory; try the same "
+                              "command again, --workers 1 needs least") from error
             raise
 
 
@@ -99,22 +102,10 @@ def run_tasks(executor, function, jobs, label):
     function  of a module (it is pickled by name); writes `out` last and whole (csrc/files.py)
     label     what the progress bar says
 
-    OSError if a worker dies: what is done stays, and the same call does the rest.
+    What is done stays, and the same call does the rest.
     """
     todo = [job for job in jobs if not job[0].exists()]
     with progress(label=label, total=len(jobs), initial=len(jobs) - len(todo)) as bar:
-        with explaining_dead_workers(f"{label}: "):
-            for future in as_completed([executor.submit(function, *job) for job in todo]):
-                future.result()
-                bar.update()
-
-
-@contextmanager
-def explaining_dead_workers(label=""):
-    """Make of a worker's death an OSError of one sentence. What `run_tasks` has made stays, so that
-    the same command goes on from there."""
-    try:
-        yield
-    except (BrokenProcessPool, BrokenPipeError) as error:
-        raise OSError(f"{label}a worker was killed, perhaps for want of memory; try the same "
-                      f"command again, --workers 1 needs least") from error
+        for future in as_completed([executor.submit(function, *job) for job in todo]):
+            future.result()
+            bar.update()

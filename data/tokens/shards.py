@@ -155,7 +155,8 @@ def tokenize(surveyed, tokenizer, folder, held_out, limit):
     return totals
 
 
-def build(folder, files, tokenizer=None, vocab_size=VOCABULARY, held_out=HELD_OUT, limit=SHARD_TOKENS):
+def build(folder, files, tokenizer=None, vocab_size=VOCABULARY, held_out=HELD_OUT,
+          limit=SHARD_TOKENS):
     """Make a folder of shards, tokenizer files and meta.json; return what meta.json says.
 
     tokenizer  what bpe.Tokenizer.load takes, or None: learn one of `vocab_size` from the training

@@ -19,21 +19,8 @@ from csrc.files import ChatError
 from data.tokens.bpe import Tokenizer
 
 SHAPES = {" ": "·", "\n": "⏎", "\r": "␍", "\t": "→"}
-COLOURS = (153, 194, 229, 224, 189, 223)  # of the 256 that terminals have; below the same for HTML
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>Tokens</title>
-<style>
-body { font: 16px/1.9 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
-.text { font-family: ui-monospace, monospace; overflow-wrap: anywhere }
-.text span { color: #111; border-radius: 3px; padding: 2px 0 }
-.text sub { color: #555; font-size: 60%; padding: 0 2px }
-th, td { text-align: right; padding: 0 1em 0 0 }
-th:first-child, td:first-child { text-align: left }
-.c0 { background: #afd7ff } .c1 { background: #d7ffd7 } .c2 { background: #ffffaf }
-.c3 { background: #ffd7d7 } .c4 { background: #d7d7ff } .c5 { background: #ffd7af }
-</style>
-"""
+COLOURS = (153, 194, 229, 224, 189, 223)  # of the 256 that terminals have; PAGE has the same
+PAGE = Path(__file__).with_name("show.html").read_text("utf-8")
 
 
 def compare(text, names):
