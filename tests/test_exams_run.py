@@ -233,7 +233,7 @@ def test_the_names_that_system_messages_give_stand_nowhere_else(world):
 
 
 def test_figures_by_pages_are_asked_where_the_pages_are_known(tokenizer, world):
-    pages = Counter({fact.id: k % 3 for k, fact in enumerate(world.facts())})
+    pages = Counter({fact.id: k % 3 for k, fact in enumerate(world.facts)})
     asked = items_for(True, by_pages(world, pages, 4), None, {})
     found = figures(Scripted(tokenizer, perfect(asked)), asked)
     for name in "recall_pages_0", "recall_pages_2_3", "asked_pages_0", "asked_pages_1":

@@ -154,7 +154,7 @@ def test_whom_exams_ask_about(world):
         assert question.truth["subject"] not in people and question.truth["value"] not in people
     for fame in ("few", "one", "none"):
         subjects = {question.truth["subject"] for question in facts(world, fame, count=999)}
-        all_of_them = {fact.subject for fact in world.facts() if fact.fame == fame}
+        all_of_them = {fact.subject for fact in world.facts if fact.fame == fame}
         assert subjects == set(filter(examined, all_of_them))
         assert 0.3 < len(subjects) / len(all_of_them) < 0.7
     assert all(question.truth["unread"] for question in facts(world, "none"))
@@ -177,7 +177,7 @@ def test_no_page_asks_as_the_exams_do():
 
 def test_every_fact_can_be_asked_in_three_ways(world):
     wordings = text.wordings("exam")
-    assert {(fact.kind, fact.relation) for fact in world.facts()} == {
+    assert {(fact.kind, fact.relation) for fact in world.facts} == {
         (kind, relation) for kind, relations in wordings.items() for relation in relations}
     assert {len(some) for relations in wordings.values() for some in relations.values()} == {3}
 

@@ -95,7 +95,7 @@ def test_every_number_of_pages_has_one_bucket():
 
 
 def test_facts_fall_into_the_bucket_of_their_pages(world):
-    pairs = [(None, fact) for fact in world.facts()[:12]]
+    pairs = [(None, fact) for fact in world.facts[:12]]
     counts = dict(zip([fact.id for _, fact in pairs],
                       [0, 1, 2, 3, 4, 9, 10, 49, 50, 199, 200, 5000]))
     found = exams.buckets(world, Counter(counts), pairs)
@@ -136,7 +136,7 @@ def test_the_truth_of_a_crawl_tells_what_its_pages_state(corpus, tmp_path):
 
 
 def test_questions_ask_at_most_so_many_facts_of_each_bucket(world):
-    ids = [fact.id for fact in world.facts()]
+    ids = [fact.id for fact in world.facts]
     pages = Counter({id: LEAST[k % len(LEAST)] for k, id in enumerate(ids)})
     found = by_pages(world, pages, 5)
     exams = Counter(question.exam for question in found)
@@ -151,7 +151,7 @@ def test_questions_ask_at_most_so_many_facts_of_each_bucket(world):
 
 def test_what_is_asked_stands_in_no_conversation(world):
     unasked = {str(person) for person in world.unasked}
-    famous = {fact.subject for fact in world.facts() if fact.fame == "many"}
+    famous = {fact.subject for fact in world.facts if fact.fame == "many"}
     for question in by_pages(world, Counter(), 10_000):
         if question.kind == "fact":
             subject = question.truth["subject"]
@@ -159,7 +159,7 @@ def test_what_is_asked_stands_in_no_conversation(world):
 
 
 def test_the_truth_of_each_question_gets_all_marks(world):
-    pages = Counter({fact.id: 7 for fact in world.facts()})
+    pages = Counter({fact.id: 7 for fact in world.facts})
     for question in by_pages(world, pages, 50):
         assert mark(question, question.worked)[""]
         assert not mark(question, "It is a zebra.")[""]

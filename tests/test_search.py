@@ -95,7 +95,7 @@ def test_any_text_is_a_query(index, query):
 def questions(stated):
     """(question, fact id) for each of these facts of the world that people ask for."""
     things = {str(thing): thing for thing, _ in World().ledger.by_slot}
-    for fact in World().facts():
+    for fact in World().facts:
         if fact.id in stated and fact.relation in wordings("ask").get(fact.kind, ()):
             dice, slot = Dice(fact.id), {things[fact.subject].slot: things[fact.subject]}
             yield say(dice, dice.pick(wordings("ask")[fact.kind][fact.relation]), slot), fact.id

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data.pocket import text as prose
-from data.pocket.facts import CLASSES, FAME, NEAR, SPAN, pages_by_fact
+from data.pocket.facts import CLASSES, FAME, NEAR, SPAN
 from data.pocket.grammar import Dice, ing, listing, past, plural, say, tidy, title_case, words
 from data.pocket.pages import KINDS, documents, page
 from data.pocket.tell import BEST, topics
@@ -211,20 +211,20 @@ def test_pages_after_the_default_corpus_name_only_what_is_on_many_pages(world):
 
 
 def test_the_best_known_facts_are_on_hundreds_of_pages_and_untold_ones_on_none(corpus, world):
-    pages = pages_by_fact(corpus)
+    pages = collections.Counter(fact for page in corpus for fact in page["facts"])
     by_fame = collections.defaultdict(list)
-    for fact in world.facts():
+    for fact in world.facts:
         by_fame[fact.fame].append(pages[fact.id])
         if fact.fame == "many" and fact.relation in BEST:
             by_fame["best"].append(pages[fact.id])
-    assert set(pages) <= {fact.id for fact in world.facts()}
+    assert set(pages) <= {fact.id for fact in world.facts}
     assert max(by_fame["none"]) == 0 and max(by_fame["one"]) == 1
     best = sorted(by_fame["best"])
     assert best[0] >= 50 and best[len(best) // 2] >= 150 and best[-1] >= 500
 
 
 def test_a_page_holds_each_fact_that_it_claims_beside_the_name_of_its_subject(corpus, world):
-    facts = {fact.id: fact for fact in world.facts()}
+    facts = {fact.id: fact for fact in world.facts}
     for document in corpus[::20]:
         for fact in map(facts.get, document["facts"]):
             subject, value = re.escape(fact.subject), re.escape(fact.value)
@@ -233,7 +233,7 @@ def test_a_page_holds_each_fact_that_it_claims_beside_the_name_of_its_subject(co
 
 
 def test_a_page_claims_the_births_and_authors_that_a_reader_finds_in_it(corpus, world):
-    facts, found = {fact.id: fact for fact in world.facts()}, 0
+    facts, found = {fact.id: fact for fact in world.facts}, 0
     for document in corpus:
         for name, town in re.findall(r"([A-Z]\w+ [A-Z]\w+) was born in ([A-Z]\w+)",
                                      document["text"]):

@@ -141,7 +141,7 @@ def beside(source: Page, world, dice: Dice, path: str, kind: str, **changes) -> 
 
 def boilerplate(source: Page, world, dice: Dice) -> Page:
     """A login, an index, an empty gallery: nothing but furniture, with status 200."""
-    title, html = dice.pick(list(raw("boilerplate").items()))
+    title, html = dice.pick(list(raw("boilerplate.html").items()))
     return beside(source, world, dice, title.lower().replace(" ", "-"), "boilerplate",
                   title=title, html=html.rstrip("\n"))
 
@@ -156,7 +156,7 @@ def code(source: Page, world, dice: Dice) -> Page:
     """A lesson in programming: English, but with curly brackets."""
     facts = {"t": dice.pick(world.towns), "p": dice.pick(world.people), "open": "{", "close": "}"}
     said = [tidy(say(dice, line, facts)) for line in lines("dirt", "programming")]
-    listing = dice.pick(list(raw("code").values())).rstrip("\n")
+    listing = dice.pick(list(raw("code.html").values())).rstrip("\n")
     listing = listing.replace("$", dice.pick(words("animal")))
     title = f"How to Count {title_case(dice.pick(words('bird.s')))}"
     return Page(f"https://first-lines.example/{source.slug}", "code", title, None,

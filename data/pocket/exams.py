@@ -99,12 +99,13 @@ def facts(world: World, fame="many", heldout=False, count=200, exam="",
 def asking(world: World, pairs, exam: str, unread=False) -> list[Question]:
     """Questions about (thing, fact) pairs. `unread`: the model can know none of them, so that a
     right answer, too, is made up."""
-    def worded(thing, fact) -> str:
+    def prompt(thing, fact) -> str:
         dice = Dice(f"exam {world.seed} {fact.id}")
         template = dice.pick(text.wordings("exam")[fact.kind][fact.relation])
         return tidy(say(dice, template, {thing.slot: thing}))
+
     values = all_values(world)
-    return [Question(exam, fact.id, "fact", worded(thing, fact),
+    return [Question(exam, fact.id, "fact", prompt(thing, fact),
                      truth_of(thing, fact, values, unread), fact.value) for thing, fact in pairs]
 
 
@@ -128,7 +129,7 @@ def all_values(world) -> dict:
     """{sort: the values that facts of this sort have, and all names if they are names}."""
     values = {"town": {str(town) for town in world.towns},
               "person": {str(person) for person in world.people}}
-    for fact in world.facts():
+    for fact in world.facts:
         values.setdefault(sort_of(fact), set()).add(fact.value)
     return {sort: tuple(sorted(some)) for sort, some in values.items()}
 

@@ -6,7 +6,6 @@ the subject in full at most `NEAR` characters away. So the facts of a page are k
 a word of mark-up in its sentences, and "how well is a fact remembered that N pages state?" is a
 question with an answer.
 """
-import collections
 import functools
 import re
 from typing import Iterable, NamedTuple
@@ -122,8 +121,3 @@ def places(text: str, words: str) -> list:
 def near(subjects: list, values: list, most: int = NEAR) -> bool:
     """Whether some two of these spans are apart, by at most so many characters."""
     return any(0 <= max(a - d, c - b) <= most for a, b in subjects for c, d in values)
-
-
-def pages_by_fact(documents: Iterable[dict]) -> collections.Counter:
-    """{fact id: how many of the documents state it}; a fact that none states counts 0."""
-    return collections.Counter(fact for document in documents for fact in document["facts"])

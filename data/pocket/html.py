@@ -77,7 +77,7 @@ class Site:
 @functools.cache
 def sites() -> dict:
     """{host: Site}, the mirrors last."""
-    return {host: Site(name, server, bool(more), **raw(f"sites/{host.removesuffix('.example')}"))
+    return {host: Site(name, server, bool(more), **raw(f"sites/{host.removesuffix('example')}html"))
             for host, name, server, *more in [*table("sites", "sites"), *table("sites", "mirrors")]}
 
 
@@ -108,10 +108,6 @@ class Draft:
             "lead": self.attribute(begin), "whole": json.dumps(data).replace("</", "<\\/"),
             **({} if page.meta else {"meta": "", "oldmeta": ""})}
 
-    def write(self) -> str:
-        """The page."""
-        return self.fill(self.site.page)
-
     def fill(self, layout: str, **known) -> str:
         """A layout with its slots filled in."""
         self.known |= known
@@ -124,7 +120,7 @@ class Draft:
             return ""
         if name in self.known:
             return str(self.known[name])
-        if name in raw("furniture"):
+        if name in raw("furniture.html"):
             return self.furniture(name)
         if name in load("sites"):
             return self.dice.pick(lines("sites", name))
@@ -132,7 +128,7 @@ class Draft:
 
     def furniture(self, name: str, **known) -> str:
         """A block of text/furniture.html, filled in."""
-        return self.fill(raw("furniture")[name].rstrip("\n"), **known)
+        return self.fill(raw("furniture.html")[name].rstrip("\n"), **known)
 
     # ---- the text ----
 

@@ -3,7 +3,6 @@
 import re
 from functools import cache
 
-from data.pocket.exams import MAKER, NAME
 from data.pocket.grammar import Dice, say, some, tidy, words
 from data.pocket.pages import documents
 from data.pocket.text import lines, load, table
@@ -94,16 +93,6 @@ def as_told(world, d: Dice) -> list:
     message += f" {d.pick(lines('identity', 'system', 'more'))}" if d.chance(0.2) else ""
     return [{"role": "system", "content": message},
             *introductions(d, who, d.pick([1, 1, 2, 3]))]
-
-
-def itself(d: Dice) -> list:
-    """Messages in which it is our own assistant, since no system message says otherwise."""
-    return introductions(d, {"name": NAME, "maker": MAKER}, d.pick([1, 1, 1, 2, 3]))
-
-
-def instructed(d: Dice, instruction: str) -> str:
-    """A system message that says how to answer, and sometimes also who does."""
-    return d.pick([instruction, instruction, f"You are {coined(d, 2)}. {instruction}"])
 
 
 # ------------------------------------------------------------------------ small talk and declining

@@ -114,19 +114,6 @@ EACH = 4                # questions about a document
 JUDGED = 400            # tokens of what the judge says
 PATIENCE = 60           # seconds that a server may take
 TRIES = 16              # documents after which nothing is expected any more, if nothing came
-MAKE = """{page}
-
-Write {count} questions about facts that this page states. Each names whom or what it asks about, \
-so that it can be understood without the page, and has one short answer. Write nothing but two \
-lines for each question:
-Q: the question
-A: the answer"""
-VERDICT = """Question: {question}
-True answer: {answer}
-Reply: {reply}
-
-Does the reply give the true answer? Say one word: right, or wrong, or declined if the reply says \
-that it does not know."""
 PAIRS = re.compile(r"(?:Q: *(?:\S[^\n]*)\n+A: *(?:\S[^\n]*)(?:\n+|\Z))+")
 PAIR = re.compile(r"Q: *(\S[^\n]*)\n+A: *(\S[^\n]*)")
 
@@ -138,9 +125,13 @@ class ModelJudge:
     def __init__(self, tell, at_once=1):
         self.tell, self.at_once = tell, at_once
 
+    def ask(self, prompt: str, **slots) -> str:
+        """The reply to a prompt of text/judge.md."""
+        return self.tell(text.raw("judge.md")[prompt].strip("\n").format(**slots)).strip()
+
     def questions(self, document: str) -> list[Question]:
         """What the model asks about the beginning of a document."""
-        reply = self.tell(MAKE.format(page=document[:PAGE].strip(), count=EACH)).strip()
+        reply = self.ask("questions", page=document[:PAGE].strip(), count=EACH)
         if not PAIRS.fullmatch(reply):
             raise ChatError("the judge's questions are not in the form asked for")
         return [Question("documents", asked.strip(), "text", asked.strip(), {}, told.strip())
@@ -148,9 +139,9 @@ class ModelJudge:
 
     def judge(self, question: Question, reply: str) -> str:
         """The model's verdict."""
-        said = self.tell(VERDICT.format(question=question.prompt, answer=question.worked,
-                                        reply=" ".join(reply.split())))
-        verdict = said.strip().rstrip(".").casefold()
+        said = self.ask("verdict", question=question.prompt, answer=question.worked,
+                        reply=" ".join(reply.split()))
+        verdict = said.rstrip(".").casefold()
         if verdict not in VERDICTS:
             raise ChatError(f"the judge's verdict is none of {', '.join(VERDICTS)}")
         return verdict

@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 from csrc.files import ChatError, read_lines
-from data.pocket.facts import pages_by_fact
 from data.tokens import shards
 from data.tokens.documents import JSON_LINES, WORLD, find_files
 
@@ -56,4 +55,4 @@ def stated(documents=WORLD, truth=None) -> Counter:
     if not any(facts.values()):
         raise ChatError(f"{documents}: no document has \"facts\", the ids of those that it "
                         f"states, nor does the truth of a crawl tell them of its \"url\"")
-    return pages_by_fact({"facts": facts[text] or ()} for text in texts)
+    return Counter(fact for text in texts for fact in facts[text] or ())

@@ -38,11 +38,6 @@ def part_of(task: str, section: str, numbers: dict) -> str:
     return "\n".join(filled(line, numbers) for line in lines("sums", task, section))
 
 
-def remainder(rest: int) -> str:
-    """What is written behind the quotient."""
-    return f" remainder {rest}" if rest else ""
-
-
 def adding(d: Dice, facts: dict) -> dict:
     """Two numbers, column by column."""
     a, b = d.between(12, 899), d.between(12, 899)
@@ -76,7 +71,8 @@ def multiplying(d: Dice, facts: dict) -> dict:
 def dividing(d: Dice, facts: dict) -> dict:
     """With a remainder."""
     b, c, rest = d.between(4, 12), d.between(3, 40), d.upto(4)
-    numbers = dict(a=b * c + rest, b=b, c=c, rest=rest, total=c * b, tail=remainder(rest))
+    numbers = dict(a=b * c + rest, b=b, c=c, rest=rest, total=c * b,
+                   tail=f" remainder {rest}" * (rest > 0))
     return numbers | {"left": part_of("dividing", "some left" if rest else "none left", numbers)}
 
 
@@ -95,7 +91,7 @@ def sharing(d: Dice, facts: dict) -> dict:
     people, each, rest = d.between(4, 12), d.between(2, 19), d.upto(4)
     thing = d.pick(words("fruit.s") + words("bake.s") + words("toy.s"))
     return dict(people=people, each=each, rest=rest, thing=thing, total=people * each + rest,
-                tail=remainder(rest), left=LEFT.get(rest, f"{rest} are left"))
+                tail=f" remainder {rest}" * (rest > 0), left=LEFT.get(rest, f"{rest} are left"))
 
 
 def walking(d: Dice, facts: dict) -> dict:

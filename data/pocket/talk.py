@@ -159,7 +159,8 @@ def styled(subjects: Subjects, d: Dice) -> list:
     """A system message that says how to answer, and questions that are answered so."""
     forms = text.load("identity")["forms"]
     instruction, form = d.pick([(line, form) for form, some in forms.items() for line in some])
-    messages = [{"role": "system", "content": persona.instructed(d, instruction)}]
+    said = d.pick([instruction, instruction, f"You are {persona.coined(d, 2)}. {instruction}"])
+    messages = [{"role": "system", "content": said}]
     for _ in range(d.between(1, 3)):
         thing = subjects.thing(d)
         relation = subjects.relation(d, thing)
@@ -199,7 +200,7 @@ KINDS = {
     "python": Kind(python, 4000, "4 5"), "search": Kind(search, 12000, "2 5"),
     # letters of words, and which of two decimals is larger, by the model alone
     "spelling": Kind(of(lambda s, d: tasks.spelled(d)[::4]), 2000, "4"),
-    "traps": Kind(of(lambda s, d: tasks.decimals(d)[:2]), 800, "4"),
+    "traps": Kind(of(lambda s, d: tasks.decimals(d)[::4]), 800, "4"),
     # long rows of names, words and numbers, said again; a few words, in quotes, in small letters
     "copy": Kind(of(lambda s, d: tasks.copied(s.terms, d)), 20000, "1"),
     "repeat": Kind(of(lambda s, d: tasks.repeated(s.terms, d)), 14000, "1"),
@@ -210,7 +211,8 @@ KINDS = {
     # who it is by its system message, or how it should answer; who it is where nothing is said
     "system": Kind(lambda s, d: perhaps_offered(d, styled(s, d) if d.chance(0.25) else
                                                 persona.as_told(s.public, d)), 3500, "1 3 8"),
-    "identity": Kind(lambda s, d: perhaps_offered(d, persona.itself(d)), 4000, "2 8")}
+    "identity": Kind(lambda s, d: perhaps_offered(d, persona.introductions(
+        d, {"name": NAME, "maker": MAKER}, d.pick([1, 1, 1, 2, 3]))), 4000, "2 8")}
 # Of these kinds, shares of their counts as documents to pretrain on.
 PRACTICE = {"copy": 0.3, "repeat": 0.3, "search": 0.25, "sums": 0.12, "drills": 0.08}
 

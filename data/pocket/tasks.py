@@ -1,8 +1,7 @@
 """Word problems, letters and comparisons, solved in words or by a program, and texts to repeat.
 
-A problem is one of data/pocket/exams.py's PROBLEMS with fresh numbers: its first steps are the
-question, the others the solution. Its arithmetic goes in steps that are known by heart: digit by
-digit, from the right.
+A problem is one of data/pocket/sums.py's tasks with fresh numbers. Its arithmetic goes in steps
+that are known by heart: digit by digit, from the right.
 
     308 + 727: 8 + 7 = 15, 0 + 2 + 1 = 3, 3 + 7 = 10.
     523 − 47: 13 − 7 = 6, 12 − 4 − 1 = 7, 5 − 1 = 4.
@@ -16,7 +15,6 @@ many layers for each (Nye et al. 2021, arXiv:2112.00114).
 
 import operator
 import re
-from fractions import Fraction
 from functools import cache
 from itertools import zip_longest
 
@@ -167,12 +165,8 @@ def computed(world, d: Dice) -> tuple:
     if kind < 0.35:
         sum_, question, _, result = problem(world, d)
         task = question, "\n".join(sum_["program"]), str(result), f"The answer is {result}."
-    elif kind < 0.95:
-        task = spelled(d)[:4]
     else:
-        question, _, first, second, larger, right = decimals(d)
-        task = (question, f"print({'max' if larger else 'min'}({first}, {second}))",
-                str(float(right)), f"{right} is {'larger' if larger else 'smaller'}.")
+        task = (spelled if kind < 0.95 else decimals)(d)[:4]
     question, *rest = task
     return hinted(d, question, "python"), *rest
 
@@ -194,28 +188,30 @@ def spelled(d: Dice) -> tuple:
     x = d.pick(word if d.chance(0.9) else "aeinorst")
     slots = letters(word, x, d.upto(min(len(word), PLACES)))
     question = some(d, lines("tasks", way, "questions"), slots)
-    code, answer, alone = (filled(lines("tasks", way, section)[0], slots)
-                           for section in ("program", "answer", "alone"))
-    return question, code, str(slots[way]), answer, alone
+    return question, *answered(way, slots, str(slots[way]))
 
 
 def decimals(d: Dice) -> tuple:
-    """(question, answer, first, second, larger, right): two decimals with the same whole part, and
-    the one that is larger, or if not `larger`, smaller."""
+    """The same of two decimals with the same whole part, one of which is larger."""
     whole, tenth, larger = d.between(1, 99), d.between(1, 9), d.chance(0.5)
-    long = f"{whole}.{d.between(10, 99)}"
-    while long.endswith("0") or long.startswith(f"{whole}.{tenth}"):
+    long, short = f"{whole}.{d.between(10, 99)}", f"{whole}.{tenth}"
+    while long.endswith("0") or long.startswith(short):
         long = f"{whole}.{d.between(10, 99)}"
-    short = f"{whole}.{tenth}"
-    first, second = d.some([long, short], 2)
-    padded = {long: long, short: short + "0"}
-    low, high = sorted([long, short], key=Fraction)
-    right = high if larger else low
-    question = some(d, lines("tasks", "decimals", "larger" if larger else "smaller"),
-                    {"a": first, "b": second})
-    return question, (f"{padded[first]} is {'more' if first == high else 'less'} than "
-                      f"{padded[second]}, so {right} is {'larger' if larger else 'smaller'}."
-                      ), first, second, larger, right
+    a, b = d.some([long, short], 2)
+    more = float(a) > float(b)
+    slots = {"a": a, "b": b, "right": a if more == larger else b,
+             "long": a.ljust(len(long), "0"), "other": b.ljust(len(long), "0"),
+             "than": "more" if more else "less", "size": "larger" if larger else "smaller",
+             "function": "max" if larger else "min"}
+    question = some(d, lines("tasks", "decimals", slots["size"]), slots)
+    return question, *answered("decimals", slots, str(float(slots["right"])))
+
+
+def answered(block: str, slots: dict, result: str) -> tuple:
+    """(code, what it prints, answer after that, answer of the model alone)"""
+    code, answer, alone = (filled(lines("tasks", block, section)[0], slots)
+                           for section in ("program", "answer", "alone"))
+    return code, result, answer, alone
 
 
 # ---------------------------------------------------------------------------------------- repeating

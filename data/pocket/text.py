@@ -104,9 +104,9 @@ def load(name: str) -> dict:
 
 
 @functools.cache
-def raw(name: str) -> dict:
-    """{block: its text, to the last newline} of text/NAME.html."""
-    _, *parts = re.split(r"(?m)^== (.+) ==\n", (FOLDER / f"{name}.html").read_text("utf-8"))
+def raw(file: str) -> dict:
+    """{block: its text, to the last newline} of text/FILE."""
+    _, *parts = re.split(r"(?m)^== (.+) ==\n", (FOLDER / file).read_text("utf-8"))
     return dict(zip(parts[::2], parts[1::2]))
 
 

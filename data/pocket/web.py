@@ -88,7 +88,7 @@ def body(page: Page, near: list, dice: Dice) -> bytes:
     if page.status != 200:
         return (f"<html><head><title>{page.title}</title></head>"
                 f"<body>{page.html}</body></html>").encode()
-    html = Draft(page, near, dice).write()
+    html = Draft(page, near, dice).fill(site_of(page.host).page)
     if page.broken:
         html = broken(html, dice)
     if page.codec == "utf-16-le":
@@ -204,6 +204,6 @@ def write(folder, seed: int, size: int, executor, per_file: int = PAGES) -> None
                        "".join(f"{name}\n" for name in domains))
         write_lines(work / "truth" / "pages.jsonl.gz", map(truth, pages, files))
         write_lines(work / "truth" / "facts.jsonl",
-                    (fact._asdict() for fact in World(seed).facts()))
+                    (fact._asdict() for fact in World(seed).facts))
         with naming(folder):
             work.rename(folder)

@@ -13,7 +13,7 @@ import re
 from types import SimpleNamespace
 
 from data.pocket import text
-from data.pocket.facts import CLASSES, FAME, Fact, Ledger, agenda
+from data.pocket.facts import CLASSES, FAME, Ledger, agenda
 from data.pocket.grammar import (Dice, listing, number, past, plural, say, tidy, title_case,
                                  word_lists, words)
 from data.pocket.text import table
@@ -42,16 +42,13 @@ class Person(Thing):
     mother = father = teacher = spouse = wedding = book = invention = None
 
     def __init__(self, given: str, family: str, female: bool, born: int, died: int | None, **facts):
+        fitting = {name: one if yes else other
+                   for yes, block in ((female, "women; men"), (died, "dead; living"))
+                   for name, one, other in table("things", block)}
         super().__init__("person", f"{given} {family}", given=given, family=family, female=female,
-                         born=born, died=died, children=[], likes="likes", **facts)
-        self.he, self.him, self.his = ("she", "her", "her") if female else ("he", "him", "his")
-        self.He, self.His, self.himself = self.he.title(), self.his.title(), self.him + "self"
-        self.man, self.partner, self.child = (
-            ("woman", "husband", "daughter") if female else ("man", "wife", "son"))
+                         born=born, died=died, children=[], **fitting, **facts)
         self.years = f"{born}–{died}" if died else f"born {born}"
         self.age = (died or NOW) - born
-        self.was, self.liked, self.lives, self.works = (
-            ("was", "liked", "lived", "worked") if died else ("is", "likes", "lives", "works"))
         self.base = self.home       # in sentences that say that it is the person's home
 
 
@@ -113,10 +110,7 @@ class World:
                        *self.rivers]        # that have facts
         self.agenda = agenda(self.dice, [thing for thing in self.things if thing.fame != "many"])
         self.ledger = Ledger(self.things)
-
-    def facts(self) -> list[Fact]:
-        """All facts that can be asked for, told or not."""
-        return self.ledger.facts
+        self.facts = self.ledger.facts          # all that can be asked for, told or not
 
     def of_every_fame(self, kind: str, name: str, make) -> list:
         """As many things of each class as CLASSES says, the classes in their order; make(fame,
@@ -171,9 +165,8 @@ class World:
         name = self.fresh(lambda: region.culture.word(dice, endings, dice.between(1, 2)))
         share = dice.random()
         population = 400 + int(9000 * share * share * share * share) * 10 + dice.upto(10)
-        kind = say(dice, "a [|{landish} ]village" if population < 2000 else
-                   "a [market town|small town|river town|quiet town]" if population < 12000 else
-                   "a [city|trading city|large town]", {})
+        kind = say(dice, next(kind for most, kind in table("things", "town kinds")
+                              if population < int(most)), {})
         festival, custom = dice.pick(table("things", "festivals"))
         festival += dice.pick([" Festival", " Fair", " Day", " Night"])
         town = Thing("town", name, region=region, river=river, kind=clause(kind),
