@@ -1,4 +1,4 @@
-"""Learning a byte-pair vocabulary in plain Python: the oracle of data/tokens/learn.py, csrc/bpe.c."""
+"""Learning a byte-pair vocabulary in plain Python: the oracle of data/tokens/learn.py."""
 
 from collections import Counter
 

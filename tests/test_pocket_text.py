@@ -1,4 +1,4 @@
-"""The pocket world's prose: how its files are read, and that they are as tests/templates.py asks."""
+"""The pocket world's prose: how files are read, and that they are as tests/templates.py asks."""
 import re
 
 import pytest

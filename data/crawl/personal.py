@@ -39,7 +39,8 @@ SSN = re.compile(rf"""{BEFORE}
 PHONE = re.compile(rf"""(?:
     {BEFORE} (?:\+?1[\ .-]?)?
     (?:\([2-9]\d\d\)\ ?[2-9]\d\d[\ .-] | [2-9]\d\d([./-])[2-9]\d\d(?:\1|-)) \d{{4}}
-    | (?<![\w+=)]) (?:\+|00(?=[1-9]\d{{1,2}}\ )) \(?[1-9] (?:[\ .()/-]{{0,2}}\d){{8,14}}) {AFTER}""", re.X | re.A)
+    | (?<![\w+=)]) (?:\+|00(?=[1-9]\d{{1,2}}\ )) \(?[1-9] (?:[\ .()/-]{{0,2}}\d){{8,14}}) {AFTER}
+    """, re.X | re.A)
 CALLED = re.compile(rf"{BEFORE}[+(]{{0,2}}\d(?:[ ()./-]{{0,3}}\d){{6,14}}{AFTER}", re.A)
 
 # Of these words before four numbers with points, the last one decides: a version, or an address.
@@ -52,8 +53,8 @@ HEADING = re.compile(r"\s*(?:#+|==+)?\s*\[?")
 IMAGE_NAME = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|ico|bmp|avif|css|js|json)$", re.I)
 SECURITY = re.compile(r"\bssn\b|social.security", re.I)
 CALL = re.compile(r"""
-    \b (?:t[eé]l[eé]?(?:(?:ph|f)on[eo]?)? | [tmf](?=:) | phone | ph | fax | mobile | cell | call(?!\ numbers?\b)
-        | dial | whatsapp)
+    \b (?:t[eé]l[eé]?(?:(?:ph|f)on[eo]?)? | [tmf](?=:) | phone | ph | fax | mobile | cell
+        | call(?!\ numbers?\b) | dial | whatsapp)
     \b [^\w\n]{0,3} (?:(?:us|me|him|her|now|at|on|is|no|number) \b [^\w\n]{0,3}){0,3} $""",
     re.I | re.X)
 COUNTED = re.compile(r"\s+(?!(?:always|as|days|hours|is|this|us|was|weekdays|yes)\b)[a-z]+s\b")

@@ -78,9 +78,12 @@ def dialogue(question: str, reply: str) -> list:
 
 def introductions(d: Dice, who: dict, count: int) -> list:
     """Messages: `count` questions for who it is, half of them for the maker, with the answers."""
-    return [message for about in (d.pick(["name", "maker"]) for _ in range(count))
-            for message in dialogue(question(d, about),
-                                some(d, lines("identity", about, "answers"), who))]
+    messages = []
+    for _ in range(count):
+        about = d.pick(["name", "maker"])
+        reply = lines("identity", about, "answers")
+        messages += dialogue(question(d, about), some(d, reply, who))
+    return messages
 
 
 def as_told(world, d: Dice) -> list:

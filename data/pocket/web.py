@@ -121,10 +121,11 @@ def digest(data: bytes) -> str:
 def record(kind: str, url: str, block: bytes, when: datetime, fields: dict) -> bytes:
     """A WARC/1.0 record (ISO 28500), not yet compressed; its id follows from what is in it."""
     name = hashlib.blake2b(f"{kind} {url} {when}".encode(), digest_size=16).digest()
+    content = "application/warc-fields" if kind in ("warcinfo", "metadata") else \
+        f"application/http; msgtype={kind}"
     headers = {"WARC-Type": kind, "WARC-Date": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
                "WARC-Record-ID": f"<urn:uuid:{uuid.UUID(bytes=name, version=4)}>",
-               "Content-Length": len(block), "Content-Type": "application/warc-fields" if kind in (
-                   "warcinfo", "metadata") else f"application/http; msgtype={kind}", **fields}
+               "Content-Length": len(block), "Content-Type": content, **fields}
     lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
     return f"WARC/1.0\r\n{lines}\r\n".encode() + block + b"\r\n\r\n"
 
@@ -148,8 +149,8 @@ def records(page: Page, near: list, when: datetime, dice: Dice) -> Iterator[byte
     if page.damage == "short":          # less of it than Content-Length says
         yield member(whole[:-len(content) // 2])
     else:
-        packed_whole = member(whole)
-        yield packed_whole[:len(packed_whole) // 2] if page.damage == "gzip" else packed_whole
+        whole = member(whole)
+        yield whole[:len(whole) // 2] if page.damage == "gzip" else whole
     about = f"fetchTimeMs: {dice.between(20, 900)}\r\ncharset-detected: {page.codec}\r\n"
     yield member(record("metadata", page.url, about.encode(), when,
                          {"WARC-Target-URI": page.url}))
