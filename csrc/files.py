@@ -170,10 +170,9 @@ def read_whole(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise ValueError("is no file")
         with open(path, "rb") as file:
-            data = file.read(LARGEST_PACKED + 1)
-        if len(data) > LARGEST_PACKED:
-            raise ValueError(f"over {LARGEST_PACKED >> 20} MB")
-        return data
+            if os.fstat(file.fileno()).st_size > LARGEST_PACKED:
+                raise ValueError(f"over {LARGEST_PACKED >> 20} MB")
+            return file.read()
 
 
 def read_json(path: Path) -> dict:
