@@ -88,7 +88,7 @@ def check(settings) -> None:
 
 def nearest(word: str, known) -> str:
     """The most similar of the `known` words."""
-    return difflib.get_close_matches(word, [*known], 1, 0)[0]
+    return difflib.get_close_matches(word[:100], [*known], 1, 0)[0]
 
 
 def kinds(settings: type) -> dict[str, tuple[type, bool]]:

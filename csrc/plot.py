@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from csrc.files import write_file
+from csrc.shown import plain
 
 # Distinct to the colour-blind, too, in this order.
 COLOURS = ("#2a78d6", "#e0803a", "#1baa7a", "#b5489a", "#777777", "#d6a52a")
@@ -20,10 +21,13 @@ def picture(path: Path | None = None, rows: int = 1, columns: int = 1, size=(8, 
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.text import Text
     with matplotlib.rc_context({"text.parse_math": False}):
         figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", **layout)
         try:
             yield figure, axes
+            for text in figure.findobj(Text):
+                text.set_text(plain(text.get_text()))        # no font has half a character
             image = io.BytesIO()
             figure.savefig(image, dpi=120, metadata={"Software": None})
             figure.png = image.getvalue()

@@ -126,3 +126,13 @@ def test_all_of_identity_and_a_handful_of_other_answers_are_quoted():
 def test_figures_of_published_exams_have_a_chart_of_their_own():
     html = page([outcome("sft", {"gsm8k": {"strict": 4, "lenient": 6}}, "number")], [])
     assert titles(html) == ["Published exams"]
+
+
+@pytest.mark.parametrize("text", ["$x", "$\\frac", "\udc80", "a\x1b[31m\n\u202e", "\0", "亀 é"])
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_a_picture_shows_any_text(text):
+    with picture(rows=1, columns=1) as (figure, axes):
+        axes.plot([1, 2], label=text)
+        axes.set(title=text, xlabel=text)
+        axes.legend()
+    assert figure.png.startswith(b"\x89PNG")

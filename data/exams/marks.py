@@ -28,7 +28,7 @@ DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 NUMBER = re.compile(rf"{SIGN}(?<![\w.^])[$€£]?{SIGN}"
                     rf"(?:(?:(?P<whole>[0-9]{{1,3}}) )?(?P<top>[0-9]+)/(?P<bottom>[0-9]+)"
-                    rf"(?![0-9.,]*[0-9/])"
+                    rf"(?![0-9])(?![0-9.,]*[0-9/])"
                     rf"|(?P<value>(?:{DIGITS}(?:\.[0-9]+)?|\.[0-9]+)(?:e[-+]?[0-9]{{1,2}}\b)?)"
                     rf"(?: ?(?P<scale>{'|'.join(SCALES)})\b)?)",
                     re.IGNORECASE)
@@ -230,8 +230,7 @@ def words(text) -> list[str]:
 
 def contains(said, wanted) -> bool:
     """Whether these words stand in a row among those."""
-    return any(said[k:k + len(wanted)] == wanted for k in range(len(said) - len(wanted) + 1)
-               ) if wanted else False
+    return bool(wanted) and f" {' '.join(wanted)} " in f" {' '.join(said)} "
 
 
 def mark_text(question, answer, run):
