@@ -99,7 +99,7 @@ class Eval:
     index: str | None = flag(None, "what search reads (data/tools.py index)", metavar="FILE")
     base: bool = flag(False, "treat every model as one that only continues texts")
     workers: int = flag(1, "models that are asked at one time, each by a process with its share of "
-                        "the threads", limits="[1, inf)")
+                        "the threads", limits="[1, 1024]")
     out: str | None = flag(None, "write the figures", metavar="F.json")
     html: str | None = flag(None, "write a report with charts and transcripts", metavar="F.html")
     device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])

@@ -29,7 +29,7 @@ class Web(Settings):
     sources: list[str] = flag(positional=True, help="WARC or WET files, plain or .gz, or folders "
                               "of them")
     out: Path = flag(help="a new folder, or one to go on with")
-    workers: int | None = flag(None, "processes; without it, one a core", limits="[1, inf)")
+    workers: int | None = flag(None, "processes; without it, one a core", limits="[1, 1024]")
 
 
 def filter_crawl(web):

@@ -48,7 +48,7 @@ class Web:
                             "blocklists, the truth: see data/pocket/web.py); without it, a page of "
                             "each kind is printed", metavar="FOLDER")
     workers: int | None = flag(None, "processes that write; without it, one a core",
-                               limits="[1, inf)")
+                               limits="[1, 1024]")
 
 
 def crawl(world: Web) -> None:

@@ -111,6 +111,19 @@ def test_the_longest_text_to_be_found_is_and_the_rest_is_encoded_by_itself():
                                           *codec.encode("ab")]
 
 
+@given(st.sets(st.text("ab<.", min_size=1, max_size=5)), st.text("ab<.", max_size=40))
+def test_any_texts_are_found_as_one_by_one(texts, text):
+    pattern = "|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or "(?!)"
+    matcher = codecs.Matcher({found: i for i, found in enumerate(sorted(texts))})
+    wanted = [sorted(texts).index(found) for found in re.findall(pattern, text)]
+    assert matcher.encode(text, lambda rest: []) == wanted
+
+
+def test_many_texts_to_be_found_cost_no_more_than_few():
+    matcher = codecs.Matcher({f"<unused{i}>": i for i in range(10_000)})
+    assert matcher.encode("<" * 1_000_000 + "<unused9999>", lambda rest: [-1]) == [-1, 9999]
+
+
 @pytest.mark.parametrize("unit", ["a", "ab", " ", "中", "😀", "\n", "é a"])
 def test_a_million_of_the_same_take_no_quadratic_time(unit):
     text = unit * (300_000 // len(unit))
