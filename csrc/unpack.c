@@ -222,7 +222,7 @@ static inline __attribute__((always_inline)) words look_up(words x, int type) {
 #endif
 }
 
-enum { B1 = 0x01010101 };            /* a byte four times */
+#define B1 0x01010101u               /* a byte four times */
 
 /* y = the 16 quants that are number g of a block, as load_rows has them. */
 static inline __attribute__((always_inline))
