@@ -229,12 +229,13 @@ typedef struct {
 
 typedef struct { const real *inp; Inputs q8; const uint8_t *weight; int type, N, C, rows; } Product;
 
-/* Rows n.. of out, columns r.. from sums (count,LANES). */
+/* Rows n.. of out, columns r.. and `columns` of them, from sums (count,LANES). */
 static void write_sums(const Result *to, const float *sums, int n, int count, int r, int columns) {
     for (int i = 0; i < count; i++, sums += LANES) {
         const size_t at = (size_t)(n + i) * to->O;
         if (to->out && columns == LANES && !to->pairs) {
-            vec x = *(const vec *)sums;
+            vec x;
+            memcpy(&x, sums, sizeof x);
             if (to->bias) x += load_reals(to->bias + r);
             if (to->residual) x += load_reals(to->residual + at + r);
             store_reals(to->out + at + r, x);
@@ -251,14 +252,17 @@ static void write_sums(const Result *to, const float *sums, int n, int count, in
     }
 }
 
-/* Rows n.. of the inputs, at most NB, with the panel of rows r.. of the weight. */
+/* Rows n.. of the inputs, at most NB, with the panel of rows r.. of the weight. Where there are not
+   LANES of them any more, it begins before r; or of fewer in all it is one row, LANES times. */
 static void multiply_panel(const Result *to, const Product *x, int n, int r) {
     uint8_t panel[(Q + 16) * LANES * (KC / Q)] __attribute__((aligned(64)));
     float sums[(NB + MR) * LANES] __attribute__((aligned(64)));
     const int plain = is_float(x->type), kc = plain ? KC / 4 : KC, count = min_int(NB, x->N - n);
+    const size_t bytes = quant_row(x->type, x->C), stride = x->rows < LANES ? 0 : bytes;
+    const int first = stride ? min_int(r, x->rows - LANES) : r;
     for (int k = 0; k < x->C; k += kc) {
         const int some = min_int(kc, x->C - k);
-        unpack(panel, x->weight, x->type, x->C, r, x->rows, k, some);
+        unpack(panel, x->weight + first * bytes, stride, x->type, k, some);
         for (int i = 0; i < count; i += MR) {
             const int R = min_int(MR, count - i);
             size_t row[MR];
@@ -277,14 +281,16 @@ static void multiply_panel(const Result *to, const Product *x, int n, int r) {
                 tile_rows(to, panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, MR);
         }
     }
-    write_sums(to, sums, n, count, r, min_int(LANES, x->rows - r));
+    write_sums(to, sums + r - first, n, count, r, stride ? min_int(LANES, x->rows - r) : 1);
 }
 
 static void multiply(const Result to, const Product x) {
-    #pragma omp parallel for collapse(2) schedule(dynamic) \
+    const int step = x.rows < LANES ? 1 : LANES, some = 64;      /* panels that lie together */
+    const int chunk = max_int(1, min_int(8, x.rows / LANES / some));
+    #pragma omp parallel for collapse(2) schedule(dynamic, chunk) \
             num_threads(team((double)x.N * x.C * x.rows))
     for (int n = 0; n < x.N; n += NB)
-        for (int r = 0; r < x.rows; r += LANES)
+        for (int r = 0; r < x.rows; r += step)
             multiply_panel(&to, &x, n, r);
 }
 

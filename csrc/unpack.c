@@ -70,7 +70,9 @@ enum { GR = LANES < 8 ? LANES : 8 };        /* rows that are unpacked at a time 
 typedef uint32_t words __attribute__((vector_size(4 * GR), may_alias));      /* one of each row */
 typedef int32_t wholes __attribute__((vector_size(4 * GR), may_alias));
 typedef float floats __attribute__((vector_size(4 * GR), may_alias));
-typedef const uint8_t *Rows[GR];     /* where each row's block is */
+typedef struct { const uint8_t *first; size_t stride; } Rows;    /* where each row's block is */
+
+static inline const uint8_t *row(Rows p, int i) { return p.first + i * p.stride; }
 
 /* The lower halves of a and b, one word from each in turn; or the upper ones; or by two words. All
    that in each 16 bytes on their own. */
@@ -94,28 +96,35 @@ static inline __attribute__((always_inline)) void transpose_4(words y[4]) {
     y[2] = MIX(c, d, BY_4(0, 1, GR, GR + 1)); y[3] = MIX(c, d, BY_4(2, 3, GR + 2, GR + 3));
 }
 
+/* Four steps of a panel. */
+static inline __attribute__((always_inline)) void store_4(uint8_t *panel, const words y[4]) {
+    memcpy(panel, &y[0], sizeof y[0]);
+    memcpy(panel + STEP * LANES, &y[1], sizeof y[1]);
+    memcpy(panel + 2 * STEP * LANES, &y[2], sizeof y[2]);
+    memcpy(panel + 3 * STEP * LANES, &y[3], sizeof y[3]);
+}
+
 /* 16 bytes of each row: of rows i and i + 4 in y[i]. */
-static inline __attribute__((always_inline)) void load_rows(words y[4], const Rows p, int at) {
+static inline __attribute__((always_inline)) void load_rows(words y[4], Rows p, int at) {
     for (int i = 0; i < 4; i++) {
 #ifdef __AVX2__
         y[i] = (words)_mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p[i] + at))),
-            _mm_loadu_si128((const __m128i *)(p[i + 4] + at)), 1);
+            _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(row(p, i) + at))),
+            _mm_loadu_si128((const __m128i *)(row(p, i + 4) + at)), 1);
 #else
         for (int j = 0; j < GR / 4; j++)
-            memcpy((char *)&y[i] + 16 * j, p[i + 4 * j] + at, 16);
+            memcpy((char *)&y[i] + 16 * j, row(p, i + 4 * j) + at, 16);
 #endif
     }
 }
 
 /* Four bytes of each row. */
+#define WORD(p, i, at) word(row(p, i) + (at))
+#define WORDS_4(p, i, at) WORD(p, i, at), WORD(p, i + 1, at), WORD(p, i + 2, at), WORD(p, i + 3, at)
 #if LANES >= 8
-#define WORDS(p, at) ((words){ word(p[0] + (at)), word(p[1] + (at)), word(p[2] + (at)),            \
-                               word(p[3] + (at)), word(p[4] + (at)), word(p[5] + (at)),            \
-                               word(p[6] + (at)), word(p[7] + (at)) })
+#define WORDS(p, at) ((words){ WORDS_4(p, 0, at), WORDS_4(p, 4, at) })
 #else
-#define WORDS(p, at) ((words){ word(p[0] + (at)), word(p[1] + (at)), word(p[2] + (at)),            \
-                               word(p[3] + (at)) })
+#define WORDS(p, at) ((words){ WORDS_4(p, 0, at) })
 #endif
 
 /* half_float of the lower 16 bits. */
@@ -140,7 +149,7 @@ void put(uint8_t *panel, int type, int s, int half, floats d, floats m) {
 
 /* Q4_K's and Q5_K's, as scale_k4 and minimum_k4 find them. */
 static inline __attribute__((always_inline))
-void scales_k4(uint8_t *panel, const Rows p, int type) {
+void scales_k4(uint8_t *panel, Rows p, int type) {
     const words both = WORDS(p, 0), low = WORDS(p, 4), high = WORDS(p, 8), top = WORDS(p, 12);
     const floats d = half_floats(both & 0xffff), m = half_floats(both >> 16);
     for (int g = 0; g < 4; g++) {
@@ -155,7 +164,7 @@ void scales_k4(uint8_t *panel, const Rows p, int type) {
 
 /* The scales of a block of 16 groups. */
 static inline __attribute__((always_inline))
-void scales_16(uint8_t *panel, const Rows p, int type) {
+void scales_16(uint8_t *panel, Rows p, int type) {
     words y[4], w = type == GGUF_Q6_K ? WORDS(p, 206) >> 16
                   : type == GGUF_Q3_K ? WORDS(p, 106) >> 16 : WORDS(p, 80);
     const floats d = half_floats(w & 0xffff), m = half_floats(w >> 16);
@@ -183,7 +192,7 @@ void scales_16(uint8_t *panel, const Rows p, int type) {
 
 /* d and m of a block. */
 static inline __attribute__((always_inline))
-void scales(uint8_t *panel, const Rows p, int type) {
+void scales(uint8_t *panel, Rows p, int type) {
     if (type == GGUF_Q4_K || type == GGUF_Q5_K) { scales_k4(panel, p, type); return; }
     if (is_halved(type)) { scales_16(panel, p, type); return; }
     const words w = WORDS(p, 0);
@@ -226,7 +235,7 @@ static inline __attribute__((always_inline)) words look_up(words x, int type) {
 
 /* y = the 16 quants that are number g of a block, as load_rows has them. */
 static inline __attribute__((always_inline))
-void quants(words y[4], const Rows p, int type, int g) {
+void quants(words y[4], Rows p, int type, int g) {
     const int half = g / 8, part = g % 8 / 2, l = g % 2 * 16;    /* of 256: as in block_value_k */
     words z[4];
     switch (type) {
@@ -261,26 +270,27 @@ void quants(words y[4], const Rows p, int type, int g) {
     }
 }
 
-/* The blocks of GR rows become a panel's. */
+/* The blocks of GR rows become a panel's. Rows are read side by side, too short a way for a CPU to
+   foresee where it goes on: with the next rows, which are asked for one line after the other. */
 static inline __attribute__((always_inline))
-void unpack_as(uint8_t *panel, Rows p, int type, int blocks) {
+void unpack_as(uint8_t *panel, Rows p, const uint8_t *next, int type, int blocks) {
     const int numbers = block_numbers(type), bytes = block_bytes(type);
     for (int b = 0; b < blocks; b++, panel += numbers / Q * panel_bytes(type)) {
+        for (int line = 0; line < GR * bytes; line += 64) __builtin_prefetch(next + line);
+        next += GR * bytes;
         scales(panel, p, type);
         for (int g = 0; g < numbers / 16; g++) {
             words y[4];
-            uint8_t *to = panel + g / 2 * panel_bytes(type) + g % 2 * 16 * LANES;
             quants(y, p, type, g);
             transpose_4(y);
-            for (int i = 0; i < 4; i++) {
-                if (type == GGUF_Q5_0 || type == GGUF_Q5_1) {    /* four bits to four bytes */
-                    const words fifth = WORDS(p, type == GGUF_Q5_0 ? 2 : 4) >> (16 * g + 4 * i);
-                    y[i] |= (fifth & 15) * 0x02040810 & 16 * B1;
-                }
-                memcpy(to + i * STEP * LANES, &y[i], sizeof y[i]);
+            if (type == GGUF_Q5_0 || type == GGUF_Q5_1) {        /* four bits to four bytes */
+                const words fifth = WORDS(p, type == GGUF_Q5_0 ? 2 : 4) >> 16 * g;
+                for (int i = 0; i < 4; i++)
+                    y[i] |= (fifth >> 4 * i & 15) * 0x02040810 & 16 * B1;
             }
+            store_4(panel + g / 2 * panel_bytes(type) + g % 2 * 16 * LANES, y);
         }
-        for (int i = 0; i < GR; i++) p[i] += bytes;
+        p.first += bytes;
     }
 }
 
@@ -293,42 +303,40 @@ void unpack_floats(float *panel, Rows p, int type, int count) {
         words y[4] = { { 0 } };
         for (int i = 0; i < GR; i++) {
             uint8_t four[16] = { 0 };
-            if (n == 4) memcpy(four, p[i], 4 * bytes);
-            else memcpy(four, p[i], n * bytes);
+            if (n == 4) memcpy(four, row(p, i), 4 * bytes);
+            else memcpy(four, row(p, i), n * bytes);
             for (int j = 0; j < 4; j++)
                 y[i % 4][i / 4 * 4 + j] = float_bits(block_value(type, four + j * bytes, 0));
-            p[i] += 4 * bytes;
         }
+        p.first += 4 * bytes;
         transpose_4(y);
         for (int i = 0; i < n; i++) memcpy(panel + i * LANES, &y[i], sizeof y[i]);
     }
 }
 
-void unpack(uint8_t *panel, const uint8_t *weight, int type, int C, int r, int rows,
-            int from, int count) {
-    const size_t row = quant_row(type, C);
-    const int blocks = count / block_numbers(type);
+void unpack(uint8_t *panel, const uint8_t *rows, size_t stride, int type, int from, int count) {
+    const int blocks = count / block_numbers(type), before = from / block_numbers(type);
     for (int h = 0; h < LANES; h += GR, panel += 4 * GR) {
-        Rows p;
-        for (int i = 0; i < GR; i++)
-            p[i] = weight + min_int(r + h + i, rows - 1) * row + quant_row(type, from);
+        const size_t at = (size_t)before * block_bytes(type);
+        const Rows p = { rows + h * stride + at, stride };
+        const uint8_t *next = rows + (LANES + h) * stride + GR * at;
         switch (type) {
         case GGUF_F32:    unpack_floats((float *)panel, p, GGUF_F32, count); break;
         case GGUF_F16:    unpack_floats((float *)panel, p, GGUF_F16, count); break;
         case GGUF_BF16:   unpack_floats((float *)panel, p, GGUF_BF16, count); break;
-        case GGUF_Q4_0:   unpack_as(panel, p, GGUF_Q4_0, blocks); break;
-        case GGUF_Q4_1:   unpack_as(panel, p, GGUF_Q4_1, blocks); break;
-        case GGUF_Q5_0:   unpack_as(panel, p, GGUF_Q5_0, blocks); break;
-        case GGUF_Q5_1:   unpack_as(panel, p, GGUF_Q5_1, blocks); break;
-        case GGUF_Q8_0:   unpack_as(panel, p, GGUF_Q8_0, blocks); break;
-        case GGUF_Q2_K:   unpack_as(panel, p, GGUF_Q2_K, blocks); break;
-        case GGUF_Q3_K:   unpack_as(panel, p, GGUF_Q3_K, blocks); break;
-        case GGUF_Q4_K:   unpack_as(panel, p, GGUF_Q4_K, blocks); break;
-        case GGUF_Q5_K:   unpack_as(panel, p, GGUF_Q5_K, blocks); break;
-        case GGUF_Q6_K:   unpack_as(panel, p, GGUF_Q6_K, blocks); break;
-        case GGUF_IQ4_NL: unpack_as(panel, p, GGUF_IQ4_NL, blocks); break;
-        case GGUF_IQ4_XS: unpack_as(panel, p, GGUF_IQ4_XS, blocks); break;
-        case GGUF_MXFP4:  unpack_as(panel, p, GGUF_MXFP4, blocks); break;
+        case GGUF_Q4_0:   unpack_as(panel, p, next, GGUF_Q4_0, blocks); break;
+        case GGUF_Q4_1:   unpack_as(panel, p, next, GGUF_Q4_1, blocks); break;
+        case GGUF_Q5_0:   unpack_as(panel, p, next, GGUF_Q5_0, blocks); break;
+        case GGUF_Q5_1:   unpack_as(panel, p, next, GGUF_Q5_1, blocks); break;
+        case GGUF_Q8_0:   unpack_as(panel, p, next, GGUF_Q8_0, blocks); break;
+        case GGUF_Q2_K:   unpack_as(panel, p, next, GGUF_Q2_K, blocks); break;
+        case GGUF_Q3_K:   unpack_as(panel, p, next, GGUF_Q3_K, blocks); break;
+        case GGUF_Q4_K:   unpack_as(panel, p, next, GGUF_Q4_K, blocks); break;
+        case GGUF_Q5_K:   unpack_as(panel, p, next, GGUF_Q5_K, blocks); break;
+        case GGUF_Q6_K:   unpack_as(panel, p, next, GGUF_Q6_K, blocks); break;
+        case GGUF_IQ4_NL: unpack_as(panel, p, next, GGUF_IQ4_NL, blocks); break;
+        case GGUF_IQ4_XS: unpack_as(panel, p, next, GGUF_IQ4_XS, blocks); break;
+        case GGUF_MXFP4:  unpack_as(panel, p, next, GGUF_MXFP4, blocks); break;
         }
     }
 }

@@ -42,11 +42,10 @@ static inline int is_halved(int type) {
    then d (LANES) and m (LANES), twice if they are of halves. */
 static inline size_t panel_bytes(int type) { return (Q + (is_halved(type) ? 16 : 8)) * LANES; }
 
-/* panel = numbers from..from + count of LANES rows of a weight (rows,C), from row r on; in place of
-   rows that are not there the last one again. F32, F16 and BF16 become float: LANES of each k. */
+/* panel = numbers from..from + count of each of LANES rows, `stride` bytes apart. F32, F16 and BF16
+   become float: LANES of each k. */
 #pragma GCC visibility push(hidden)
-void unpack(uint8_t *panel, const uint8_t *weight, int type, int C, int r, int rows,
-            int from, int count);
+void unpack(uint8_t *panel, const uint8_t *rows, size_t stride, int type, int from, int count);
 #pragma GCC visibility pop
 
 #endif
