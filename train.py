@@ -39,11 +39,11 @@ from csrc.cli import flag
 from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
 from csrc.engine import Engine, Sampling, Sequence
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows
-from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state
+from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
 from data.chat.rows import Conversations
 from data.chat.turn import Turn
 from data.tokens.documents import WORLD
-from data.tokens.loader import FINAL, Data
+from data.tokens.loader import FINAL, Data, checksum
 
 # ---- Settings: each field is a flag --------------------------------------------------------------
 
@@ -297,21 +297,30 @@ def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     return job.sum(total)[0], model.grad_norm()
 
 
+def find_again(s: Training, data, model: Model, before: dict | None) -> dict:
+    """What a run needs where it is resumed: {what: a value that changes with it}. ChatError where
+    that is not as it was `before`. A tokenizer that was not given is learnt from the data."""
+    given = vars(s).get("tokenizer") or s.model
+    now = {**({} if given else data.identity), "config.json": asdict(model.config),
+           "the tokenizer": data.tokenizer and data.tokenizer.identity, **data.identity}
+    for what in {**now, **(before or now)}:
+        if before and before.get(what) != now.get(what):
+            place = given if given and what not in data.identity else " ".join(s.data)
+            raise ChatError(f"{place} is not what the run was trained on: {what} changed")
+    return now
+
+
 def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Job) -> Run:
     """A run, new or resumed: then the model and the loader are where they were."""
     progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
-                "best": None, "data": data.identity}
+                "best": None} | (state[0] if state else {})
+    progress["identity"] = find_again(s, data, model, progress.get("identity"))
     if state:
-        progress |= state[0]
-        before, now = progress["data"], data.identity
-        other = [name for name in {**before, **now} if before.get(name) != now.get(name)] \
-            if type(before) is dict else []      # an older version's list, which says too little
-        if other:
-            raise ChatError(f"{' '.join(s.data)} is not what the run was trained on: {other[0]} "
-                            f"has other tokens now")
-        progress["data"] = now
         runs.restore(job, model, state[2])
         data.loader.seek(progress["epoch"], progress["index"])
+        if progress["index"] > len(data.loader.order):
+            raise ChatError(f"the state is at window {progress['index']} of an epoch, and there "
+                            f"are {len(data.loader.order)}")
     run = Run(s, data, model, job, progress, folder)
     if data.tokenizer and not model.config.scalar:
         run.engine = Engine(model, data.tokenizer)
@@ -319,15 +328,18 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
         place = Path(s.out or folder.path, runs.REFERENCE)
         if not state:
             on_rank_0(job, model, runs.save_model, model, data.tokenizer, place)
+        files = {path.name: checksum(path) for path in sorted(place.iterdir())}
+        if progress.setdefault("reference", files) != files:
+            raise ChatError(f"{place} has changed since the run began, and it cannot go on without")
         run.reference = Model.load(place, model.device, model.dtype)
     if "baselines" not in progress:              # without any, what the model gets as it begins
         progress["baselines"] = data.baselines() or ({} if run.step else {
             "before": run.stage.evaluate(run, s.eval_tokens)[run.stage.figure]})
     if job.rank == 0:
         folder.rewind_log(run.step)
-        print("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value
-                                        in progress["baselines"].items())
-              + " nats" * (run.stage.figure == "val_loss"))
+        tell("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value
+                                       in progress["baselines"].items())
+             + " nats" * (run.stage.figure == "val_loss"))
     return run
 
 
@@ -335,7 +347,7 @@ def evaluate(run: Run) -> dict[str, float]:
     """The stage's figures now; the best model so far is kept."""
     stage, progress, step = run.stage, run.progress, run.step
     figures = stage.evaluate(run, run.settings.eval_tokens)
-    print(f"step {step}/{run.settings.steps}  validation: {describe(figures)}")
+    tell(f"step {step}/{run.settings.steps}  validation: {describe(figures)}")
     value, best = figures[stage.figure], progress["best"]
     if math.isfinite(value) and (best is None or (value > best if stage.higher else value < best)):
         progress["best"] = value
@@ -393,9 +405,9 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
             attempt("log", folder.write_log, entry)
         if step % max(1, s.steps // 100) == 0 or step == 1 or last:
             line.measure()
-            print(line.line(step, loss, norm, lr), flush=True)
+            tell(line.line(step, loss, norm, lr))
         if run.engine and s.sample_every and step % s.sample_every == 0 and job.rank == 0:
-            print(f"--- {sample(run, step // s.sample_every)}\n", flush=True)
+            tell(f"--- {sample(run, step // s.sample_every)}\n")
         if step % s.checkpoint_every == 0 or last:
             saved = on_rank_0(job, model, checkpoint, run)
     if saved != run.step:
@@ -410,11 +422,13 @@ def note_skipped(run: Run, reason: str, skipped: int) -> int:
     """Say that a step was not taken, the next after `skipped` others; ChatError after ten."""
     loader = run.data.loader
     if run.job.rank == 0:
-        print(f"step {run.step} skipped: {reason} (data: epoch {loader.epoch}, "
-              f"window {loader.index})", file=sys.stderr)
+        tell(f"step {run.step} skipped: {reason} (data: epoch {loader.epoch}, "
+             f"window {loader.index})", sys.stderr)
     if skipped + 1 == 10:
-        raise ChatError(f"10 steps in a row could not be taken ({reason}); the last checkpoint "
-                        f"is intact: --resume it, or start anew with a lower --lr")
+        saved = run.folder and (run.folder.path / runs.STATE).exists()
+        raise ChatError(f"10 steps in a row could not be taken ({reason}): "
+                        + "the last checkpoint is intact: --resume it, or " * bool(saved)
+                        + "start anew with a lower --lr")
     return skipped + 1
 
 
@@ -465,12 +479,15 @@ def open_run(s: Training, given: set[str], job: Job):
         raise ChatError(f"--out {path} exists: give another, or --resume to go on with it")
     if s.resume:
         progress, saved = job.share(state and state[:2])
-        kind = STAGES[saved.get("stage", "pretrain")].settings
+        name = saved.get("stage", "pretrain")
+        if name not in [*STAGES]:
+            raise ChatError(f"{path}: its stage is {name!r}, but must be {' or '.join(STAGES)}")
+        kind = STAGES[name].settings
         s = replace(launch.resumed(kind, s, given, saved), out=s.out)
         state = progress, saved, state and state[2]
         if s.model and not Path(s.model, "config.json").exists():
-            print(f"{s.model}, which the run began with, is gone: its tokenizer and architecture "
-                  f"are taken from {s.out}")
+            tell(f"{s.model}, which the run began with, is gone: its tokenizer and architecture "
+                 f"are taken from {s.out}")
             s = replace(s, model=s.out)
     return s, folder, state
 
@@ -520,19 +537,19 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
         if stopped and stopped[0][0] < time.time() - 1:  # some launchers send it twice
             raise KeyboardInterrupt
         if not stopped and job.rank == 0:
-            print("\nstopping after this step (again: at once)", file=sys.stderr)
+            tell("\nstopping after this step (again: at once)", sys.stderr)
         stopped.append((time.time(), number))
 
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(name, interrupt)
     figures = train(s, folder, data, model, state, lambda step: len(stopped), job)
     if figures is None:
-        print(f"stopped; go on with: python train.py --resume --out {s.out}")
+        tell(f"stopped; go on with: python train.py --resume --out {s.out}")
         which = stopped[0][1] if stopped else signal.SIGUSR1     # or it was another rank's
         return 0 if which == signal.SIGUSR1 else 128 + which
     if figures:
-        print(f"validation: {describe(figures)}; {peak() / 1e6:,.0f} MB of memory at the peak")
-    print(f"{s.out}: model, log.jsonl, loss.png; talk to it: python infer.py --model {s.out}")
+        tell(f"validation: {describe(figures)}; {peak() / 1e6:,.0f} MB of memory at the peak")
+    tell(f"{s.out}: model, log.jsonl, loss.png; talk to it: python infer.py --model {s.out}")
     return 0
 
 

@@ -134,7 +134,15 @@ def save(model, folder, special: dict | None = None, stage: str | None = None) -
                                            **({"stage": stage} if stage else {})}),
         "config.json": to_json(about),
         "model.safetensors": serialized(dtype, {name: tensors[name].shape for name in tensors},
-                                        lambda name: gather(model, tensors[name]))})
+                                        lambda name: finite(name, gather(model, tensors[name])))})
+
+
+def finite(name: str, values: np.ndarray) -> np.ndarray:
+    """The values of a tensor; ChatError where one is no number, for that is never written."""
+    if not np.isfinite(values).all():
+        raise ChatError(f"{name} is not finite: go on from the last checkpoint, or start anew with "
+                        f"a lower --lr")
+    return values
 
 
 # ---- config.json ---------------------------------------------------------------------------------

@@ -10,13 +10,16 @@ import dataclasses
 import math
 import os
 import time
+from contextlib import suppress
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from csrc import bind, cli
 from csrc.bind import ChatError, Job, Library, Model
 from csrc.config import Config
-from csrc.runs import peak, resident
+from csrc.runs import peak, resident, tell
 
 RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}
 FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
@@ -52,7 +55,8 @@ def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]
     """Bytes that a rank will hold at its peak, and by purpose what of them is the model's;
     ChatError if the machine, or the GPU, has less."""
     if job.rank == 0:                            # here, so that it counts as held already
-        import matplotlib.pyplot  # noqa: F401
+        with suppress(Exception):                # no picture, then, as the run will say
+            import matplotlib.pyplot  # noqa: F401
     core = job.core
     parts = core.memory(config, model_flags(s, job), pass_rows(s, job) * s.context)
     drawing = 15e6                               # loss.png: fonts, a canvas
@@ -77,20 +81,36 @@ def resumed(kind: type, s, given: set[str], saved: dict):
     for names, what in ((before.keys() - known, "are unknown here and left out"),
                         (known.keys() - before, "are new and have their defaults")):
         if names:
-            print(f"settings of the run that {what}: {', '.join(sorted(names))}")
+            tell(f"settings of the run that {what}: {', '.join(sorted(names))}")
     before = {**known, **{name: before[name] for name in before.keys() & known}}
     for name in before:                          # once a word, now several
         if isinstance(known[name], list) and not isinstance(before[name], list):
             before[name] = [before[name]]
+    for name, hint in get_type_hints(kind).items():
+        if not fits(before[name], hint):
+            raise ChatError(f"the run's {cli.option(name)} is {before[name]!r}, which no "
+                            f"checkpoint of train.py says")
     for name in sorted(given - FREE_ON_RESUME):
         if getattr(s, name) != before.get(name):
             raise ChatError(f"{cli.option(name)} {getattr(s, name)} differs from the run's "
                             f"{before.get(name)}: leave it out to resume, or start a new run")
     free = {name: getattr(s, name) for name in given & FREE_ON_RESUME}
     if free.get("steps", before["steps"]) != before["steps"]:
-        print(f"resuming with {free['steps']} steps, not {before['steps']}: "
-              f"the learning rate follows")
-    return kind(**{**before, **free})
+        tell(f"resuming with {free['steps']} steps, not {before['steps']}: "
+             f"the learning rate follows")
+    made = kind(**{**before, **free})
+    cli.check(made)
+    return made
+
+
+def fits(value, hint) -> bool:
+    """Whether a value out of a file of JSON is of a field's type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return any(fits(value, one) for one in args)
+    if origin is list:
+        return type(value) is list and all(fits(one, args[0]) for one in value)
+    return type(value) is hint or (type(value), hint) == (int, float)
 
 
 def announce(s, c: Config, data, model: Model, job: Job, threads: int, need: float,
@@ -98,20 +118,20 @@ def announce(s, c: Config, data, model: Model, job: Job, threads: int, need: flo
     """What this run is, in a few lines."""
     used, cores = threads * job.locals, os.cpu_count()
     if s.device == "cpu" and job.cores and not s.threads and used + job.locals <= cores:
-        print(f"{used} of this machine's {cores} cores are used, for the launcher keeps each rank "
-              f"on its own: mpirun --bind-to none leaves them all")
+        tell(f"{used} of this machine's {cores} cores are used, for the launcher keeps each rank "
+             f"on its own: mpirun --bind-to none leaves them all")
     windows = s.batch_tokens // s.context
     shares = sorted({windows // job.ranks, -(-windows // job.ranks)})
     ranks = f"{job.ranks} ranks, {' or '.join(map(str, shares))} of {windows} windows a step " \
             f"each; " if job.ranks > 1 else ""
     device = model.core.ffi.string(model.core.lib.device_name()).decode()
-    print(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
-          f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
-          f"{data}; {s.steps} steps of {s.batch_tokens} tokens "
-          f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
-          f"{device}, {threads} thread{'s' * (threads > 1)}{why_not}; {ranks}"
-          f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
-          + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
+    tell(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
+         f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
+         f"{data}; {s.steps} steps of {s.batch_tokens} tokens "
+         f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
+         f"{device}, {threads} thread{'s' * (threads > 1)}{why_not}; {ranks}"
+         f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
+         + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
 
 
 def describe(figures: dict[str, float]) -> str:

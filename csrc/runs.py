@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from csrc import hf
 from csrc.bind import Job, Model
-from csrc.files import ChatError, from_json, lock, write_files
+from csrc.files import ChatError, from_json, locked, write_files
 from csrc.hf import serialized
 from csrc.plot import COLOURS, picture
 from csrc.remote import local
@@ -26,6 +26,9 @@ from csrc.remote import local
 # ---- Checkpoints -------------------------------------------------------------------------------
 
 STATE, PREVIOUS = "state.safetensors", "state.previous.safetensors"
+BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError,
+          SafetensorError)       # what reading a state may raise that is damaged or foreign
+METADATA = "progress", "settings"
 REFERENCE = "reference"          # the folder of the model that a run began with
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")   # of a folder elsewhere
 
@@ -33,24 +36,19 @@ MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")   # of a fol
 def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) -> None:
     """The model as other programs read it and, last, everything to resume: float32 weights and both
     moments in a file that appears whole or not at all, as metadata settings, progress and a CRC-32
-    of each tensor. The state before it is kept. ChatError, and nothing is written, where a tensor
-    holds what is no number."""
+    of each of these and of each tensor. The state before it is kept. ChatError, and nothing is
+    written, where a tensor holds what is no number."""
     shapes = {f"{what}.{name}": shape for what in ("weight", "moment1", "moment2")
               for name, shape, _ in model.tensors}
 
     def read(key):
         what, name = key.split(".", 1)
         return model.read(name, what)
-    sums = {}
-    for key in shapes:
-        values = read(key)
-        if not np.isfinite(values).all():
-            raise ChatError(f"{key} is not finite, start again from the last checkpoint with a "
-                            f"lower --lr")
-        sums[key] = zlib.crc32(values)
+    metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings)}
+    sums = {key: zlib.crc32(text.encode()) for key, text in metadata.items()}
+    sums |= {key: zlib.crc32(hf.finite(key, read(key))) for key in shapes}
     save_model(model, tokenizer, folder, settings.get("stage"))
-    metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings),
-                "crc32": json.dumps(sums)}
+    metadata["crc32"] = json.dumps(sums)
     new = STATE + ".new"
     write_files(folder, {new: serialized("F32", shapes, read, metadata)})
     if (folder / STATE).exists():
@@ -71,14 +69,41 @@ def save_model(model: Model, tokenizer, folder: Path, stage: str | None = None) 
 def read_settings(folder: Path) -> dict:
     """The settings in the newest state whose header can be read; none if there is no such."""
     for path in (folder / STATE, folder / PREVIOUS):
-        with suppress(OSError, ValueError, KeyError, TypeError, SafetensorError):
-            with safe_open(path, "np") as file:
-                return from_json(file.metadata()["settings"])
+        with suppress(*BROKEN), safe_open(path, "np") as file:
+            return read_metadata(file, "settings")
     return {}
 
 
+def read_metadata(file, key: str) -> dict:
+    """The "progress" or the "settings" of an open state; one of BROKEN where a bit differs. An
+    older version's have no checksums."""
+    text, sums = file.metadata()[key], from_json(file.metadata().get("crc32", "{}"))
+    if zlib.crc32(text.encode()) != sums.get(key, zlib.crc32(text.encode())):
+        raise ChatError(f"its {key} do not match their checksum")
+    value = from_json(text)
+    if type(value) is not dict:
+        raise ChatError(f"its {key} are malformed")
+    return value
+
+
+def check_progress(progress: dict) -> None:
+    """One of BROKEN where progress is not what train.py tells `save`."""
+    numbers = progress["time"], *progress["recent"], *progress["baselines"].values()
+    if not all(type(progress[key]) is int and progress[key] >= 0
+               for key in ("step", "updates", "epoch", "index")) \
+            or not all(type(number) in (int, float) for number in numbers) \
+            or type(progress["best"]) not in (int, float, type(None)) \
+            or type(progress.get("identity", {})) is not dict:
+        raise ChatError("its progress is malformed")
+
+
 def restore(job: Job, model: Model, tensors: dict | None) -> None:
-    """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then."""
+    """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then.
+    ChatError if they are another model's."""
+    shapes = {f"{what}.{name}": tuple(shape) for what in ("weight", "moment1", "moment2")
+              for name, shape, _ in model.tensors}
+    if not job.rank and shapes != {key: values.shape for key, values in tensors.items()}:
+        raise ChatError("the state's tensors are not those of the model that its settings describe")
     for what in ("weight", "moment1", "moment2"):
         for name, shape, _ in model.tensors:
             values = np.empty(shape, np.float32) if job.rank else tensors.pop(f"{what}.{name}")
@@ -93,16 +118,17 @@ def read_state(folder: Path):
         path = folder / name
         try:
             with safe_open(path, "np") as file:
-                metadata = file.metadata()
-                sums = from_json(metadata["crc32"])
+                progress, settings = (read_metadata(file, key) for key in METADATA)
+                sums = from_json(file.metadata()["crc32"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
-            damaged = [key for key in sums if zlib.crc32(tensors[key]) != sums[key]]
-            if damaged:
-                raise ChatError(f"{damaged[0]} does not match its checksum")
+            check_progress(progress)
+            for key in sorted(sums.keys() - METADATA | tensors.keys()):
+                if zlib.crc32(tensors[key]) != sums[key]:
+                    raise ChatError(f"{key} does not match its checksum")
             if problems:
-                print(f"{problems[0]}: using the checkpoint before it", file=sys.stderr)
-            return from_json(metadata["progress"]), from_json(metadata["settings"]), tensors
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                tell(f"{problems[0]}: using the checkpoint before it", sys.stderr)
+            return progress, settings, tensors
+        except BROKEN as error:
             problems.append(f"{path} cannot be used ({error})")
     raise ChatError(f"nothing to resume: {problems[0]}")
 
@@ -129,33 +155,41 @@ class Folder:
     """The folder of a run, held by one process at a time."""
 
     def __init__(self, path: Path):
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        self.lock = open(path / ".lock", "w")
-        lock(self.lock, path)
-        self.log = path / "log.jsonl"
+        self.path, self.log, self.lock = path, path / "log.jsonl", ExitStack()
+        self.cut = False         # whether the last line of the log may be incomplete
+        self.lock.enter_context(locked(path))
+        for link in (self.log, path / "best", path / REFERENCE):
+            if link.is_symlink():                # a foreign run's could lead anywhere
+                raise ChatError(f"{link} is a symbolic link, through which this run would write "
+                                f"elsewhere: put what it leads to in its place")
+
+    def entries(self) -> list[dict]:
+        """The lines of the log, but for those that a kill or a full disk cut short."""
+        found = []
+        for line in self.log.read_bytes().splitlines() if self.log.exists() else []:
+            with suppress(ValueError, KeyError, TypeError):
+                entry = from_json(line)
+                found += [entry] * (entry["step"] >= 0 and "loss" in entry)
+        return found
 
     def rewind_log(self, step: int) -> None:
         """Drop the lines of steps that the resumed run will take again."""
-        lines = self.log.read_text().splitlines(keepends=True) if self.log.exists() else []
-        kept = []
-        for line in lines:
-            try:
-                if from_json(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError):
-                break                            # a line cut short by a kill
-        if kept != lines:
-            write_files(self.path, {self.log.name: ["".join(kept).encode()]})
+        kept = "".join(json.dumps(entry) + "\n" for entry in self.entries()
+                       if entry["step"] <= step).encode()
+        if self.log.exists() and kept != self.log.read_bytes():
+            write_files(self.path, {self.log.name: [kept]})
 
     def write_log(self, entry: dict) -> None:
+        """Add a line; after one that a full disk cut short, it begins a new one all the same."""
+        line, self.cut = "\n" * self.cut + json.dumps(entry) + "\n", True
         with open(self.log, "a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(line)
+        self.cut = False
 
     def plot(self, figure: str, baselines: dict[str, float]) -> None:
         """loss.png: the loss of training and the evaluations' `figure` against steps, on the same
         axes if that is a loss, too; the baselines as dashed lines."""
-        entries = [from_json(line) for line in self.log.read_text().splitlines()]
+        entries = self.entries()
         if not entries:
             return
         together = figure == "val_loss"
@@ -183,13 +217,22 @@ class Folder:
 
 
 def attempt(what: str, function, *args) -> bool:
-    """Write a file of the run; where that fails, say so and go on: the one before is intact."""
+    """Write a file of the run; where that fails, whatever the reason, say so and go on: the one
+    before is intact."""
     try:
         function(*args)
         return True
-    except (OSError, ChatError) as error:
-        print(f"{what} not written: {error}; the one before is intact", file=sys.stderr)
+    except Exception as error:
+        tell(f"{what} not written: {error or type(error).__name__}; the one before is intact",
+             sys.stderr)
         return False
+
+
+def tell(line: str, file=None) -> None:
+    """Print a line, to stdout if no file is given; where it cannot be written, as on a full disk or
+    where nobody reads any more, the run goes on without."""
+    with suppress(OSError, ValueError):
+        print(line, file=file, flush=True)
 
 
 def resident() -> float:
@@ -207,9 +250,12 @@ def peak() -> float:
 
 
 def find_model(given) -> Path:
-    """The folder of the model that a command is given, of an address that of a copy; without one
-    the newest run's."""
-    return local(given, MODEL_FILES) if given else newest_run()
+    """The folder, or the GGUF file, of the model that a command is given, of an address that of a
+    copy; without one the newest run's. FileNotFoundError if there is no model."""
+    path = local(given, MODEL_FILES) if given else newest_run()
+    if not path.is_file() and not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{path}: there is no model in it (no config.json)")
+    return path
 
 
 def newest_run(stage: str | None = None, file: str = "model.safetensors") -> Path:

@@ -327,6 +327,27 @@ def test_a_tokenizer_file_that_is_no_json_object_is_a_clear_error(tmp_path, cont
         bpe.Tokenizer.load(tmp_path)
 
 
+@pytest.mark.parametrize("content, said", [
+    ({"eos_token": {}}, "eos_token is {}"), ({"eos_token": []}, "eos_token is []"),
+    ({"eos_token": 2}, "eos_token is 2"), ({"bos_token": {"content": [1]}}, "bos_token is {"),
+    ({"bos_token": True}, "bos_token is True"), ({"ends": 5}, "malformed tokenizer"),
+    ({"ends": [[]]}, "malformed tokenizer"), ([], "holds [], but must hold an object"),
+    ("text", "holds 'text', but must hold an object")])
+def test_a_configuration_of_the_wrong_kind_is_refused(tokenizer, tmp_path, content, said):
+    tokenizer.save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(content))
+    with pytest.raises(ChatError) as caught:
+        bpe.Tokenizer.load(tmp_path)
+    assert said in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("template", [[{"name": "default", "template": "x"}], 7, ""])
+def test_a_chat_template_that_is_no_text_stays_where_it_is(tokenizer, tmp_path, template):
+    bpe.Tokenizer(tokenizer.spec, {**tokenizer.config, "chat_template": template}).save(tmp_path)
+    assert bpe.Tokenizer.load(tmp_path).config["chat_template"] == template
+
+
 def test_a_token_of_a_million_bytes_does_no_harm(tmp_path):
     merges = [(97, 97)] + [(256 + i, 256 + i) for i in range(19)]
     bpe.Tokenizer.from_merges(merges).save(tmp_path)

@@ -47,7 +47,7 @@ class Conversations:
     conversations the last is held out, without documents.
 
     held        the held-out conversations
-    identity    {part: what shows that it is still the same}
+    identity    {part: what shows that not a bit of it has changed}
     """
     def __init__(self, s, rank=0, ranks=1):
         files, mixed = self.prepare(s)

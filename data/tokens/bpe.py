@@ -12,6 +12,7 @@ folder, one of OpenAI's by its name (gpt2, cl100k_base, o200k_base), or the file
 
 import json
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from reprlib import repr as short
@@ -19,7 +20,7 @@ from reprlib import repr as short
 import numpy as np
 
 from csrc import gguf
-from csrc.files import ChatError, from_json, read_whole, write_file
+from csrc.files import ChatError, from_json, read_json, read_whole, write_file
 from data.tokens import codecs, foreign, openai
 from data.tokens.learn import PATTERN, learn_merges
 from data.tokens.vocabulary import BEGIN, CONFIG, TO_CHAR, describe
@@ -74,7 +75,7 @@ def read(place):
     else:
         raise FileNotFoundError(f"no tokenizer in {place}: there is no {path} (by name there are "
                                 f"{', '.join(openai.KNOWN)})")
-    config |= from_json(read_whole(about)) if about.exists() else {}
+    config |= read_json(about) if about.exists() else {}
     if template.exists():
         config["chat_template"] = template.read_text(encoding="utf-8")
     return spec, config, codec
@@ -89,6 +90,7 @@ class Tokenizer:
     specials      the id of each special token, by name
     begin         the id that begins documents: <|endoftext|>'s, else bos_token's; None if there is
                   none, or the tokenizer asks for none
+    ends          the ids at which a text ends: those of BEGIN, END and eos_token, if there are any
     byte_lengths  int32 (vocab_size,): bytes of text in each token, 0 for special ones
     """
 
@@ -103,6 +105,8 @@ class Tokenizer:
             self.begin = None
         self.byte_lengths = np.fromiter(map(len, self.codec.tokens), np.int32, self.vocab_size)
         self.byte_lengths[[*self.specials.values()]] = 0
+        names = {BEGIN, END, self.named("eos_token"), *config.get("ends", ())}
+        self.ends = {i for name, i in self.specials.items() if name in names}
 
     @property
     def spec(self):
@@ -111,10 +115,10 @@ class Tokenizer:
 
     def named(self, key):
         """Return the name of a special token that the config has, as of "bos_token"; else None."""
-        name = self.config.get(key)
-        name = name.get("content") if isinstance(name, dict) else name
+        token = self.config.get(key)
+        name = token.get("content", token) if isinstance(token, dict) else token
         if not isinstance(name, str | None):
-            raise ChatError(f"{key} is {short(name)}, but must be a text")
+            raise ChatError(f"{key} is {short(token)}, but must be a text")
         return name
 
     @classmethod
@@ -145,7 +149,7 @@ class Tokenizer:
     def save(self, folder):
         """Write tokenizer.json, tokenizer_config.json and the chat template, if there is one."""
         path, about, template = (Path(folder, name) for name in FILES)
-        if self.config.get("chat_template"):
+        if isinstance(self.config.get("chat_template"), str):
             write_file(template, self.config["chat_template"])
         write_file(about, json.dumps(self.config, indent=2))
         write_file(path, json.dumps(self.spec, ensure_ascii=False))
@@ -182,10 +186,9 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     @property
-    def ends(self):
-        """The ids at which a text ends: those of BEGIN, END and eos_token, as far as there are."""
-        names = {BEGIN, END, self.named("eos_token"), *self.config.get("ends", ())}
-        return {i for name, i in self.specials.items() if name in names}
+    def identity(self):
+        """A number that shows whether a tokenizer is still the same."""
+        return zlib.crc32(json.dumps([self.spec, self.config], sort_keys=True).encode())
 
     def generation(self):
         """Return the ids that generation_config.json names, or None if this is no tokenizer of our

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from csrc.files import ChatError, read_json
+from csrc.shown import progress
 from data.tokens import bpe, shards
 from data.tokens.documents import WORLD, find_files
 
 FINAL = 32             # the evaluation after the last step takes so many times --eval-tokens
-BLOCKS, BLOCK = 16, 1 << 15      # what is read of a shard to recognize it, in tokens
+BLOCKS, BLOCK = 16, 1 << 15      # what is read of a shard to learn its vocabulary, in tokens
 
 
 class Rows(NamedTuple):
@@ -104,15 +106,18 @@ class Loader(Shuffled):
 class Data:
     """What pretraining reads: training windows, held-out windows, the tokenizer if there is one.
 
-    identity    {name of a file: what shows that it is still the same}
+    identity    {name of a file: what shows that not a bit of it has changed}
     """
     def __init__(self, s, rank=0, ranks=1):
         folder = self.prepare(s)
         train, val = shards.find_shards(folder)
         home = folder if folder.is_dir() else folder.parent
-        places = (home, *filter(None, [s.model]))
-        place = s.tokenizer or next((p for p in places if Path(p, "tokenizer.json").exists()), None)
-        self.tokenizer = place and bpe.Tokenizer.load(place)
+        places = [s.tokenizer] if s.tokenizer else \
+            [p for p in (home, s.model) if p and Path(p, "tokenizer.json").exists()]
+        found = [bpe.Tokenizer.load(place) for place in places]
+        self.tokenizer = found[0] if found else None
+        if found[1:] and found[0].codec.tokens != found[1].codec.tokens:
+            raise ChatError(f"{home} was made with another tokenizer than {s.model} has")
         self.vocab = self.tokenizer.vocab_size if self.tokenizer else \
             vocabulary(home, train + val, s.vocab_size or 1)
         # Shards without a held-out one: the last tenth of the last, at most about a million tokens.
@@ -125,8 +130,9 @@ class Data:
             tail = max(1, min(len(last) // 10, 1 << 20) // s.context)
             self.val = np.array(last[-(tail * s.context + 1):])
         self.loader = Loader(train, s.context, self.vocab, s.seed, rank, ranks, tail)
-        self.identity = {path.name: [len(shard), zlib.crc32(sampled(shard))]
-                         for path, shard in zip(train, self.loader.shards)}
+        with ThreadPoolExecutor() as pool:
+            sums = progress(pool.map(checksum, train + val), "checking", total=len(train + val))
+            self.identity = dict(zip([path.name for path in train + val], sums))
         if len(self.val) < 2:
             raise ChatError(f"{folder}: {len(self.val)} held-out tokens are too few to evaluate on")
 
@@ -153,6 +159,16 @@ class Data:
 
     def __str__(self):
         return f"{self.loader.tokens:,} tokens of training text, {len(self.val):,} held out"
+
+
+def checksum(path: Path) -> int:
+    """The Adler-32 of a file, at gigabytes a second. It is read, not mapped: what is mapped counts
+    as memory of the process."""
+    value = 1
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            value = zlib.adler32(block, value)
+    return value
 
 
 def sampled(tokens) -> np.ndarray:
