@@ -132,7 +132,8 @@ def piped(settings):
     if settings.prompt is None and sys.stdin.isatty():
         return None
     if settings.prompt in (None, "-"):
-        return sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
+        text = sys.stdin.buffer.read().decode("utf-8-sig", "replace")
+        return text.replace("\r\n", "\n").removesuffix("\n")
     return settings.prompt
 
 
@@ -143,6 +144,8 @@ def chat(settings, engine=None):
     folder = find_model(settings.model)
     engine = engine or engine_of(settings, folder)
     talk_of(engine.tokenizer)                    # ChatError if it has no tokens for conversations
+    hint = "" if is_assistant(engine, folder) else \
+        " (this model was not trained to chat: `infer.py complete` continues texts with it)"
     engine.keep = True
     names = settings.tools or ["search"] * bool(settings.index)
     known = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
@@ -151,10 +154,10 @@ def chat(settings, engine=None):
         talking.do_load(settings.load)
     prompt = piped(settings)
     if prompt is None:
-        what = f"Seed {settings.seed}. Ask something; /help lists commands."
+        what = f"Seed {settings.seed}. Ask something; /help lists commands.{hint}"
         return converse(engine, folder, what, talking.answer)
     finished = talking.ask(prompt)
-    note(f"seed {settings.seed}")
+    note(f"seed {settings.seed}{hint}")
     if not finished:
         sys.exit(130)
 
@@ -250,6 +253,8 @@ COMMANDS = {"": (Either, start), "chat": (Chat, chat), "complete": (Complete, co
 def main():
     """Do what the command line says."""
     name, settings, given = cli.parse(__doc__, COMMANDS, default="")
+    if "shots" in given and not settings.examples:
+        raise ChatError(f"--shots {settings.shots} says how many of --examples: give that, too")
     if not name:
         return start(settings, given)
     COMMANDS[name][1](settings)

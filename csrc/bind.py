@@ -48,8 +48,9 @@ class Library:
         real, self.real_type = REAL[dtype]
         self.device, self.dtype = device, dtype
         if not path.exists():
-            raise ChatError(f"there is no {path.name} in {path.parent}: run `make` (its last line "
-                            f"says what this machine cannot build, and why)")
+            made = "make cuda" if device == "cuda" else "make"
+            raise ChatError(f"there is no {path.name} in {path.parent}: run `{made}` (it says what "
+                            f"this machine cannot build, and why)")
         self.ffi = cffi.FFI()
         self.ffi.cdef(f"typedef {real} real;" + (CSRC / header).read_text())
         self.lib = self.ffi.dlopen(str(path))
@@ -58,7 +59,8 @@ class Library:
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
                       "unsigned long long": np.uint64, "Sampling": SAMPLING}
         if not hasattr(self.lib, "cpu_ready"):
-            raise ChatError(f"{path} is older than csrc/{header}: run `make` again")
+            raise ChatError(f"{path} is older than csrc/{header}: run "
+                            f"`{'make cuda' if device == 'cuda' else 'make'}` again")
         Library.call(self, "cpu_ready")
         if device == "cuda":                     # each rank on a machine has its own GPU
             Library.call(self, "device_choose", ranks.place().local)

@@ -253,7 +253,15 @@ def enter() -> None:
 
 
 def run(main) -> None:
-    """Run a script's `main`, and end as a program should."""
+    """Run a script's `main`, and end as a program should. What is closed of its standard streams
+    (>&-) leads nowhere, or the next file that is opened would be in its place."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)
+    if sys.stdout is None:
+        sys.exit(f"{Path(sys.argv[0]).name}: standard output is closed: send it somewhere, if only "
+                 f"to /dev/null")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
     print_plainly()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

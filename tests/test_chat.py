@@ -46,6 +46,11 @@ def test_a_chat_remembers_and_begins_anew(chat, monkeypatch, capsys):
     assert [m["content"] for m in talking.messages] == ["c", "One."]
 
 
+def test_quit_leaves(chat, monkeypatch, capsys):
+    play(chat("One."), monkeypatch, "a", "/quit", "b")
+    assert capsys.readouterr().out == "One.\n\n"
+
+
 def test_an_unknown_command_names_the_nearest_and_help_names_all(chat, monkeypatch, capsys):
     play(chat("One."), monkeypatch, "/sav x", "/help", KeyboardInterrupt(), " /etc is what?")
     out, err = capsys.readouterr()
@@ -221,6 +226,7 @@ def test_cli_one_question_gives_one_answer_on_stdout(folder):
     flags = "chat", "--model", ".", "--max-tokens", "12", "--seed", "1", "--dtype", "f32"
     code, out, err = infer(folder, *flags, "--prompt", "Who?")
     assert code == 0 and out.endswith("\n") and len(out) > 1
+    assert "seed 1 (this model was not trained to chat: " in err
     assert infer(folder, *flags, "--prompt", "-", stdin="Who?\n")[:2] == (0, out)
     code, out, err = infer(folder, *flags, "--prompt", "-", stdin="x" * (10 << 20))
     assert (code, out) == (1, "") and "10485760 characters" in err and err.count("\n") == 1

@@ -150,6 +150,22 @@ def test_ctrl_c_and_a_closed_pipe_end_quietly(tmp_path):
         assert (done.returncode, done.stderr) == (code, "")
 
 
+def test_closed_standard_streams_are_said_or_lead_nowhere(tmp_path):
+    body = "print('x'); print('y', file=sys.stderr); " \
+           f"open({str(tmp_path / 'made')!r}, 'w').write(sys.stdin.read())"
+    for closed, said in (">&-", "tool.py: standard output is closed"), ("2>&-", ""), ("<&-", "y\n"), \
+            (">&- 2>&- <&-", ""):
+        program(tmp_path, body)                  # leaves the script
+        (tmp_path / "made").unlink()
+        done = subprocess.run(["sh", "-c", f"{sys.executable} tool.py {closed}"], cwd=tmp_path,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == (1 if closed[:1] == ">" else 0), closed
+        assert done.stdout == ("" if closed[:1] == ">" else "x\n")
+        assert done.stderr.startswith(said) and "Traceback" not in done.stderr
+        assert (tmp_path / "made").exists() == (done.returncode == 0)
+        (tmp_path / "made").unlink(missing_ok=True)
+
+
 EVIL = "\x1b]0;owned\x07\x9b31m\r\u202e\udc80 \x1b[2J"
 
 

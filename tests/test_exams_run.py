@@ -360,9 +360,12 @@ def test_the_table_has_a_row_a_figure_and_a_column_a_model():
     assert lines[2].split() == ["traps", *"30.0 % 11 – 60 10".split(), "-"]
 
 
-def test_labels_are_given_or_the_names_of_folders(tmp_path):
+def test_labels_are_given_or_the_names_of_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     odd = tmp_path / "lr=3"
-    odd.mkdir()
+    for path in (odd, *map(Path, ("runs/base", "runs/sft", "runs/a", "other/a"))):
+        path.mkdir(parents=True)
+        (path / "config.json").touch()
     assert labelled(["a=runs/base", "runs/sft/", odd]) == [
         ("a", Path("runs/base")), ("sft", Path("runs/sft")), ("lr=3", odd)]
     for given, told in (["runs/a", "other/a"], "taken: write LABEL=FOLDER"), (["=runs/a"], "empty"):
@@ -433,6 +436,8 @@ def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
     (["--no-world"], "--no-world without --exam FILE leaves nothing to ask"),
     (["--exam", "{tmp}/none.jsonl"], "none.jsonl"), (["--index", "{tmp}/none.db"], "none.db"),
     (["--out", "{tmp}"], "is a folder"),
+    (["--out", "{tmp}/bad.jsonl/f.json"], "bad.jsonl: File exists"),
+    (["--html", "{tmp}/bad.jsonl/new/f.html"], "bad.jsonl/new: Not a directory"),
     (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):

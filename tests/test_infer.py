@@ -1,7 +1,9 @@
 """infer.py: the command line, questions to base models, what is shown of tokens."""
 
+import io
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -22,7 +24,7 @@ from csrc.files import ChatError
 from csrc.shown import plain
 from data.exams import questions
 from data.tokens.show import in_columns, odds, spelled
-from infer import COMMANDS, Complete, document, main, show
+from infer import COMMANDS, Complete, document, main, piped, show
 from test_engine import CONTEXT, continue_all, engine, tokenizer  # noqa: F401  (fixtures)
 
 INFER = Path(__file__).resolve().parents[1] / "infer.py"
@@ -190,6 +192,27 @@ def test_ctrl_c_ends_a_text_with_what_there_is_and_exit_130(engine, tmp_path):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=30)
     assert first and child.returncode == 130 and b"interrupted | seed" in err
+
+
+def test_a_prompt_from_a_file_has_neither_its_byte_order_mark_nor_its_returns(monkeypatch):
+    for given, text in ((b"\xef\xbb\xbfthe cat\r\nsat\r\n", "the cat\nsat"), (b"a\rb\n", "a\rb"),
+                        (b"caf\xc3\xa9", "caf\xe9"), (b"\r\n", ""), (b"", "")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert piped(Complete(prompt="-")) == text
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["complete", "--shots", "2"], "--shots 2 says how many of --examples: give that, too"),
+    (["--shots", "0"], "--shots 0 says"), (["eval", "--shots", "1"], "--shots 1 says"),
+    (["--model", "empty"], "empty: there is no model in it (no config.json)"),
+    (["chat", "--model", "nowhere"], "nowhere: there is no model in it (no config.json)"),
+    (["eval", "--model", "empty"], "empty: there is no model in it (no config.json)")])
+def test_what_cannot_be_meant_is_one_sentence(tmp_path, monkeypatch, flags, said):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    monkeypatch.setattr("sys.argv", ["infer.py", *flags])
+    with pytest.raises((ChatError, OSError), match=re.escape(said)):
+        main()
 
 
 # ---- Questions to base models --------------------------------------------------------------------

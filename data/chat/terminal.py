@@ -221,6 +221,10 @@ class Chat:
         """/retry: ask the last question again"""
         self.ask(self.do_undo(""))
 
+    def do_quit(self, _):
+        """/quit: leave, as Ctrl-D does"""
+        raise EOFError
+
     def do_help(self, _):
         """/help: this"""
         note("\n".join(what.__doc__ for name, what in vars(Chat).items() if name[:3] == "do_"))

@@ -58,17 +58,15 @@ class Tool(NamedTuple):
 
 
 def registry(index=None, budget=BUDGET):
-    """Return {"search": Tool, "python": Tool}, by the names in the special tokens.
+    """Return {"search": Tool, "python": Tool}, by the names in the special tokens. OSError or
+    ChatError if there is an index that search cannot read.
 
     index   the file that search reads; None: search is off
     budget  characters of a result's text
     """
     off, opened = "no search index was given: data/tools.py index makes one", None
     if index:
-        try:
-            off, opened = None, search.Search(index)
-        except (ValueError, OSError) as error:
-            off = str(error)
+        off, opened = None, search.Search(index)
 
     def find(query):
         try:

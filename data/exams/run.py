@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csrc.engine import Sampling, Sequence
-from csrc.files import ChatError, to_json, write_file
+from csrc.files import ChatError, naming, to_json, write_file
 from csrc.remote import is_address
 from csrc.runs import find_model
 from csrc.shown import progress
@@ -315,11 +315,9 @@ def evaluate(settings, pocket=None):
               only those of `settings.exam` are asked
     """
     models = labelled(settings.model or [find_model(None)])
-    check(settings, models, pocket)
+    check(settings, pocket)
     questions = file_questions(settings.exam, settings.examples, settings.shots, settings.count)
     registry = tools.registry(settings.index)
-    if settings.index and (off := registry["search"].off):
-        raise ChatError(off)
     on = [name for name, tool in registry.items() if tool.off is None]
     notes = [f"{name} is off, and what needs it is left out: {tool.off}"
              for name, tool in registry.items() if tool.off]
@@ -343,14 +341,15 @@ def evaluate(settings, pocket=None):
         save(settings.html, report.page(outcomes, notes))
 
 
-def check(settings, models, pocket):
+def check(settings, pocket):
     """ChatError or OSError where the settings of `evaluate` ask for what cannot be."""
-    for _, folder in models:
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(f"{folder}: there is no model in it (no config.json)")
-    for path in filter(None, (settings.out, settings.html)):
-        if Path(path).is_dir():
+    for path in map(Path, filter(None, (settings.out, settings.html))):
+        if path.is_dir():
             raise ChatError(f"{path} is a folder: name a file in it")
+        with naming(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(path.parent, os.W_OK):
+                raise ChatError("no file can be written in it")
     if not pocket and not settings.exam:
         raise ChatError("--no-world without --exam FILE leaves nothing to ask")
 
