@@ -337,7 +337,7 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(name):
     (["--arch", "lstm"], "modern, gpt2"),
     (["--warmup", "1.5"], "--warmup is 1.5"),
     (["--weight-decay", "-5"], "--weight-decay is -5.0, but must be in [0, inf)"),
-    (["--threads", "-2"], "--threads is -2, but must be in [0, inf)"),
+    (["--threads", "-2"], "--threads is -2, but must be in [0, 1024]"),
     (["--sample-every", "-3"], "--sample-every is -3, but must be in [0, inf)"),
     (["--lr", "nan"], "--lr is nan"),
     (["--batch-tokens", "100"], "not a multiple"),
