@@ -20,7 +20,6 @@ import re
 import zlib
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from reprlib import repr as short
 
 from csrc.files import ChatError, open_input, unique

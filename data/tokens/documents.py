@@ -12,7 +12,6 @@ import re
 import sys
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 from csrc.files import ChatError, open_input, read_lines
 from csrc.remote import local
