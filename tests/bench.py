@@ -361,6 +361,12 @@ def lookup(bench, dtype):
     bench_lookup.rows(bench, dtype)
 
 
+def quantized(bench, dtype):
+    """the same shape in GGUF's blocks: decoding, sixteen at once, and reading a prompt"""
+    import bench_quant                           # it needs this file
+    bench_quant.rows(bench, dtype)
+
+
 # ---- Text --------------------------------------------------------------------------------------
 
 
@@ -425,7 +431,8 @@ def scaling(bench, dtype):
 BOTH, BF16, BEST = ("f32", "bf16"), ("bf16",), ("best",)
 PARTS = {"gemm": (gemm, BOTH), "training": (training, BOTH), "adamw": (adamw, BOTH),
          "scaling": (scaling, BEST), "bpe": (tokenizing, BEST), "decoding": (decoding, BF16),
-         "serving": (serving, BF16), "lookup": (lookup, BEST)}
+         "serving": (serving, BF16), "lookup": (lookup, BEST),
+         "quantized": (quantized, BEST)}
 
 
 def describe(bench):
