@@ -1,4 +1,4 @@
-/* attention.c: softmax(q k^T / sqrt(D)) v without its (T,T) matrix (arXiv:2205.14135).
+/* attention.c: softmax(scale q k^T) v without its (T,T) matrix (arXiv:2205.14135).
 
    Work goes by tiles of QT queries and KT keys. The forward pass walks the keys of a tile of
    queries and keeps for each query the largest score, the sum of exponentials and the output so
@@ -149,18 +149,19 @@ typedef struct {
     size_t stride;                   /* between tokens of q, k, v */
     int T, D, P;                     /* P: D rounded up to whole vectors */
     int window;                      /* 0: all keys */
-    float scale;                     /* 1/sqrt(D), of scores */
+    float scale, cap;                /* of scores; cap 0: none */
+    float factor;                    /* what score_keys leaves, in scores: scale, or 1 if capped */
 } Head;
 
 /* Sequence b, query head h of qkv (B*T,W). */
 static Head head(const real *qkv, const int *doc_start, int b, int h, int T, int H, int K, int D,
-                 int window) {
+                 int window, float scale, float cap) {
     size_t W = (size_t)(H + 2 * K) * D;
     const real *row = qkv + b * T * W;
     int kv = h / (H / K);
     return (Head){ row + h * D, row + (H + kv) * D, row + (H + K + kv) * D,
                    doc_start ? doc_start + (size_t)b * T : NULL, W, T, D, padded(D), window,
-                   1.f / sqrtf(D) };
+                   scale, cap, cap ? 1.f : scale };
 }
 
 /* Neither `doc_start` nor this ever falls along a row. */
@@ -179,30 +180,35 @@ static double dot_of(const real *a, const real *b, int D) {
     return sum;
 }
 
+static double score_of(const Head *x, const real *q, const real *k) {
+    double score = dot_of(q, k, x->D) * x->scale;
+    return x->cap ? x->cap * tanh(score / x->cap) : score;
+}
+
 /* The log of the sum of exp(score) over the keys that query t sees. */
 static double log_sum(const Head *x, int t) {
     const real *q = x->q + t * x->stride;
     double most = -INFINITY, sum = 0;
     for (int j = first_key(x, t); j <= t; j++)
-        most = fmax(most, dot_of(q, x->k + j * x->stride, x->D) * x->scale);
+        most = fmax(most, score_of(x, q, x->k + j * x->stride));
     for (int j = first_key(x, t); j <= t; j++)
-        sum += exp(dot_of(q, x->k + j * x->stride, x->D) * x->scale - most);
+        sum += exp(score_of(x, q, x->k + j * x->stride) - most);
     return most + log(sum);
 }
 
 void attention_naive(float *out, float *lse, const real *qkv, const int *doc_start,
-                     int B, int T, int H, int K, int D, int window) {
+                     int B, int T, int H, int K, int D, int window, float scale, float cap) {
     memset(out, 0, sizeof(float) * B * T * H * D);
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int t = 0; t < T; t++) {
-                const Head x = head(qkv, doc_start, b, h, T, H, K, D, window);
+                const Head x = head(qkv, doc_start, b, h, T, H, K, D, window, scale, cap);
                 const real *q = x.q + t * x.stride;
                 const size_t row = ((size_t)b * T + t) * H + h;
                 const double sum = log_sum(&x, t);
                 for (int j = first_key(&x, t); j <= t; j++) {
                     const real *k = x.k + j * x.stride, *v = x.v + j * x.stride;
-                    double p = exp(dot_of(q, k, D) * x.scale - sum);
+                    double p = exp(score_of(&x, q, k) - sum);
                     for (int d = 0; d < D; d++) out[row * D + d] += p * to_float(v[d]);
                 }
                 lse[row] = (float)sum;
@@ -213,27 +219,29 @@ void attention_naive(float *out, float *lse, const real *qkv, const int *doc_sta
 static double delta_of(const Head *x, const real *dout, int t, double sum) {
     double delta = 0;
     for (int j = first_key(x, t); j <= t; j++) {
-        double s = dot_of(x->q + t * x->stride, x->k + j * x->stride, x->D) * x->scale;
+        double s = score_of(x, x->q + t * x->stride, x->k + j * x->stride);
         delta += exp(s - sum) * dot_of(dout, x->v + j * x->stride, x->D);
     }
     return delta;
 }
 
 void attention_naive_backward(float *dqkv, const real *dout, const real *qkv, const int *doc_start,
-                              int B, int T, int H, int K, int D, int window) {
+                              int B, int T, int H, int K, int D, int window, float scale,
+                              float cap) {
     memset(dqkv, 0, sizeof(float) * B * T * (H + 2 * K) * D);
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int t = 0; t < T; t++) {
-                const Head x = head(qkv, doc_start, b, h, T, H, K, D, window);
+                const Head x = head(qkv, doc_start, b, h, T, H, K, D, window, scale, cap);
                 const real *q = x.q + t * x.stride, *d = dout + (((size_t)b * T + t) * H + h) * D;
                 const double sum = log_sum(&x, t), delta = delta_of(&x, d, t, sum);
                 float *dq = dqkv + (q - qkv);
                 for (int j = first_key(&x, t); j <= t; j++) {
                     const real *k = x.k + j * x.stride, *v = x.v + j * x.stride;
                     float *dk = dqkv + (k - qkv), *dv = dqkv + (v - qkv);
-                    double p = exp(dot_of(q, k, D) * x.scale - sum);
+                    double score = score_of(&x, q, k), p = exp(score - sum);
                     double ds = p * (dot_of(d, v, D) - delta) * x.scale;
+                    if (cap) ds *= 1 - score / cap * (score / cap);
                     for (int i = 0; i < D; i++) {
                         dq[i] += ds * to_float(k[i]);
                         dk[i] += ds * to_float(q[i]);
@@ -251,6 +259,8 @@ static void score_keys(float *score, const unit *qt, const Head *x,
     memset(score, 0, sizeof(float) * nk * QT);
     tile_product(score, QT, as_units(x->k + k0 * x->stride), x->stride / PAIR, 1, qt, QT,
                  nk, QT, x->D / PAIR, k0 == q0 ? C_FROM_ROW : WHOLE);
+    for (int i = 0; x->cap && i < nk * QT; i++)
+        score[i] = x->cap * fast_tanh(score[i] * (x->scale / x->cap));
     if (k0 + nk <= q0 + 1 && first_key(x, q0 + nq - 1) <= k0) return;    /* all of it is seen */
     int low[QT];
     for (int i = 0; i < QT; i++) low[i] = i < nq ? first_key(x, q0 + i) : 0;
@@ -296,7 +306,7 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
     for (int k0 = first_tile(x, q0); k0 < q0 + nq; k0 += KT) {
         int nk = min_int(KT, q0 + nq - k0);
         score_keys(p.scores, qt, x, q0, nq, k0, nk);
-        online_softmax(p.scores, most, sum, o, nq, nk, P, x->scale);
+        online_softmax(p.scores, most, sum, o, nq, nk, P, x->factor);
         load_shares(p.shares, p.scores, nk, QT);
         load(v, x->v + k0 * x->stride, x->stride, nk, D, P);
         tile_product(o, P, p.shares, 1, QT, v, P, nq, P, ceil_div(nk, PAIR),
@@ -304,18 +314,18 @@ static void attend(real *out, size_t out_stride, float *lse, size_t lse_stride,
     }
     for (int i = 0; i < nq; i++) {
         store(out + (q0 + i) * out_stride, 0, o + i * P, 1, D, P, 1.f / sum[i]);
-        lse[(q0 + i) * lse_stride] = most[i] * x->scale + logf(sum[i]);
+        lse[(q0 + i) * lse_stride] = most[i] * x->factor + logf(sum[i]);
     }
 }
 
 void attention_forward(real *out, float *lse, const real *qkv, const int *doc_start,
-                       int B, int T, int H, int K, int D, int window) {
+                       int B, int T, int H, int K, int D, int window, float scale, float cap) {
     #pragma omp parallel for collapse(3) schedule(dynamic) \
             num_threads(team(0.25 * B * H * T * T * D))
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int q0 = 0; q0 < T; q0 += QT) {
-                Head x = head(qkv, doc_start, b, h, T, H, K, D, window);
+                Head x = head(qkv, doc_start, b, h, T, H, K, D, window, scale, cap);
                 attend(out + ((size_t)b * T * H + h) * D, (size_t)H * D,
                        lse + (size_t)b * T * H + h, H, &x, q0);
             }
@@ -323,7 +333,7 @@ void attention_forward(real *out, float *lse, const real *qkv, const int *doc_st
 
 /* ---- Backward -------------------------------------------------------------------------------- */
 
-/* With p = exp(s - lse), s = q k / sqrt(D):  dv = p^T dout,  dp = dout v^T,
+/* With p = exp(s - lse), s = scale q k:  dv = p^T dout,  dp = dout v^T,
    ds = p (dp - delta) where delta = sum(dout out) of the query,  dq = ds k,  dk = ds^T q. */
 
 /* What the backward pass of one query head has beside its Head. */
@@ -347,17 +357,19 @@ static void prepare(const Outcome *y, const real *out, const float *lse, const H
 }
 
 /* Scores (nk,QT) become probabilities p, and dp becomes ds. Beyond the last query both are 0. */
-static void differentiate(float *p, float *dp, const Outcome *y,
-                          int q0, int nq, int nk, float scale) {
+static void differentiate(float *p, float *dp, const Outcome *y, const Head *x,
+                          int q0, int nq, int nk) {
+    const float factor = x->factor, cap = x->cap;
     float delta[QT] = { 0 }, lse[QT];
     for (int i = 0; i < QT; i++) lse[i] = INFINITY;
     memcpy(delta, y->delta + q0, sizeof(float) * nq);
     memcpy(lse, y->lse + q0, sizeof(float) * nq);
     for (int j = 0; j < nk; j++)
         for (int i = 0; i < QT; i++) {
-            float e = fast_exp(p[j * QT + i] * scale - lse[i]);
+            float s = p[j * QT + i], e = fast_exp(s * factor - lse[i]);
             p[j * QT + i] = e;
             dp[j * QT + i] = e * (dp[j * QT + i] - delta[i]);
+            if (cap) dp[j * QT + i] *= s == -INFINITY ? 0 : 1 - s / cap * (s / cap);
         }
 }
 
@@ -383,7 +395,7 @@ static void attend_backward(Scratch *s, const Outcome *y, const Head *x, int q0,
     memset(s->dp, 0, sizeof(float) * nk * QT);
     tile_product(s->dp, QT, as_units(x->v + k0 * x->stride), x->stride / PAIR, 1, s->b, QT,
                  nk, QT, D / PAIR, diagonal ? C_FROM_ROW : WHOLE);
-    differentiate(s->p, s->dp, y, q0, nq, nk, x->scale);
+    differentiate(s->p, s->dp, y, x, q0, nq, nk);
 
     load_rows(s->rows, s->p, nk, QT);
     load(s->b, dout, y->dout_stride, nq, D, P);
@@ -408,7 +420,7 @@ size_t attention_work(int B, int T, int H, int D) {
 
 void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
                         const real *qkv, const int *doc_start, void *work,
-                        int B, int T, int H, int K, int D, int window) {
+                        int B, int T, int H, int K, int D, int window, float scale, float cap) {
     const int G = H / K;                         /* query heads that share a key/value head */
     const size_t W = (size_t)(H + 2 * K) * D;
     Scratch *scratch = (Scratch *)(((uintptr_t)work + 63) / 64 * 64);
@@ -418,7 +430,7 @@ void attention_backward(real *dqkv, const real *dout, const real *out, const flo
     for (int b = 0; b < B; b++)
         for (int g = 0; g < K; g++) {
             Scratch *s = scratch + this_thread();
-            Head x = head(qkv, doc_start, b, g * G, T, H, K, D, window);
+            Head x = head(qkv, doc_start, b, g * G, T, H, K, D, window, scale, cap);
             real *drow = dqkv + b * T * W;
             Outcome y = { .dout_stride = (size_t)H * D };
             for (int k0 = 0; k0 < T; k0 += KT) {
@@ -489,13 +501,14 @@ static void weighted_sum(float *out, float shrink, const float *share, const rea
 /* One query against keys first..last, KT at a time, as in online_softmax, but with the lanes over
    D, since there is one query only. */
 static void attend_row(real *out, const real *query, const real *keys, const real *values,
-                       size_t stride, int first, int last, int D) {
-    float o[DMAX] = { 0 }, most = -INFINITY, sum = 0, scale = 1.f / sqrtf(D);
+                       size_t stride, int first, int last, int D, float scale, float cap) {
+    float o[DMAX] = { 0 }, most = -INFINITY, sum = 0;
     for (int k0 = first; k0 <= last; k0 += KT) {
         float score[KT], before = most, sums = 0;
         int nk = min_int(KT, last + 1 - k0);
         for (int j = 0; j < nk; j++) {
             score[j] = dot(query, keys + (k0 + j) * stride, D) * scale;
+            if (cap) score[j] = cap * fast_tanh(score[j] / cap);
             most = score[j] > most ? score[j] : most;
         }
         #pragma omp simd reduction(+:sums)
@@ -517,7 +530,8 @@ size_t extend_work(int N, int length, int H, int D) {
 
 void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
                       const int *starts, const int *positions, void *nothing,
-                      int N, int length, int H, int K, int D, int window) {
+                      int N, int length, int H, int K, int D, int window, float scale,
+                      float cap) {
     (void)nothing; (void)length;
     size_t work = 0;                             /* of one head: keys times channels */
     for (int n = 0; n < N; n++) work += (size_t)(positions[n] + 1) * D;
@@ -527,6 +541,7 @@ void attention_extend(real *out, const real *qkv, const real *keys, const real *
             size_t at = (size_t)starts[n] * K * D + h / (H / K) * D;
             attend_row(out + ((size_t)n * H + h) * D, qkv + ((size_t)n * (H + 2 * K) + h) * D,
                        keys + at, values + at, (size_t)K * D,
-                       window ? max_int(0, positions[n] - window + 1) : 0, positions[n], D);
+                       window ? max_int(0, positions[n] - window + 1) : 0, positions[n], D,
+                       scale, cap);
         }
 }

@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import threading
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import cffi
 import numpy as np
 
 from csrc import gguf, hf, ranks
-from csrc.config import Config
+from csrc.config import Config, rope_rows
 from csrc.files import ChatError
 
 CSRC = Path(__file__).resolve().parent
@@ -121,8 +120,9 @@ class Library:
 
     def config(self, config: Config):
         """The Config of chat.h."""
+        fields = {name: getattr(config, name) for name, _ in self.ffi.typeof("Config").fields}
         try:
-            return self.ffi.new("Config *", asdict(config))
+            return self.ffi.new("Config *", fields)
         except (TypeError, OverflowError) as error:
             raise ChatError(f"the configuration does not fit: {error}") from None
 
@@ -249,12 +249,13 @@ class Model:
         self.mapping = bool(flags & MAPPED)
         self.mapped: dict[str, np.ndarray] = {}  # of tensors that lie in a file their bytes there,
         self.check_file = None                   # and what raises a ChatError if that was changed
+        self.family = None                       # of the folder that it was loaded from
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core, self.lock = Library.load(device, dtype), threading.RLock()
         ffi = self.core.ffi
         self.handle = ffi.NULL
         out = ffi.new("Model **")
-        self.core.call("model_create", out, self.core.config(config), flags)
+        self.core.call("model_create", out, self.core.config(config), rope_rows(config), flags)
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
@@ -281,7 +282,7 @@ class Model:
                 model.write(name, value * np.float32(shape[1] ** -0.5))
             elif not matrix and not name.endswith(".bias"):
                 model.write(name, np.ones(shape))
-        if config.tied and not config.scalar:
+        if config.tied and not config.scalar and "model.norm.weight" in model.index:
             model.write("model.norm.weight", 1.0 - 2.0 * (np.arange(config.channels) % 2))
         return model
 

@@ -22,10 +22,18 @@ typedef struct Cache Cache;
 
 /* ---- The model ------------------------------------------------------------------------------- */
 
-enum { LAYERNORM, RMSNORM };         /* Config.norm */
-enum { LEARNED, ROPE };              /* Config.position */
-enum { GELU, SWIGLU };               /* Config.activation; GELU is the tanh form */
-enum { BIAS_NONE, BIAS_QKV, BIAS_ALL };
+enum { LAYERNORM, RMSNORM, PLAINNORM };      /* Config.norm; the last: LayerNorm without weights */
+enum { LEARNED, ROPE };                      /* Config.position */
+enum { GELU, SWIGLU, GEGLU, GELU_ERF };      /* Config.activation; GELU and GEGLU: the tanh form */
+enum { BIAS_NONE, BIAS_QKV, BIAS_PROJ, BIAS_MLP = 4, BIAS_ALL = 7 };     /* Config.bias: a sum */
+enum { QK_PLAIN, QK_HEAD, QK_WIDE };         /* Config.qk_norm: none, over D, over all heads */
+enum {                               /* Config.block: what is added to the residual stream x */
+    PRE_NORM,                        /* attention(norm(x)), then mlp(norm(x)) */
+    POST_NORM,                       /* norm(attention(x)), then norm(mlp(x)) */
+    SANDWICH,                        /* norm(attention(norm(x))), then norm(mlp(norm(x))) */
+    PARALLEL,                        /* attention(norm(x)) + mlp(norm(x)), with two norms */
+    PARALLEL_SHARED                  /* or with one for both */
+};
 
 typedef struct {
     int vocab;                       /* V: logits exist for 0 <= token < V */
@@ -33,17 +41,17 @@ typedef struct {
     int layers, channels;            /* L, C */
     int heads, kv_heads, head_dim;   /* H, K, D; H is a multiple of K, D is even */
     int hidden;                      /* F */
-    int norm, position, activation, bias;
-    int qk_norm;                     /* 1: RMSNorm over D on queries and keys, before RoPE */
+    int norm, position, activation, bias, block;
+    int qk_norm;                     /* RMSNorm on queries and keys, before RoPE */
     int tied;                        /* 1: the head is the token embedding */
     int scalar;                      /* 1: the head gives one number a token (reward, value) */
     int window;                      /* keys a query sees, itself among them; 0: all */
     int window_period;               /* full attention in every window_period-th layer; 0: none */
+    int local_rope;                  /* 1: layers with a window have another RoPE */
     float norm_eps;                  /* added to the variance under the root */
-    float rope_theta;                /* RoPE's base, 10000 in arXiv:2104.09864 */
-    float rope_factor;               /* Llama 3.1's scaling of long wavelengths; 1 is none */
-    float rope_low, rope_high;       /* its band, in turns over rope_context */
-    int rope_context;                /* the context the base model was trained with */
+    float embedding_scale;           /* embeddings are multiplied by it; 0: by 1 */
+    float attention_scale;           /* scores are multiplied by it; 0: by 1/sqrt(D) */
+    float attention_cap, logit_cap;  /* a score, a logit s becomes cap * tanh(s / cap); 0: none */
 } Config;
 
 typedef struct {
@@ -88,9 +96,11 @@ const char *chat_error(void);
 int cpu_ready(void);
 
 /* The checks that the entry points begin with. They fail, naming field or place and value: unless a
-   model of this config makes sense; unless low <= ids[n] < V; unless model_forward can take this
-   batch (targets and doc_start may be NULL); unless these settings of AdamW make sense. */
+   model of this config makes sense, or these frequencies (model_create); unless low <= ids[n] < V;
+   unless model_forward can take this batch (targets and doc_start may be NULL); unless these
+   settings of AdamW make sense. */
 int check_config(const Config *config);
+int check_rope(const Config *config, const double *rope);
 int check_ids(const char *what, const int *ids, int low, int V, int N, int T);
 int check_batch(const Config *config, const int *tokens, const int *targets,
                 const int *doc_start, int B, int T);
@@ -99,8 +109,10 @@ int check_adamw(const AdamW *adam);
 /* A model with all weights zero. Where it only generates (flags 0), each weight lies in memory
    once, those of linear layers as linear_forward reads them, and cannot be read back. With MAPPED
    matrices take no memory: model_map says of each where it is. Its caches may be freed after it,
-   but no longer be used. */
-int  model_create(Model **out, const Config *config, int flags);
+   but no longer be used. rope: NULL without RoPE; else (1,1+D/2), and with local_rope (2,1+D/2):
+   what cosines and sines are multiplied by, then the radians a token of each pair of channels
+   (i, i + D/2), 0 for one that is not rotated. */
+int  model_create(Model **out, const Config *config, const double *rope, int flags);
 void model_free(Model *model);
 
 /* *memory = what such a model takes once given N tokens at a time (0: none), with a cache of
@@ -229,7 +241,13 @@ void embed_backward(float *dwte, float *dwpe,
                     const int *by_token, const int *by_position,
                     int N, int C);
 
-/* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. bias (C) or NULL.
+/* x (n) *= factor; out (n) = a + b, and may be either. */
+void scale_reals(real *x, float factor, size_t n);
+void add_reals(real *out,
+               const real *a, const real *b,
+               size_t n);
+
+/* out (N,C) = (inp - mean) * rstd * weight + bias, mean and rstd (N) =. weight, bias (C) or NULL.
    Backward: dinp (N,C) += (the residual stream passes by), dweight and dbias (C) += or NULL; work:
    norm_work(N,C) bytes that nobody else uses. */
 size_t norm_work(int N, int C);
@@ -320,46 +338,51 @@ void matmul_naive(float *c,
                   const real *a, const real *b,
                   int M, int N, int K);
 
-/* rope (context, D): row t holds the D/2 cosines, then the D/2 sines, of t * theta^(-2i/D). */
+/* rope (context, D): row t holds the D/2 cosines, then the D/2 sines, of t * frequencies[i], times
+   factor. A frequency of 0 is a pair that is not rotated: 1 and 0. */
 void rope_table(float *rope,
-                int context, int D, float theta, float factor, float low, float high,
-                int old_context);
+                const double *frequencies, float factor,
+                int context, int D);
 
-/* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, then rotated
-   by rope where not NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W),
-   v is copied; rstd (N,H+K) =; positions (N).
-   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm += or NULL; work: norm_work(N,D) bytes. */
+/* Queries and keys made ready: RMSNorm over D with q_norm, k_norm (D) where not NULL, or if it is
+   `wide`, over all heads of a row with q_norm (H*D), k_norm (K*D); then rotated by rope where not
+   NULL (i with i + D/2, as Hugging Face does; arXiv:2104.09864). out, inp (N,W), v is copied;
+   rstd (N,H+K) =; positions (N).
+   Backward: dinp (N,W) =, may be dout; dq_norm, dk_norm += or NULL; work: norm_work(N,D) bytes, or
+   norm_work(N,(H+K)*D) if it is wide. */
 void qk_norm_rope_forward(real *out, float *rstd,
                           const real *inp, const real *q_norm, const real *k_norm,
                           const float *rope, const int *positions,
-                          int N, int H, int K, int D, float eps);
+                          int N, int H, int K, int D, int wide, float eps);
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
                            const real *dout, const real *inp,
                            const real *q_norm, const real *k_norm,
                            const float *rstd, const float *rope, const int *positions, void *work,
-                           int N, int H, int K, int D);
+                           int N, int H, int K, int D, int wide);
 
-/* out (N,H*D) = softmax(q k^T / sqrt(D)) v of each head, over doc_start[t] <= key <= t of the same
-   row, of which with a window only the last `window` (0: all). lse (N,H) = log of the softmax'
+/* out (N,H*D) = softmax(scale q k^T) v of each head, over doc_start[t] <= key <= t of the same row,
+   of which with a window only the last `window` (0: all). With a cap (0: none) each score s becomes
+   cap tanh(s / cap) first (arXiv:2408.00118). lse (N,H) = log of the softmax'
    denominator. qkv (N,W); doc_start (N), never falling along a row, or NULL. Query head h reads
    key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
    Backward: dqkv (N,W) =, in O(T^2); work: attention_work(B,T,H,D) bytes that nobody else uses. */
 size_t attention_work(int B, int T, int H, int D);
 void attention_forward(real *out, float *lse,
                        const real *qkv, const int *doc_start,
-                       int B, int T, int H, int K, int D, int window);
+                       int B, int T, int H, int K, int D, int window, float scale, float cap);
 void attention_backward(real *dqkv,
                         const real *dout, const real *out, const float *lse, const real *qkv,
                         const int *doc_start, void *work,
-                        int B, int T, int H, int K, int D, int window);
+                        int B, int T, int H, int K, int D, int window, float scale, float cap);
 
 /* The same one key at a time: what the fast ones must agree with. Only in the CPUs' libraries. */
 void attention_naive(float *out, float *lse,
                      const real *qkv, const int *doc_start,
-                     int B, int T, int H, int K, int D, int window);
+                     int B, int T, int H, int K, int D, int window, float scale, float cap);
 void attention_naive_backward(float *dqkv,
                               const real *dout, const real *qkv, const int *doc_start,
-                              int B, int T, int H, int K, int D, int window);
+                              int B, int T, int H, int K, int D, int window, float scale,
+                              float cap);
 
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
    keys, values (*,K*D)[starts[n] + positions[n]], for the slots lie one after the other and
@@ -374,7 +397,8 @@ void cache_write(real *keys, real *values,
 void attention_extend(real *out,
                       const real *qkv, const real *keys, const real *values,
                       const int *starts, const int *positions, void *work,
-                      int N, int length, int H, int K, int D, int window);
+                      int N, int length, int H, int K, int D, int window, float scale,
+                      float cap);
 
 /* out (n) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward: dinp (n) =, may be dout. */
 void gelu_forward(real *out,
@@ -384,6 +408,14 @@ void gelu_backward(real *dinp,
                    const real *dout, const real *inp,
                    size_t n);
 
+/* The same with the normal distribution, 0.5 x (1 + erf(x / sqrt(2))). arXiv:1606.08415. */
+void gelu_erf_forward(real *out,
+                      const real *inp,
+                      size_t n);
+void gelu_erf_backward(real *dinp,
+                       const real *dout, const real *inp,
+                       size_t n);
+
 /* out (N,F) = silu(gate) * up; inp (N,2F) holds gate, then up. arXiv:2002.05202.
    Backward: dinp (N,2F) =. */
 void swiglu_forward(real *out,
@@ -392,6 +424,20 @@ void swiglu_forward(real *out,
 void swiglu_backward(real *dinp,
                      const real *dout, const real *inp,
                      int N, int F);
+
+/* The same with gelu_forward's function in place of silu. */
+void geglu_forward(real *out,
+                   const real *inp,
+                   int N, int F);
+void geglu_backward(real *dinp,
+                    const real *dout, const real *inp,
+                    int N, int F);
+
+/* logits (n) = cap tanh(logits / cap), in place. Backward: dlogits (n), of what these came to be,
+   becomes the gradient of what they were. */
+void softcap_forward(float *logits, float cap, size_t n);
+void softcap_backward(real *dlogits,
+                      const float *logits, float cap, size_t n);
 
 /* nll (N) = log(sum(exp(logits))) - logits[target], 0 where target < 0; logits (N,P), of which the
    first V count. With dlogits (N,P), in the same pass: dlogits = (softmax(logits) - onehot(target))

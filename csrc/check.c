@@ -15,27 +15,38 @@ int check_config(const Config *c) {
         || check_size("heads", c->heads, 1, 1 << 14)
         || check_size("kv_heads", c->kv_heads, 1, c->heads)
         || check_size("head_dim", c->head_dim, 2, 256) || check_size("hidden", c->hidden, 1, MANY)
-        || check_size("norm", c->norm, LAYERNORM, RMSNORM)
+        || check_size("norm", c->norm, LAYERNORM, PLAINNORM)
         || check_size("position", c->position, LEARNED, ROPE)
-        || check_size("activation", c->activation, GELU, SWIGLU)
+        || check_size("activation", c->activation, GELU, GELU_ERF)
         || check_size("bias", c->bias, BIAS_NONE, BIAS_ALL)
-        || check_size("qk_norm", c->qk_norm, 0, 1)
+        || check_size("block", c->block, PRE_NORM, PARALLEL_SHARED)
+        || check_size("qk_norm", c->qk_norm, QK_PLAIN, QK_WIDE)
         || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1)
         || check_size("window", c->window, 0, MANY)
-        || check_size("window_period", c->window_period, 0, 10000))
+        || check_size("window_period", c->window_period, 0, 10000)
+        || check_size("local_rope", c->local_rope, 0, c->position == ROPE))
         return -1;
     if (c->heads % c->kv_heads)
         return chat_fail("heads (%d) is not a multiple of kv_heads (%d)", c->heads, c->kv_heads);
     if (c->head_dim % 2) return chat_fail("head_dim is %d, but must be even", c->head_dim);
     if (!(c->norm_eps > 0 && c->norm_eps < 1))
         return chat_fail("norm_eps is %g, but must be between 0 and 1", c->norm_eps);
-    if (c->position == ROPE && !(c->rope_theta > 1 && c->rope_theta < INFINITY))
-        return chat_fail("rope_theta is %g, but must be over 1 and finite", c->rope_theta);
-    if (c->position == ROPE && !(c->rope_factor >= 1 && c->rope_factor < INFINITY))
-        return chat_fail("rope_factor is %g, but must be 1 (none) or more", c->rope_factor);
-    if (c->rope_factor > 1 && !(c->rope_high > c->rope_low && c->rope_context > 0))
-        return chat_fail("rope_high (%g) must be over rope_low (%g), and rope_context (%d) over 0",
-                         c->rope_high, c->rope_low, c->rope_context);
+    const char *keys[] = { "embedding_scale", "attention_scale", "attention_cap", "logit_cap" };
+    const float values[] = { c->embedding_scale, c->attention_scale, c->attention_cap,
+                             c->logit_cap };
+    for (int i = 0; i < 4; i++)
+        if (!(values[i] >= 0 && values[i] < INFINITY))
+            return chat_fail("%s is %g, but must be 0 or more and finite", keys[i], values[i]);
+    return 0;
+}
+
+int check_rope(const Config *c, const double *rope) {
+    const int n = c->position == ROPE ? (1 + c->head_dim / 2) * (1 + c->local_rope) : 0;
+    if (!rope && n) return chat_fail("the frequencies of RoPE are missing");
+    for (int i = 0; i < n; i++)
+        if (!(rope[i] >= 0 && rope[i] < INFINITY))
+            return chat_fail("RoPE's factor or frequency %d is %g, but must be 0 or more and"
+                             " finite", i, rope[i]);
     return 0;
 }
 

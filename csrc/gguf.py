@@ -28,6 +28,7 @@ import numpy as np
 
 from csrc import hf
 from csrc.config import Config
+from csrc.families import read_config
 from csrc.files import ChatError, naming
 
 MAGIC = b"GGUF"
@@ -336,13 +337,13 @@ def configuration(file: File) -> tuple[str, Config]:
                         f"{embedding.shape[0]} rows")
     raw = {key: plain(file.values.get(f"{architecture}.{name}"))
            for key, name in (GPT2_KEYS if family == "GPT2" else KEYS).items()}
-    raw |= {"architectures": [hf.architecture(family, 0)], "vocab_size": embedding.shape[0],
+    raw |= {"model_type": architecture, "vocab_size": embedding.shape[0],
             "tie_word_embeddings": "output.weight" not in file.tensors,
             **scaling(file, architecture)}
     if family == "Llama":
         raw["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
         raw["mlp_bias"] = "blk.0.ffn_up.bias" in file.tensors
-    return hf.read_config(raw)
+    return family, read_config(raw)[1]
 
 
 def plain(value):

@@ -40,6 +40,18 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
     }
 }
 
+/* ---- Sums and multiples ---------------------------------------------------------------------- */
+
+void scale_reals(real *x, float factor, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) x[i] = to_real(to_float(x[i]) * factor);
+}
+
+void add_reals(real *out, const real *a, const real *b, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) out[i] = to_real(to_float(a[i]) + to_float(b[i]));
+}
+
 /* ---- LayerNorm ------------------------------------------------------------------------------- */
 
 size_t norm_work(int N, int C) { return 0 * (size_t)(N + C); }
@@ -58,7 +70,7 @@ void layernorm_forward(real *out, float *mean, float *rstd, const real *inp, con
         for (int c = 0; c < C; c++) squares += (to_float(x[c]) - m) * (to_float(x[c]) - m);
         float s = 1.f / sqrtf(squares / C + eps);
         for (int c = 0; c < C; c++)
-            o[c] = to_real((to_float(x[c]) - m) * s * to_float(weight[c])
+            o[c] = to_real((to_float(x[c]) - m) * s * (weight ? to_float(weight[c]) : 1.f)
                            + (bias ? to_float(bias[c]) : 0.f));
         mean[n] = m;
         rstd[n] = s;
@@ -77,13 +89,14 @@ void layernorm_backward(real *dinp, float *dweight, float *dbias, const real *do
         float m = mean[n], s = rstd[n], g_sum = 0, gh_sum = 0;
         #pragma omp simd reduction(+:g_sum, gh_sum)
         for (int c = 0; c < C; c++) {
-            float g = to_float(d[c]) * to_float(weight[c]);
+            float g = to_float(d[c]) * (weight ? to_float(weight[c]) : 1.f);
             g_sum += g;
             gh_sum += g * (to_float(x[c]) - m) * s;
         }
         float g_mean = g_sum / C, gh_mean = gh_sum / C;
         for (int c = 0; c < C; c++) {
-            float h = (to_float(x[c]) - m) * s, g = to_float(d[c]) * to_float(weight[c]);
+            float h = (to_float(x[c]) - m) * s;
+            float g = to_float(d[c]) * (weight ? to_float(weight[c]) : 1.f);
             dx[c] = to_real(to_float(dx[c]) + s * (g - g_mean - h * gh_mean));
         }
     }
@@ -146,15 +159,14 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
 
 /* ---- Queries and keys: norm and rotation ----------------------------------------------------- */
 
-void rope_table(float *rope, int context, int D, float theta, float factor, float low, float high,
-                int old_context) {
-    for (int i = 0; i < D / 2; i++) {
-        double f = scaled_frequency(pow(theta, -2.0 * i / D), factor, low, high, old_context);
-        for (int t = 0; t < context; t++) {
-            rope[(size_t)t * D + i] = (float)cos(t * f);
-            rope[(size_t)t * D + D / 2 + i] = (float)sin(t * f);
+void rope_table(float *rope, const double *frequencies, float factor, int context, int D) {
+    #pragma omp parallel for schedule(static) num_threads(team(30. * context * D))
+    for (int t = 0; t < context; t++)
+        for (int i = 0; i < D / 2; i++) {
+            const double f = frequencies[i];
+            rope[(size_t)t * D + i] = f ? (float)(cos(t * f) * factor) : 1.f;
+            rope[(size_t)t * D + D / 2 + i] = f ? (float)(sin(t * f) * factor) : 0.f;
         }
-    }
 }
 
 /* Rotates each pair (x[i], x[i + D/2]) by the angle of (cosine, direction * sine). */
@@ -169,27 +181,43 @@ static void rotate(real *x, const float *rope, float direction, int D) {
 
 void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q_norm,
                           const real *k_norm, const float *rope, const int *positions,
-                          int N, int H, int K, int D, float eps) {
+                          int N, int H, int K, int D, int wide, float eps) {
     #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
     for (int n = 0; n < N; n++) {
         const real *x = inp + (size_t)n * (H + 2 * K) * D;
         real *o = out + (size_t)n * (H + 2 * K) * D;
+        float *r = rstd + (size_t)n * (H + K);
         memcpy(o, x, sizeof(real) * (H + 2 * K) * D);
+        if (wide && q_norm) {
+            r[0] = rms_row(o, x, q_norm, H * D, eps);
+            r[H] = rms_row(o + H * D, x + H * D, k_norm, K * D, eps);
+        }
         for (int h = 0; h < H + K; h++) {
             const real *weight = h < H ? q_norm : k_norm;
-            if (weight)
-                rstd[(size_t)n * (H + K) + h] = rms_row(o + h * D, x + h * D, weight, D, eps);
+            if (wide) r[h] = r[h < H ? 0 : H];
+            else if (weight) r[h] = rms_row(o + h * D, x + h * D, weight, D, eps);
             if (rope) rotate(o + h * D, rope + (size_t)positions[n] * D, 1, D);
         }
+    }
+}
+
+/* One row d (C) of dout becomes that of dinp: rstd (g - h mean(g h)), as in rmsnorm_backward. */
+static void rms_row_backward(real *d, const real *x, const real *weight, float s, int C) {
+    float gh = 0;
+    #pragma omp simd reduction(+:gh)
+    for (int i = 0; i < C; i++) gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
+    for (int i = 0; i < C; i++) {
+        float g = to_float(d[i]) * to_float(weight[i]);
+        d[i] = to_real(s * (g - to_float(x[i]) * s * gh / C));
     }
 }
 
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const real *dout,
                            const real *inp, const real *q_norm, const real *k_norm,
                            const float *rstd, const float *rope, const int *positions, void *work,
-                           int N, int H, int K, int D) {
+                           int N, int H, int K, int D, int wide) {
     (void)work;
-    size_t W = (size_t)(H + 2 * K) * D;
+    const size_t W = (size_t)(H + 2 * K) * D;
     if (dinp != dout) memcpy(dinp, dout, sizeof(real) * N * W);
     if (rope) {
         #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
@@ -205,44 +233,62 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
             for (int h = 0; h < H + K; h++) {
                 const real *x = inp + n * W + h * D, *d = dinp + n * W + h * D;
                 float *dw = h < H ? dq_norm : dk_norm, s = rstd[(size_t)n * (H + K) + h];
+                if (dw && wide) dw += (h < H ? h : h - H) * D;
                 for (int i = from; dw && i < min_int(from + LINE, D); i++)
                     dw[i] += to_float(d[i]) * to_float(x[i]) * s;
             }
     #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
-    for (int n = 0; n < N; n++)
-        for (int h = 0; h < H + K; h++) {
-            const real *x = inp + n * W + h * D, *weight = h < H ? q_norm : k_norm;
-            real *d = dinp + n * W + h * D;
-            float s = rstd[(size_t)n * (H + K) + h], gh = 0;
-            #pragma omp simd reduction(+:gh)
-            for (int i = 0; i < D; i++)
-                gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
-            for (int i = 0; i < D; i++) {
-                float g = to_float(d[i]) * to_float(weight[i]);
-                d[i] = to_real(s * (g - to_float(x[i]) * s * gh / D));
-            }
+    for (int n = 0; n < N; n++) {
+        const float *r = rstd + (size_t)n * (H + K);
+        const real *x = inp + n * W;
+        real *d = dinp + n * W;
+        if (wide) {
+            rms_row_backward(d, x, q_norm, r[0], H * D);
+            rms_row_backward(d + H * D, x + H * D, k_norm, r[H], K * D);
         }
+        for (int h = 0; h < H + K && !wide; h++)
+            rms_row_backward(d + h * D, x + h * D, h < H ? q_norm : k_norm, r[h], D);
+    }
 }
 
 /* ---- Activations ----------------------------------------------------------------------------- */
 
 static const float GELU_A = 0.7978845608f, GELU_B = 0.044715f;   /* sqrt(2/pi) and its cubic term */
 
+static inline float gelu_tanh(float x) { return fast_tanh(GELU_A * (x + GELU_B * x * x * x)); }
+static inline float gelu_slope(float x) {
+    float t = gelu_tanh(x);
+    return 0.5f * (1.f + t) + 0.5f * x * (1.f - t * t) * GELU_A * (1.f + 3.f * GELU_B * x * x);
+}
+
 void gelu_forward(real *out, const real *inp, size_t n) {
     #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) {
         float x = to_float(inp[i]);
-        out[i] = to_real(0.5f * x * (1.f + fast_tanh(GELU_A * (x + GELU_B * x * x * x))));
+        out[i] = to_real(0.5f * x * (1.f + gelu_tanh(x)));
     }
 }
 
 void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
     #pragma omp parallel for simd schedule(static) num_threads(team(n))
     for (size_t i = 0; i < n; i++) {
+        dinp[i] = to_real(to_float(dout[i]) * gelu_slope(to_float(inp[i])));
+    }
+}
+
+void gelu_erf_forward(real *out, const real *inp, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) {
         float x = to_float(inp[i]);
-        float t = fast_tanh(GELU_A * (x + GELU_B * x * x * x));
-        float slope = 0.5f * (1.f + t)
-                    + 0.5f * x * (1.f - t * t) * GELU_A * (1.f + 3.f * GELU_B * x * x);
+        out[i] = to_real(0.5f * x * (1.f + fast_erf(0.7071067812f * x)));
+    }
+}
+
+void gelu_erf_backward(real *dinp, const real *dout, const real *inp, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) {
+        float x = to_float(inp[i]), density = 0.3989422804f * fast_exp(-0.5f * x * x);
+        float slope = 0.5f * (1.f + fast_erf(0.7071067812f * x)) + x * density;
         dinp[i] = to_real(to_float(dout[i]) * slope);
     }
 }
@@ -274,6 +320,33 @@ void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F
     }
 }
 
+void geglu_forward(real *out, const real *inp, int N, int F) {
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * F))
+    for (int n = 0; n < N; n++) {
+        const real *gate = inp + (size_t)n * 2 * F, *up = gate + F;
+        real *o = out + (size_t)n * F;
+        #pragma omp simd
+        for (int f = 0; f < F; f++) {
+            float g = to_float(gate[f]);
+            o[f] = to_real(0.5f * g * (1.f + gelu_tanh(g)) * to_float(up[f]));
+        }
+    }
+}
+
+void geglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)N * F))
+    for (int n = 0; n < N; n++) {
+        const real *gate = inp + (size_t)n * 2 * F, *up = gate + F, *d = dout + (size_t)n * F;
+        real *dgate = dinp + (size_t)n * 2 * F, *dup = dgate + F;
+        #pragma omp simd
+        for (int f = 0; f < F; f++) {
+            float g = to_float(gate[f]), dy = to_float(d[f]);
+            dgate[f] = to_real(dy * to_float(up[f]) * gelu_slope(g));
+            dup[f] = to_real(dy * 0.5f * g * (1.f + gelu_tanh(g)));
+        }
+    }
+}
+
 /* ---- The loss -------------------------------------------------------------------------------- */
 
 /* The largest of x (n), in PARTS by hand: because of NaN the order of comparisons matters, and even
@@ -290,6 +363,19 @@ static float largest(const float *x, int n) {
 }
 
 int nll_rows(void) { return 512; }
+
+void softcap_forward(float *logits, float cap, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) logits[i] = cap * fast_tanh(logits[i] / cap);
+}
+
+void softcap_backward(real *dlogits, const float *logits, float cap, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) {
+        float t = logits[i] / cap;
+        dlogits[i] = to_real(to_float(dlogits[i]) * (1.f - t * t));
+    }
+}
 
 void nll_forward(float *nll, real *dlogits, const float *logits, const int *targets,
                  const float *weights, int N, int V, int P) {

@@ -1,8 +1,9 @@
 /* model.c: the transformer. Its forward and backward pass, one step of learning and one of
    generation, written once for every device and precision: all arithmetic is in chat.h's kernels.
 
-   A block is  x + attention(norm(x)),  then  x + mlp(norm(x));  the residual stream x is (N,C) with
-   N = B*T. The way of a batch: embed, L blocks, norm, head, loss; and back in the same order. */
+   A block is  x + attention(norm(x)),  then  x + mlp(norm(x)),  or another one of chat.h's; the
+   residual stream x is (N,C) with N = B*T. The way of a batch: embed, L blocks, norm, head, loss;
+   and back in the same order. */
 
 #include "model.h"
 
@@ -11,10 +12,11 @@
 static void norm_forward(const Model *m, real *out, float *mean, float *rstd, const real *inp,
                          const Tensor *w, const Tensor *bias, int N) {
     const Config *c = &m->config;
-    if (c->norm == LAYERNORM)
-        layernorm_forward(out, mean, rstd, inp, w->w, weight(bias), N, c->channels, c->norm_eps);
+    if (c->norm == RMSNORM)
+        rmsnorm_forward(out, rstd, inp, weight(w), N, c->channels, c->norm_eps);
     else
-        rmsnorm_forward(out, rstd, inp, w->w, N, c->channels, c->norm_eps);
+        layernorm_forward(out, mean, rstd, inp, weight(w), weight(bias), N, c->channels,
+                          c->norm_eps);
 }
 
 /* What linear_forward reads of a weight. */
@@ -42,44 +44,71 @@ static void forward(const Model *m, real *out, real *pre, const real *inp, const
     if (pre) gelu_forward(out, pre, (size_t)N * w->out);
 }
 
+static void activate(const Model *m, Activations *a, int N) {
+    const int F = m->config.hidden;
+    switch (m->config.activation) {
+        case GELU: gelu_forward(a->act, a->up, (size_t)N * F); break;
+        case GELU_ERF: gelu_erf_forward(a->act, a->up, (size_t)N * F); break;
+        case SWIGLU: swiglu_forward(a->act, a->up, N, F); break;
+        case GEGLU: geglu_forward(a->act, a->up, N, F); break;
+    }
+}
+
+/* out = residual + the product of w and inp; or if there is a place for that product, branch, then
+   residual + its norm. */
+static void add_branch(const Model *m, real *out, real *branch, float *mean, float *rstd,
+                       const real *inp, const Tensor *w, const Tensor *bias, const Tensor *norm,
+                       const Tensor *norm_bias, const real *residual, int N) {
+    forward(m, branch ? branch : out, NULL, inp, w, bias, branch ? NULL : residual, N);
+    if (!branch) return;
+    norm_forward(m, out, mean, rstd, branch, norm, norm_bias, N);
+    add_reals(out, out, residual, (size_t)N * m->config.channels);
+}
+
 /* Where a block's attention looks: at its own batch, or at a cache. */
 typedef struct { int B, T; const int *doc_start; Cache *cache; } Context;
 
 static void attention(const Model *m, Activations *a, int l, const Context *x, int N) {
     const Config *c = &m->config;
     const int H = c->heads, K = c->kv_heads, D = c->head_dim, window = window_of(c, l);
+    const float scale = score_scale(c), cap = c->attention_cap;
     if (!x->cache) {
-        attention_forward(a->att, a->lse, a->rotated, x->doc_start, x->B, x->T, H, K, D, window);
+        attention_forward(a->att, a->lse, a->rotated, x->doc_start,
+                          x->B, x->T, H, K, D, window, scale, cap);
         return;
     }
     size_t layer = (size_t)l * x->cache->total * K * D;
     real *keys = x->cache->keys + layer, *values = x->cache->values + layer;
     cache_write(keys, values, a->rotated, m->starts, m->positions, N, H, K, D);
     attention_extend(a->att, a->rotated, keys, values, m->starts, m->positions, m->work,
-                     N, c->context, H, K, D, window);
+                     N, c->context, H, K, D, window, scale, cap);
 }
 
-/* Layer l on N rows: reads a->x, writes next (which may be a->x) unless that is NULL. */
+/* Layer l on N rows: reads a->x, writes next (which may be a->x); NULL: only what the backward pass
+   needs is wanted. */
 static void block_forward(const Model *m, int l, Activations *a, real *next,
                           const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
-    norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);
+    if (a->h1 != a->x) norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);
     forward(m, a->qkv, NULL, a->h1, p->qkv, p->qkv_bias, NULL, N);
     if (a->rotated != a->qkv)
         qk_norm_rope_forward(a->rotated, a->qk_rstd, a->qkv, weight(p->q_norm),
-                             weight(p->k_norm), m->rope, m->positions,
-                             N, c->heads, c->kv_heads, c->head_dim, c->norm_eps);
+                             weight(p->k_norm), rope_of(m, l), m->positions,
+                             N, c->heads, c->kv_heads, c->head_dim, c->qk_norm == QK_WIDE,
+                             c->norm_eps);
     attention(m, a, l, x, N);
-    forward(m, a->mid, NULL, a->att, p->proj, p->proj_bias, a->x, N);
-    norm_forward(m, a->h2, a->mean2, a->rstd2, a->mid, p->norm2, p->norm2_bias, N);
-    if (c->activation == GELU) {
-        forward(m, a->act, a->up, a->h2, p->up, p->up_bias, NULL, N);
-    } else {
-        forward(m, a->up, NULL, a->h2, p->up, p->up_bias, NULL, N);
-        swiglu_forward(a->act, a->up, N, c->hidden);
-    }
-    if (next) forward(m, next, NULL, a->act, p->down, p->down_bias, a->mid, N);
+    add_branch(m, a->mid, a->branch1, a->post_mean1, a->post_rstd1, a->att, p->proj, p->proj_bias,
+               p->post1, p->post1_bias, a->x, N);
+    if (a->h2 != a->mid && a->h2 != a->h1)
+        norm_forward(m, a->h2, a->mean2, a->rstd2, is_parallel(c) ? a->x : a->mid,
+                     p->norm2, p->norm2_bias, N);
+    forward(m, c->activation == GELU ? a->act : a->up, c->activation == GELU ? a->up : NULL,
+            a->h2, p->up, p->up_bias, NULL, N);
+    if (c->activation != GELU) activate(m, a, N);
+    if (next || a->branch2)
+        add_branch(m, next ? next : m->dc, a->branch2, a->post_mean2, a->post_rstd2, a->act,
+                   p->down, p->down_bias, p->post2, p->post2_bias, a->mid, N);
 }
 
 /* All blocks and the final norm: m->tokens, m->positions (N) to m->h (N,C). */
@@ -94,6 +123,8 @@ static void blocks_forward(Model *m, const Context *x, int N) {
     else
         embed_packed(m->acts[0].x, m->tokens, m->positions, m->wte->packed, weight(m->wpe),
                      N, C, m->wte->out);
+    if (m->config.embedding_scale)
+        scale_reals(m->acts[0].x, m->config.embedding_scale, (size_t)N * C);
     for (int l = 0; l < L; l++) {
         real *next = l == L - 1 ? m->last : m->acts[l + 1].x;
         block_forward(m, l, &m->acts[l], next, x, N);
@@ -101,15 +132,18 @@ static void blocks_forward(Model *m, const Context *x, int N) {
     norm_forward(m, m->h, m->mean, m->rstd, m->last, m->norm, m->norm_bias, N);
 }
 
+static int is_capped(const Model *m) { return m->config.logit_cap && !m->config.scalar; }
+
 static void head_forward(const Model *m, float *logits, const real *h, int rows) {
     const Tensor *w = m->head;
     if (!w->blocks) {
         linear_forward_float(logits, h, multiplied(w), m->work, rows, w->cols, w->out);
-        return;
+    } else {
+        quant_inputs(m->work, h, rows, w->cols);
+        quant_forward_float(logits, h, m->work, w->blocks, w->type, rows, w->cols, w->rows,
+                            w->out);
     }
-    quant_inputs(m->work, h, rows, w->cols);
-    quant_forward_float(logits, h, m->work, w->blocks, w->type, rows, w->cols, w->rows,
-                        w->out);
+    if (is_capped(m)) softcap_forward(logits, m->config.logit_cap, (size_t)rows * m->P);
 }
 
 /* m->h (N,C) to m->out (n_targets), some rows at a time, of those that have a target; with
@@ -129,6 +163,8 @@ static void head(Model *m, int N, int backward) {
                         m->coef + n, rows, m->config.vocab, m->P);
         else if (backward)
             narrow(m->dlogits, m->coef + n, rows);
+        if (backward && is_capped(m))
+            softcap_backward(m->dlogits, logits, m->config.logit_cap, (size_t)rows * m->P);
         if (backward)
             linear_backward(dh + at, p->grad, NULL, m->dlogits, h + at, p->w, NULL, m->work,
                             rows, C, p->out);
@@ -194,10 +230,11 @@ static void norm_backward(const Model *m, real *dinp, const real *dout, const re
                           const float *mean, const float *rstd, const Tensor *w,
                           const Tensor *bias, int N) {
     const int C = m->config.channels;
-    if (m->config.norm == LAYERNORM)
-        layernorm_backward(dinp, w->grad, grad(bias), dout, inp, w->w, mean, rstd, m->work, N, C);
+    if (m->config.norm == RMSNORM)
+        rmsnorm_backward(dinp, grad(w), dout, inp, weight(w), rstd, m->work, N, C);
     else
-        rmsnorm_backward(dinp, w->grad, dout, inp, w->w, rstd, m->work, N, C);
+        layernorm_backward(dinp, grad(w), grad(bias), dout, inp, weight(w), mean, rstd, m->work,
+                           N, C);
 }
 
 static void backward(const Model *m, real *dinp, const real *dout, const real *inp,
@@ -213,37 +250,73 @@ static void recompute(const Model *m, int l, const Context *x, int N) {
     if (m->flags & RECOMPUTE_BLOCKS) {
         block_forward(m, l, a, NULL, x, N);
     } else if (m->flags & RECOMPUTE) {
-        norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);
-        norm_forward(m, a->h2, a->mean2, a->rstd2, a->mid, p->norm2, p->norm2_bias, N);
-        if (c->activation == GELU) gelu_forward(a->act, a->up, (size_t)N * c->hidden);
-        else swiglu_forward(a->act, a->up, N, c->hidden);
+        if (a->h1 != a->x)
+            norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);
+        if (a->h2 != a->mid && a->h2 != a->h1)
+            norm_forward(m, a->h2, a->mean2, a->rstd2, is_parallel(c) ? a->x : a->mid,
+                         p->norm2, p->norm2_bias, N);
+        activate(m, a, N);
     }
 }
 
-/* Layer l: m->dx comes in as dLoss/d(its output) and leaves as dLoss/d(its input). */
+/* What m->dx is before a branch's own norm, if it has one: there it is in m->dc. */
+static const real *before_norm(const Model *m, const real *branch, const float *mean,
+                               const float *rstd, const Tensor *w, const Tensor *bias, int N) {
+    if (!branch) return m->dx;
+    device_zero(m->dc, sizeof(real) * N * m->config.channels);
+    norm_backward(m, m->dc, m->dx, branch, mean, rstd, w, bias, N);
+    return m->dc;
+}
+
+/* m->dx += what m->dc, the gradient of h, is before the norm that made it of inp. */
+static void add_before_norm(const Model *m, const real *h, const real *inp, const float *mean,
+                            const float *rstd, const Tensor *w, const Tensor *bias, int N) {
+    if (h == inp) add_reals(m->dx, m->dx, m->dc, (size_t)N * m->config.channels);
+    else norm_backward(m, m->dx, m->dc, inp, mean, rstd, w, bias, N);
+}
+
+/* The MLP of layer l: m->dx to m->dc, the gradient of h2. */
+static void mlp_backward(const Model *m, int l, int N) {
+    const Config *c = &m->config;
+    const Layer *p = &m->layers[l];
+    const Activations *a = &m->acts[l];
+    const int F = c->hidden;
+    const real *d = before_norm(m, a->branch2, a->post_mean2, a->post_rstd2, p->post2,
+                                p->post2_bias, N);
+    if (c->activation == GELU) backward(m, m->du, d, a->act, p->down, p->down_bias, a->up, N);
+    else backward(m, m->da, d, a->act, p->down, p->down_bias, NULL, N);
+    switch (c->activation) {
+        case GELU_ERF: gelu_erf_backward(m->du, m->da, a->up, (size_t)N * F); break;
+        case SWIGLU: swiglu_backward(m->du, m->da, a->up, N, F); break;
+        case GEGLU: geglu_backward(m->du, m->da, a->up, N, F); break;
+    }
+    backward(m, m->dc, m->du, a->h2, p->up, p->up_bias, NULL, N);
+}
+
+/* Layer l: m->dx comes in as dLoss/d(its output) and leaves as dLoss/d(its input). Where both
+   branches are parallel, the attention's gradient is taken before the MLP's joins m->dx. */
 static void block_backward(const Model *m, int l, const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     const Activations *a = &m->acts[l];
-    const int H = c->heads, K = c->kv_heads, D = c->head_dim;
+    const int H = c->heads, K = c->kv_heads, D = c->head_dim, parallel = is_parallel(c);
     recompute(m, l, x, N);
-    if (c->activation == GELU) {
-        backward(m, m->du, m->dx, a->act, p->down, p->down_bias, a->up, N);
-    } else {
-        backward(m, m->da, m->dx, a->act, p->down, p->down_bias, NULL, N);
-        swiglu_backward(m->du, m->da, a->up, N, c->hidden);
-    }
-    backward(m, m->dc, m->du, a->h2, p->up, p->up_bias, NULL, N);
-    norm_backward(m, m->dx, m->dc, a->mid, a->mean2, a->rstd2, p->norm2, p->norm2_bias, N);
-    backward(m, m->da, m->dx, a->att, p->proj, p->proj_bias, NULL, N);
+    mlp_backward(m, l, N);
+    if (parallel) backward(m, m->da, m->dx, a->att, p->proj, p->proj_bias, NULL, N);
+    add_before_norm(m, a->h2, parallel ? a->x : a->mid, a->mean2, a->rstd2,
+                    p->norm2, p->norm2_bias, N);
+    if (!parallel)
+        backward(m, m->da, before_norm(m, a->branch1, a->post_mean1, a->post_rstd1, p->post1,
+                 p->post1_bias, N), a->att, p->proj, p->proj_bias, NULL, N);
     attention_backward(m->dw, m->da, a->att, a->lse, a->rotated, x->doc_start, m->work,
-                       x->B, x->T, H, K, D, window_of(c, l));
+                       x->B, x->T, H, K, D, window_of(c, l), score_scale(c), c->attention_cap);
     if (a->rotated != a->qkv)
         qk_norm_rope_backward(m->dw, grad(p->q_norm), grad(p->k_norm), m->dw, a->qkv,
                               weight(p->q_norm), weight(p->k_norm), a->qk_rstd,
-                              m->rope, m->positions, m->work, N, H, K, D);
+                              rope_of(m, l), m->positions, m->work, N, H, K, D,
+                              c->qk_norm == QK_WIDE);
     backward(m, m->dc, m->dw, a->h1, p->qkv, p->qkv_bias, NULL, N);
-    norm_backward(m, m->dx, m->dc, a->x, a->mean1, a->rstd1, p->norm1, p->norm1_bias, N);
+    add_before_norm(m, a->h1, a->x, a->mean1, a->rstd1, p->norm1, p->norm1_bias, N);
 }
 
 /* Begins to sum gradients of tensors t..end over the ranks: at their owners, with SHARD; else
@@ -269,16 +342,17 @@ int model_backward(Model *m, const float *weights, int all_ranks) {
     }
     device_zero(m->dx, sizeof(real) * N * C);
     norm_backward(m, m->dx, m->dh, m->last, m->mean, m->rstd, m->norm, m->norm_bias, N);
-    if (all_ranks) reduce(m, m->norm, m->end);
+    if (all_ranks) reduce(m, m->layers[L].first, m->end);
     Context x = { m->B, m->T, m->has_doc_start ? m->doc_start : NULL, NULL };
     for (int l = L - 1; l >= 0; l--) {
-        const Tensor *next = l == L - 1 ? m->norm : m->layers[l + 1].norm1;
         block_backward(m, l, &x, N);
-        if (all_ranks) reduce(m, m->layers[l].norm1, next);
+        if (all_ranks) reduce(m, m->layers[l].first, m->layers[l + 1].first);
     }
+    if (m->config.embedding_scale)
+        scale_reals(m->dx, m->config.embedding_scale, (size_t)N * C);
     embed_backward(grad(m->wte), grad(m->wpe), m->dx, m->tokens, m->positions,
                    m->by_token, m->by_position, N, C);
-    if (all_ranks) reduce(m, m->tensors, m->layers[0].norm1);    /* a tied head has added, too */
+    if (all_ranks) reduce(m, m->tensors, m->layers[0].first);    /* a tied head has added, too */
     comm_wait();
     m->T = 0;
     return 0;

@@ -32,30 +32,37 @@ typedef struct {
 } Tensor;
 
 typedef struct {                     /* NULL: this architecture does not have it */
+    Tensor *first;                   /* of this layer; of one more, the first behind all layers */
     Tensor *norm1, *norm1_bias;      /* (C) */
     Tensor *qkv, *qkv_bias;          /* (W,C), (W): queries, keys, values */
-    Tensor *q_norm, *k_norm;         /* (D) */
+    Tensor *q_norm, *k_norm;         /* (D), or (H*D) and (K*D) */
     Tensor *proj, *proj_bias;        /* (C,H*D), (C) */
+    Tensor *post1, *post1_bias;      /* (C) */
     Tensor *norm2, *norm2_bias;      /* (C) */
     Tensor *up, *up_bias;            /* (F,C), or gate and up (2F,C); (F), (2F) */
     Tensor *down, *down_bias;        /* (C,F), (C) */
+    Tensor *post2, *post2_bias;      /* (C) */
 } Layer;
 
 /* What the forward pass of one layer leaves for its backward pass. */
 typedef struct {
     real *x;                         /* (N,C) the residual stream coming in */
     float *mean1, *rstd1;            /* (N) */
-    real *h1;                        /* (N,C) norm(x) */
+    real *h1;                        /* (N,C) norm(x), or x itself */
     real *qkv;                       /* (N,W) */
     float *qk_rstd;                  /* (N,H+K) */
     real *rotated;                   /* (N,W) qkv after norm and RoPE; qkv itself without either */
     real *att;                       /* (N,H*D) */
     float *lse;                      /* (N,H) */
+    real *branch1;                   /* (N,C) attention before its own norm; NULL: it has none */
+    float *post_mean1, *post_rstd1;  /* (N) */
     real *mid;                       /* (N,C) x + attention */
     float *mean2, *rstd2;            /* (N) */
-    real *h2;                        /* (N,C) norm(mid) */
+    real *h2;                        /* (N,C) norm(mid), or of parallel blocks norm(x); mid; h1 */
     real *up;                        /* (N,F) or (N,2F) */
     real *act;                       /* (N,F) */
+    real *branch2;                   /* (N,C) the MLP before its own norm; NULL: it has none */
+    float *post_mean2, *post_rstd2;  /* (N) */
 } Activations;
 
 struct Model {
@@ -71,7 +78,7 @@ struct Model {
     char *weights, *masters, *grads, *moments;   /* the arenas where tensors have their numbers */
     size_t n_grads;                  /* floats */
     int stale;                       /* weights changed since they were packed */
-    float *rope;                     /* (context,D) */
+    float *rope[2];                  /* (context,D): of layers; NULL, or of those with a window */
 
     int rows, logit_rows, training;  /* the plan: N, M <= nll_rows(), whether backward may follow */
     char *arena;                     /* of all that follows */
@@ -113,6 +120,18 @@ struct Cache {
 /* How many keys a query of layer l sees; 0: all. */
 static inline int window_of(const Config *c, int l) {
     return c->window_period && (l + 1) % c->window_period == 0 ? 0 : c->window;
+}
+static inline const float *rope_of(const Model *m, int l) {
+    return m->rope[1] && window_of(&m->config, l) ? m->rope[1] : m->rope[0];
+}
+static inline float score_scale(const Config *c) {
+    return c->attention_scale ? c->attention_scale : 1.f / sqrtf(c->head_dim);
+}
+static inline int is_parallel(const Config *c) {
+    return c->block == PARALLEL || c->block == PARALLEL_SHARED;
+}
+static inline int is_gated(const Config *c) {
+    return c->activation == SWIGLU || c->activation == GEGLU;
 }
 static inline size_t size_of(const Tensor *t) { return (size_t)t->rows * max_int(1, t->cols); }
 static inline const real *weight(const Tensor *t) { return t ? t->w : NULL; }

@@ -36,6 +36,14 @@ static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline float fast_sigmoid(float x) { return 1.f / (1.f + fast_exp(-x)); }
 static inline float fast_tanh(float x) { return 1.f - 2.f / (1.f + fast_exp(2.f * x)); }
 
+/* erf(x) within 2e-7: Abramowitz and Stegun, 7.1.26. */
+static inline float fast_erf(float x) {
+    float size = fabsf(x), t = 1.f / (1.f + 0.3275911f * size);
+    float p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t
+               + 0.254829592f) * t;
+    return copysignf(1.f - p * fast_exp(-size * size), x);
+}
+
 #include "chat.h"
 
 #endif

@@ -64,17 +64,4 @@ static BOTH inline float round_by_chance(float x, uint32_t chance) {
     return x - x == 0 ? bits_float((float_bits(x) + chance) & 0xffff0000u) : x;
 }
 
-/* ---- Rotary frequencies ---------------------------------------------------------------------- */
-
-/* Llama 3.1 stretches long wavelengths by `factor`, leaves those that turn more than `high` times
-   in old_context alone, and blends between (`low` to `high` turns). */
-static BOTH inline double scaled_frequency(double f, float factor, float low, float high,
-                                           int old_context) {
-    if (factor == 1.f) return f;
-    double turns = old_context * f / (2 * 3.14159265358979323846);
-    double blend = (turns - low) / (high - low);
-    blend = blend < 0 ? 0 : blend > 1 ? 1 : blend;
-    return f * (blend + (1 - blend) / factor);
-}
-
 #endif

@@ -36,17 +36,30 @@ static Tensor *join(Tensor *first, int n) {
     return first;
 }
 
+/* A norm of a layer, or with layer -1 the last one, and where there is one its bias. */
+static Tensor *add_norm(Model *m, int layer, int wanted, const char *name, Tensor **bias) {
+    const int kind = m->config.norm;
+    char full[64];
+    snprintf(full, sizeof full, "%s.weight", name);
+    Tensor *t = add(m, layer, wanted && kind != PLAINNORM, full, m->config.channels, 0);
+    snprintf(full, sizeof full, "%s.bias", name);
+    *bias = add(m, layer, wanted && kind == LAYERNORM, full, m->config.channels, 0);
+    return t;
+}
+
 static void list_layer(Model *m, int l) {
     const Config *c = &m->config;
-    const int C = c->channels, F = c->hidden;
+    const int C = c->channels, F = c->hidden, gated = is_gated(c);
     const int Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
-    const int bias = c->bias == BIAS_ALL, qkv_bias = c->bias != BIAS_NONE;
-    const int norm_bias = c->norm == LAYERNORM && bias, gated = c->activation == SWIGLU;
+    const int qkv_bias = c->bias & BIAS_QKV, mlp_bias = c->bias & BIAS_MLP;
+    const int pre = c->block != POST_NORM, post = c->block == POST_NORM || c->block == SANDWICH;
+    const int q_norm = c->qk_norm == QK_WIDE ? Q : c->head_dim;
+    const int k_norm = c->qk_norm == QK_WIDE ? KV : c->head_dim;
     Layer *x = &m->layers[l];
     Tensor *gate, *up;
 
-    x->norm1 = add(m, l, 1, "input_layernorm.weight", C, 0);
-    x->norm1_bias = add(m, l, norm_bias, "input_layernorm.bias", C, 0);
+    x->first = m->end;
+    x->norm1 = add_norm(m, l, pre, "input_layernorm", &x->norm1_bias);
     x->qkv = add_linear(m, l, 1, "self_attn.q_proj.weight", Q, C);
              add_linear(m, l, 1, "self_attn.k_proj.weight", KV, C);
              add_linear(m, l, 1, "self_attn.v_proj.weight", KV, C);
@@ -55,32 +68,38 @@ static void list_layer(Model *m, int l) {
                   add(m, l, qkv_bias, "self_attn.v_proj.bias", KV, 0);
     join(x->qkv, 3);
     join(x->qkv_bias, 3);
-    x->q_norm = add(m, l, c->qk_norm, "self_attn.q_norm.weight", c->head_dim, 0);
-    x->k_norm = add(m, l, c->qk_norm, "self_attn.k_norm.weight", c->head_dim, 0);
+    x->q_norm = add(m, l, c->qk_norm, "self_attn.q_norm.weight", q_norm, 0);
+    x->k_norm = add(m, l, c->qk_norm, "self_attn.k_norm.weight", k_norm, 0);
     x->proj = add_linear(m, l, 1, "self_attn.o_proj.weight", C, Q);
-    x->proj_bias = add(m, l, bias, "self_attn.o_proj.bias", C, 0);
-    x->norm2 = add(m, l, 1, "post_attention_layernorm.weight", C, 0);
-    x->norm2_bias = add(m, l, norm_bias, "post_attention_layernorm.bias", C, 0);
+    x->proj_bias = add(m, l, c->bias & BIAS_PROJ, "self_attn.o_proj.bias", C, 0);
+    x->post1 = add_norm(m, l, post, "post_self_attn_layernorm", &x->post1_bias);
+    if (c->block == PARALLEL_SHARED) {
+        x->norm2 = x->norm1;
+        x->norm2_bias = x->norm1_bias;
+    } else {
+        x->norm2 = add_norm(m, l, pre, "post_attention_layernorm", &x->norm2_bias);
+    }
     gate = add_linear(m, l, gated, "mlp.gate_proj.weight", F, C);
     up = add_linear(m, l, 1, "mlp.up_proj.weight", F, C);
     x->up = gated ? join(gate, 2) : up;
-    gate = add(m, l, gated && bias, "mlp.gate_proj.bias", F, 0);
-    up = add(m, l, bias, "mlp.up_proj.bias", F, 0);
+    gate = add(m, l, gated && mlp_bias, "mlp.gate_proj.bias", F, 0);
+    up = add(m, l, mlp_bias, "mlp.up_proj.bias", F, 0);
     x->up_bias = gated ? join(gate, 2) : up;
     x->down = add_linear(m, l, 1, "mlp.down_proj.weight", C, F);
-    x->down_bias = add(m, l, bias, "mlp.down_proj.bias", C, 0);
+    x->down_bias = add(m, l, mlp_bias, "mlp.down_proj.bias", C, 0);
+    x->post2 = add_norm(m, l, post, "post_mlp_layernorm", &x->post2_bias);
 }
 
 /* Each parameter once, in the order of the checkpoint. */
 static void list_tensors(Model *m) {
     const Config *c = &m->config;
-    const int C = c->channels, bias = c->norm == LAYERNORM && c->bias == BIAS_ALL;
+    const int C = c->channels;
     m->end = m->tensors;
     m->wte = add(m, -1, 1, "model.embed_tokens.weight", c->vocab, C);
     m->wpe = add(m, -1, c->position == LEARNED, "model.positions.weight", c->context, C);
     for (int l = 0; l < c->layers; l++) list_layer(m, l);
-    m->norm = add(m, -1, 1, "model.norm.weight", C, 0);
-    m->norm_bias = add(m, -1, bias, "model.norm.bias", C, 0);
+    m->layers[c->layers].first = m->end;
+    m->norm = add_norm(m, -1, 1, "model.norm", &m->norm_bias);
     m->head = c->scalar ? add(m, -1, 1, "score.weight", 1, C)
             : c->tied ? m->wte : add(m, -1, 1, "lm_head.weight", c->vocab, C);
     m->head->multiplied = 1;
@@ -228,7 +247,9 @@ static size_t work_size(const Model *m, int N, int M, int training) {
     const Tensor *each[] = { x->qkv, x->proj, x->up, x->down, m->head };
     size_t work = extend_work(N, c->context, c->heads, c->head_dim);
     if (training) work = max_size(work, attention_work(1, N, c->heads, c->head_dim));
-    if (training) work = max_size(work, norm_work(N, max_int(c->channels, c->head_dim)));
+    if (training) work = max_size(work, norm_work(N, c->channels));
+    if (training) work = max_size(work, norm_work(N, c->qk_norm == QK_WIDE
+                                  ? (c->heads + c->kv_heads) * c->head_dim : c->head_dim));
     for (int i = 0; i < 5; i++) {
         const int n = i == 4 ? M : N, C = each[i]->cols;
         work = max_size(work, is_mapped(m, each[i]) ? quant_inputs_size(n, C)
@@ -242,6 +263,7 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
     const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, I = sizeof(int);
     const size_t R = sizeof(real), S = sizeof(float);
     const int transformed = c->qk_norm || c->position == ROPE;
+    const int post = c->block == POST_NORM || c->block == SANDWICH;
     const int blocks = training && !(m->flags & RECOMPUTE_BLOCKS);   /* keep what is in them, */
     const int all = blocks && !(m->flags & RECOMPUTE);               /* all of it */
     Arena arena = { base, 0 };
@@ -252,15 +274,28 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
         Activations *a = &m->acts[l];
         KEEP(training, x, N * C, R);
         KEEP(blocks, mean1, N, S);       KEEP(blocks, rstd1, N, S);
-        KEEP(all, h1, N * C, R);         KEEP(blocks, qkv, N * m->W, R);
+        a->h1 = a->x;
+        if (c->block != POST_NORM) KEEP(all, h1, N * C, R);
+        KEEP(blocks, qkv, N * m->W, R);
         KEEP(blocks, qk_rstd, N * (c->heads + c->kv_heads), S);
         a->rotated = a->qkv;
         if (transformed) KEEP(blocks, rotated, N * m->W, R);
         KEEP(blocks, att, N * HD, R);    KEEP(blocks, lse, N * c->heads, S);
+        if (post) {
+            KEEP(blocks, branch1, N * C, R); KEEP(blocks, branch2, N * C, R);
+            KEEP(blocks, post_mean1, N, S);  KEEP(blocks, post_rstd1, N, S);
+            KEEP(blocks, post_mean2, N, S);  KEEP(blocks, post_rstd2, N, S);
+        }
         KEEP(blocks, mid, N * C, R);
-        KEEP(blocks, mean2, N, S);       KEEP(blocks, rstd2, N, S);
-        KEEP(all, h2, N * C, R);         KEEP(blocks, up, N * m->U, R);
-        KEEP(all, act, N * c->hidden, R);
+        if (c->block == PARALLEL_SHARED) {
+            a->mean2 = a->mean1;         a->rstd2 = a->rstd1;
+            a->h2 = a->h1;
+        } else {
+            KEEP(blocks, mean2, N, S);   KEEP(blocks, rstd2, N, S);
+            a->h2 = a->mid;
+            if (c->block != POST_NORM) KEEP(all, h2, N * C, R);
+        }
+        KEEP(blocks, up, N * m->U, R);   KEEP(all, act, N * c->hidden, R);
     }
     #undef KEEP
     m->tokens = TAKE(N, I);     m->targets = TAKE(N, I);  m->doc_start = TAKE(N, I);
@@ -320,14 +355,14 @@ int plan(Model *m, int N, int rows, int training) {
 static int outline(Model *m, const Config *config, int flags) {
     if (flags & MAPPED && flags & TRAINS)
         return chat_fail("a model cannot learn weights that are mapped");
-    const int most = 5 + 20 * config->layers;    /* tensors, if there were all of them */
+    const int most = 6 + 24 * config->layers;    /* tensors, if there were all of them */
     m->config = *config;
     m->flags = flags;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
-    m->U = config->hidden * (config->activation == SWIGLU ? 2 : 1);
+    m->U = config->hidden * (is_gated(config) ? 2 : 1);
     m->P = (config->vocab + 127) / 128 * 128;
     m->stale = flags & TRAINS;
-    m->layers = calloc(config->layers, sizeof(Layer));
+    m->layers = calloc(config->layers + 1, sizeof(Layer));
     m->acts = calloc(config->layers, sizeof(Activations));
     m->tensors = calloc(most, sizeof(Tensor));
     if (!m->layers || !m->acts || !m->tensors)
@@ -342,6 +377,7 @@ static void free_outline(Model *m) {
     free(m->acts);
 }
 
+/* Of one table. */
 static size_t rope_bytes(const Config *c) {
     return c->position == ROPE ? sizeof(float) * c->context * c->head_dim : 0;
 }
@@ -351,7 +387,8 @@ int model_memory(Memory *memory, const Config *config, int flags, int N, int slo
     const int training = flags & TRAINS, rows = training || slots == 0 ? N : min_int(N, slots);
     int failed = check_config(config) || outline(&m, config, flags);
     if (!failed) {
-        *memory = (Memory){ .weights = place_weights(&m, NULL) + rope_bytes(config),
+        *memory = (Memory){ .weights = place_weights(&m, NULL)
+                                       + rope_bytes(config) * (1 + config->local_rope),
                             .masters = place_masters(&m, NULL),
                             .cache = cache_bytes(config, (double)slots * length) };
         if (training) memory->gradients = place_gradients(&m, NULL);
@@ -363,30 +400,39 @@ int model_memory(Memory *memory, const Config *config, int flags, int N, int slo
     return failed ? -1 : 0;
 }
 
-static int make(Model *m, const Config *c, int flags) {
+/* The tables of cosines and sines of `rope`, which model_create was given. */
+static int make_ropes(Model *m, const double *rope) {
+    const int D = m->config.head_dim;
+    double *frequencies = device_alloc(D / 2 * sizeof(double));
+    for (int i = 0; frequencies && i <= m->config.local_rope; i++, rope += 1 + D / 2) {
+        if (!(m->rope[i] = device_alloc(rope_bytes(&m->config)))) break;
+        device_write(frequencies, rope + 1, D / 2 * sizeof(double));
+        rope_table(m->rope[i], frequencies, (float)rope[0], m->config.context, D);
+    }
+    device_free(frequencies);
+    return m->rope[m->config.local_rope] ? 0 : -1;
+}
+
+static int make(Model *m, const Config *c, const double *rope, int flags) {
     if (outline(m, c, flags)) return -1;
     const size_t masters = place_masters(m, NULL);
-    const double need = (double)place_weights(m, NULL) + rope_bytes(c) + masters;
+    const double need = (double)place_weights(m, NULL) + masters
+                      + rope_bytes(c) * (1 + c->local_rope);
     if (need > device_memory())
         return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its"
                          " weights, and there are %.1f GB of memory", c->layers, c->channels,
                          c->vocab, need / 1e9, device_memory() / 1e9);
     if (fill(m, &m->weights, place_weights)) return -1;
     if (masters && fill(m, &m->masters, place_masters)) return -1;
-    if (c->position == ROPE) {
-        if (!(m->rope = device_alloc(rope_bytes(c)))) return -1;
-        rope_table(m->rope, c->context, c->head_dim, c->rope_theta,
-                   c->rope_factor, c->rope_low, c->rope_high, c->rope_context);
-    }
-    return 0;
+    return c->position == ROPE ? make_ropes(m, rope) : 0;
 }
 
-int model_create(Model **out, const Config *config, int flags) {
+int model_create(Model **out, const Config *config, const double *rope, int flags) {
     *out = NULL;
-    if (check_config(config) || device_ready()) return -1;
+    if (check_config(config) || check_rope(config, rope) || device_ready()) return -1;
     Model *m = calloc(1, sizeof(Model));
     if (!m) return chat_fail("no memory for a model");
-    if (make(m, config, flags)) { model_free(m); return -1; }
+    if (make(m, config, rope, flags)) { model_free(m); return -1; }
     *out = m;
     return 0;
 }
@@ -400,7 +446,8 @@ void model_free(Model *m) {
     if (!m) return;
     leave_caches(m);
     device_free(m->weights); device_free(m->masters); device_free(m->grads);
-    device_free(m->moments); device_free(m->rope); device_free(m->arena);
+    device_free(m->moments); device_free(m->arena);
+    device_free(m->rope[0]); device_free(m->rope[1]);
     device_free(m->ids);
     free(m->target_rows_host);
     free_outline(m);

@@ -37,11 +37,27 @@ constexpr int THREADS = 128;         /* where no tile says how many */
 struct Heads {
     int B, T, H, K, window;
     Columns columns;
-    float scale;                     /* log2(e) / sqrt(D): exponentials are powers of two */
+    float scale;                     /* log2(e) * factor, or if they are capped log2(e) */
+    float factor, cap;               /* scores are factor * q k, capped unless cap is 0 */
 };
 
-static Heads heads_of(int B, int T, int H, int K, int D, int window, bool wide) {
-    return { B, T, H, K, window, { D, wide && D % WIDE == 0 }, LOG2E / sqrtf((float)D) };
+static Heads heads_of(int B, int T, int H, int K, int D, int window, float scale, float cap,
+                      bool wide) {
+    return { B, T, H, K, window, { D, wide && D % WIDE == 0 }, LOG2E * (cap ? 1.f : scale), scale,
+             cap };
+}
+
+/* Products become capped scores. */
+template <int M, int N>
+__device__ __forceinline__ void soften(Sums (&score)[M][N], const Heads &x) {
+    if (!x.cap) return;
+    #pragma unroll
+    for (int i = 0; i < 2 * M; i++)
+        #pragma unroll
+        for (int j = 0; j < 4 * N; j++) {
+            float &s = element(score, i, j);
+            s = x.cap * unit_tanh(s * (x.factor / x.cap));
+        }
 }
 
 __device__ __forceinline__ int row_size(const Heads &x) {
@@ -138,6 +154,7 @@ attend(real *out, float *lse, const real *qkv, const int *doc_start, Heads x, Ap
         if (k0 + KEYS < end)
             load_tile<D, KEYS, F::THREADS>(k, task.k, k0 + KEYS, end, x.columns, threadIdx.x);
         copy_commit();
+        soften(score, x);
         hide<true>(score, task.sight, task.q0 + row, k0);
         online_softmax(score, softmax, sums, x.scale);
         product_rounded(sums, score, v);
@@ -169,14 +186,15 @@ static void launch_attend(real *out, float *lse, const real *qkv, const int *doc
 }
 
 extern "C" void attention_forward(real *out, float *lse, const real *qkv, const int *doc_start,
-                                  int B, int T, int H, int K, int D, int window) {
-    launch_attend(out, lse, qkv, doc_start, heads_of(B, T, H, K, D, window, aligned(qkv)),
-                  Appended());
+                                  int B, int T, int H, int K, int D, int window, float scale,
+                                  float cap) {
+    launch_attend(out, lse, qkv, doc_start,
+                  heads_of(B, T, H, K, D, window, scale, cap, aligned(qkv)), Appended());
 }
 
 /* ---- Backward -------------------------------------------------------------------------------- */
 
-/* With p = exp(s - lse), s = q k / sqrt(D):  dv = p^T dout,  dp = dout v^T,
+/* With p = exp(s - lse), s = scale q k:  dv = p^T dout,  dp = dout v^T,
    ds = p (dp - delta) where delta = sum(dout out) of the query,  dq = ds k,  dk = ds^T q. */
 
 extern "C" size_t attention_work(int B, int T, int H, int D) {
@@ -229,7 +247,7 @@ template <int D, int WANT> struct Backward {
 template <bool QUERY_ROWS, int M, int N>
 __device__ __forceinline__ void differentiate(Sums (&p)[M][N], Sums (&dp)[M][N],
                                               const float *stats, int q0, int queries,
-                                              float scale) {
+                                              const Heads &heads) {
     #pragma unroll
     for (int i = 0; i < (QUERY_ROWS ? 2 * M : 4 * N); i++) {
         const int query = q0 + (QUERY_ROWS ? row_of(i) : column_of(i));
@@ -239,8 +257,10 @@ __device__ __forceinline__ void differentiate(Sums (&p)[M][N], Sums (&dp)[M][N],
         for (int j = 0; j < (QUERY_ROWS ? 4 * N : 2 * M); j++) {
             float &x = QUERY_ROWS ? element(p, i, j) : element(p, j, i);
             float &dx = QUERY_ROWS ? element(dp, i, j) : element(dp, j, i);
-            x = fast_exp2(fmaf(x, scale, -lse));
+            const float share = x / heads.cap;
+            x = fast_exp2(fmaf(x, heads.scale, -lse));
             dx = x * (dx - delta);
+            if (heads.cap) dx *= x > 0 ? 1.f - share * share : 0.f;
         }
     }
 }
@@ -332,9 +352,10 @@ attend_backward(real *dqkv, const real *dout, const float *stats, const real *qk
         copy_commit();
         product<D>(p, a + reals<D>(row), b);
         if (WANT != DV) product<D>(ds, a2 + reals<D>(row), b2);
+        soften(p, x);
         hide<!OF_KEYS>(p, at.sight, at.row0 + row, t);
         differentiate<!OF_KEYS>(p, ds, at.stats + 2 * (size_t)g * T,
-                                OF_KEYS ? t : at.row0 + row, T, x.scale);
+                                OF_KEYS ? t : at.row0 + row, T, x);
         if (WANT & DV) product_rounded(sums2, p, b2);
         __syncthreads();                         /* nobody needs b2 */
         if (more) load2(g1, t1);
@@ -345,7 +366,7 @@ attend_backward(real *dqkv, const real *dout, const float *stats, const real *qk
         next = old;
     }
 
-    const float scale = x.scale / LOG2E;
+    const float scale = x.factor;
     real *drow = dqkv + (at.k - qkv);            /* this kv head's keys in the sequence */
     if (WANT == DQ) drow = dqkv + (at.q - qkv);
     if (WANT != DV) store_rows(drow, at.W, sums, at.row0 + row, T, columns,
@@ -365,8 +386,9 @@ static void launch_backward(real *dqkv, const real *dout, const float *stats, co
 
 extern "C" void attention_backward(real *dqkv, const real *dout, const real *out, const float *lse,
                                    const real *qkv, const int *doc_start, void *work,
-                                   int B, int T, int H, int K, int D, int window) {
-    const Heads x = heads_of(B, T, H, K, D, window, aligned(qkv, dout, out));
+                                   int B, int T, int H, int K, int D, int window, float scale,
+                                   float cap) {
+    const Heads x = heads_of(B, T, H, K, D, window, scale, cap, aligned(qkv, dout, out));
     const size_t threads = (size_t)B * T * H * LANES;
     float *stats = (float *)work;
     launch("attention_backward", prepare, (unsigned)ceil_div<size_t>(threads, THREADS), THREADS, 0,
@@ -495,6 +517,7 @@ attend_row(real *out, float *parts, const real *qkv, Heads x, Appended a, int sp
         if (i + splits < s.tiles) load(next, s.tile0 + i + splits);
         copy_commit();
         product<D>(score, q, k);
+        soften(score, x);
         for (int j = 0; j < 4; j++) {
             const int key = (s.tile0 + i) * KEYS + EDGE * warp() + column_of(j);
             if (key >= s.first && key <= s.position) continue;
@@ -557,9 +580,10 @@ extern "C" size_t extend_work(int N, int length, int H, int D) {
 
 extern "C" void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
                                  const int *starts, const int *positions, void *work,
-                                 int N, int length, int H, int K, int D, int window) {
+                                 int N, int length, int H, int K, int D, int window, float scale,
+                                 float cap) {
     const bool wide = aligned(qkv, keys, values);
-    const Heads x = heads_of(0, 0, H, K, D, window, wide);
+    const Heads x = heads_of(0, 0, H, K, D, window, scale, cap, wide);
     const Appended a = { keys, values, starts, positions, N };
     if (N >= EDGE) launch_attend(out, NULL, qkv, NULL, x, a);
     for_head_size(D, [&](auto size) {

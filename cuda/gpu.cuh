@@ -36,6 +36,10 @@ __device__ __forceinline__ real to_real(float x) { return from_float<real>(x); }
 __device__ __forceinline__ float unit_exp(float x) { return __expf(x); }
 __device__ __forceinline__ float unit_inverse(float x) { return __fdividef(1.f, x); }
 
+__device__ __forceinline__ float unit_tanh(float x) {
+    return 1.f - 2.f * unit_inverse(1.f + unit_exp(2.f * x));
+}
+
 template <class T> __host__ __device__ __forceinline__ T ceil_div(T a, T b) {
     return (a + b - 1) / b;
 }

@@ -140,7 +140,7 @@ void embed_backward(float *dwte, float *dwpe, const real *dout, const int *token
                N, C);
 }
 
-/* ---- Activations ----------------------------------------------------------------------------- */
+/* ---- Sums and multiples ---------------------------------------------------------------------- */
 
 /* out (n) = Function::of(a, b), of W at a time and in the end one; b may be NULL. Two vectors of
    each are on their way in every thread. */
@@ -178,10 +178,29 @@ static void map_all(const char *name, Out *out, const In *a, const In *b, size_t
            THREADS, 0, out, a, b, n);
 }
 
+struct Add {
+    static __device__ __forceinline__ float of(float a, float b) { return a + b; }
+};
+
+void add_reals(real *out, const real *a, const real *b, size_t n) {
+    map_all<Add>("add_reals", out, a, b, n);
+}
+
+__global__ void SMALL_BLOCK scale_each(real *x, float factor, size_t n) {
+    const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n) x[i] = to_real(to_float(x[i]) * factor);
+}
+
+void scale_reals(real *x, float factor, size_t n) {
+    launch("scale_reals", scale_each, (unsigned)ceil_div(n, (size_t)THREADS), THREADS, 0,
+           x, factor, n);
+}
+
+/* ---- Activations ----------------------------------------------------------------------------- */
+
 __device__ __forceinline__ float unit_sigmoid(float x) { return unit_inverse(1.f + unit_exp(-x)); }
 __device__ __forceinline__ float gelu_tanh(float x) {            /* sqrt(2/pi) and a cubic term */
-    const float u = 0.7978845608f * (x + 0.044715f * x * x * x);
-    return 1.f - 2.f * unit_inverse(1.f + unit_exp(2.f * u));
+    return unit_tanh(0.7978845608f * (x + 0.044715f * x * x * x));
 }
 
 struct Gelu {
@@ -196,6 +215,18 @@ struct GeluBackward {
     }
 };
 
+struct GeluErf {
+    static __device__ __forceinline__ float of(float x, float) {
+        return 0.5f * x * (1.f + erff(0.7071067812f * x));
+    }
+};
+struct GeluErfBackward {
+    static __device__ __forceinline__ float of(float d, float x) {
+        const float density = 0.3989422804f * unit_exp(-0.5f * x * x);
+        return d * (0.5f * (1.f + erff(0.7071067812f * x)) + x * density);
+    }
+};
+
 void gelu_forward(real *out, const real *inp, size_t n) {
     map_all<Gelu>("gelu_forward", out, inp, (const real *)nullptr, n);
 }
@@ -204,48 +235,113 @@ void gelu_backward(real *dinp, const real *dout, const real *inp, size_t n) {
     map_all<GeluBackward>("gelu_backward", dinp, dout, inp, n);
 }
 
+void gelu_erf_forward(real *out, const real *inp, size_t n) {
+    map_all<GeluErf>("gelu_erf_forward", out, inp, (const real *)nullptr, n);
+}
+
+void gelu_erf_backward(real *dinp, const real *dout, const real *inp, size_t n) {
+    map_all<GeluErfBackward>("gelu_erf_backward", dinp, dout, inp, n);
+}
+
+/* What a gate lets through of d, and d times its slope. */
+struct Silu {
+    static __device__ __forceinline__ float of(float d, float x) { return d * x * unit_sigmoid(x); }
+    static __device__ __forceinline__ float slope(float d, float x) {
+        const float s = unit_sigmoid(x);
+        return d * s * (1.f + x * (1.f - s));
+    }
+};
+struct GeluGate {
+    static __device__ __forceinline__ float of(float d, float x) { return d * Gelu::of(x, 0); }
+    static __device__ __forceinline__ float slope(float d, float x) {
+        return GeluBackward::of(d, x);
+    }
+};
+
 /* A block a row of gate and up. */
-template <int W> __global__ void SMALL_BLOCK
-swiglu_rows(real *out, const real *inp, int F) {
+template <class Gate, int W> __global__ void SMALL_BLOCK
+gated_rows(real *out, const real *inp, int F) {
     const size_t row = (size_t)blockIdx.x * F;
     for (int f = threadIdx.x * W; f < F; f += blockDim.x * W) {
         const Vector<real, W> gate = load_once<W>(inp + 2 * row + f);
         Vector<real, W> up = load_once<W>(inp + 2 * row + F + f);
-        for (int j = 0; j < W; j++) {
-            const float g = to_float(gate[j]);
-            up[j] = to_real(g * unit_sigmoid(g) * to_float(up[j]));
-        }
+        for (int j = 0; j < W; j++)
+            up[j] = to_real(Gate::of(1.f, to_float(gate[j])) * to_float(up[j]));
         store(out + row + f, up);
     }
 }
 
-template <int W> __global__ void SMALL_BLOCK
-swiglu_backward_rows(real *dinp, const real *dout, const real *inp, int F) {
+template <class Gate, int W> __global__ void SMALL_BLOCK
+gated_backward_rows(real *dinp, const real *dout, const real *inp, int F) {
     const size_t row = (size_t)blockIdx.x * F;
     for (int f = threadIdx.x * W; f < F; f += blockDim.x * W) {
         Vector<real, W> gate = load_once<W>(inp + 2 * row + f);
         Vector<real, W> up = load_once<W>(inp + 2 * row + F + f);
         const Vector<real, W> d = load_once<W>(dout + row + f);
         for (int j = 0; j < W; j++) {
-            const float g = to_float(gate[j]), s = unit_sigmoid(g), dy = to_float(d[j]);
-            gate[j] = to_real(dy * to_float(up[j]) * s * (1.f + g * (1.f - s)));
-            up[j] = to_real(dy * g * s);
+            const float g = to_float(gate[j]), dy = to_float(d[j]);
+            gate[j] = to_real(Gate::slope(dy * to_float(up[j]), g));
+            up[j] = to_real(Gate::of(dy, g));
         }
         store(dinp + 2 * row + f, gate);
         store(dinp + 2 * row + F + f, up);
     }
 }
 
-void swiglu_forward(real *out, const real *inp, int N, int F) {
+template <class Gate>
+static void gated_forward(const char *name, real *out, const real *inp, int N, int F) {
     const int wide = F % WIDE == 0 && aligned(out, inp);
-    launch("swiglu_forward", wide ? swiglu_rows<WIDE> : swiglu_rows<1>, N,
+    launch(name, wide ? gated_rows<Gate, WIDE> : gated_rows<Gate, 1>, N,
            threads_for(F / (wide ? WIDE : 1), THREADS), 0, out, inp, F);
 }
 
-void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
+template <class Gate>
+static void gated_backward(const char *name, real *dinp, const real *dout, const real *inp,
+                           int N, int F) {
     const int wide = F % WIDE == 0 && aligned(dinp, dout, inp);
-    launch("swiglu_backward", wide ? swiglu_backward_rows<WIDE> : swiglu_backward_rows<1>, N,
+    launch(name, wide ? gated_backward_rows<Gate, WIDE> : gated_backward_rows<Gate, 1>, N,
            threads_for(F / (wide ? WIDE : 1), THREADS), 0, dinp, dout, inp, F);
+}
+
+void swiglu_forward(real *out, const real *inp, int N, int F) {
+    gated_forward<Silu>("swiglu_forward", out, inp, N, F);
+}
+
+void swiglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
+    gated_backward<Silu>("swiglu_backward", dinp, dout, inp, N, F);
+}
+
+void geglu_forward(real *out, const real *inp, int N, int F) {
+    gated_forward<GeluGate>("geglu_forward", out, inp, N, F);
+}
+
+void geglu_backward(real *dinp, const real *dout, const real *inp, int N, int F) {
+    gated_backward<GeluGate>("geglu_backward", dinp, dout, inp, N, F);
+}
+
+/* ---- Soft caps ------------------------------------------------------------------------------- */
+
+__global__ void SMALL_BLOCK cap_each(float *logits, float cap, size_t n) {
+    const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n) logits[i] = cap * unit_tanh(logits[i] / cap);
+}
+
+__global__ void SMALL_BLOCK
+cap_each_backward(real *dlogits, const float *logits, float cap, size_t n) {
+    const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i >= n) return;
+    const float t = logits[i] / cap;
+    dlogits[i] = to_real(to_float(dlogits[i]) * (1.f - t * t));
+}
+
+void softcap_forward(float *logits, float cap, size_t n) {
+    launch("softcap_forward", cap_each, (unsigned)ceil_div(n, (size_t)THREADS), THREADS, 0,
+           logits, cap, n);
+}
+
+void softcap_backward(real *dlogits, const float *logits, float cap, size_t n) {
+    launch("softcap_backward", cap_each_backward, (unsigned)ceil_div(n, (size_t)THREADS), THREADS,
+           0, dlogits, logits, cap, n);
 }
 
 /* ---- Moving and converting ------------------------------------------------------------------- */

@@ -98,7 +98,8 @@ norm_rows(real *out, float *mean, float *rstd, const real *inp, const real *weig
             Vector<real, W> v = x[c];
             const Vector<real, W> wc = w[c], bc = b[c];
             for (int j = 0; j < W; j++)
-                v[j] = to_real((to_float(v[j]) - m) * s * to_float(wc[j]) + to_float(bc[j]));
+                v[j] = to_real((to_float(v[j]) - m) * s * (weight ? to_float(wc[j]) : 1.f)
+                               + to_float(bc[j]));
             store(out + (size_t)n * C + c, v);
         }
         if (threadIdx.x == 0 && CENTRED) mean[n] = m;
@@ -130,7 +131,7 @@ norm_backward_rows(real *dinp, float *partial, const real *dout, const real *inp
         for (int c = from; c < C; c += step) {
             const Vector<real, W> dc = d[c], xc = x[c], wc = w[c];
             for (int j = 0; j < W; j++) {
-                const float g = to_float(dc[j]) * to_float(wc[j]);
+                const float g = to_float(dc[j]) * (weight ? to_float(wc[j]) : 1.f);
                 sums[0] += g * (to_float(xc[j]) - m) * s;
                 sums[1] += g;
             }
@@ -141,7 +142,8 @@ norm_backward_rows(real *dinp, float *partial, const real *dout, const real *inp
             const Vector<real, W> dc = d[c], xc = x[c], wc = w[c];
             Vector<real, W> y = dx[c];
             for (int j = 0; j < W; j++) {
-                const float h = (to_float(xc[j]) - m) * s, g = to_float(dc[j]) * to_float(wc[j]);
+                const float h = (to_float(xc[j]) - m) * s;
+                const float g = to_float(dc[j]) * (weight ? to_float(wc[j]) : 1.f);
                 y[j] = to_real(to_float(y[j]) + s * (g - g_mean - h * gh_mean));
                 if (c == from) {
                     dweight[j] += to_float(dc[j]) * h;
@@ -202,21 +204,18 @@ void rmsnorm_backward(real *dinp, float *dweight, const real *dout, const real *
 /* ---- Queries and keys: norm and rotation ----------------------------------------------------- */
 
 __global__ void SMALL_BLOCK
-table_of_angles(float *rope, int D, float theta, float factor, float low, float high,
-                int old_context) {
+table_of_angles(float *rope, const double *frequencies, float factor, int D) {
     const int t = blockIdx.x;
     for (int i = threadIdx.x; i < D / 2; i += blockDim.x) {
-        const double f = scaled_frequency(pow((double)theta, -2.0 * i / D), factor, low, high,
-                                          old_context);
-        rope[(size_t)t * D + i] = (float)cos(t * f);
-        rope[(size_t)t * D + D / 2 + i] = (float)sin(t * f);
+        const double f = frequencies[i];
+        rope[(size_t)t * D + i] = f ? (float)(cos(t * f) * factor) : 1.f;
+        rope[(size_t)t * D + D / 2 + i] = f ? (float)(sin(t * f) * factor) : 0.f;
     }
 }
 
-void rope_table(float *rope, int context, int D, float theta, float factor, float low, float high,
-                int old_context) {
+void rope_table(float *rope, const double *frequencies, float factor, int context, int D) {
     launch("rope_table", table_of_angles, context, threads_for(D / 2, THREADS), 0,
-           rope, D, theta, factor, low, high, old_context);
+           rope, frequencies, factor, D);
 }
 
 /* A thread's share of one head, D <= 256: V times W pairs of numbers that are rotated together, the
@@ -262,13 +261,22 @@ __device__ __forceinline__ float head_sum(float x, int lanes) {
     return x;
 }
 
-/* A block a row of q, k and v; its threads take as many heads at a time as they can. */
+/* A block a row of q, k and v; its threads take as many heads at a time as they can. What is
+   `wide` is normalized over all heads of q, or of k: then their squares are summed first. */
 template <int W, int V> __global__ void SMALL_BLOCK
 qk_rows(real *out, float *rstd, const real *inp, const real *q_norm, const real *k_norm,
-        const float *rope, const int *positions, int H, int K, int D, float eps, int lanes) {
+        const float *rope, const int *positions, int H, int K, int D, int wide, float eps,
+        int lanes) {
     typedef Pairs<W, V> Part;
     const int n = blockIdx.x, heads = H + 2 * K, together = blockDim.x / lanes;
     const float *row = rope ? rope + (size_t)positions[n] * D : nullptr;
+    float all[2] = { 0, 0 };                     /* squares of q, of k */
+    for (int h = threadIdx.x / lanes; wide && h < H + K; h += together) {
+        Part x;
+        x.get(inp + ((size_t)n * heads + h) * D, D, lanes);
+        for (int i = 0; i < Part::SIZE; i++) all[h >= H] += x.x[i] * x.x[i];
+    }
+    if (wide) block_sums(all);
     for (int base = 0; base < heads; base += together) {
         const int h = base + threadIdx.x / lanes, turns = h < H + K;
         const real *weight = h < H ? q_norm : turns ? k_norm : nullptr;
@@ -277,9 +285,11 @@ qk_rows(real *out, float *rstd, const real *inp, const real *q_norm, const real 
         x.get(h < heads ? inp + at : nullptr, D, lanes);
         float squares = 0;
         for (int i = 0; i < Part::SIZE; i++) squares += x.x[i] * x.x[i];
-        const float s = 1.f / sqrtf(head_sum(squares, lanes) / D + eps);
+        squares = head_sum(squares, lanes) / D;
+        if (wide) squares = h < H ? all[0] / (H * D) : all[1] / (K * D);
+        const float s = 1.f / sqrtf(squares + eps);
         if (weight) {
-            other.get(weight, D, lanes);
+            other.get(weight + (wide ? (h < H ? h : h - H) * D : 0), D, lanes);
             for (int i = 0; i < Part::SIZE; i++) x.x[i] *= s * other.x[i];
             if (threadIdx.x % lanes == 0) rstd[(size_t)n * (H + K) + h] = s;
         }
@@ -293,7 +303,7 @@ qk_rows(real *out, float *rstd, const real *inp, const real *q_norm, const real 
 
 /* As above, but a block has one head for a thread, and all its rows, at a time: so each thread sums
    d x rstd over rows in registers. partial (gridDim.x,2,D): this block's part of dq_norm, dk_norm;
-   NULL where there are no norms. */
+   NULL where there are no norms, or they are wide. */
 template <int W, int V> __global__ void SMALL_BLOCK
 qk_backward_rows(real *dinp, float *partial, const real *dout, const real *inp, const real *q_norm,
                  const real *k_norm, const float *rstd, const float *rope, const int *positions,
@@ -344,6 +354,42 @@ qk_backward_rows(real *dinp, float *partial, const real *dout, const real *inp, 
     }
 }
 
+/* For wide norms, d having been rotated back to dinp by qk_backward_rows: a block a row at a time,
+   in place. partial (gridDim.x,(H+K)*D) has this block's part of dq_norm and dk_norm. */
+template <int W, int V> __global__ void SMALL_BLOCK
+qk_wide_backward_rows(real *dinp, float *partial, const real *inp, const real *q_norm,
+                      const real *k_norm, const float *rstd, int N, int H, int K, int D,
+                      int lanes) {
+    typedef Pairs<W, V> Part;
+    const int together = blockDim.x / lanes, first = threadIdx.x / lanes;
+    float *part = partial + (size_t)blockIdx.x * (H + K) * D;
+    for (int n = blockIdx.x; n < N; n += gridDim.x) {
+        const size_t row = (size_t)n * (H + 2 * K) * D;
+        const float *r = rstd + (size_t)n * (H + K);
+        float gh[2] = { 0, 0 };                  /* sums of g h, over q and over k */
+        Part d, x, weight;
+        for (int h = first; h < H + K; h += together) {
+            d.get(dinp + row + h * D, D, lanes);
+            x.get(inp + row + h * D, D, lanes);
+            weight.get(h < H ? q_norm + h * D : k_norm + (h - H) * D, D, lanes);
+            for (int i = 0; i < Part::SIZE; i++) gh[h >= H] += d.x[i] * weight.x[i] * x.x[i] * r[h];
+        }
+        block_sums(gh);
+        for (int h = first; h < H + K; h += together) {
+            const float mean = h < H ? gh[0] / (H * D) : gh[1] / (K * D);
+            d.get(dinp + row + h * D, D, lanes);
+            x.get(inp + row + h * D, D, lanes);
+            weight.get(n == (int)blockIdx.x ? nullptr : part + h * D, D, lanes);     /* so far */
+            for (int i = 0; i < Part::SIZE; i++) weight.x[i] += d.x[i] * x.x[i] * r[h];
+            weight.put(part + h * D, D, lanes);
+            weight.get(h < H ? q_norm + h * D : k_norm + (h - H) * D, D, lanes);
+            for (int i = 0; i < Part::SIZE; i++)
+                d.x[i] = r[h] * (d.x[i] * weight.x[i] - x.x[i] * r[h] * mean);
+            d.put(dinp + row + h * D, D, lanes);
+        }
+    }
+}
+
 /* How many threads share a head, which threads hold in `widths` vectors of each half. */
 static int head_lanes(int D, int wide) {
     int lanes = 1;
@@ -353,24 +399,31 @@ static int head_lanes(int D, int wide) {
 
 void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q_norm,
                           const real *k_norm, const float *rope, const int *positions,
-                          int N, int H, int K, int D, float eps) {
-    const int wide = D % (2 * WIDE) == 0 && aligned(out, inp, q_norm, k_norm, rope);
-    const int lanes = head_lanes(D, wide);
-    launch("qk_norm_rope_forward", wide ? qk_rows<WIDE, 1> : qk_rows<1, 4>, N,
+                          int N, int H, int K, int D, int wide, float eps) {
+    const int vectors = D % (2 * WIDE) == 0 && aligned(out, inp, q_norm, k_norm, rope);
+    const int lanes = head_lanes(D, vectors);
+    launch("qk_norm_rope_forward", vectors ? qk_rows<WIDE, 1> : qk_rows<1, 4>, N,
            threads_for((H + 2 * K) * lanes, THREADS), 0, out, rstd, inp, q_norm, k_norm, rope,
-           positions, H, K, D, eps, lanes);
+           positions, H, K, D, wide && q_norm, eps, lanes);
 }
 
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const real *dout,
                            const real *inp, const real *q_norm, const real *k_norm,
                            const float *rstd, const float *rope, const int *positions, void *work,
-                           int N, int H, int K, int D) {
-    const int wide = D % (2 * WIDE) == 0 && aligned(dinp, dout, inp, q_norm, k_norm, rope);
-    const int lanes = head_lanes(D, wide), threads = threads_for((H + 2 * K) * lanes, THREADS);
-    const int parts = min_int(blocks_of_rows(N, threads, 512), PARTS);
+                           int N, int H, int K, int D, int wide) {
+    const int vectors = D % (2 * WIDE) == 0
+                     && aligned(dinp, dout, inp, q_norm, k_norm, rope, (char *)work);
+    const int lanes = head_lanes(D, vectors), threads = threads_for((H + 2 * K) * lanes, THREADS);
+    const int parts = min_int(blocks_of_rows(N, threads, 512), PARTS), all = wide && q_norm;
     float *partial = q_norm ? (float *)work : nullptr;
-    launch("qk_norm_rope_backward", wide ? qk_backward_rows<WIDE, 1> : qk_backward_rows<1, 4>,
-           parts, threads, 0, dinp, partial, dout, inp, q_norm, k_norm, rstd, rope, positions,
-           N, H, K, D, lanes);
-    if (partial) add_partial_sums(dq_norm, dk_norm, partial, parts, 2 * D, D);
+    launch("qk_norm_rope_backward", vectors ? qk_backward_rows<WIDE, 1> : qk_backward_rows<1, 4>,
+           parts, threads, 0, dinp, all ? nullptr : partial, dout, inp, all ? nullptr : q_norm,
+           all ? nullptr : k_norm, rstd, rope, positions, N, H, K, D, lanes);
+    if (partial && !all) add_partial_sums(dq_norm, dk_norm, partial, parts, 2 * D, D);
+    if (!all) return;
+    launch("qk_norm_rope_backward",
+           vectors ? qk_wide_backward_rows<WIDE, 1> : qk_wide_backward_rows<1, 4>,
+           parts, threads, 0, dinp, partial, inp, q_norm, k_norm, rstd, N, H, K, D, lanes);
+    add_partial_sums(dq_norm, nullptr, partial, parts, (H + K) * D, H * D);
+    add_partial_sums(dk_norm, nullptr, partial + H * D, parts, (H + K) * D, K * D);
 }

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from csrc.bind import Model
-from csrc.config import BIAS_ALL, BIAS_NONE, BIAS_QKV, GELU, LAYERNORM, LEARNED, Config
+from csrc.config import (BIAS_ALL, BIAS_MLP, BIAS_NONE, BIAS_PROJ, BIAS_QKV, GEGLU, GELU, GELU_ERF,
+                         LAYERNORM, LEARNED, PARALLEL, PARALLEL_SHARED, PLAINNORM, POST_NORM,
+                         QK_WIDE, SANDWICH, Config)
 
 QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16,
                hidden=40)
@@ -22,11 +24,12 @@ def like(**changes):
     return dataclasses.replace(QWEN3, **changes)
 
 
+LLAMA3 = (("factor", 8.0), ("high_freq_factor", 4.0), ("low_freq_factor", 1.0),
+          ("original_max_position_embeddings", 32), ("rope_type", "llama3"))
 CONFIGS = {
     "gpt2": like(norm=LAYERNORM, position=LEARNED, activation=GELU, bias=BIAS_ALL, qk_norm=0,
                  kv_heads=4, head_dim=6, norm_eps=1e-5),
-    "llama": like(qk_norm=0, tied=0, head_dim=6, vocab=128, rope_theta=5e5, rope_factor=8.0,
-                  rope_context=32),
+    "llama": like(qk_norm=0, tied=0, head_dim=6, vocab=128, rope_theta=5e5, rope_scaling=LLAMA3),
     "qwen3": QWEN3,
     "qwen2": like(bias=BIAS_QKV, qk_norm=0, vocab=7, layers=3),
     "multi-query": like(norm=LAYERNORM, activation=GELU, bias=BIAS_NONE, heads=3, kv_heads=1,
@@ -34,6 +37,16 @@ CONFIGS = {
     "untied": like(norm=LAYERNORM, bias=BIAS_ALL, tied=0, position=LEARNED, vocab=257, channels=17),
     "windows": like(window=5, window_period=3, layers=3, kv_heads=1),
     "scalar": like(scalar=1),
+    "neox": like(norm=LAYERNORM, activation=GELU_ERF, bias=BIAS_ALL, block=PARALLEL, qk_norm=0,
+                 rotary_dim=4, tied=0),
+    "falcon": like(norm=LAYERNORM, activation=GELU_ERF, block=PARALLEL_SHARED, kv_heads=1,
+                   qk_norm=0, bias=BIAS_MLP),
+    "olmo": like(norm=PLAINNORM, qk_norm=0, head_dim=6, bias=BIAS_PROJ),
+    "olmo2": like(block=POST_NORM, qk_norm=QK_WIDE, tied=0),
+    "gemma2": like(block=SANDWICH, activation=GEGLU, qk_norm=0, window=5, window_period=2,
+                   embedding_scale=4.9, attention_scale=0.3, attention_cap=2.0, logit_cap=3.0),
+    "gemma3": like(block=SANDWICH, activation=GEGLU, window=5, window_period=2, rope_theta=1e6,
+                   rope_local_theta=100.0, rope_scaling=(("factor", 8.0), ("rope_type", "linear"))),
     "smallest": like(vocab=2, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=1),
 }
 BOUND = {"f32": 1e-5, "bf16": 0.1}

@@ -13,10 +13,13 @@ Letters as in csrc/chat.h: B batch, T time, C channels, H query heads, K key/val
 a head, F feed-forward width, V vocabulary.
 """
 
+from math import erf
+
 import numpy as np
 
-LAYERNORM, RMSNORM = LEARNED, ROPE = GELU, SWIGLU = range(2)            # the enums of chat.h
-BIAS_NONE, BIAS_QKV, BIAS_ALL = range(3)
+from csrc.config import (BIAS_MLP, BIAS_PROJ, BIAS_QKV, GEGLU, GELU_ERF, LAYERNORM, LEARNED,
+                         PARALLEL, PARALLEL_SHARED, PLAINNORM, POST_NORM, QK_WIDE, RMSNORM, ROPE,
+                         SANDWICH, SWIGLU, rope_rows)
 
 
 # ---- Operations ----------------------------------------------------------------------------------
@@ -27,6 +30,23 @@ def add(a, b):
 
 def add_backward(dout, a, b):
     return dout, dout
+
+
+def scaled(inp, factor):
+    return inp * factor
+
+
+def scaled_backward(dout, inp, factor):
+    return (dout * factor,)
+
+
+def capped(inp, cap):
+    """cap tanh(inp / cap). arXiv:2408.00118."""
+    return cap * np.tanh(inp / cap)
+
+
+def capped_backward(dout, inp, cap):
+    return (dout * (1 - np.tanh(inp / cap)**2),)
 
 
 def reshape(inp, shape):
@@ -61,12 +81,12 @@ def linear_backward(dout, inp, weight, bias=None):
 def layernorm(inp, weight, bias, eps):
     """out (...,C) = (inp - mean) / sqrt(variance + eps) * weight + bias (C). arXiv:1607.06450."""
     h, _ = standardized(inp, eps)
-    return h * weight + (0 if bias is None else bias)
+    return h * (1 if weight is None else weight) + (0 if bias is None else bias)
 
 
 def layernorm_backward(dout, inp, weight, bias, eps):
     h, rstd = standardized(inp, eps)
-    g = dout * weight
+    g = dout * (1 if weight is None else weight)
     dinp = rstd * (g - mean(g) - h * mean(g * h))
     return dinp, over_rows(dout * h), over_rows(dout)
 
@@ -96,50 +116,46 @@ def standardized(x, eps):
     return centred * rstd, rstd
 
 
-def rope_frequencies(D, theta, factor=1.0, low=1.0, high=4.0, old_context=8192):
-    """Radians a token of each of the D/2 pairs (arXiv:2104.09864), stretched as Llama 3.1 does:
-    wavelengths over old_context/low tokens by `factor`, those under old_context/high not at all."""
-    frequency = float(theta) ** (-np.arange(0, D, 2) / D)
-    if factor == 1:
-        return frequency
-    wavelength = 2 * np.pi / frequency
-    smooth = (old_context / wavelength - low) / (high - low)
-    blended = (1 - smooth) * frequency / factor + smooth * frequency
-    return np.where(wavelength < old_context / high, frequency,
-                    np.where(wavelength > old_context / low, frequency / factor, blended))
-
-
-def rope(inp, angles):
-    """Rotates each pair (i, i + D/2) of inp (B,T,H,D) by angles (B,T,D/2)."""
+def rope(inp, angles, factor=1.0):
+    """Rotates each pair (i, i + D/2) of inp (B,T,H,D) by angles (B,T,D/2); times factor, but for
+    pairs (D/2) that do not turn."""
     a, b = np.split(inp, 2, axis=-1)
-    cos, sin = np.cos(angles)[:, :, None], np.sin(angles)[:, :, None]
+    factor = np.where(np.any(angles != 0, axis=(0, 1)), factor, 1.0)
+    cos, sin = factor * np.cos(angles)[:, :, None], factor * np.sin(angles)[:, :, None]
     return np.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
-def rope_backward(dout, inp, angles):
-    return (rope(dout, -angles),)                # a rotation's transpose turns it back
+def rope_backward(dout, inp, angles, factor=1.0):
+    return (rope(dout, -angles, factor),)        # a rotation's transpose turns it back
 
 
-def attention_weights(q, k, first):
-    """softmax(q k^T / sqrt(D)) (B,H,T,T) of q (B,T,H,D), k (B,T,K,D) over first <= key <= query."""
-    T, D = q.shape[1], q.shape[3]
+def attention_scores(q, k, scale=None, cap=0.0):
+    """scale q k^T (B,H,T,T) of q (B,T,H,D), k (B,T,K,D), capped; scale None: 1/sqrt(D)."""
     k = np.repeat(k, q.shape[2] // k.shape[2], axis=2)
-    scores = np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(D)
+    scores = np.einsum("bqhd,bkhd->bhqk", q, k) * (scale or 1 / np.sqrt(q.shape[3]))
+    return capped(scores, cap) if cap else scores
+
+
+def attention_weights(q, k, first, scale=None, cap=0.0):
+    """The softmax of the scores (B,H,T,T) over first <= key <= query."""
+    T, scores = q.shape[1], attention_scores(q, k, scale, cap)
     seen = (first[:, :, None] <= np.arange(T)) & np.tri(T, dtype=bool)
     return softmax(np.where(seen[:, None], scores, -np.inf))
 
 
-def attention(q, k, v, first):
+def attention(q, k, v, first, scale=None, cap=0.0):
     """out (B,T,H,D): values (B,T,K,D) averaged by weight; query head h reads head h // (H // K)."""
     v = np.repeat(v, q.shape[2] // v.shape[2], axis=2)
-    return np.einsum("bhqk,bkhd->bqhd", attention_weights(q, k, first), v)
+    return np.einsum("bhqk,bkhd->bqhd", attention_weights(q, k, first, scale, cap), v)
 
 
-def attention_backward(dout, q, k, v, first):
+def attention_backward(dout, q, k, v, first, scale=None, cap=0.0):
     (B, T, H, D), K = q.shape, k.shape[2]
-    p = attention_weights(q, k, first)
+    p = attention_weights(q, k, first, scale, cap)
     dp = np.einsum("bqhd,bkhd->bhqk", dout, np.repeat(v, H // K, axis=2))
-    ds = p * (dp - (p * dp).sum(-1, keepdims=True)) / np.sqrt(D)
+    ds = p * (dp - (p * dp).sum(-1, keepdims=True)) * (scale or 1 / np.sqrt(D))
+    if cap:
+        ds *= 1 - (attention_scores(q, k, scale, cap) / cap)**2
     dq = np.einsum("bhqk,bkhd->bqhd", ds, np.repeat(k, H // K, axis=2))
     dk = np.einsum("bhqk,bqhd->bkhd", ds, q)
     dv = np.einsum("bhqk,bqhd->bkhd", p, dout)
@@ -156,6 +172,28 @@ def gelu_backward(dout, inp):
     t = np.tanh(np.sqrt(2 / np.pi) * (inp + 0.044715 * inp**3))
     dt = (1 - t**2) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * inp**2)
     return (dout * 0.5 * (1 + t + inp * dt),)
+
+
+def gelu_erf(inp):
+    """With the normal distribution."""
+    return inp * normal_cdf(inp)
+
+
+def gelu_erf_backward(dout, inp):
+    return (dout * (normal_cdf(inp) + inp * np.exp(-inp**2 / 2) / np.sqrt(2 * np.pi)),)
+
+
+def normal_cdf(x):
+    return 0.5 * (1 + np.vectorize(erf, otypes=[float])(x / np.sqrt(2)))
+
+
+def geglu(gate, up):
+    """gelu(gate) * up. arXiv:2002.05202."""
+    return gelu(gate) * up
+
+
+def geglu_backward(dout, gate, up):
+    return *gelu_backward(dout * up, gate), dout * gelu(gate)
 
 
 def swiglu(gate, up):
@@ -190,10 +228,11 @@ def nll_backward(dout, logits, targets):
 
 
 BACKWARD = {
-    add: add_backward, reshape: reshape_backward, embedding: embedding_backward,
+    add: add_backward, scaled: scaled_backward, capped: capped_backward,
+    reshape: reshape_backward, embedding: embedding_backward,
     linear: linear_backward, layernorm: layernorm_backward, rmsnorm: rmsnorm_backward,
     rope: rope_backward, attention: attention_backward, gelu: gelu_backward,
-    swiglu: swiglu_backward, nll: nll_backward,
+    gelu_erf: gelu_erf_backward, geglu: geglu_backward, swiglu: swiglu_backward, nll: nll_backward,
 }
 
 
@@ -228,23 +267,31 @@ def shapes(config):
         if bias:
             table[f"{name}.bias"] = shape[:1]
 
+    def norm(name):
+        if c.norm != PLAINNORM:
+            tensor(name, (C,), c.norm == LAYERNORM)
+
     tensor("model.embed_tokens", (c.vocab, C), False)
     if c.position == LEARNED:
         tensor("model.positions", (c.context, C), False)
-    all_biased, norm_biased = c.bias == BIAS_ALL, c.bias == BIAS_ALL and c.norm == LAYERNORM
     for layer in range(c.layers):
         at = f"model.layers.{layer}."
-        tensor(at + "input_layernorm", (C,), norm_biased)
+        if c.block != POST_NORM:
+            norm(at + "input_layernorm")
         for name, rows in ("q", Q), ("k", KV), ("v", KV):
-            tensor(f"{at}self_attn.{name}_proj", (rows, C), c.bias != BIAS_NONE)
-        for name in ("q_norm", "k_norm") if c.qk_norm else ():
-            tensor(f"{at}self_attn.{name}", (c.head_dim,), False)
-        tensor(at + "self_attn.o_proj", (C, Q), all_biased)
-        tensor(at + "post_attention_layernorm", (C,), norm_biased)
-        for name in ("gate_proj", "up_proj") if c.activation == SWIGLU else ("up_proj",):
-            tensor(f"{at}mlp.{name}", (F, C), all_biased)
-        tensor(at + "mlp.down_proj", (C, F), all_biased)
-    tensor("model.norm", (C,), norm_biased)
+            tensor(f"{at}self_attn.{name}_proj", (rows, C), c.bias & BIAS_QKV)
+        for name, width in (("q_norm", Q), ("k_norm", KV)) if c.qk_norm else ():
+            tensor(f"{at}self_attn.{name}", (width if c.qk_norm == QK_WIDE else c.head_dim,), False)
+        tensor(at + "self_attn.o_proj", (C, Q), c.bias & BIAS_PROJ)
+        if c.block in (POST_NORM, SANDWICH):
+            norm(at + "post_self_attn_layernorm")
+            norm(at + "post_mlp_layernorm")
+        if c.block not in (POST_NORM, PARALLEL_SHARED):
+            norm(at + "post_attention_layernorm")
+        for name in ("gate_proj", "up_proj") if c.activation in (SWIGLU, GEGLU) else ("up_proj",):
+            tensor(f"{at}mlp.{name}", (F, C), c.bias & BIAS_MLP)
+        tensor(at + "mlp.down_proj", (C, F), c.bias & BIAS_MLP)
+    norm("model.norm")
     if c.scalar:
         tensor("score", (1, C), False)
     elif not c.tied:
@@ -261,9 +308,7 @@ def window_of(config, layer, T):
 def network(tape, config, w, tokens, doc_start):
     """Logits (B,T,V), or values (B,T) with a scalar head, of tokens (B,T)."""
     c, (B, T) = config, tokens.shape
-    positions = np.arange(T) - doc_start
-    angles = positions[:, :, None] * rope_frequencies(
-        c.head_dim, c.rope_theta, c.rope_factor, c.rope_low, c.rope_high, c.rope_context)
+    positions, ropes = np.arange(T) - doc_start, rope_rows(c)
 
     def dense(x, name):
         return tape(linear, x, w[f"{name}.weight"], w.get(f"{name}.bias"))
@@ -271,37 +316,57 @@ def network(tape, config, w, tokens, doc_start):
     def norm(x, name):
         if c.norm == RMSNORM:
             return tape(rmsnorm, x, w[f"{name}.weight"], c.norm_eps)
-        return tape(layernorm, x, w[f"{name}.weight"], w.get(f"{name}.bias"), c.norm_eps)
+        return tape(layernorm, x, w.get(f"{name}.weight"), w.get(f"{name}.bias"), c.norm_eps)
 
-    def heads(x, name):
-        return tape(reshape, dense(x, f"{name}_proj"), (B, T, -1, c.head_dim))
+    def heads(x):
+        return tape(reshape, x, (B, T, -1, c.head_dim))
 
-    def rotated_heads(x, name):
-        x = heads(x, name)
+    def rotated_heads(x, name, angles, factor):
+        x = dense(x, f"{name}_proj")
         if c.qk_norm:
+            x = x if c.qk_norm == QK_WIDE else heads(x)
             x = tape(rmsnorm, x, w[f"{name}_norm.weight"], c.norm_eps)
-        return tape(rope, x, angles) if c.position == ROPE else x
+        x = heads(x)
+        return x if angles is None else tape(rope, x, angles, factor)
+
+    def attend(x, layer, at):
+        window, angles, factor = window_of(c, layer, T), None, 1.0
+        if c.position == ROPE:
+            factor, *frequencies = ropes[-1 if window < T else 0]
+            angles = positions[:, :, None] * np.array(frequencies)
+        q, k = (rotated_heads(x, at + name, angles, factor) for name in "qk")
+        y = tape(attention, q, k, heads(dense(x, at + "v_proj")), np.maximum(
+            first, np.arange(T) - window + 1), c.attention_scale or None, c.attention_cap)
+        return dense(tape(reshape, y, (B, T, -1)), at + "o_proj")
+
+    def feed(x, at):
+        y = dense(x, at + "up_proj")
+        if c.activation in (SWIGLU, GEGLU):
+            y = tape(swiglu if c.activation == SWIGLU else geglu, dense(x, at + "gate_proj"), y)
+        else:
+            y = tape(gelu_erf if c.activation == GELU_ERF else gelu, y)
+        return dense(y, at + "down_proj")
 
     x = tape(embedding, w["model.embed_tokens.weight"], tokens)
     if c.position == LEARNED:
         x = tape(add, x, tape(embedding, w["model.positions.weight"], positions))
+    if c.embedding_scale:
+        x = tape(scaled, x, c.embedding_scale)
     for layer in range(c.layers):
         at = f"model.layers.{layer}."
-        y = norm(x, at + "input_layernorm")
-        q, k = (rotated_heads(y, f"{at}self_attn.{name}") for name in "qk")
-        y = tape(attention, q, k, heads(y, at + "self_attn.v"), np.maximum(
-            doc_start, np.arange(T) - window_of(c, layer, T) + 1))
-        x = tape(add, x, dense(tape(reshape, y, (B, T, -1)), at + "self_attn.o_proj"))
-        y = norm(x, at + "post_attention_layernorm")
-        if c.activation == SWIGLU:
-            y = tape(swiglu, dense(y, at + "mlp.gate_proj"), dense(y, at + "mlp.up_proj"))
-        else:
-            y = tape(gelu, dense(y, at + "mlp.up_proj"))
-        x = tape(add, x, dense(y, at + "mlp.down_proj"))
+        before, post = c.block != POST_NORM, c.block in (POST_NORM, SANDWICH)
+        h = norm(x, at + "input_layernorm") if before else x
+        y = attend(h, layer, at + "self_attn.")
+        mid = tape(add, x, norm(y, at + "post_self_attn_layernorm") if post else y)
+        if c.block != PARALLEL_SHARED and before:
+            h = norm(x if c.block == PARALLEL else mid, at + "post_attention_layernorm")
+        y = feed(h if before else mid, at + "mlp.")
+        x = tape(add, mid, norm(y, at + "post_mlp_layernorm") if post else y)
     x = norm(x, "model.norm")
     if c.scalar:
         return tape(reshape, dense(x, "score"), (B, T))
-    return dense(x, "model.embed_tokens" if c.tied else "lm_head")
+    x = dense(x, "model.embed_tokens" if c.tied else "lm_head")
+    return tape(capped, x, c.logit_cap) if c.logit_cap else x
 
 
 def forward(config, weights, tokens, targets=None, doc_start=None):

@@ -25,14 +25,27 @@ head_dims = st.sampled_from([2, 6, 34, 40, 64, 80, 128, 136, 256])
 
 # ---- Queries and keys ----------------------------------------------------------------------------
 
+def angles_of(theta, D):
+    return np.array([theta ** (-2 * i / D) for i in range(D // 2)])
+
+
+def rope_table(lib, frequencies, factor, context):
+    table = single(context, 2 * len(frequencies))
+    lib.call("rope_table", table, frequencies, factor, *table.shape)
+    return table
+
+
 @pytest.mark.parametrize("D", [2, 6, 64, 128])
-@pytest.mark.parametrize("theta", [10000.0, 500000.0])
-@pytest.mark.parametrize("factor", [1.0, 8.0, 32.0])
-def test_rope_table(lib, theta, D, factor):
-    scaling = factor, 1.0, 4.0, 8192
-    table, = run(lib, "rope_table", [single(300, D)], 300, D, theta, *scaling)
-    angles = np.arange(300)[:, None] * ref.rope_frequencies(D, theta, *scaling)
-    assert_within(table, np.concatenate([np.cos(angles), np.sin(angles)], axis=1), FLOAT + 1e-12)
+@pytest.mark.parametrize("factor", [1.0, 1.25])
+def test_rope_table(lib, D, factor):
+    """A frequency of 0 neither turns nor scales."""
+    frequencies = angles_of(500000.0, D)
+    frequencies[D // 4:] = 0
+    table = rope_table(lib, frequencies, factor, 300)
+    angles = np.arange(300)[:, None] * frequencies
+    by = np.where(frequencies, factor, 1.0)
+    assert_within(table, np.concatenate([by * np.cos(angles), by * np.sin(angles)], axis=1),
+                  2 * FLOAT + 1e-12)
 
 
 def qkv_heads(qkv, B, T, H, K, D):
@@ -48,24 +61,32 @@ class Rotation:
     """A problem for qk_norm_rope, whose N rows are one sequence to ref.py."""
 
     def __init__(self, lib, seed, N, H, K, D, normed, rotated, scale):
+        """normed: not (0), each head (1), all heads of a row together (2)."""
         draw, context = Draw(lib, seed), 100
-        self.draw, self.sizes, self.rotated = draw, (N, H, K, D), rotated
+        self.draw, self.sizes, self.rotated, self.normed = draw, (N, H, K, D), rotated, normed
+        self.wide = int(normed == 2)
         self.inp = draw(N, (H + 2 * K) * D, scale=scale)
-        self.weights = (draw(D), draw(D)) if normed else (None, None)
+        widths = (H * D, K * D) if self.wide else (D, D)
+        self.weights = [draw(width) for width in widths] if normed else (None, None)
         self.positions = draw.ints(0, context, N)
-        self.angles = self.positions[None, :, None] * ref.rope_frequencies(D, 1000.0) * rotated
-        self.rope, self.rstd, self.work = None, single(N, H + K), norm_work(lib, N, D)
+        self.angles = self.positions[None, :, None] * angles_of(1000.0, D) * rotated
+        self.rope, self.rstd = None, single(N, H + K)
+        self.work = norm_work(lib, N, (H + K) * D if self.wide else D)
         if rotated:
-            table, = run(lib, "rope_table", [single(context, D)],
-                         context, D, 1000.0, 1.0, 1.0, 4.0, 0)
-            self.rope = table.astype(np.float32)
+            self.rope = rope_table(lib, angles_of(1000.0, D), 1.0, context)
         if normed:
-            heads = self.inp[:, :(H + K) * D].reshape(N, H + K, D)
-            self.rstd[...] = 1 / np.sqrt(ref.mean(heads**2) + EPS)[..., 0]
+            rstds = [np.broadcast_to(1 / np.sqrt(ref.mean(self.unit(x)**2) + EPS),
+                                     self.unit(x).shape).reshape(x.shape)[0, :, :, 0]
+                     for x in self.heads(self.inp)[:2]]
+            self.rstd[...] = np.concatenate(rstds, axis=1)
 
     def heads(self, rows):
         N, H, K, D = self.sizes
         return qkv_heads(rows, 1, N, H, K, D)
+
+    def unit(self, x):
+        """Queries or keys (1,N,heads,D) by what is normalized together."""
+        return x.reshape(*x.shape[:2], -1) if self.wide else x
 
     def pairs(self, x):
         """|a| + |b| of the pair that each number is rotated with."""
@@ -73,38 +94,40 @@ class Rotation:
 
 
 rotations = given(N=few, heads=groups, D=head_dims, scale=scales, seed=seeds,
-                  kind=st.sampled_from([(True, True), (True, False), (False, True)]))
+                  kind=st.sampled_from([(1, 1), (1, 0), (0, 1), (2, 1), (2, 0)]))
 
 
 @rotations
-@examples(60)
+@examples(80)
 def test_qk_norm_rope_forward(lib, N, heads, D, kind, scale, seed):
     (H, K), (normed, rotated) = heads, kind
     case = Rotation(lib, seed, N, H, K, D, normed, rotated, scale)
     got, rstd = run(lib, "qk_norm_rope_forward", [real(*case.inp.shape), single(N, H + K)],
-                    case.inp, *case.weights, case.rope, case.positions, N, H, K, D, EPS)
+                    case.inp, *case.weights, case.rope, case.positions, N, H, K, D, case.wide, EPS)
+    sums = ((H * D if case.wide else D) + 8) * FLOAT
     if normed:
-        assert_within(rstd, case.rstd, (D + 8) * FLOAT * case.rstd)
+        assert_within(rstd, case.rstd, sums * case.rstd)
     got, inp = case.heads(got), case.heads(case.inp)
     assert np.array_equal(got[2], inp[2])
     for got, x, weight in zip(got, inp, case.weights):
-        normal = ref.rmsnorm(x, weight, EPS) if normed else x
+        normal = ref.rmsnorm(case.unit(x), weight, EPS).reshape(x.shape) if normed else x
         want = ref.rope(normal, case.angles)     # rounded after the norm, and after the rotation
-        assert_within(got, want, (2 * unit(lib) + (D + 12) * FLOAT) * case.pairs(normal))
+        assert_within(got, want, (2 * unit(lib) + sums + 4 * FLOAT) * case.pairs(normal))
 
 
 @rotations
-@example(N=70, heads=(6, 2), D=64, kind=(True, True), scale=1.0, seed=0)   # several rows a block
-@example(N=70, heads=(6, 2), D=256, kind=(True, True), scale=1.0, seed=0)  # and heads a thread
-@examples(60)
+@example(N=70, heads=(6, 2), D=64, kind=(1, 1), scale=1.0, seed=0)   # several rows a block
+@example(N=70, heads=(6, 2), D=256, kind=(1, 1), scale=1.0, seed=0)  # and heads a thread
+@example(N=70, heads=(6, 2), D=256, kind=(2, 1), scale=1.0, seed=0)
+@examples(80)
 def test_qk_norm_rope_backward(lib, N, heads, D, kind, scale, seed):
     (H, K), (normed, rotated) = heads, kind
     case = Rotation(lib, seed, N, H, K, D, normed, rotated, scale)
-    dout, start = case.draw(*case.inp.shape), [case.draw(D).astype(np.float32) for _ in range(2)]
+    dout = case.draw(*case.inp.shape)
+    start = [None if w is None else case.draw(w.size).astype(np.float32) for w in case.weights]
     inputs = (dout, case.inp, *case.weights, case.rstd, case.rope, case.positions, case.work,
-              N, H, K, D)
-    got = run(lib, "qk_norm_rope_backward",
-              [real(*case.inp.shape), *(start if normed else (None, None))], *inputs)
+              N, H, K, D, case.wide)
+    got = run(lib, "qk_norm_rope_backward", [real(*case.inp.shape), *start], *inputs)
     dinp, douts = case.heads(got[0]), case.heads(dout)
     assert np.array_equal(dinp[2], douts[2])
     for i, (x, weight) in enumerate(zip(case.heads(case.inp)[:2], case.weights)):
@@ -113,13 +136,14 @@ def test_qk_norm_rope_backward(lib, N, heads, D, kind, scale, seed):
         if not normed:
             assert_within(dinp[i], dnormal, off)
             continue
+        x, dnormal, off = case.unit(x), case.unit(dnormal), case.unit(off)
         want, dweight = ref.rmsnorm_backward(dnormal, x, weight, EPS)
         s = 1 / np.sqrt(ref.mean(x**2) + EPS)
-        h, sums = np.abs(x * s), (D + 8) * FLOAT
+        h, sums = np.abs(x * s), (x.shape[-1] + 8) * FLOAT
         g, g_off = np.abs(dnormal * weight), off * np.abs(weight)
-        assert_within(dinp[i], want, unit(lib) * np.abs(want)
+        assert_within(case.unit(dinp[i]), want, unit(lib) * np.abs(want)
                       + s * (g_off + h * ref.mean(g_off * h) + sums * (g + h * ref.mean(g * h))))
-        count = (N * x.shape[2] + 8) * FLOAT
+        count = (N * x.size // x.shape[-1] + 8) * FLOAT
         size = ref.over_rows((off + count * np.abs(dnormal)) * h)
         assert_within(got[1 + i], start[i] + 2 * dweight, 2 * size + count * np.abs(start[i]))
 
@@ -131,12 +155,12 @@ def test_qk_norm_rope_backward_may_work_in_place(lib, N, heads, D, kind, scale, 
     dout, rest = lib.real(case.draw(*case.inp.shape)), [
         lib.real(x) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
         for x in (case.inp, *case.weights, case.rstd, case.rope, case.positions, case.work,
-                  N, *heads, D)]
-    sums = [np.zeros(D, np.float32) for _ in range(4)]
+                  N, *heads, D, case.wide)]
+    sums = [np.zeros(heads[i % 2] * D if case.wide else D, np.float32) for i in range(4)]
     apart = np.empty_like(dout)
     lib.call("qk_norm_rope_backward", apart, *sums[:2], dout, *rest)
     lib.call("qk_norm_rope_backward", dout, *sums[2:], dout, *rest)
-    assert np.array_equal(apart, dout) and np.array_equal(sums[:2], sums[2:])
+    assert np.array_equal(apart, dout) and all(map(np.array_equal, sums[:2], sums[2:]))
 
 
 # ---- Attention -----------------------------------------------------------------------------------
@@ -144,8 +168,10 @@ def test_qk_norm_rope_backward_may_work_in_place(lib, N, heads, D, kind, scale, 
 class Attention:
     """A problem, its answer by ref.py, and how far a tiled one may be from it."""
 
-    def __init__(self, lib, seed, B, T, H, K, D, packed, scale, window=0):
+    def __init__(self, lib, seed, B, T, H, K, D, packed, scale, window=0, by=0.0, cap=0.0):
+        """Scores are multiplied by `by`, 0: 1/sqrt(D)."""
         draw, self.window = Draw(lib, seed), window
+        self.how = float(np.float32(by or 1 / np.sqrt(D))), cap
         self.lib, self.draw, self.sizes = lib, draw, (B, T, H, K, D)
         self.q, self.k = draw(B, T, H, D, scale=scale), draw(B, T, K, D)
         self.v, self.dout = draw(B, T, K, D), draw(B, T, H, D)
@@ -158,7 +184,7 @@ class Attention:
         B, T, H, K, D = self.sizes
         out, lse = run(self.lib, "attention_forward", [real(B * T, H * D), single(B * T, H)],
                        qkv_rows(self.q, self.k, self.v), self.doc_start, *self.sizes,
-                       self.window)
+                       self.window, *self.how)
         return out.reshape(B, T, H, D), lse.reshape(B, T, H)
 
     def backward(self, out, lse):
@@ -167,20 +193,20 @@ class Attention:
                     self.dout.reshape(B * T, -1), self.draw.round(out).reshape(B * T, -1),
                     lse.astype(np.float32).reshape(B * T, H), qkv_rows(self.q, self.k, self.v),
                     self.doc_start, np.zeros(self.lib.call("attention_work", B, T, H, D), np.uint8),
-                    *self.sizes, self.window)
+                    *self.sizes, self.window, *self.how)
         return qkv_heads(dqkv, *self.sizes)
 
     def want(self):
         """The output (B,T,H,D), lse (B,T,H), and the absolute error (B,T,H) of any one score."""
         B, T, H, K, D = self.sizes
-        k = np.repeat(self.k, H // K, axis=2)
+        by, cap = self.how
         seen = (self.starts[:, None, :, None] <= np.arange(T)) & np.tri(T, dtype=bool)
-        scores, sizes = (np.einsum("bqhd,bkhd->bqhk", f(self.q), f(k)) / np.sqrt(D)
-                         for f in (np.array, np.abs))
+        scores = ref.attention_scores(self.q, self.k, by, cap).transpose(0, 2, 1, 3)
+        sizes = ref.attention_scores(*map(np.abs, (self.q, self.k)), by).transpose(0, 2, 1, 3)
         seen = seen.transpose(0, 2, 1, 3)
         lse = np.logaddexp.reduce(np.where(seen, scores, -np.inf), axis=-1)
-        out = ref.attention(self.q, self.k, self.v, self.starts)
-        return out, lse, (D + 8) * FLOAT * np.where(seen, sizes, 0).max(-1)
+        out = ref.attention(self.q, self.k, self.v, self.starts, by, cap)
+        return out, lse, (D + 8) * FLOAT * np.where(seen, sizes, 0).max(-1) + 4 * FLOAT * cap
 
     def slack(self, score_error):
         """How far a probability may be off, relatively: exp of a score minus the log of a sum, and
@@ -188,7 +214,7 @@ class Attention:
         return np.expm1(2 * score_error) + (self.sizes[1] + 16) * FLOAT + unit(self.lib)
 
     def out_bound(self, want, score_error):
-        size = ref.attention(self.q, self.k, np.abs(self.v), self.starts)
+        size = ref.attention(self.q, self.k, np.abs(self.v), self.starts, *self.how)
         return 2 * self.slack(score_error)[..., None] * size + unit(self.lib) * np.abs(want)
 
     def backward_bounds(self, out, score_error):
@@ -197,31 +223,36 @@ class Attention:
         u, group = unit(self.lib), H // K
         k, v = (np.repeat(np.abs(x), group, axis=2) for x in (self.k, self.v))
         q, dout = np.abs(self.q), np.abs(self.dout)
-        p = ref.attention_weights(self.q, self.k, self.starts)
+        p = ref.attention_weights(self.q, self.k, self.starts, *self.how)
         sums = (D + T * group + 16) * FLOAT
         off = p * (self.slack(score_error).transpose(0, 2, 1)[..., None] + sums)
         delta = (dout * np.abs(out)).sum(-1).transpose(0, 2, 1)[..., None]
         size = np.einsum("bqhd,bkhd->bhqk", dout, v) + delta
-        ds = (off * size + u * p * delta) / np.sqrt(D)
+        if self.how[1]:                          # the slope, 1 - (score / cap)^2
+            share = score_error.transpose(0, 2, 1)[..., None] / self.how[1]
+            off = off + p * 2 * (share + 4 * FLOAT)
+        ds = (off * size + u * p * delta) * self.how[0]
         dq = np.einsum("bhqk,bkhd->bqhd", ds, k)
         dk = np.einsum("bhqk,bqhd->bkhd", ds, q)
         dv = np.einsum("bhqk,bqhd->bkhd", off, dout)
         dk, dv = (x.reshape(B, T, K, group, D).sum(3) for x in (dk, dv))
-        want = ref.attention_backward(self.dout, self.q, self.k, self.v, self.starts)
+        want = ref.attention_backward(self.dout, self.q, self.k, self.v, self.starts, *self.how)
         return [(w, 2 * x + u * np.abs(w)) for w, x in zip(want, (dq, dk, dv))]
 
 
+HOWS = [(0.0, 0.0), (0.0, 2.0), (0.25, 0.0), (0.1, 50.0)]              # (by, cap)
+hows = st.sampled_from(HOWS)
 windows = st.sampled_from([0, 1, 2, 33, 63, 64, 65, 1000])
 
 
 @given(B=st.sampled_from([1, 2]), T=times, heads=groups, D=head_dims, packed=st.booleans(),
-       scale=st.sampled_from([1.0, 1e-4, 10.0]), window=windows, seed=seeds)
-@example(B=1, T=1, heads=(1, 1), D=2, packed=False, scale=1.0, window=0, seed=0)
-@example(B=1, T=130, heads=(6, 2), D=256, packed=True, scale=1.0, window=0, seed=0)
-@example(B=1, T=130, heads=(2, 1), D=34, packed=True, scale=1.0, window=3, seed=0)
+       scale=st.sampled_from([1.0, 1e-4, 10.0]), window=windows, how=hows, seed=seeds)
+@example(B=1, T=1, heads=(1, 1), D=2, packed=False, scale=1.0, window=0, how=HOWS[0], seed=0)
+@example(B=1, T=130, heads=(6, 2), D=256, packed=True, scale=1.0, window=0, how=HOWS[1], seed=0)
+@example(B=1, T=130, heads=(2, 1), D=34, packed=True, scale=1.0, window=3, how=HOWS[0], seed=0)
 @examples(60)
-def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, window, seed):
-    case = Attention(lib, seed, B, T, *heads, D, packed, scale, window)
+def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, window, how, seed):
+    case = Attention(lib, seed, B, T, *heads, D, packed, scale, window, *how)
     want, want_lse, score_error = case.want()
     out, lse = case.forward()
     assert_within(out, want, case.out_bound(want, score_error))
@@ -231,20 +262,22 @@ def test_attention_equals_ref_both_ways(lib, B, T, heads, D, packed, scale, wind
         assert_within(got, want, bound)
 
 
-@pytest.mark.parametrize("B, T, heads, D, window", [(2, 9, (2, 1), 6, 0), (1, 333, (4, 2), 40, 0),
-                                                     (1, 300, (2, 2), 64, 70)])
-def test_the_fast_attention_agrees_with_the_naive_one(lib, B, T, heads, D, window):
+@pytest.mark.parametrize("B, T, heads, D, window, how", [
+    (2, 9, (2, 1), 6, 0, HOWS[0]), (1, 333, (4, 2), 40, 0, HOWS[1]),
+    (1, 300, (2, 2), 64, 70, HOWS[2])])
+def test_the_fast_attention_agrees_with_the_naive_one(lib, B, T, heads, D, window, how):
     """And the naive one, which adds in float64, with ref.py, but for its own rounding."""
     if lib.device != "cpu":
         pytest.skip("it is in the CPUs' libraries")
-    case = Attention(lib, 0, B, T, *heads, D, True, 1.0, window)
+    case = Attention(lib, 0, B, T, *heads, D, True, 1.0, window, *how)
     qkv, (want, want_lse, score_error) = qkv_rows(case.q, case.k, case.v), case.want()
     out, lse = run(lib, "attention_naive", [single(B * T, heads[0] * D), single(B * T, heads[0])],
-                   qkv, case.doc_start, *case.sizes, window)
+                   qkv, case.doc_start, *case.sizes, window, *case.how)
     dqkv, = run(lib, "attention_naive_backward", [single(*qkv.shape)],
-                case.dout.reshape(B * T, -1), qkv, case.doc_start, *case.sizes, window)
+                case.dout.reshape(B * T, -1), qkv, case.doc_start, *case.sizes, window, *case.how)
     naive = [out.reshape(want.shape), *qkv_heads(dqkv, *case.sizes)]
-    exact = [want, *ref.attention_backward(case.dout, case.q, case.k, case.v, case.starts)]
+    exact = [want, *ref.attention_backward(case.dout, case.q, case.k, case.v, case.starts,
+                                              *case.how)]
     for got, x in zip(naive, exact):
         assert_within(got, x, T * FLOAT * np.abs(x).max())
     assert_within(lse.reshape(want_lse.shape), want_lse, score_error + FLOAT * np.abs(want_lse))
@@ -340,20 +373,21 @@ def test_attention_survives_scores_of_ten_thousand(lib, T):
     assert_within(case.forward()[0], np.repeat(mean, 2, axis=2), bound)
 
 
-def extend(lib, qkv, keys, values, slots, positions, length, H, K, D, window):
+def extend(lib, qkv, keys, values, slots, positions, length, H, K, D, window, by, cap):
     N, slots = len(slots), slots * np.int32(length)
     work = np.zeros(lib.call("extend_work", N, length, H, D), np.uint8)
     return run(lib, "attention_extend", [real(N, H * D)], qkv, keys, values, slots, positions,
-               work, N, length, H, K, D, window)[0]
+               work, N, length, H, K, D, window, by, cap)[0]
 
 
-@given(B=st.sampled_from([1, 3]), T=times, heads=groups, D=head_dims, window=windows, seed=seeds)
+@given(B=st.sampled_from([1, 3]), T=times, heads=groups, D=head_dims, window=windows, how=hows,
+       seed=seeds)
 @examples(40)
-def test_attention_with_a_cache(lib, B, T, heads, D, window, seed):
+def test_attention_with_a_cache(lib, B, T, heads, D, window, how, seed):
     """Row by row as without a cache, and nothing beyond a row's position is read: there the cache
     holds NaN. Up to 8 rows have the same bits however they come together, on a CPU any number."""
     H, K = heads
-    case = Attention(lib, seed, B, T, H, K, D, False, 1.0, window)
+    case = Attention(lib, seed, B, T, H, K, D, False, 1.0, window, *how)
     qkv, length = qkv_rows(case.q, case.k, case.v), T + 3
     slots = np.repeat(case.draw.rng.permutation(B), T).astype(np.int32)
     positions = np.tile(np.arange(T), B).astype(np.int32)
@@ -363,14 +397,14 @@ def test_attention_with_a_cache(lib, B, T, heads, D, window, seed):
         expected = real(B, length, K * D)
         expected[slots, positions] = written.reshape(B * T, K * D)
         assert np.array_equal(held, expected, equal_nan=True)
-    out = extend(lib, qkv, *cache, slots, positions, length, H, K, D, window)
+    out = extend(lib, qkv, *cache, slots, positions, length, H, K, D, window, *case.how)
     want, _, score_error = case.want()
     bound = case.out_bound(want, score_error)
     assert_within(out.reshape(want.shape), want, bound)
     rows = case.draw.rng.permutation(B * T)[:70]         # more than a tile
     parts = rows, rows[:8], rows[:1], rows[2:5] if len(rows) > 2 else rows[:1]
     together, few, one, three = [extend(lib, qkv[part], *cache, slots[part], positions[part],
-                                        length, H, K, D, window) for part in parts]
+                                        length, H, K, D, window, *case.how) for part in parts]
     for got, part in zip((together, few, one, three), parts):
         assert_within(got, want.reshape(out.shape)[part], bound.reshape(out.shape)[part])
     assert np.array_equal(few[:1], one)
@@ -395,7 +429,7 @@ def test_few_rows_share_out_the_keys_of_a_long_cache(lib, H, K, D, window):
             for held, written in zip(cache, (case.k, case.v)):
                 held[slot, :end] = written[0, :end].reshape(end, K * D)
         qkv = qkv_rows(case.q[:, at], case.k[:, at], case.v[:, at])
-        got = extend(lib, qkv, *cache, slots, at, length, H, K, D, window)
+        got = extend(lib, qkv, *cache, slots, at, length, H, K, D, window, *case.how)
         assert_within(got.reshape(-1, H, D), want[0, at], bound[0, at])
 
 

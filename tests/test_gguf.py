@@ -10,7 +10,7 @@ import pytest
 from csrc import gguf
 from csrc.bind import GENERATES, ChatError, Library, Model
 from csrc.config import Config
-from folders import CONFIGS, LLAMA3, SIZES, random_model, same_weights
+from folders import CONFIGS, SIZES, llama3, random_model, same_weights
 from gguf_files import entry, floats, gguf as packed, metadata, string
 
 CORE = Library.load()
@@ -236,7 +236,7 @@ def test_a_model_comes_back_bit_by_bit(tmp_path, architecture):
 
 
 def test_llama_3_s_scaling_is_read_from_its_divisors(tmp_path):
-    config = Config(**SIZES | {"head_dim": 32}, qk_norm=0, **LLAMA3 | {"rope_context": 8192})
+    config = Config(**SIZES | {"head_dim": 32}, qk_norm=0, **llama3(8192))
     model = random_model(config)
     divisors = 1 / np.array([0.2 + 0.3 * np.arange(16)])     # not yet those of the scaling
     tensors = {**tensors_of(model, "llama"), "rope_freqs.weight": floats(divisors[0])}

@@ -17,7 +17,8 @@ from safetensors.numpy import load_file, save_file
 from csrc import hf
 from csrc.bind import ChatError, Library, Model
 from csrc.config import BIAS_ALL, BIAS_NONE, GELU, LAYERNORM, LEARNED, Config
-from folders import CONFIGS, GPT2, library_or_skip, random_model, same_weights
+from csrc.families import MODEL_TYPES, read_config
+from folders import CONFIGS, GPT2, SIZES, library_or_skip, random_model, same_weights
 
 TINY = Config(vocab=5, context=4, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=2)
 
@@ -186,7 +187,6 @@ def test_rotary_buffers_are_ignored(folder):
     (lambda t: {**t, "model.norm.weight": np.ones(16)}, "model.norm.weight is F64"),
     (lambda t: {**t, "model.norm.weight": np.ones(16, np.int8)}, "model.norm.weight is I8"),
     (lambda t: {**t, "norm.weight": t["model.norm.weight"]}, "there twice"),
-    (lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"] + 1}, "tie_word_embeddings"),
     (lambda t: {**t, "lm_head.weight": np.ones((2, 2), np.float32)}, r"lm_head.weight is \(2, 2\)"),
     (lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"].astype(int)}, "I64"),
     (lambda t: {**t, "score.weight": np.ones((1, 16), np.float32)}, "without score.weight"),
@@ -197,16 +197,22 @@ def test_tensors_that_do_not_fit_are_named(folder, change, message):
         Model.load(folder)
 
 
-def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
-    edit_tensors(folder, lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"]})
-    Model.load(folder)
+@pytest.mark.parametrize("stale", [0, 1])
+def test_a_tied_head_that_is_there_all_the_same_is_not_read(folder, stale):
+    model = Model.load(folder)
+    edit_tensors(folder, lambda t: {**t, "lm_head.weight": t["model.embed_tokens.weight"] + stale})
+    assert same_weights(Model.load(folder), model)
 
 
 # ---- config.json ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(architectures=["PhiForCausalLM"]), "PhiForCausalLM"),
-    (dict(architectures=...), "architectures"), (dict(architectures=[[]]), "architectures"),
+    (dict(model_type="phi"), "model_type is 'phi'"), (dict(model_type=["qwen3"]), "model_type"),
+    (dict(architectures=["PhiForCausalLM"], model_type=...), "PhiForCausalLM"),
+    (dict(architectures=..., model_type=...), "architectures is None"),
+    (dict(architectures=...), None), (dict(architectures=None), None),
+    (dict(architectures=["QWen3ForCausalLM"]), None), (dict(model_type=...), None),
+    (dict(architectures=[[]]), "architectures"),
     (dict(architectures={}), "architectures"), (dict(architectures=[1, 2]), "architectures"),
     (dict(vocab_size="61"), "vocab_size is '61'"), (dict(vocab_size=2**31), "vocab_size"),
     (dict(vocab_size=10**400), "vocab_size"), (dict(vocab_size=True), "vocab_size"),
@@ -217,7 +223,9 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
     (dict(num_hidden_layers=3), "model.layers.2"), (dict(num_hidden_layers=1), "model.layers.1"),
     (dict(num_attention_heads=0), "heads"), (dict(num_attention_heads=-4), "heads"),
     (dict(num_key_value_heads=8), "kv_heads"), (dict(num_key_value_heads=3), "kv_heads"),
-    (dict(head_dim=5), "head_dim"), (dict(head_dim=...), "q_proj"),
+    (dict(head_dim=5), "head_dim"), (dict(head_dim=None), "q_proj"),
+    (dict(head_dim=...), r"config.json makes it \(512, 16\)"),
+    (dict(num_key_value_heads=...), "kv_heads is 32"),
     (dict(hidden_size=2**31 - 1), "channels"),
     (dict(intermediate_size=2**24, hidden_size=2**20, num_hidden_layers=10000), "memory"),
     (dict(max_position_embeddings="long"), "max_position_embeddings"),
@@ -226,7 +234,7 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
     (dict(tie_word_embeddings=1), "tie_word_embeddings"),
     (dict(tie_word_embeddings=False), "lm_head.weight"),
     (dict(hidden_act="gelu"), "hidden_act is 'gelu'"), (dict(hidden_act=["silu"]), "hidden_act"),
-    (dict(attention_bias=True), "attention_bias"),
+    (dict(attention_bias=True), "q_proj.bias"),
     (dict(use_sliding_window=1), "use_sliding_window"),
     (dict(use_sliding_window=True, sliding_window=0), "sliding_window is 0"),
     (dict(use_sliding_window=True, sliding_window=4, max_window_layers=1), "max_window_layers is"),
@@ -246,8 +254,15 @@ def test_a_tied_head_that_is_there_all_the_same_is_accepted(folder):
     (dict(rope_parameters=..., rope_theta="1e6"), "rope_theta"),
     (dict(rope_parameters=..., rope_theta=float("inf")), "rope_theta"),
     (dict(rope_parameters=..., rope_theta=0.5), "rope_theta"),
-    (dict(rope_scaling={"type": "linear", "factor": 2.0}, rope_parameters=...), "'linear'"),
-    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0}, rope_parameters=...), "'yarn'"),
+    (dict(rope_scaling={"type": "linear", "factor": 2.0}, rope_parameters=...), None),
+    (dict(rope_scaling={"type": "linear", "factor": 0}, rope_parameters=...), "factor is 0"),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": 2.0}, rope_parameters=...), None),
+    (dict(rope_scaling={"rope_type": "yarn", "factor": "2"}, rope_parameters=...), "factor is '2'"),
+    (dict(rope_scaling={"rope_type": "mrope"}, rope_parameters=...), "rope_type is 'mrope'"),
+    (dict(rope_scaling={"rope_type": "longrope", "factor": 2.0, "long_factor": [1.0],
+                        "short_factor": [1.0]}, rope_parameters=...), "1 factors for 3"),
+    (dict(rope_scaling={"rope_type": "longrope", "factor": 2.0}, rope_parameters=...),
+     "short_factor is None"),
     (dict(rope_scaling={"rope_type": "llama3"}), "rope_type"),
     (dict(rope_scaling={"rope_type": "llama3"}, rope_parameters=...), "factor is missing"),
     (dict(rope_scaling={"rope_type": []}, rope_parameters=...), "rope_type"),
@@ -286,11 +301,61 @@ def test_a_gpt2_config_is_expressed_or_refused(gpt2, changes, message):
             Model.load(gpt2)
 
 
-def test_llamas_biases_are_all_or_none(tmp_path):
-    hf.save(random_model(CONFIGS["LlamaForCausalLM with biases"]), tmp_path)
-    edit(tmp_path, mlp_bias=False)
-    with pytest.raises(ChatError, match="mlp_bias"):
+@pytest.mark.parametrize("name, changes, fields", [
+    ("MistralForCausalLM", dict(sliding_window=...), dict(window=4096)),
+    ("MistralForCausalLM", dict(sliding_window=None), dict(window=0)),
+    ("MistralForCausalLM", dict(head_dim=..., hidden_size=24), dict(head_dim=6)),
+    ("Qwen2ForCausalLM", dict(num_key_value_heads=None), dict(kv_heads=4)),
+    ("Qwen2ForCausalLM", dict(use_sliding_window=True, max_window_layers=..., sliding_window=4),
+     dict(window=0)),
+    ("Qwen3ForCausalLM", dict(rope_theta=..., rope_parameters=...), dict(rope_theta=10000.0)),
+    ("GPT2LMHeadModel", dict(n_positions=..., n_inner=...), dict(context=1024, hidden=64)),
+    ("Gemma2ForCausalLM", dict(layer_types=..., sliding_window_pattern=..., sliding_window=...,
+                               attn_logit_softcapping=..., final_logit_softcapping=...,
+                               query_pre_attn_scalar=...),
+     dict(window=4096, window_period=2, attention_cap=50.0, logit_cap=30.0, attention_scale=1/16)),
+    ("Gemma3ForCausalLM", dict(rope_theta=..., rope_parameters=..., rope_local_base_freq=...),
+     dict(rope_theta=1e6, rope_local_theta=1e4)),
+    ("GPTNeoXForCausalLM", dict(rotary_pct=..., partial_rotary_factor=..., rope_parameters=...,
+                                hidden_size=32), dict(rotary_dim=2)),
+    ("FalconForCausalLM", dict(multi_query=..., parallel_attn=..., ffn_hidden_size=...),
+     dict(kv_heads=1, hidden=64)),
+])
+def test_what_is_absent_means_what_it_does_in_transformers(name, changes, fields, tmp_path):
+    hf.save(random_model(CONFIGS[name]), tmp_path)
+    edit(tmp_path, **changes)
+    _, config = read_config(json.loads((tmp_path / "config.json").read_text()))
+    assert {key: getattr(config, key) for key in fields} == fields
+
+
+@pytest.mark.parametrize("name, changes, message", [
+    ("FalconForCausalLM", dict(alibi=True), "alibi is True"),
+    ("OlmoForCausalLM", dict(clip_qkv=8.0), "clip_qkv is 8.0"),
+    ("OlmoForCausalLM", dict(architectures=["OlmoForSequenceClassification"]), "there is no Olmo"),
+    ("Gemma3ForCausalLM", dict(model_type="gemma3"), "model_type is 'gemma3'"),
+    ("Gemma3ForCausalLM", dict(use_bidirectional_attention=True), "use_bidirectional_attention"),
+    ("GPTNeoXForCausalLM", dict(hidden_act="gelu_new"), "hidden_act is 'gelu_new'"),
+    ("GPTNeoXForCausalLM", dict(rotary_pct=0.25), "partial_rotary_factor is 0.25 in one"),
+    ("LlamaForCausalLM with biases", dict(mlp_bias=False), "without model.layers.0.mlp"),
+])
+def test_what_no_code_is_for_is_named(name, changes, message, tmp_path):
+    hf.save(random_model(CONFIGS[name]), tmp_path)
+    edit(tmp_path, **changes)
+    with pytest.raises(ChatError, match=message):
         Model.load(tmp_path)
+
+
+def test_a_model_is_saved_in_the_family_that_it_was_loaded_in(tmp_path):
+    """A Phi-3 computes as a Llama does."""
+    model = random_model(Config(**SIZES, qk_norm=0))
+    model.family = MODEL_TYPES["phi3"]
+    hf.save(model, tmp_path)
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert "model.layers.0.self_attn.qkv_proj.weight" in names
+    again = Model.load(tmp_path)
+    assert same_weights(again, model)
+    hf.save(again, tmp_path / "again")
+    assert load_file(tmp_path / "again" / "model.safetensors").keys() == names
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe{", b"{" * 10, b'"x"',
@@ -446,14 +511,25 @@ def test_an_index_cannot_lead_out_of_the_folder_or_lie(folder, file):
         Model.load(folder)
 
 
-def test_an_index_that_is_no_index_or_misplaces_a_tensor_is_an_error(folder):
+def test_an_index_that_is_no_index_or_lacks_a_file_is_an_error(folder):
     where = shard(folder)
     name = next(iter(where))
-    for wrong in ([], None, {}, {k: v for k, v in where.items() if k != name},
-                  {**where, "extra": where[name]}):
+    for wrong in ([], None, {}, {name: where[name]}):
         write_index(folder, wrong)
         with pytest.raises(ChatError):
             Model.load(folder)
+
+
+def test_which_tensor_an_index_says_is_where_does_not_matter(folder):
+    model, where = Model.load(folder), shard(folder)
+    name = next(iter(where))
+    for stale in ({k: v for k, v in where.items() if k != name}, {**where, "extra": where[name]}):
+        write_index(folder, stale)
+        assert same_weights(Model.load(folder), model)
+    (folder / "extra.safetensors").write_bytes((folder / where[name]).read_bytes())
+    write_index(folder, {**where, "extra": "extra.safetensors"})
+    with pytest.raises(ChatError, match="and in another file"):
+        Model.load(folder)
 
 
 # ---- Saving that fails ---------------------------------------------------------------------------

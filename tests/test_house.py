@@ -24,7 +24,7 @@ LINES, FUNCTION = 600, 60      # the most of a file, and of a function
 
 # Imports go down this list, or stay within a line of it; csrc's own modules have an order, too.
 ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
-         "csrc.cli csrc.config csrc.ranks",
+         "csrc.cli csrc.config csrc.ranks", "csrc.families",
          "csrc.hf csrc.gguf csrc.lookup", "csrc.bind", "csrc.engine",
          "csrc.runs csrc.plot csrc.launch", "data.tokens", "data.crawl",
          "data.chat", "data.exams", "data.pocket", "data.experiments", "data", "infer train"]

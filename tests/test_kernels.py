@@ -4,6 +4,8 @@ Linear layers are in test_linear.py; queries, keys and attention in test_attenti
 kernel, and how far off it may be, in kernel_calls.py.
 """
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -30,8 +32,12 @@ CALLS = {                                        # op -> (inputs with a gradient
     ref.layernorm: ([numbers(2, 3, 7), numbers(7), numbers(7)], [1e-5]),
     ref.rmsnorm: ([numbers(2, 3, 7), numbers(7)], [1e-5]),
     ref.rope: ([numbers(2, 3, 2, 4)], [numbers(2, 3, 2)]),
-    ref.attention: (HEADS, [FIRST]),
+    ref.attention: (HEADS, [FIRST, 0.7, 1.5]),
+    ref.scaled: ([numbers(3, 4)], [1.7]),
+    ref.capped: ([3 * numbers(3, 4)], [2.0]),
     ref.gelu: ([3 * numbers(5, 5)], []),
+    ref.gelu_erf: ([3 * numbers(5, 5)], []),
+    ref.geglu: ([3 * numbers(5, 5), numbers(5, 5)], []),
     ref.swiglu: ([3 * numbers(5, 5), numbers(5, 5)], []),
     ref.nll: ([numbers(2, 3, 5)], [np.array([[0, -1, 4], [2, 2, -1]])]),
 }
@@ -49,18 +55,6 @@ def test_ref_backward_equals_finite_differences(op):
                 moved[i][at] += h
                 sides.append((op(*moved, *others) * dout).sum())
             assert (sides[0] - sides[1]) / 2e-5 == pytest.approx(gradient[at], rel=1e-7, abs=1e-8)
-
-
-def test_ref_rope_scaling_matches_llama_3_1():
-    """One frequency of each band, by hand: of Llama 3.1 8B (theta 500000, D 128, factor 8) the
-    first is left alone and the last divided by 8; a turn in 4096 tokens, two in 8192, blends
-    (2-1)/(4-1)."""
-    scaled = ref.rope_frequencies(128, 5e5, 8, 1, 4, 8192)
-    assert scaled[0] == 1
-    assert scaled[-1] == pytest.approx(5e5 ** (-63 / 64) / 8, rel=1e-12)
-    slow = 2 * np.pi / 4096                      # the second of D = 4 is theta^(-1/2)
-    assert ref.rope_frequencies(4, slow**-2, 8, 1, 4, 8192)[1] == pytest.approx(
-        slow * (1 / 3 + 2 / 3 / 8), rel=1e-12)
 
 
 # ---- Embedding -----------------------------------------------------------------------------------
@@ -204,6 +198,68 @@ def test_gelu(lib, n, scale, seed):
     inp, dout = lib.real(inp), lib.real(dout)
     lib.call("gelu_backward", dout, dout, inp, n)
     assert np.array_equal(lib.float(dout), got)
+
+
+@given(n=sizes, scale=scales, seed=seeds)
+@example(n=20011, scale=1.0, seed=0)
+@examples(60)
+def test_gelu_erf(lib, n, scale, seed):
+    draw = Draw(lib, seed)
+    inp, dout = draw(n, scale=scale), draw(n)
+    want = ref.gelu_erf(inp)
+    got, = run(lib, "gelu_erf_forward", [real(n)], inp, n)
+    assert_within(got, want, unit(lib) * np.abs(want) + 16 * FLOAT * np.abs(inp))
+    want, = ref.gelu_erf_backward(dout, inp)
+    got, = run(lib, "gelu_erf_backward", [real(n)], dout, inp, n)
+    assert_within(got, want, unit(lib) * np.abs(want) + 64 * FLOAT * np.abs(dout))
+
+
+@given(n=sizes, scale=scales, cap=st.sampled_from([0.5, 30.0]), seed=seeds)
+@examples(60)
+def test_softcap(lib, n, scale, cap, seed):
+    draw = Draw(lib, seed)
+    inp, dout = np.float32(draw(n, scale=scale)), draw(n)
+    held = Guarded(lib, inp)
+    lib.call("softcap_forward", held.array, cap, n)
+    got, want = held.array.copy(), ref.capped(np.float64(inp), cap)
+    assert held.intact()
+    assert_within(got, want, 8 * FLOAT * cap)
+    slope = lib.real(dout)
+    lib.call("softcap_backward", slope, got, cap, n)
+    want, = ref.capped_backward(dout, np.float64(inp), cap)
+    assert_within(lib.float(slope), want, unit(lib) * np.abs(want) + 32 * FLOAT * np.abs(dout))
+
+
+@given(n=sizes, scale=scales, seed=seeds)
+@example(n=20011, scale=1.0, seed=0)
+@examples(40)
+def test_sums_and_multiples(lib, n, scale, seed):
+    """And out may be an input."""
+    draw = Draw(lib, seed)
+    a, b = draw(n, scale=scale), draw(n)
+    got, = run(lib, "add_reals", [real(n)], a, b, n)
+    assert np.array_equal(got, draw.round(a + b))
+    there = lib.real(a)
+    lib.call("add_reals", there, there, lib.real(b), n)
+    assert np.array_equal(lib.float(there), got)
+    lib.call("scale_reals", there, 0.75, n)
+    assert np.array_equal(lib.float(there), draw.round(0.75 * got))
+
+
+@given(N=few, F=sizes, scale=scales, seed=seeds)
+@example(N=3, F=4104, scale=1.0, seed=0)
+@examples(60)
+def test_geglu(lib, N, F, scale, seed):
+    draw = Draw(lib, seed)
+    gate, up, dout = draw(N, F, scale=scale), draw(N, F, scale=scale), draw(N, F)
+    inp = np.concatenate([gate, up], axis=1)
+    want = ref.geglu(gate, up)
+    got, = run(lib, "geglu_forward", [real(N, F)], inp, N, F)
+    assert_within(got, want, unit(lib) * np.abs(want) + 20 * FLOAT * np.abs(gate * up))
+    got, = run(lib, "geglu_backward", [real(N, 2 * F)], dout, inp, N, F)
+    dgate, dup = ref.geglu_backward(dout, gate, up)
+    assert_within(got[:, :F], dgate, unit(lib) * np.abs(dgate) + 256 * FLOAT * np.abs(dout * up))
+    assert_within(got[:, F:], dup, unit(lib) * np.abs(dup) + 20 * FLOAT * np.abs(dout * gate))
 
 
 @given(N=few, F=sizes, scale=scales, seed=seeds)
@@ -394,10 +450,13 @@ def test_a_nan_is_never_hidden(lib):
               bad, good, weight, ones, norm_work(lib, N, C), N, C)
         check("linear_backward", [rows, matrix, vector], ref.linear_backward(bad, good, square),
               bad, good, square, None, work, N, C, C)
-        check("gelu_forward", [rows], [ref.gelu(bad)], bad, N * C)
-        check("gelu_backward", [rows], ref.gelu_backward(bad, good), bad, good, N * C)
-        for gate, up in (bad, good), (good, bad):
-            check("swiglu_forward", [rows], [ref.swiglu(gate, up)], np.hstack([gate, up]), N, C)
+        for name in "gelu", "gelu_erf":
+            check(f"{name}_forward", [rows], [getattr(ref, name)(bad)], bad, N * C)
+            check(f"{name}_backward", [rows], getattr(ref, f"{name}_backward")(bad, good),
+                  bad, good, N * C)
+        for (gate, up), name in product([(bad, good), (good, bad)], ["swiglu", "geglu"]):
+            check(f"{name}_forward", [rows], [getattr(ref, name)(gate, up)],
+                  np.hstack([gate, up]), N, C)
         check("nll_forward", [column, rows],
               [ref.nll(bad, targets), *ref.nll_backward(ones, bad, targets)],
               bad.astype(np.float32), targets, ones, N, C, C)
@@ -435,18 +494,24 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
         ("linear_forward_float", [single(N, C)], x, packed, work, N, C, C),
         ("linear_backward", [real(N, C), square, vectors[0]], x, y, matrix, y, work, N, C, C),
         ("qk_norm_rope_forward", [real(N, W), single(N, H + K)],
-         qkv, *norms, rope, positions, N, H, K, D, EPS),
+         qkv, *norms, rope, positions, N, H, K, D, 0, EPS),
         ("qk_norm_rope_backward", [real(N, W), np.float32(draw(D)), np.float32(draw(D))],
          draw(N, W), qkv, *norms, np.float32(draw(N, H + K)), rope, positions,
-         norm_work(lib, N, D), N, H, K, D),
-        ("attention_forward", [real(N, H * D), single(N, H)], qkv, doc_start, 1, N, H, K, D, 0),
+         norm_work(lib, N, D), N, H, K, D, 0),
+        ("attention_forward", [real(N, H * D), single(N, H)], qkv, doc_start,
+         1, N, H, K, D, 0, 0.2, 0.0),
         ("attention_backward", [real(N, W)], heads, heads, lse, qkv, doc_start,
-         np.zeros(lib.call("attention_work", 1, N, H, D), np.uint8), 1, N, H, K, D, 0),
+         np.zeros(lib.call("attention_work", 1, N, H, D), np.uint8),
+         1, N, H, K, D, 0, 0.2, 5.0),
         ("attention_extend", [real(N, H * D)],
          qkv, keys, values, slots * np.int32(150), positions,
-         np.zeros(lib.call("extend_work", N, 150, H, D), np.uint8), N, 150, H, K, D, 0),
+         np.zeros(lib.call("extend_work", N, 150, H, D), np.uint8), N, 150, H, K, D, 0, 0.2, 5.0),
         ("gelu_forward", [real(N, C)], x, N * C),
         ("gelu_backward", [real(N, C)], y, x, N * C),
+        ("gelu_erf_forward", [real(N, C)], x, N * C),
+        ("gelu_erf_backward", [real(N, C)], y, x, N * C),
+        ("geglu_forward", [real(N, C)], draw(N, 2 * C), N, C),
+        ("geglu_backward", [real(N, 2 * C)], y, draw(N, 2 * C), N, C),
         ("swiglu_forward", [real(N, C)], draw(N, 2 * C), N, C),
         ("swiglu_backward", [real(N, 2 * C)], y, draw(N, 2 * C), N, C),
         ("nll_forward", [single(N), real(N, P)], logits, tokens, column, N, V, P),

@@ -6,8 +6,9 @@ import pytest
 import ref
 from csrc.bind import NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError, Model
 from csrc.config import GELU
-from model_cases import (ALL, BOUND, CONFIGS, QWEN3, Batch, assert_close, assert_close_gradients,
-                         assert_same, each_config, gradients, learn, like, make)
+from model_cases import (ALL, BOUND, CONFIGS, LLAMA3, QWEN3, Batch, assert_close,
+                         assert_close_gradients, assert_same, each_config, gradients, learn, like,
+                         make)
 
 # ---- Training ------------------------------------------------------------------------------------
 
@@ -376,18 +377,20 @@ def test_new_weights_are_used_at_once(lib):
     (dict(context=0), "context is 0"),
     (dict(channels=-24), "channels is -24"),
     (dict(hidden=0), "hidden is 0"),
-    (dict(norm=2), "norm is 2"),
+    (dict(norm=3), "norm is 3"),
     (dict(position=-1), "position is -1"),
     (dict(activation=9), "activation is 9"),
-    (dict(bias=3), "bias is 3"),
-    (dict(qk_norm=2), "qk_norm is 2"),
+    (dict(bias=8), "bias is 8"),
+    (dict(qk_norm=3), "qk_norm is 3"),
     (dict(norm_eps=float("nan")), "norm_eps is .*nan"),
     (dict(norm_eps=0.0), "norm_eps is 0"),
     (dict(rope_theta=float("nan")), "rope_theta is .*nan"),
     (dict(rope_theta=float("inf")), "rope_theta is inf"),
-    (dict(rope_factor=0.5), "rope_factor is 0.5"),
-    (dict(rope_factor=8.0, rope_low=4.0, rope_high=4.0, rope_context=32), "rope_high .4."),
-    (dict(rope_factor=8.0, rope_context=0), "rope_context .0."),
+    (dict(rope_scaling=LLAMA3 + (("low_freq_factor", 4.0),)), "high_freq_factor is 4"),
+    (dict(rotary_dim=18), "rotary_dim is 18"), (dict(rotary_dim=3), "rotary_dim is 3"),
+    (dict(block=5), "block is 5"),
+    (dict(attention_cap=-1.0), "attention_cap is -1"),
+    (dict(logit_cap=float("inf")), "logit_cap is inf"),
     (dict(vocab=2**24, channels=2**20, layers=10000), "needs .* GB"),
 ])
 def test_an_absurd_config_is_refused_by_name(lib, changes, words):
