@@ -110,11 +110,13 @@ def read_biases(raw, fields):
 
 
 def write_biases(config):
+    """The same two, which are False in all other models."""
     return {"attention_bias": bool(config.bias & BIAS_QKV),
             "mlp_bias": bool(config.bias & BIAS_MLP)}
 
 
 def write_gpt2(config):
+    """Its GELU; without dropout."""
     return {"activation_function": "gelu_new",
             **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)}
 
@@ -134,18 +136,21 @@ GEMMA_CAPS = {"attention_cap": "attn_logit_softcapping", "logit_cap": "final_log
 
 
 def write_gemma2(config):
+    """Its GELU, and what read_gemma reads."""
     scalar = round(config.attention_scale ** -2) if config.attention_scale else config.head_dim
     return {**GEMMA_KEYS, "query_pre_attn_scalar": scalar,
             **{key: getattr(config, name) or None for name, key in GEMMA_CAPS.items()}}
 
 
 def read_neox(raw, fields):
+    """Its branches may follow each other; attention may lack its biases."""
     parallel = take(raw, "use_parallel_residual", bool, True)
     bias = BIAS_ALL if take(raw, "attention_bias", bool, True) else BIAS_MLP
     return {"block": PARALLEL if parallel else PRE_NORM, "bias": bias}
 
 
 def write_neox(config):
+    """Its GELU, and what read_neox reads."""
     return {"hidden_act": "gelu", "use_parallel_residual": config.block == PARALLEL,
             "attention_bias": bool(config.bias & BIAS_QKV)}
 
@@ -162,6 +167,7 @@ def read_falcon(raw, fields):
 
 
 def write_falcon(config):
+    """Its GELU, and what read_falcon reads."""
     new = config.block == PARALLEL or 1 < config.kv_heads < config.heads
     return {"activation": "gelu", "alibi": False, "new_decoder_architecture": new,
             "num_ln_in_parallel_attn": 2 if config.block == PARALLEL else 1,

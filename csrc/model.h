@@ -1,4 +1,4 @@
-/* model.h: what a model and its cache are made of; shared by tensors.c, which lists the parameters
+/* model.h: what a model and its cache are made of; shared by parameters.c, which lists the parameters, tensors.c, which
    and finds room for everything, and model.c, which computes. */
 
 #ifndef MODEL_H
@@ -143,6 +143,9 @@ static inline int is_kept(const Model *m, const Tensor *t) {
 }
 
 #pragma GCC visibility push(hidden)
+
+/* Each parameter once, in the order of the checkpoint. */
+void list_tensors(Model *m);
 
 /* Gradients, and for the second moments too, come to be, as zeros, where they are first needed. */
 int ensure_gradients(Model *m);

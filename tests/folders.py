@@ -1,5 +1,7 @@
 """Models for test_hf.py and test_transformers.py to put into Hugging Face folders; no tests."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,10 @@ def random_model(config, dtype="f32", seed=0, deviation=0.2):
 def same_weights(a, b):
     assert a.index == b.index
     return all(a.read(name).tobytes() == b.read(name).tobytes() for name in a.index)
+
+
+def edit(folder, **changes):
+    """Change keys of config.json; ... removes one."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))

@@ -17,17 +17,9 @@ from safetensors.numpy import load_file, save_file
 from csrc import hf
 from csrc.bind import ChatError, Library, Model
 from csrc.config import BIAS_ALL, BIAS_NONE, GELU, LAYERNORM, LEARNED, Config
-from csrc.families import MODEL_TYPES, read_config
-from folders import CONFIGS, GPT2, SIZES, library_or_skip, random_model, same_weights
+from folders import CONFIGS, GPT2, edit, library_or_skip, random_model, same_weights
 
 TINY = Config(vocab=5, context=4, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=2)
-
-
-def edit(folder, **changes):
-    """Change keys of config.json; ... removes one."""
-    path = folder / "config.json"
-    config = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
 
 
 def edit_tensors(folder, change):
@@ -299,63 +291,6 @@ def test_a_gpt2_config_is_expressed_or_refused(gpt2, changes, message):
     else:
         with pytest.raises(ChatError, match=message):
             Model.load(gpt2)
-
-
-@pytest.mark.parametrize("name, changes, fields", [
-    ("MistralForCausalLM", dict(sliding_window=...), dict(window=4096)),
-    ("MistralForCausalLM", dict(sliding_window=None), dict(window=0)),
-    ("MistralForCausalLM", dict(head_dim=..., hidden_size=24), dict(head_dim=6)),
-    ("Qwen2ForCausalLM", dict(num_key_value_heads=None), dict(kv_heads=4)),
-    ("Qwen2ForCausalLM", dict(use_sliding_window=True, max_window_layers=..., sliding_window=4),
-     dict(window=0)),
-    ("Qwen3ForCausalLM", dict(rope_theta=..., rope_parameters=...), dict(rope_theta=10000.0)),
-    ("GPT2LMHeadModel", dict(n_positions=..., n_inner=...), dict(context=1024, hidden=64)),
-    ("Gemma2ForCausalLM", dict(layer_types=..., sliding_window_pattern=..., sliding_window=...,
-                               attn_logit_softcapping=..., final_logit_softcapping=...,
-                               query_pre_attn_scalar=...),
-     dict(window=4096, window_period=2, attention_cap=50.0, logit_cap=30.0, attention_scale=1/16)),
-    ("Gemma3ForCausalLM", dict(rope_theta=..., rope_parameters=..., rope_local_base_freq=...),
-     dict(rope_theta=1e6, rope_local_theta=1e4)),
-    ("GPTNeoXForCausalLM", dict(rotary_pct=..., partial_rotary_factor=..., rope_parameters=...,
-                                hidden_size=32), dict(rotary_dim=2)),
-    ("FalconForCausalLM", dict(multi_query=..., parallel_attn=..., ffn_hidden_size=...),
-     dict(kv_heads=1, hidden=64)),
-])
-def test_what_is_absent_means_what_it_does_in_transformers(name, changes, fields, tmp_path):
-    hf.save(random_model(CONFIGS[name]), tmp_path)
-    edit(tmp_path, **changes)
-    _, config = read_config(json.loads((tmp_path / "config.json").read_text()))
-    assert {key: getattr(config, key) for key in fields} == fields
-
-
-@pytest.mark.parametrize("name, changes, message", [
-    ("FalconForCausalLM", dict(alibi=True), "alibi is True"),
-    ("OlmoForCausalLM", dict(clip_qkv=8.0), "clip_qkv is 8.0"),
-    ("OlmoForCausalLM", dict(architectures=["OlmoForSequenceClassification"]), "there is no Olmo"),
-    ("Gemma3ForCausalLM", dict(model_type="gemma3"), "model_type is 'gemma3'"),
-    ("Gemma3ForCausalLM", dict(use_bidirectional_attention=True), "use_bidirectional_attention"),
-    ("GPTNeoXForCausalLM", dict(hidden_act="gelu_new"), "hidden_act is 'gelu_new'"),
-    ("GPTNeoXForCausalLM", dict(rotary_pct=0.25), "partial_rotary_factor is 0.25 in one"),
-    ("LlamaForCausalLM with biases", dict(mlp_bias=False), "without model.layers.0.mlp"),
-])
-def test_what_no_code_is_for_is_named(name, changes, message, tmp_path):
-    hf.save(random_model(CONFIGS[name]), tmp_path)
-    edit(tmp_path, **changes)
-    with pytest.raises(ChatError, match=message):
-        Model.load(tmp_path)
-
-
-def test_a_model_is_saved_in_the_family_that_it_was_loaded_in(tmp_path):
-    """A Phi-3 computes as a Llama does."""
-    model = random_model(Config(**SIZES, qk_norm=0))
-    model.family = MODEL_TYPES["phi3"]
-    hf.save(model, tmp_path)
-    names = load_file(tmp_path / "model.safetensors").keys()
-    assert "model.layers.0.self_attn.qkv_proj.weight" in names
-    again = Model.load(tmp_path)
-    assert same_weights(again, model)
-    hf.save(again, tmp_path / "again")
-    assert load_file(tmp_path / "again" / "model.safetensors").keys() == names
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe{", b"{" * 10, b'"x"',
