@@ -144,7 +144,7 @@ def rope_rows(config: Config) -> np.ndarray | None:
     if config.position != ROPE:
         return None
     D, R = config.head_dim, config.rotary_dim or config.head_dim
-    if not (0 < R <= D and R % 2 == 0):
+    if config.rotary_dim and not (0 < R <= D and R % 2 == 0):
         raise ChatError(f"rotary_dim is {R}, but must be even and at most head_dim, {D}")
     rows = []
     for theta in (config.rope_theta, config.rope_local_theta)[:1 + config.local_rope]:

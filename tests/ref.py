@@ -336,7 +336,7 @@ def network(tape, config, w, tokens, doc_start):
             angles = positions[:, :, None] * np.array(frequencies)
         q, k = (rotated_heads(x, at + name, angles, factor) for name in "qk")
         y = tape(attention, q, k, heads(dense(x, at + "v_proj")), np.maximum(
-            first, np.arange(T) - window + 1), c.attention_scale or None, c.attention_cap)
+            doc_start, np.arange(T) - window + 1), c.attention_scale or None, c.attention_cap)
         return dense(tape(reshape, y, (B, T, -1)), at + "o_proj")
 
     def feed(x, at):
