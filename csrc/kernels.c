@@ -201,17 +201,6 @@ void qk_norm_rope_forward(real *out, float *rstd, const real *inp, const real *q
     }
 }
 
-/* One row d (C) of dout becomes that of dinp: rstd (g - h mean(g h)), as in rmsnorm_backward. */
-static void rms_row_backward(real *d, const real *x, const real *weight, float s, int C) {
-    float gh = 0;
-    #pragma omp simd reduction(+:gh)
-    for (int i = 0; i < C; i++) gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
-    for (int i = 0; i < C; i++) {
-        float g = to_float(d[i]) * to_float(weight[i]);
-        d[i] = to_real(s * (g - to_float(x[i]) * s * gh / C));
-    }
-}
-
 void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const real *dout,
                            const real *inp, const real *q_norm, const real *k_norm,
                            const float *rstd, const float *rope, const int *positions, void *work,
@@ -238,17 +227,20 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm, const rea
                     dw[i] += to_float(d[i]) * to_float(x[i]) * s;
             }
     #pragma omp parallel for schedule(static) num_threads(team((size_t)N * (H + K) * D))
-    for (int n = 0; n < N; n++) {
-        const float *r = rstd + (size_t)n * (H + K);
-        const real *x = inp + n * W;
-        real *d = dinp + n * W;
-        if (wide) {
-            rms_row_backward(d, x, q_norm, r[0], H * D);
-            rms_row_backward(d + H * D, x + H * D, k_norm, r[H], K * D);
+    for (int n = 0; n < N; n++)
+        for (int h = 0; h < H + K; h += wide ? h < H ? H : K : 1) {
+            const real *x = inp + n * W + h * D, *weight = h < H ? q_norm : k_norm;
+            const int C = wide ? (h < H ? H : K) * D : D;        /* what is normalized together */
+            real *d = dinp + n * W + h * D;
+            float s = rstd[(size_t)n * (H + K) + h], gh = 0;
+            #pragma omp simd reduction(+:gh)
+            for (int i = 0; i < C; i++)
+                gh += to_float(d[i]) * to_float(weight[i]) * to_float(x[i]) * s;
+            for (int i = 0; i < C; i++) {
+                float g = to_float(d[i]) * to_float(weight[i]);
+                d[i] = to_real(s * (g - to_float(x[i]) * s * gh / C));
+            }
         }
-        for (int h = 0; h < H + K && !wide; h++)
-            rms_row_backward(d + h * D, x + h * D, h < H ? q_norm : k_norm, r[h], D);
-    }
 }
 
 /* ---- Activations ----------------------------------------------------------------------------- */
