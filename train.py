@@ -301,7 +301,7 @@ def find_again(s: Training, data, model: Model, before: dict | None) -> dict:
     """What a run needs where it is resumed: {what: a value that changes with it}. ChatError where
     that is not as it was `before`. A tokenizer that was not given is learnt from the data."""
     given = vars(s).get("tokenizer") or s.model
-    now = {**({} if given else data.identity), "config.json": asdict(model.config),
+    now = {**({} if given else data.identity), "config.json": repr(model.config),
            "the tokenizer": data.tokenizer and data.tokenizer.identity, **data.identity}
     for what in {**now, **(before or now)}:
         if before and before.get(what) != now.get(what):
