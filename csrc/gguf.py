@@ -26,9 +26,9 @@ from typing import Callable
 
 import numpy as np
 
-from csrc import hf
-from csrc.config import Config
-from csrc.families import read_config
+from csrc import families
+from csrc.config import SCALINGS, Config, powers
+from csrc.families import MODEL_TYPES, TRAINED, Family, read_config, rows_of
 from csrc.files import ChatError, naming
 
 MAGIC = b"GGUF"
@@ -53,35 +53,41 @@ KINDS = {
 TYPES = {name: (weights, size) for name, weights, size in KINDS.values()}
 NUMBERS = {name: number for number, (name, *_) in KINDS.items()}
 
-# Keys of config.json, and what they are called here behind "ARCHITECTURE.".
-KEYS = {
-    "max_position_embeddings": "context_length", "num_hidden_layers": "block_count",
-    "hidden_size": "embedding_length", "intermediate_size": "feed_forward_length",
-    "num_attention_heads": "attention.head_count",
-    "num_key_value_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
-    "rms_norm_eps": "attention.layer_norm_rms_epsilon", "rope_theta": "rope.freq_base",
-    "sliding_window": "attention.sliding_window",
-}
-GPT2_KEYS = {"n_positions": "context_length", "n_layer": "block_count",
-             "n_embd": "embedding_length", "n_inner": "feed_forward_length",
-             "n_head": "attention.head_count",
-             "layer_norm_epsilon": "attention.layer_norm_epsilon"}
-FAMILIES = {"gpt2": "GPT2", "llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-INTERLEAVED = {"Llama"}          # whose rows of q and k are RoPE's pairs, side by side
+# What model_type in a config.json says of an architecture here.
+SAME = ("gpt2", "llama", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo", "olmo2", "falcon")
+MODELS = {**dict(zip(SAME, SAME)), "gemma3": "gemma3_text", "gptneox": "gpt_neox"}
+# Fields of Config, and other keys of config.json, as they are called here behind "ARCHITECTURE.".
+FIELDS = {"context": "context_length", "layers": "block_count", "channels": "embedding_length",
+          "hidden": "feed_forward_length", "heads": "attention.head_count",
+          "kv_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
+          "norm_eps": "attention.layer_norm_rms_epsilon"}
+KEYS = {"rope_theta": "rope.freq_base", "rope_local_base_freq": "rope.freq_base_swa",
+        "sliding_window": "attention.sliding_window", "clip_qkv": "attention.clamp_kqv",
+        "attn_logit_softcapping": "attn_logit_softcapping",
+        "final_logit_softcapping": "final_logit_softcapping",
+        "use_parallel_residual": "use_parallel_residual"}
+YARN = {"factor": "factor", TRAINED: "original_context_length", "attention_factor": "attn_factor",
+        "beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow"}
+# The models whose scores are scaled by C/H, not by D: Gemma 2's and 3's of 27 billion weights.
+WIDE = {("gemma2", 46), ("gemma3", 62)}
+INTERLEAVED = {"Llama", "Mistral", "Olmo"}       # whose rows of q and k are RoPE's pairs, in turn
 
-# Our tensors' names and those here, where N is a layer. Of a tensor that holds the rows of several
-# of ours the others are named behind it.
+# Our tensors' names and those here. A file may have one for several, as for q, k and v.
 NAMES = {
     "model.embed_tokens": "token_embd", "model.positions": "position_embd",
     "model.norm": "output_norm", "lm_head": "output", "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
+    "post_self_attn_layernorm": "post_attention_norm", "post_attention_layernorm": "ffn_norm",
+    "post_mlp_layernorm": "post_ffw_norm", "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
 }
-JOINED = {"attn_q": "attn_qkv", "attn_k": "attn_qkv", "attn_v": "attn_qkv"}
-FREQUENCIES = "rope_freqs.weight"                # what divides each of RoPE's: Llama 3's scaling
+JOINED = {**dict.fromkeys(("attn_q", "attn_k", "attn_v"), "attn_qkv"), "ffn_gate": "ffn_up"}
+FALCON = {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}       # where it has two norms
 POSITIONS = "position_embd.weight"               # of which a model may take only the first
+# What divides RoPE's frequencies: Llama 3's scaling, and longrope's for short and long contexts.
+DIVISORS = {"": "rope_freqs.weight", "short_factor": "rope_factors_short.weight",
+            "long_factor": "rope_factors_long.weight"}
 
 
 # ---- The file ------------------------------------------------------------------------------------
@@ -104,10 +110,22 @@ class Tensor:
         """How many rows there are."""
         return len(self.blocks)
 
-    def part(self, first: int, shape: tuple[int, ...]) -> Tensor:
-        """As many rows as `shape` has, from the first on; fewer where there are no more."""
-        blocks = self.blocks[first:first + shape[0]]
+    def part(self, rows: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+        """Some of its rows; a copy only where they do not follow each other. It has as many as
+        there are where not all of them are."""
+        if (np.diff(rows) == 1).all():
+            rows = slice(rows[0], rows[-1] + 1)
+        elif rows.max() >= self.rows:
+            return self
+        blocks = self.blocks[rows]
         return Tensor(self.type, (len(blocks), *self.shape[1:]), blocks)
+
+    def vector(self) -> np.ndarray:
+        """A copy of a tensor of one dimension, in F32 or F16."""
+        if len(self.shape) > 1 or self.type not in ("F32", "F16"):
+            raise ChatError(f"a tensor of RoPE's factors is {self.shape} in {self.type}, but must "
+                            f"have one dimension, in F32 or F16")
+        return self.blocks.reshape(-1).view("<f4" if self.type == "F32" else "<f2").astype(float)
 
     def floats(self, core) -> np.ndarray:
         """A copy as float32, made by a Library or, of types that it does not know, by the package
@@ -321,13 +339,12 @@ def begins(path: Path) -> bool:
 
 # ---- The model -----------------------------------------------------------------------------------
 
-def configuration(file: File) -> tuple[str, Config]:
+def configuration(file: File) -> tuple[Family, Config]:
     """(family, Config) that the metadata describe; ChatError names what is not supported."""
     architecture = file.values.get("general.architecture")
-    family = FAMILIES.get(architecture)
-    if family is None:
+    if type(architecture) is not str or architecture not in MODELS:
         raise ChatError(f"general.architecture is {short(architecture)}, but must be one of "
-                        f"{', '.join(FAMILIES)}")
+                        f"{', '.join(MODELS)}")
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None:
         raise ChatError("there is no token_embd.weight")
@@ -335,15 +352,24 @@ def configuration(file: File) -> tuple[str, Config]:
     if tokens > embedding.shape[0]:
         raise ChatError(f"the vocabulary has {tokens} tokens, but token_embd.weight only "
                         f"{embedding.shape[0]} rows")
-    raw = {key: plain(file.values.get(f"{architecture}.{name}"))
-           for key, name in (GPT2_KEYS if family == "GPT2" else KEYS).items()}
-    raw |= {"model_type": architecture, "vocab_size": embedding.shape[0],
-            "tie_word_embeddings": "output.weight" not in file.tensors,
-            **scaling(file, architecture)}
-    if family == "Llama":
-        raw["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
-        raw["mlp_bias"] = "blk.0.ffn_up.bias" in file.tensors
-    return family, read_config(raw)[1]
+    about = {key.removeprefix(architecture + "."): plain(value) for key, value
+             in file.values.items() if key.startswith(architecture + ".")}
+    if about.get("expert_count"):
+        raise ChatError(f"{architecture}.expert_count is {about['expert_count']}; mixtures of "
+                        f"experts are not supported")
+    kind = MODELS[architecture]
+    if kind == "llama" and "attention.sliding_window" in about:
+        kind = "mistral"
+    family = MODEL_TYPES[kind]
+    if "attention.layer_norm_epsilon" in about:
+        about.setdefault(FIELDS["norm_eps"], about["attention.layer_norm_epsilon"])
+    raw = {"model_type": kind, "vocab_size": embedding.shape[0],
+           "tie_word_embeddings": "output.weight" not in file.tensors}
+    raw |= {key: about[name] for key, name in KEYS.items() if about.get(name)}
+    raw |= {key: about.get(FIELDS[field]) for field, key in {**families.KEYS, **family.keys}.items()
+            if key and field in FIELDS}
+    return read_config(raw | told(file, family, architecture, about)
+                       | scaling(file, about))
 
 
 def plain(value):
@@ -353,24 +379,59 @@ def plain(value):
     return value[0].item() if value.size and (value == value[0]).all() else value.tolist()
 
 
-def scaling(file: File, architecture: str) -> dict:
+def told(file: File, family: Family, architecture: str, about: dict) -> dict:
+    """What config.json says of a family, and only the tensors or the sizes tell here."""
+    heads, channels = (families.take(about, FIELDS[name], int) for name in ("heads", "channels"))
+    width = about.get(FIELDS["head_dim"]) or channels // heads
+    turned, more = about.get("rope.dimension_count", width), {}
+    if family.rotary:
+        more["partial_rotary_factor"] = turned / width
+    elif turned != width:
+        raise ChatError(f"{architecture}.rope.dimension_count is {turned}; supported is only {width}")
+    if family.name in ("Llama", "GPTNeoX", "Falcon"):
+        more["bias" if family.name == "Falcon" else "attention_bias"] = any(
+            f"blk.0.attn_{name}.bias" in file.tensors for name in ("q", "qkv"))
+    if family.name == "Llama":
+        more["mlp_bias"] = "blk.0.ffn_up.bias" in file.tensors
+    if family.name in ("Gemma2", "Gemma3"):
+        wide = (architecture, about.get(FIELDS["layers"])) in WIDE
+        more["query_pre_attn_scalar"] = channels // heads if wide else width
+    if family.name == "Falcon":
+        kv_heads = about.get(FIELDS["kv_heads"], heads)
+        norms = 1 + ("blk.0.attn_norm_2.weight" in file.tensors)
+        more |= {"num_ln_in_parallel_attn": norms, "multi_query": kv_heads == 1,
+                 "new_decoder_architecture": norms == 2 or kv_heads not in (1, heads)}
+    return more
+
+
+def scaling(file: File, about: dict) -> dict:
     """What config.json says of RoPE's scaling."""
-    kind = file.values.get(f"{architecture}.rope.scaling.type", "none")
-    divisors = file.tensors.get(FREQUENCIES)
-    if kind != "none":
-        raise ChatError(f"{architecture}.rope.scaling.type is {short(kind)}; supported is only "
-                        f"'none'")
-    if divisors is None:
-        return {}
-    divisors = divisors.blocks.reshape(-1).view("<f4" if divisors.type == "F32" else "<f2")
-    theta = file.values.get(f"{architecture}.rope.freq_base", 1e4)
-    turns = 8192 * theta ** (-np.arange(len(divisors)) / len(divisors)) / (2 * math.pi)
-    factor = float(divisors.max())
-    smooth = np.clip((turns - 1) / (4 - 1), 0, 1)        # Llama 3.1's, whose numbers never varied
-    if not np.allclose(1 / divisors, (1 - smooth) / factor + smooth, rtol=1e-3):
-        raise ChatError(f"{FREQUENCIES} is not Llama 3's scaling, and no other is supported")
-    return {"rope_scaling": {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0,
-                             "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}
+    kind = about.get("rope.scaling.type", "none")
+    stated = {key: about[f"rope.scaling.{name}"] for key, name in YARN.items()
+              if about.get(f"rope.scaling.{name}")}
+    divisors = {key: file.tensors[name].vector() for key, name in DIVISORS.items()
+                if name in file.tensors}
+    if "long_factor" in divisors:
+        trained = {TRAINED: stated.pop(TRAINED)} if TRAINED in stated else {}
+        return {**trained, "rope_scaling": {"rope_type": "longrope", **stated, **{
+            key: divisor.tolist() for key, divisor in divisors.items()}}}
+    if "" in divisors:
+        return {"rope_scaling": llama3(divisors[""], about.get("rope.freq_base", 1e4))}
+    if kind == "linear":
+        stated = {"factor": stated.get("factor", 1.0)}
+    return {} if kind == "none" else {"rope_scaling": {"rope_type": kind, **stated}}
+
+
+def llama3(divisors: np.ndarray, theta: float) -> dict:
+    """Llama 3.1's scaling, of which a file has only what it does to each frequency. Its numbers
+    never varied but for the factor."""
+    about = {"rope_type": "llama3", "factor": float(divisors.max()), "low_freq_factor": 1.0,
+             "high_freq_factor": 4.0, TRAINED: 8192}
+    frequencies = np.array(powers(theta, 2 * len(divisors)))
+    _, scaled = SCALINGS["llama3"](frequencies.tolist(), theta, about, 0)
+    if not np.allclose(frequencies / divisors, scaled, rtol=1e-3, atol=0):
+        raise ChatError(f"{DIVISORS['']} is not Llama 3's scaling, and no other is supported")
+    return about
 
 
 def load(file: File, make: Callable, **changes):
@@ -381,27 +442,31 @@ def load(file: File, make: Callable, **changes):
         model = make(replace(stored, **changes), len(file.mapping.data))
         fill(model, family, file)
     file.mapping.check()
+    model.family = family
     if model.mapping:
         model.check_file = file.mapping.check
     return model
 
 
-def fill(model, family: str, file: File) -> None:
+def fill(model, family: Family, file: File) -> None:
     """Give a model, made for them, the tensors of a file. One that holds several of ours, as of q, k
     and v, is taken from the top."""
-    taken = Counter({FREQUENCIES: file.tensors[FREQUENCIES].rows}
-                    if FREQUENCIES in file.tensors else {})
+    config, rows = model.config, replace(family, fused="rows")
+    taken = Counter({name: file.tensors[name].rows for name in DIVISORS.values()
+                     if name in file.tensors})
     for name, shape, _ in model.tensors:
-        if name == hf.SCORE:
+        if name == families.SCORE:
             continue                             # a new head begins as zeros
-        source = source_of(name, file.tensors)
-        tensor = file.tensors[source].part(taken[source], shape)
+        source = source_of(name, file.tensors, family)
+        first = taken[source]
+        taken[source] += shape[0]
+        part = rows_of(config, rows, name, first, taken[source], True)
+        tensor = file.tensors[source].part(part, shape)
         if tensor.shape != shape:
             raise ChatError(f"{source} is {file.tensors[source].shape}, but the metadata make "
                             f"{shape} of it")
-        taken[source] += shape[0]
-        pairs = family in INTERLEAVED and name.split(".")[-2] in ("q_proj", "k_proj")
-        give(model, name, tensor, model.config.head_dim * pairs)
+        pairs = family.name in INTERLEAVED and name.split(".")[-2] in ("q_proj", "k_proj")
+        give(model, name, tensor, config.head_dim * pairs)
     for name, tensor in file.tensors.items():
         if taken[name] != tensor.rows and name != POSITIONS:
             raise ChatError(f"{name} is {tensor.shape}, but the metadata describe a model "
@@ -424,12 +489,15 @@ def give(model, name: str, tensor: Tensor, pairs: int) -> None:
         model.write(name, values)
 
 
-def source_of(name: str, tensors: dict[str, Tensor]) -> str:
+def source_of(name: str, tensors: dict[str, Tensor], family: Family) -> str:
     """The name in a file of the tensor that one of ours is in."""
     layer = re.match(r"model\.layers\.(\d+)\.", name)
     place = f"blk.{layer[1]}." if layer else ""
     stem, _, kind = name[layer.end() if layer else 0:].rpartition(".")
-    for there in (NAMES[stem], JOINED.get(NAMES[stem])):
-        if f"{place}{there}.{kind}" in tensors:
-            return f"{place}{there}.{kind}"
-    raise ChatError(f"there is no {place}{NAMES[stem]}.{kind}, which the metadata promise")
+    there = NAMES[stem]
+    if family.name == "Falcon" and f"{place}attn_norm_2.{kind}" in tensors:
+        there = FALCON.get(there, there)
+    for one in (there, JOINED.get(there)):
+        if f"{place}{one}.{kind}" in tensors:
+            return f"{place}{one}.{kind}"
+    raise ChatError(f"there is no {place}{there}.{kind}, which the metadata promise")

@@ -4,6 +4,9 @@ import struct
 
 import numpy as np
 
+from csrc import gguf as gguf_names
+from csrc.config import PARALLEL
+
 NUMBERS = {np.uint8: 0, np.int8: 1, np.uint16: 2, np.int16: 3, np.uint32: 4, np.int32: 5,
            np.float32: 6, np.bool_: 7, np.uint64: 10, np.int64: 11, np.float64: 12}
 
@@ -54,17 +57,62 @@ def floats(values):
 
 def metadata(config, architecture="llama", tokens=()):
     """The values that describe a model."""
-    u32 = np.uint32
+    u32, f32 = np.uint32, np.float32
+    layer_norm = architecture in ("gpt2", "gptneox", "falcon")
     fields = {"context_length": u32(config.context), "block_count": u32(config.layers),
               "embedding_length": u32(config.channels), "feed_forward_length": u32(config.hidden),
-              "attention.head_count": u32(config.heads)}
-    if architecture == "gpt2":
-        fields["attention.layer_norm_epsilon"] = np.float32(config.norm_eps)
-    else:
+              "attention.head_count": u32(config.heads),
+              "attention.layer_norm_epsilon" if layer_norm else
+              "attention.layer_norm_rms_epsilon": f32(config.norm_eps)}
+    if architecture != "gpt2":
         fields |= {"attention.head_count_kv": u32(config.kv_heads),
                    "attention.key_length": u32(config.head_dim),
-                   "attention.layer_norm_rms_epsilon": np.float32(config.norm_eps),
-                   "rope.freq_base": np.float32(config.rope_theta)}
+                   "attention.value_length": u32(config.head_dim),
+                   "rope.dimension_count": u32(config.rotary_dim or config.head_dim),
+                   "rope.freq_base": f32(config.rope_theta)}
+    if config.window:
+        fields["attention.sliding_window"] = u32(config.window)
+    if config.attention_cap:
+        fields |= {"attn_logit_softcapping": f32(config.attention_cap),
+                   "final_logit_softcapping": f32(config.logit_cap)}
+    if architecture == "gptneox":
+        fields["use_parallel_residual"] = np.bool_(config.block == PARALLEL)
+    if config.rope_scaling and config.rope_scaling[0][1] in ("linear", "yarn"):
+        scaling = dict(config.rope_scaling)
+        fields |= {"rope.scaling.type": scaling["rope_type"],
+                   "rope.scaling.factor": f32(scaling["factor"]),
+                   "rope.scaling.original_context_length": u32(
+                       scaling.get("original_max_position_embeddings", config.context))}
     return {"general.architecture": architecture,
             **{f"{architecture}.{key}": item for key, item in fields.items()},
             **({"tokenizer.ggml.tokens": list(tokens)} if tokens else {})}
+
+
+JOINED = {"gpt2": ("attn_qkv",), "gptneox": ("attn_qkv",), "falcon": ("attn_qkv",),
+          "phi3": ("attn_qkv", "ffn_up")}
+TWO_NORMS = {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}    # Falcon 40B's
+
+
+def tensors_of(model, architecture):
+    """The tensors of a model as a file of an architecture has them, in float32."""
+    found, config = {}, model.config
+    D, R = config.head_dim, config.rotary_dim
+    for name, _, _ in model.tensors:
+        parts, values = name.split("."), model.read(name)
+        layer = f"blk.{parts[2]}." if parts[1] == "layers" else ""
+        there = gguf_names.NAMES[".".join(parts[3 if layer else 0:-1])]
+        if parts[-2] in ("q_proj", "k_proj") and architecture in ("llama", "olmo"):
+            halves = values.reshape(-1, 2, D // 2, *values.shape[1:])
+            values = halves.swapaxes(1, 2).reshape(values.shape)     # RoPE's pairs side by side
+        if parts[-2] in ("q_proj", "k_proj") and R:
+            order = np.r_[0:R // 2, R:(R + D) // 2, R // 2:R, (R + D) // 2:D]
+            heads = values.reshape(-1, D, *values.shape[1:]).copy()
+            heads[:, order] = heads.copy()                           # and what is not turned behind
+            values = heads.reshape(values.shape)
+        if architecture == "falcon" and config.block == PARALLEL:
+            there = TWO_NORMS.get(there, there)
+        if gguf_names.JOINED.get(there) in JOINED.get(architecture, ()):
+            there = gguf_names.JOINED[there]
+        there = f"{layer}{there}.{parts[-1]}"
+        found[there] = np.concatenate([found[there], values]) if there in found else values
+    return {name: floats(values) for name, values in found.items()}

@@ -9,9 +9,9 @@ import pytest
 
 from csrc import gguf
 from csrc.bind import GENERATES, ChatError, Library, Model
-from csrc.config import Config
+from csrc.config import Config, rope_rows
 from folders import CONFIGS, SIZES, llama3, random_model, same_weights
-from gguf_files import entry, floats, gguf as packed, metadata, string
+from gguf_files import entry, floats, gguf as packed, metadata, string, tensors_of
 
 CORE = Library.load()
 ONE = {"a": floats(np.arange(6).reshape(2, 3)), "b": floats([1, 2, 3])}
@@ -195,63 +195,59 @@ def test_a_model_whose_file_changes_says_so_and_does_not_end_the_process(tmp_pat
 
 # ---- Models --------------------------------------------------------------------------------------
 
-def pairs(weights, heads):
-    """Rows of q or k as the files of Llama's family have them: RoPE's pairs side by side."""
-    halves = weights.reshape(heads, 2, -1, *weights.shape[1:])
-    return halves.swapaxes(1, 2).reshape(weights.shape)
-
-
-def tensors_of(model, architecture):
-    """The tensors of a model as a file of an architecture has them."""
-    found, config = {}, model.config
-    for name, shape, _ in model.tensors:
-        parts, values = name.split("."), model.read(name)
-        layer = f"blk.{parts[2]}." if parts[1] == "layers" else ""
-        stem = ".".join(parts[3 if layer else 0:-1])
-        if architecture == "llama" and parts[-2] in ("q_proj", "k_proj"):
-            values = pairs(values, config.heads if parts[-2] == "q_proj" else config.kv_heads)
-        there = gguf.NAMES[stem]
-        if architecture == "gpt2" and there in gguf.JOINED:
-            there = gguf.JOINED[there]
-            before = found.get(f"{layer}{there}.{parts[-1]}", values[:0])
-            values = np.concatenate([before, values])
-        found[f"{layer}{there}.{parts[-1]}"] = values
-    return {name: floats(values) for name, values in found.items()}
-
-
-MODELS = {"gpt2": CONFIGS["GPT2LMHeadModel"], "llama": CONFIGS["LlamaForCausalLM with biases"],
-          "qwen2": CONFIGS["Qwen2ForCausalLM"], "qwen3": CONFIGS["Qwen3ForCausalLM untied"]}
+MODELS = {
+    "gpt2": CONFIGS["GPT2LMHeadModel"], "llama": CONFIGS["LlamaForCausalLM with biases"],
+    "llama of Mistral's": CONFIGS["MistralForCausalLM"], "qwen2": CONFIGS["Qwen2ForCausalLM"],
+    "qwen3": CONFIGS["Qwen3ForCausalLM untied"],
+    "qwen3 with yarn": CONFIGS["Qwen3ForCausalLM with yarn"],
+    "gemma": CONFIGS["GemmaForCausalLM"], "gemma2": CONFIGS["Gemma2ForCausalLM"],
+    "gemma3": replace(CONFIGS["Gemma3ForCausalLM"], layers=6, window_period=6,
+                      rope_local_theta=1e4),
+    "phi3": replace(CONFIGS["MistralForCausalLM"], norm_eps=1e-5),
+    "olmo": CONFIGS["OlmoForCausalLM"], "olmo2": CONFIGS["Olmo2ForCausalLM"],
+    "gptneox": CONFIGS["GPTNeoXForCausalLM"], "falcon": CONFIGS["FalconForCausalLM"],
+    "falcon with two norms": CONFIGS["FalconForCausalLM with two norms"],
+}
 
 
 @pytest.mark.parametrize("architecture", MODELS)
 def test_a_model_comes_back_bit_by_bit(tmp_path, architecture):
-    model = random_model(MODELS[architecture])
-    data = packed(metadata(model.config, architecture), tensors_of(model, architecture))
-    again = Model.load(written(tmp_path / "m.gguf", data))
+    model, architecture = random_model(MODELS[architecture]), architecture.split()[0]
+    path = written(tmp_path / "m.gguf", packed(metadata(model.config, architecture),
+                                               tensors_of(model, architecture)))
+    again = Model.load(path)
     assert again.config == model.config and same_weights(model, again)
-    shorter = Model.load(tmp_path / "m.gguf", context=7)
-    assert shorter.config.context == 7
-    mapped, tokens = Model.load(tmp_path / "m.gguf", flags=GENERATES), np.arange(12).reshape(2, 6)
+    assert Model.load(path, context=7).config.context == 7
+    mapped, tokens = Model.load(path, flags=GENERATES), np.arange(24).reshape(2, 12)
     np.testing.assert_allclose(mapped.logits(tokens), model.logits(tokens), rtol=1e-4, atol=1e-4)
+    again.save(tmp_path / "folder")
+    assert Model.load(tmp_path / "folder").config == model.config
 
 
 def test_llama_3_s_scaling_is_read_from_its_divisors(tmp_path):
     config = Config(**SIZES | {"head_dim": 32}, qk_norm=0, **llama3(8192))
     model = random_model(config)
-    divisors = 1 / np.array([0.2 + 0.3 * np.arange(16)])     # not yet those of the scaling
-    tensors = {**tensors_of(model, "llama"), "rope_freqs.weight": floats(divisors[0])}
-    path = written(tmp_path / "m.gguf", packed(metadata(config), tensors))
-    with pytest.raises(ChatError, match="rope_freqs.weight is not Llama 3's scaling"):
-        Model.load(path)
     frequencies = config.rope_theta ** (-np.arange(16) / 16)
-    wavelengths = 2 * np.pi / frequencies
-    low, high = 8192 / 1.0, 8192 / 4.0
-    smooth = (8192 / wavelengths - 1) / 3
-    scaled = np.where(wavelengths > low, frequencies / 8, np.where(
-        wavelengths < high, frequencies, (1 - smooth) * frequencies / 8 + smooth * frequencies))
-    tensors["rope_freqs.weight"] = floats(frequencies / scaled)
-    again = Model.load(written(tmp_path / "again.gguf", packed(metadata(config), tensors)))
-    assert again.config == config
+    divisors = frequencies / rope_rows(config)[0, 1:]
+    assert divisors[0] == 1 and divisors[-1] == 8
+    tensors = {**tensors_of(model, "llama"), "rope_freqs.weight": floats(divisors)}
+    path = written(tmp_path / "m.gguf", packed(metadata(config), tensors))
+    assert Model.load(path).config == config
+    divisors[5] += 0.01
+    tensors["rope_freqs.weight"] = floats(divisors)
+    with pytest.raises(ChatError, match="rope_freqs.weight is not Llama 3's scaling"):
+        Model.load(written(path, packed(metadata(config), tensors)))
+
+
+def test_longrope_s_factors_are_read(tmp_path):
+    scaling = {"rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 10,
+               "short_factor": (1.0, 1.5, 2.0), "long_factor": (2.0, 3.0, 4.0)}
+    config = replace(MODELS["phi3"], rope_scaling=tuple(scaling.items()))
+    values = metadata(config, "phi3") | {"phi3.rope.scaling.original_context_length": np.uint32(10)}
+    tensors = tensors_of(random_model(config), "phi3")
+    for key in ("short", "long"):
+        tensors[f"rope_factors_{key}.weight"] = floats(scaling[f"{key}_factor"])
+    assert Model.load(written(tmp_path / "m.gguf", packed(values, tensors))).config == config
 
 
 def spoilt(change):
@@ -271,7 +267,7 @@ UNFIT = {
     "the vocabulary has 62 tokens, but token_embd.weight only 61 rows":
         lambda v, t: v["tokenizer.ggml.tokens"].append("x"),
     "num_hidden_layers is missing": lambda v, t: v.pop("qwen3.block_count"),
-    "num_attention_heads is 0": lambda v, t: v.update(
+    "attention.head_count is 0, but must be": lambda v, t: v.update(
         {"qwen3.attention.head_count": np.uint32(0)}),
     "num_hidden_layers is 'two'": lambda v, t: v.update({"qwen3.block_count": "two"}),
     "there is no blk.1.ffn_up.weight": lambda v, t: t.pop("blk.1.ffn_up.weight"),
@@ -281,8 +277,12 @@ UNFIT = {
         lambda v, t: t.update({"blk.0.ffn_up.weight": floats(np.zeros((21, 16)))}),
     r"blk.0.attn_sinks.weight is \(4,\), but the metadata describe a model without it":
         lambda v, t: t.update({"blk.0.attn_sinks.weight": floats(np.zeros(4))}),
-    "rope.scaling.type is 'yarn'; supported": lambda v, t: v.update(
-        {"qwen3.rope.scaling.type": "yarn"}),
+    "rope_type is 'magic'; supported is only default, linear": lambda v, t: v.update(
+        {"qwen3.rope.scaling.type": "magic"}),
+    "rope.dimension_count is 4; supported is only 6": lambda v, t: v.update(
+        {"qwen3.rope.dimension_count": np.uint32(4)}),
+    "qwen3.expert_count is 8; mixtures of experts are not": lambda v, t: v.update(
+        {"qwen3.expert_count": np.uint32(8)}),
 }
 
 
