@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import fsspec
-from test_download import BODY, HALF, answer, drop, site, status, time_out, waits  # noqa: F401
+from test_download import BODY, HALF, answer, drop, silent, site, status, waits  # noqa: F401
 
 from csrc import fetch, remote, runs
 from csrc.bind import Model
@@ -153,7 +153,7 @@ def test_names_that_lead_elsewhere_are_refused(elsewhere, monkeypatch, tmp_path)
 def test_a_server_that_fails_now_and_then(site, monkeypatch):  # noqa: F811
     monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
     url = site.add("/a.txt", status(503), answer(), answer(cut=HALF), drop,
-                   lambda handler: time_out(handler))
+                   lambda handler: silent(handler))
     assert list(documents(url)) == [BODY.decode()]
     assert f"bytes={HALF}-" in site.ranges()
 
