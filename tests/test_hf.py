@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from csrc import hf
+from csrc import families, hf
 from csrc.bind import ChatError, Library, Model
 from csrc.config import BIAS_ALL, BIAS_NONE, GELU, LAYERNORM, LEARNED, Config
 from folders import CONFIGS, GPT2, edit, library_or_skip, random_model, same_weights
@@ -545,13 +545,14 @@ def test_saving_holds_one_tensor_at_a_time():
 
 def test_layers_without_a_pattern_are_compared_with_one_only(monkeypatch):
     """Ten thousand layers with all patterns that there could be took minutes."""
-    tried, types = [], hf.layer_types
-    monkeypatch.setattr(hf, "layer_types", lambda *how: tried.append(how) or types(*how))
+    tried, types = [], families.layer_types
+    qwen2 = next(f for f in families.FAMILIES if f.name == "Qwen2")
+    monkeypatch.setattr(families, "layer_types", lambda *how: tried.append(how) or types(*how))
     raw = {"use_sliding_window": True, "sliding_window": 16, "layer_types": ["x"] * 10_000}
     for last in "x", "full_attention", [], None:
         raw["layer_types"][-1] = last
         with pytest.raises(ChatError, match="layer_types"):
-            hf.read_window(raw, "Qwen2", 10_000)
+            families.read_window(raw, qwen2, 10_000)
     assert len(tried) == 8
-    assert hf.read_window(raw | {"layer_types": types(6, 16, 3)}, "Qwen2", 6) \
+    assert families.read_window(raw | {"layer_types": types(6, 16, 3)}, qwen2, 6) \
         == {"window": 16, "window_period": 3}

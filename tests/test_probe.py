@@ -239,7 +239,7 @@ def test_a_question_that_does_not_fit_is_left_out_and_counted(judge, questions):
 def run(monkeypatch, capsys, assistant, *argv):
     """Run the script with an assistant; return what it prints."""
     monkeypatch.setattr(probe, "load", lambda folder: assistant)
-    dispatch(["--model", "somewhere", *map(str, argv)])
+    dispatch(["--model", __file__, *map(str, argv)])
     return capsys.readouterr().out
 
 
@@ -487,7 +487,7 @@ def test_wrong_input_is_one_sentence(argv, said, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     if "--model" not in argv:
         monkeypatch.setattr(probe, "load", lambda folder: Assistant(lambda *_: "?"))
-        argv = ["--model", "somewhere", *argv]
+        argv = ["--model", __file__, *argv]
     with pytest.raises((ValueError, OSError)) as error:
         dispatch(argv if "--out" in argv else ["--out", "out.jsonl", *argv])
     assert said in str(error.value) and "\n" not in str(error.value)
