@@ -90,16 +90,16 @@ def f(x):
                         "key=str)",
     "reads the processes": "def f(x): return say(open('/proc/self/cmdline').read() + "
                            "open('/proc/1/mem').read())",
-    "forges answers": "import pickle, os\nanswer = pickle.dumps((True, {'f': len}, (20,)))\n"
+    "forges answers": "import os\n"
+                      "answer = b'[\"tuple\", [true, [\"type\", \"str\"], [\"tuple\", []]]]\\n'\n"
                       "for fd in range(3, 99):\n    try: os.write(fd, answer * 9)\n"
                       "    except OSError: pass\ndef f(x): return 0",
-    "sends code": """import os, pickle
-class E:
-    def __reduce__(self): return print, ('passed',)
+    "sends code": """import os
 def f(x):
     for fd in range(3, 99):
-        try: os.write(fd, pickle.dumps((True, E(), (E(),))))
-        except OSError: pass""",
+        for name in 'print', 'module', 'exec', '__import__', 'NoneType':
+            try: os.write(fd, b'["tuple", [true, ["%s", ["passed"]], ["tuple", []]]]' % name.encode())
+            except OSError: pass""",
     "never ends": "def f(x):\n    while True: pass",
     "is no program": "def f(x: return",
 }
@@ -123,4 +123,7 @@ def test_code_is_marked_by_its_tests():
     assert marks.mark(question, "    return 2 * x\n", passes) == {"strict": True, "lenient": True}
     fenced = "```python\ndef f(x):\n    return 2 * x\n```"
     assert marks.mark(question, fenced, passes) == {"strict": False, "lenient": True}
-    assert not any(marks.mark(question, "    exit()\n", passes).values())
+    for leaves in ("    return 0\nimport os\nos._exit(0)\n", "    return 0\nraise SystemExit\n",
+                   "    return 0\nprint('passed')\nquit = exit = 0\nimport sys; sys.exit(0)\n",
+                   "    exit()\n"):
+        assert not any(marks.mark(question, leaves, passes).values())

@@ -39,6 +39,8 @@ COUNT = int(os.environ.get("CHAT_MUTATIONS", 150))
 SLOWEST = 20            # seconds of one file of a few kilobytes, on a busy machine
 NUMBERS = [b"-1", b"0", b"1e999", b"NaN", b"4294967296", b"9223372036854775808", b"null", b"[]",
            b"{}", b'""', b"true", b"1" * 400]
+PROGRESS = {"step": 1, "updates": 1, "epoch": 0, "index": 3, "time": 2.5, "recent": [6.1],
+            "best": None, "baselines": {}}       # of a run
 PIECES = [b"\0", b"\xff\xfe", b"\x1b[2J", b"\r\n", b"<|im_start|>", b'"', b"[" * 2000, b"\\ud800",
           b"</div>" * 50, b"\xed\xa0\x80", b"9" * 30]
 
@@ -97,7 +99,7 @@ def model_files(folder):
     tokenizer = bpe.Tokenizer.from_merges([(104, 101), (256, 108)])
     model = Model(Config(tokenizer.vocab_size, 16, 1, 8, 2, 1, 4, 8), flags=1)
     model.forward(np.zeros((1, 2), np.int32), np.zeros((1, 2), np.int32))
-    runs.save(model, tokenizer, folder, {"step": 1}, {"steps": 2})
+    runs.save(model, tokenizer, folder, PROGRESS, {"steps": 2})
 
 
 def read_model(folder):
@@ -111,7 +113,7 @@ def read_model(folder):
 
 def read_state(folder):
     progress, settings, tensors = runs.read_state(folder)
-    assert (progress["step"], settings) == (1, {"steps": 2}) and len(tensors) > 9
+    assert (progress, settings) == (PROGRESS, {"steps": 2}) and len(tensors) > 9
 
 
 def read_shard(folder):

@@ -1,40 +1,51 @@
 """The two sides of a program's examination, each in a sandbox of its own (data/chat/tools.py): the
 program, which waits to be called, and its tests, which alone know whether they pass.
 
-This file's text is run on both sides. Values of the types in MADE_BY go from one to the other as
-copies; whatever else a program has stays there, and its tests call it through a Remote. So a
-program can read neither its tests nor the verdict, nor return what equals everything.
+This file's text is run on both sides. Values of the types in COPIED go from one to the other as
+JSON; whatever else a program has stays there, and its tests call it through a Remote. So a program
+can read neither its tests nor the verdict, nor return what equals everything.
 """
 
 import ast
 import builtins
-import datetime
-import decimal
-import fractions
-import io
+import json
 import operator
-import pickle
 import socket
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from importlib import import_module
 from types import ModuleType
 
 PASSED = "passed"
+PLAIN = (str, float, bool, type(None))           # JSON has them
+PAIRS = lambda value: [*value.items()], dict
 
 
-def fraction(*parts):
-    """A Fraction, made by what a pickle cannot change."""
-    return fractions.Fraction(*parts)
+def fields(kind, *names):
+    """How a value is taken apart into some of its fields, and made of them."""
+    return lambda value: [getattr(value, name) for name in names], lambda parts: kind(*parts)
 
 
-# The types that are copied, and what makes them of a pickle: nothing that could do more.
-MADE_BY = {kind: kind for kind in (
-    bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range,
-    slice, type(None), type(...), deque, OrderedDict, defaultdict, decimal.Decimal, datetime.date,
-    datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone)} \
-    | {Counter: dict, fractions.Fraction: fraction}
-NAMES = {(kind.__module__, kind.__qualname__): maker for kind, maker in MADE_BY.items()}
+def spelled(spell, read):
+    """How a value is spelled, and read."""
+    return lambda value: [spell(value)], lambda parts: read(*parts)
+
+
+# The types that are copied: what takes a value apart, and what makes one of the parts.
+COPIED = {
+    **{kind: (list, kind) for kind in (list, tuple, set, frozenset, deque, bytes, bytearray)},
+    dict: PAIRS, Counter: PAIRS, defaultdict: PAIRS, OrderedDict: (PAIRS[0], OrderedDict),
+    int: spelled(hex, lambda text: int(text, 16)), Decimal: spelled(str, Decimal),
+    complex: fields(complex, "real", "imag"), range: fields(range, "start", "stop", "step"),
+    slice: fields(slice, "start", "stop", "step"),
+    Fraction: fields(Fraction, "numerator", "denominator"),
+    timedelta: fields(timedelta, "days", "seconds", "microseconds"),
+    **{kind: spelled(kind.isoformat, kind.fromisoformat) for kind in (date, time, datetime)},
+}
+KINDS = {kind.__name__: kind for kind in (*COPIED, *PLAIN)}
 # What tests can do with a Remote besides what the module `operator` knows by these names. "plain":
 # as a value of the type that its type was made of, or [].
 DONE = {"plain": lambda thing: [kind(thing) for kind in (str, int, float, tuple, list, dict, set)
@@ -46,45 +57,60 @@ OPERATORS = """getitem setitem delitem contains lt le gt ge add sub mul truediv 
 abs and or xor invert""".split()
 
 
+def packed(value, other):
+    """A value as JSON has it: itself, [the name of its type, its parts], or what `other` gives."""
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if kind in COPIED:
+        return [kind.__name__, [packed(part, other) for part in COPIED[kind][0](value)]]
+    if kind is type and value.__name__ in KINDS:
+        return ["type", value.__name__]
+    return other(value)
+
+
+def unpacked(value, other):
+    """The inverse; other(name, parts) makes what has no name of KINDS."""
+    if type(value) is not list:
+        return value
+    name, parts = value
+    if name == "type":
+        return KINDS[parts]
+    if name not in KINDS:
+        return other(name, parts)
+    return COPIED[KINDS[name]][1]([unpacked(part, other) for part in parts])
+
+
+def send(stream, message):
+    """Write a message that is JSON already, a line."""
+    stream.write(json.dumps(message) + "\n")
+    stream.flush()
+
+
 # ------------------------------------------------------------------------------------- the program
 
 def serve(program, number):
     """Do what tests ask for, with the names in `program`, until they hang up. number: of a socket's
     handle."""
-    things, stream = [], socket.socket(fileno=number).makefile("rwb")
+    things, stream = [], socket.socket(fileno=number).makefile("rw")
 
-    class Out(pickle.Pickler):
-        def persistent_id(self, thing):
-            if type(thing) in MADE_BY or isinstance(thing, type) and thing in MADE_BY \
-                    or hasattr(thing, "dtype"):
-                return None
-            if isinstance(thing, ModuleType):
-                return thing.__name__
-            things.append(thing)
-            return len(things) - 1
+    def kept(thing):
+        if hasattr(thing, "dtype"):              # NumPy's numbers and arrays are Python's
+            return packed(thing.tolist(), kept)
+        if isinstance(thing, ModuleType):
+            return ["module", thing.__name__]
+        things.append(thing)
+        return ["thing", len(things) - 1]
 
-        def reducer_override(self, thing):       # NumPy's numbers and arrays are Python's
-            return (list if thing.shape else type(thing.item()), (thing.tolist(),)) \
-                if hasattr(thing, "dtype") else NotImplemented
-
-    class In(pickle.Unpickler):
-        def persistent_load(self, place):
-            return things[place]
-
-    while True:
+    for line in iter(stream.readline, ""):
         try:
-            what, args, named = In(stream).load()
-        except EOFError:
-            return
-        message = io.BytesIO()
-        try:
+            what, args, named = unpacked(json.loads(line), lambda _, place: things[place])
             value = {name: program[name] for name in args if name in program} if what == "find" \
                 else (DONE.get(what) or getattr(operator, what))(*args, **named)
-            Out(message).dump((True, value, args))
+            message = packed((True, value, args), kept)
         except BaseException as error:           # also one that would end this program
-            message = io.BytesIO(pickle.dumps((False, type(error).__name__, str(error))))
-        stream.write(message.getvalue())
-        stream.flush()
+            message = packed((False, type(error).__name__, str(error)), kept)
+        send(stream, message)
 
 
 # --------------------------------------------------------------------------------------- the tests
@@ -113,31 +139,27 @@ Remote = type("Remote", (Thing,), {
     "__iter__": lambda self: iter(self.ask("__iter__", self))})
 
 
+def placed(thing):
+    """What names a Remote to its program. Nothing else of the tests can be sent there."""
+    if type(thing) is not Remote:
+        raise TypeError(f"a test cannot give a program {type(thing).__name__}")
+    return ["thing", thing.place]
+
+
 def examine(tests, number):
     """Run tests of the program at the other end of a socket; print PASSED at their end."""
-    stream = socket.socket(fileno=number).makefile("rwb")
+    stream = socket.socket(fileno=number).makefile("rw")
 
-    class Out(pickle.Pickler):
-        def persistent_id(self, thing):
-            return thing.place if type(thing) is Remote else None
-
-    class In(pickle.Unpickler):
-        def persistent_load(self, place):
-            if isinstance(place, str):           # a module, of which the program might have another
-                if place.partition(".")[0] not in sys.stdlib_module_names:
-                    raise pickle.UnpicklingError(place)
-                return import_module(place)
+    def found(name, place):
+        if name == "thing":
             return Remote(place, ask)
-
-        def find_class(self, module, name):
-            if (module, name) not in NAMES:
-                raise pickle.UnpicklingError(f"{module}.{name}")
-            return NAMES[module, name]
+        if name != "module" or place.partition(".")[0] not in sys.stdlib_module_names:
+            raise ValueError(f"{name} {place}")  # a module of which the program might have another
+        return import_module(place)
 
     def ask(what, *args, **named):
-        Out(stream).dump((what, args, named))
-        stream.flush()
-        good, value, now = In(stream).load()
+        send(stream, packed((what, args, named), placed))
+        good, value, now = unpacked(json.loads(stream.readline()), found)
         if not good:
             kind = getattr(builtins, value, Exception)
             raise (kind if issubclass(kind, Exception) else Exception)(now)
