@@ -88,8 +88,8 @@ def codecs_of_all_kinds():
     yield codecs.ByteLevel(bpe.Tokenizer.from_merges([(97, 98)]).spec)
     yield codecs.SentencePiece(*tables())
     pytest.importorskip("tokenizers")
-    yield codecs.Library(codecs.SentencePiece(*tables()).describe(), "")
-    yield codecs.Library(unigram(), "")
+    yield codecs.Tokenizers(codecs.SentencePiece(*tables()).describe(), "")
+    yield codecs.Tokenizers(unigram(), "")
 
 
 def test_no_text_makes_a_special_token_but_by_its_alias():

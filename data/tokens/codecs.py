@@ -3,7 +3,7 @@
     ByteLevel      byte-pair encoding of bytes, as GPT-2's, Qwen's and Llama 3's, by tiktoken
     SentencePiece  byte-pair encoding of characters, with bytes for unknown ones, as Llama 2's and
                    Gemma's, from a table of pieces and scores; by tiktoken, too
-    Library        all else that a tokenizer.json can say, also patterns that nobody vouches for, by
+    Tokenizers     all else that a tokenizer.json can say, also patterns that nobody vouches for, by
                    the library `tokenizers`, in bounded time
 
 No text that anybody types makes a special token, in any of them. To a codec each special token is
@@ -53,7 +53,7 @@ def codec_of(spec):
     try:
         return ByteLevel(spec)
     except Inexpressible as reason:
-        return Library(spec, reason)
+        return Tokenizers(spec, reason)
 
 
 def added_of(spec):
@@ -242,7 +242,7 @@ class SentencePiece:
                                 for token, i in vocab.items()}, "merges": merges}}
 
 
-class Library:
+class Tokenizers:
     """What a tokenizer.json says, done by the library `tokenizers`."""
 
     def __init__(self, spec, reason):
@@ -263,11 +263,11 @@ class Library:
         named = self.specials | matched
         check_ids([*items, *(item for item in named.items() if item not in set(items))])
         try:
-            self.library = tokenizers.Tokenizer.from_str(json.dumps(hidden(spec, self.specials)))
+            self.tokenizer = tokenizers.Tokenizer.from_str(json.dumps(hidden(spec, self.specials)))
         except Exception as error:                               # the library's own has no class
             raise ChatError(f"tokenizers does not read it: {error}") from None
         for name, i in named.items():
-            if self.library.token_to_id(alias(i) if name in self.specials else name) != i:
+            if self.tokenizer.token_to_id(alias(i) if name in self.specials else name) != i:
                 raise ChatError(f"the added token {name!r} has another id than {i} in tokenizers")
         byte_level = "ByteLevel" in json.dumps([spec.get("pre_tokenizer"), spec.get("decoder")])
         self.tokens = [b""] * len({*dict(items).values(), *named.values()})
@@ -278,7 +278,7 @@ class Library:
         """Return the ids of a text; ChatError if that takes too long for its length."""
         text = utf8(text).decode()
         try:
-            found, = in_time(PATIENCE[0] + PATIENCE[1] * len(text), self.library.encode_batch,
+            found, = in_time(PATIENCE[0] + PATIENCE[1] * len(text), self.tokenizer.encode_batch,
                              [text], add_special_tokens=False)    # which lets other threads run
             return found.ids
         except TimeoutError as error:
