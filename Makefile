@@ -24,7 +24,7 @@ MODEL   := model batch parameters tensors cache check
 CPU     := kernels attention matmul quant unpack sample device comm
 RANKS    = $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu
-TEXT    := bpe words minhash
+TEXT    := bpe words minhash page
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.

@@ -1,6 +1,6 @@
 /* text.h: text processing in C, and its manual: learning byte-pair encodings, a filter's n-grams,
-   near-duplicates. It is all that the library build/libchat_text.so holds. As chat.h is, this file
-   is the cffi declaration, too: it has no #include and no guards.
+   near-duplicates, the blocks of a web page. It is all that the library build/libchat_text.so
+   holds. As chat.h is, this file is the cffi declaration, too: it has no #include and no guards.
 
    Errors    functions that return int return 0 (or a count), or below 0 with a sentence in
              chat_error(). Nothing here prints or exits.
@@ -59,6 +59,41 @@ int repeated_ngrams(uint64_t *top, uint64_t *again, const uint32_t *letters, con
 
 /* hashes =: below 2^61, of each line of text (bytes); all lines end with a newline. */
 void hash_lines(uint64_t *hashes, const uint8_t *text, size_t bytes);
+
+/* ---- Pages (page.c): data/crawl/extract.py calls it ------------------------------------------ */
+
+/* What a tag is: within a block, */
+enum {
+    TAG_OTHER, TAG_SPAN, TAG_LINK, TAG_BOLD, TAG_IMAGE, TAG_BREAK, TAG_RUBY,
+    TAG_SKIPPED,                     /* not part of the text, as the reading of ruby */
+    TAG_RAW, TAG_HIDDEN,             /* not shown up to its end tag; raw: or up to the page's end */
+/* or it begins or ends one. */
+    TAG_BLOCK, TAG_PARAGRAPH, TAG_HEADING, TAG_ITEM, TAG_TERM, TAG_LIST, TAG_CELL, TAG_ROW,
+    TAG_SECTION, TAG_TABLE, TAG_PRE
+};
+enum { CELL_CHARS = 120 };           /* shorter cells of a row are one block, unless of links */
+
+/* Of an element: its tag, the element that it is in (0 is the page), the last one in it, how many
+   it is in, whether it is hidden, a hash of its tag and the words of its class, id, role and
+   itemprop, and which of the known words these have (a bit each). */
+enum { ELEMENT_TAG, ELEMENT_PARENT, ELEMENT_LAST, ELEMENT_DEPTH, ELEMENT_HIDDEN, ELEMENT_SIGNATURE,
+       ELEMENT_WORDS, ELEMENT_FIELDS = ELEMENT_WORDS + 4 };
+
+/* Of a block: where its text ends, its innermost element; its characters, how many of them are in
+   links, bold, digits, capitals, commas, marks like | and /; words, links, ends of sentences, new
+   lines, images before it; whether it begins with a small letter, ends a sentence, ends with a
+   colon, has a (c), is the first of a list's item. An entity is one character. */
+enum { BLOCK_END, BLOCK_ELEMENT, BLOCK_CHARS, BLOCK_LINKED, BLOCK_BOLD, BLOCK_DIGITS, BLOCK_UPPER,
+       BLOCK_COMMAS, BLOCK_BARS, BLOCK_WORDS, BLOCK_LINKS, BLOCK_STOPS, BLOCK_LINES, BLOCK_IMAGES,
+       BLOCK_LOWER, BLOCK_ENDS, BLOCK_COLON, BLOCK_RIGHTS, BLOCK_ITEM, BLOCK_FIELDS };
+
+/* counts (2) = how many blocks (most,BLOCK_FIELDS) and elements (most,ELEMENT_FIELDS) a page has,
+   up to `most`; text (n) = that of the blocks, one after the other, entities as they are, a <br> as
+   a new line, other blanks as one but in a <pre>. html (n): UTF-8; tags (n_tags,16), words
+   (n_words,16): sorted names in small letters, padded with zeros; a tag's last byte is its kind. */
+void page_blocks(int *counts, uint8_t *text, int *blocks, int *elements,
+                 const uint8_t *html, size_t n, const char *tags, int n_tags,
+                 const char *words, int n_words, int most);
 
 /* ---- Near-duplicates (minhash.c) ------------------------------------------------------------- */
 

@@ -48,7 +48,7 @@ KEYS = BANDS, 3, None        # shape of a key file: key >> 32, key & (2^32 - 1),
 
 UNICODE = unicodedata.ucd_3_2_0                  # the same in every Python, so the same keys
 DROPPED = "Mn", "Me", "Cf"                       # marks on letters, invisible characters
-SOFT_HYPHEN = "\u00ad"                           # became one of these later
+INVISIBLE = "\u00ad\u200b"                       # became one of these later
 POINTS = ".,\u060c\u066b"                        # those of decimal fractions
 SCRIPTS_WITHOUT_BLANKS = [(0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF),
                           (0x3400, 0x9FFF), (0xF900, 0xFAFF)]
@@ -68,7 +68,7 @@ def letters():
 def letter(char):
     """Return what one character is in a word."""
     lib, category = Library.text().lib, UNICODE.category(char)
-    if category in DROPPED or char == SOFT_HYPHEN:
+    if category in DROPPED or char in INVISIBLE:
         return lib.LETTER_DROPPED
     if char in POINTS:
         return lib.LETTER_POINT
