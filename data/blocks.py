@@ -52,8 +52,8 @@ class Known:
         page = features.Page(html[:extract.LONGEST])
         if not page.n:
             raise ChatError(f"a page of {site} has no text")
-        self.site, self.truth, self.chars = site, truth, page.BLOCK_CHARS
-        (self.x, self.out), inner = features.features(page), page.BLOCK_ELEMENT
+        self.page, self.site, self.truth, self.chars = page, site, truth, page.BLOCK_CHARS
+        (self.x, self.left_out), inner = features.features(page), page.BLOCK_ELEMENT
         self.headings = page.headings()[inner]
         self.shown = [extract.shown(*block) for block in
                       zip(page.texts(), page.tagged("pre")[inner], page.BLOCK_ITEM)]
@@ -86,9 +86,9 @@ class Known:
 
     def text(self, odds, worth):
         """Its main text, by the log-odds of its blocks."""
-        odds = np.where(self.out, -extract.SURE, odds)
-        return "\n".join(self.shown[i] for i in extract.chosen(odds, self.chars, self.headings,
-                                                                 worth))
+        odds = extract.judged(self.page, self.left_out, odds)
+        return "\n".join(self.shown[i] for i in
+                         extract.chosen(odds, self.chars, self.headings, worth))
 
 
 def ngrams(text, n=4):

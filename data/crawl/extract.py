@@ -78,12 +78,18 @@ def extract(html):
     if not page.n:
         return ""
     x, left_out = features.features(page)
-    odds = np.where(left_out, -SURE, trees.predict(learned(), x))
+    odds = judged(page, left_out, trees.predict(learned(), x))
     inner, texts = page.BLOCK_ELEMENT, page.texts()
     pre, item = page.tagged("pre")[inner], page.BLOCK_ITEM
     lines = [shown(texts[i], pre[i], item[i])
              for i in chosen(odds, page.BLOCK_CHARS, page.headings()[inner])]
     return "\n".join(filter(None, lines))
+
+
+def judged(page, left_out, odds):
+    """Log-odds (n) after what rules say: of blocks that are left out, and of unlikely links."""
+    links = (2 * page.BLOCK_LINKED > page.BLOCK_CHARS) & (odds < 0)
+    return np.where(left_out, -SURE, np.where(links, odds - DOUBT, odds))
 
 
 def chosen(odds, chars, headings, worth=WORTH):

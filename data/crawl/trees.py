@@ -16,7 +16,7 @@ BINS = 48           # values of a column that are told apart
 TREES, RATE = 200, 0.06
 RIDGE = 5.0         # added to H: leaves of few rows say little
 LEAST = 3.0         # H of a leaf
-ROWS, COLUMNS = 0.7, 0.3            # of them, for each tree
+ROWS, COLUMNS, FEWEST = 0.7, 0.3, 8     # parts of them, and columns, for each tree
 
 
 def predict(trees, x):
@@ -39,7 +39,7 @@ def fit(x, y, weights, seed=0):
     binned = binned.astype(np.uint8)         # bin <= k where the value is <= cut k
     for _ in range(TREES):
         rows = np.flatnonzero(rng.random(len(x)) < ROWS)
-        columns = rng.permutation(x.shape[1])[:int(COLUMNS * x.shape[1])]
+        columns = rng.permutation(x.shape[1])[:max(FEWEST, int(COLUMNS * x.shape[1]))]
         p = 1 / (1 + np.exp(-total[rows]))
         tree = grow(binned[np.ix_(rows, columns)], weights[rows] * (p - y[rows]),
                     weights[rows] * p * (1 - p), columns, cuts)
