@@ -392,3 +392,21 @@ void page_blocks(int *counts, uint8_t *text, int *blocks, int *elements,
     counts[0] = page.n_blocks;
     counts[1] = page.n_elements;
 }
+
+/* ---- Trees ----------------------------------------------------------------------------------- */
+
+void sum_trees(double *sums, const float *x, const double *trees,
+               size_t n, int columns, int n_trees, int depth) {
+    int nodes = (1 << depth) - 1;
+    for (size_t i = 0; i < n; i++, x += columns) {
+        const double *tree = trees;
+        double sum = 0;
+        for (int t = 0; t < n_trees; t++, tree += 3 * nodes + 1) {
+            int node = 0;
+            while (node < nodes)
+                node = 2 * node + 1 + ((double)x[(int)tree[node]] > tree[nodes + node]);
+            sum += tree[nodes + node];
+        }
+        sums[i] = sum;
+    }
+}
