@@ -25,7 +25,7 @@ TREES = Path(__file__).with_name("blocks.txt")
 # A block's value is its log-odds, from -DOUBT to SURE, times the root of its characters, at most
 # LONG. Between two that are kept are kept those of more than -DOUBT.
 SURE, DOUBT, LONG = 4, 2, 1000
-WORTH = 0.4         # of the best run's value
+WORTH = 0.2         # of the best run's value
 ABOVE = 5           # blocks before the first one that is kept, among which its heading may be
 
 INVISIBLE = re.compile("[\u00ad\u2060\ufeff]|(?<![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff])\u200b")
