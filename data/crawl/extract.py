@@ -87,9 +87,12 @@ def extract(html):
 
 
 def judged(page, left_out, odds):
-    """Log-odds (n) after what rules say: of blocks that are left out, and of unlikely links."""
+    """Log-odds (n) after what rules say: what is left out is, unlikely links are no part of a gap,
+    code is."""
     links = (2 * page.BLOCK_LINKED > page.BLOCK_CHARS) & (odds < 0)
-    return np.where(left_out, -SURE, np.where(links, odds - DOUBT, odds))
+    code = page.tagged("pre")[page.BLOCK_ELEMENT]
+    odds = np.where(links, odds - DOUBT, np.where(code, odds.clip(1 - DOUBT), odds))
+    return np.where(left_out, -SURE, odds)
 
 
 def chosen(odds, chars, headings, worth=WORTH):
