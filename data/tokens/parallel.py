@@ -30,12 +30,18 @@ class SpawnedPool(ProcessPoolExecutor):
         super().__init__(count, get_context("spawn"), end_with_parent)
 
     def submit(self, function, /, *args, **kwargs):
-        """Submit a task; a process that is started for it inherits the blocked signal."""
+        """Submit a task; a process that is started for it inherits the blocked signal, and gets
+        all that it begins with before a Ctrl-C that another thread takes ends this one."""
+        came = []
+        before = signal.signal(signal.SIGINT, lambda *args: came.append(args))
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(function, *args, **kwargs)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.signal(signal.SIGINT, before)
+            if came and callable(before):
+                before(*came[0])
 
 
 def end_with_parent():
