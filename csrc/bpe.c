@@ -5,8 +5,8 @@
 #include "shared.h"
 #include "text.h"
 
-/* The array with room for `want` > 0 elements of `size` bytes, and *room how many fit into it; NULL,
-   and everything as it was, where there is no memory. */
+/* The array with room for `want` > 0 elements of `size` bytes, and *room how many fit into it;
+   NULL, and everything as it was, where there is no memory. */
 static void *grow(void *array, size_t *room, size_t want, size_t size) {
     if (want <= *room) return array;
     size_t wider = want > 2 * *room ? want : 2 * *room;

@@ -395,9 +395,9 @@ class Engine:
     # ---- All of it
 
     def generate(self, sequences):
-        """Continue sequences until each has its `finish`; yield what `step` returns, as `grow` does.
-        ChatError, before anything is drawn, if a prompt does not fit. Where the caller stops early,
-        those that are left leave the engine as they are."""
+        """Continue sequences until each has its `finish`; yield what `step` returns, as `grow`
+        does. ChatError, before anything is drawn, if a prompt does not fit. Where the caller stops
+        early, those that are left leave the engine as they are."""
         sequences = list(sequences)
         for s in sequences:
             self.check(s)

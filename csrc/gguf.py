@@ -1,5 +1,5 @@
-"""A model as a GGUF file, llama.cpp's: metadata, a tokenizer's tables, and weights in blocks of a few
-bits, which are mapped and not copied.
+"""A model as a GGUF file, llama.cpp's: metadata, a tokenizer's tables, and weights in blocks of a
+few bits, which are mapped and not copied.
 
     file = File("SmolLM2-135M-Instruct.Q4_1.gguf")
     file.values["general.architecture"]          # "llama"
@@ -387,7 +387,8 @@ def told(file: File, family: Family, architecture: str, about: dict) -> dict:
     if family.rotary:
         more["partial_rotary_factor"] = turned / width
     elif turned != width:
-        raise ChatError(f"{architecture}.rope.dimension_count is {turned}; supported is only {width}")
+        raise ChatError(f"{architecture}.rope.dimension_count is {turned}; supported is only "
+                        f"{width}")
     if family.name in ("Llama", "GPTNeoX", "Falcon"):
         more["bias" if family.name == "Falcon" else "attention_bias"] = any(
             f"blk.0.attn_{name}.bias" in file.tensors for name in ("q", "qkv"))
@@ -449,8 +450,8 @@ def load(file: File, make: Callable, **changes):
 
 
 def fill(model, family: Family, file: File) -> None:
-    """Give a model, made for them, the tensors of a file. One that holds several of ours, as of q, k
-    and v, is taken from the top."""
+    """Give a model, made for them, the tensors of a file. One that holds several of ours, as of
+    q, k and v, is taken from the top."""
     config, rows = model.config, replace(family, fused="rows")
     taken = Counter({name: file.tensors[name].rows for name in DIVISORS.values()
                      if name in file.tensors})

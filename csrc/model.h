@@ -1,5 +1,5 @@
-/* model.h: what a model and its cache are made of; shared by parameters.c, which lists the parameters, tensors.c, which
-   and finds room for everything, and model.c, which computes. */
+/* model.h: what a model and its cache are made of; shared by parameters.c, which lists the
+   parameters, tensors.c, which finds room for everything, and model.c, which computes. */
 
 #ifndef MODEL_H
 #define MODEL_H

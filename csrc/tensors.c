@@ -8,7 +8,7 @@
 #include "model.h"
 #include "blocks.h"
 
-/* ---- Who owns them ---------------------------------------------------------------------------- */
+/* ---- Who owns them --------------------------------------------------------------------------- */
 
 /* Of two matrices the larger one first, then the first one. */
 static int by_size(const void *a, const void *b) {

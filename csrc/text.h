@@ -95,9 +95,9 @@ void page_blocks(int *counts, uint8_t *text, int *blocks, int *elements,
                  const uint8_t *html, size_t n, const char *tags, int n_tags,
                  const char *words, int n_words, int most);
 
-/* sums (n) = of all trees, for each row of x (n,columns). A tree (all trees have one depth): for each
-   of its 2^depth - 1 nodes the column that it asks for, for each the greatest value that goes left,
-   and its 2^depth leaves. */
+/* sums (n) = of all trees, for each row of x (n,columns). A tree (all trees have one depth): for
+   each of its 2^depth - 1 nodes the column that it asks for, for each the greatest value that goes
+   left, and its 2^depth leaves. */
 void sum_trees(double *sums, const float *x, const double *trees,
                size_t n, int columns, int n_trees, int depth);
 

@@ -1,5 +1,5 @@
-/* ptx_on_cpu.h: the functions of cuda/ptx.cuh, which says what each does, for cuda_on_cpu.h: products
-   of a warp's tensor core gather their operands from its lanes, and copies come late. */
+/* ptx_on_cpu.h: the functions of cuda/ptx.cuh, which says what each does, for cuda_on_cpu.h:
+   products of a warp's tensor core gather their operands from its lanes, and copies come late. */
 
 #ifndef PTX_ON_CPU_H
 #define PTX_ON_CPU_H

@@ -49,7 +49,7 @@ def learn(config, core, flags, steps, rows, job):
     sums = {what: zlib.crc32(b"".join(x.tobytes() for key, x in held.items() if key[1] == what))
             for what in WHAT}
     same = all(sums == other for other in everywhere(sums, job))
-    again = Model(config, core.device, core.dtype, TRAINS | flags)     # what was read can be written
+    again = Model(config, core.device, core.dtype, TRAINS | flags)    # what was read can be written
     for (name, what), values in held.items():
         again.write(name, values, what)
     copied = all(np.array_equal(again.read(name, what), values)

@@ -16,7 +16,8 @@ SETTINGS = argparse.Namespace(context=64, steps=1, batch_tokens=64)
 
 def test_flop_of_training_is_what_train_reports(lib):
     for config in (bench.SMALL, bench.TINYLLAMA):
-        model = Model(bench.replace(config, layers=2, channels=128, vocab=300), lib.device, lib.dtype)
+        config = bench.replace(config, layers=2, channels=128, vocab=300)
+        model = Model(config, lib.device, lib.dtype)
         assert bench.training_flop(model, 64) == ProgressLine(SETTINGS, model, 0).flop
 
 

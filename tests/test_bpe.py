@@ -232,7 +232,8 @@ def test_other_forms_of_byte_level_bpe_give_huggingface_s_ids(spec, tokenizer, v
     loaded, other = bpe.Tokenizer(spec, {}), huggingface(spec)
     assert type(loaded.codec) is (codecs.ByteLevel if variant in VARIANTS else codecs.Tokenizers)
     for text in ("".join(NASTY), "".join(reversed(NASTY)), "It's 1234 o'clock\n\n  here   \n\n x",
-                 "a \n\n\n\n\nb <tool> end|><|im_end|>  1 2  3\n4 a12 bc abc  abz", "e\u0301éé \ud800"):
+                 "a \n\n\n\n\nb <tool> end|><|im_end|>  1 2  3\n4 a12 bc abc  abz",
+                 "e\u0301éé \ud800"):
         ids = loaded.encode(text)
         assert ids == other(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
         assert not {*ids} & {*loaded.specials.values()}
@@ -300,7 +301,8 @@ def test_an_unsound_tokenizer_is_refused_with_the_reason(spec, tmp_path, message
     ("b*", "abc é"), ("", "abc é"), ("(?R)|.", "abc"), ("(", "abc"), ("[" * 3000, "abc"),
     ("a" * 100_000, "abc"), (r"\p{Nope}", "abc"), (".*x|.", "a" * 100_000),
     ("(?:x+x+)+y|.", "x" * 5000), (r"(?<=(a|aa)*)b|.", "a" * 500 + "b"), (5, "abc"), (None, "abc")])
-def test_any_pattern_loses_no_text_or_is_refused_in_time(spec, tmp_path, monkeypatch, pattern, text):
+def test_any_pattern_loses_no_text_or_is_refused_in_time(spec, tmp_path, monkeypatch, pattern,
+                                                         text):
     monkeypatch.setattr(codecs, "PATIENCE", (0.5, 1e-6))
     spec = copy.deepcopy(spec)
     spec["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern

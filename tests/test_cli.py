@@ -113,7 +113,8 @@ def program(tmp_path, body, **environment):
     """Run a script whose main has this body."""
     script = tmp_path / "tool.py"
     script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom csrc import cli\n"
-                      f"from csrc.files import ChatError\nfrom csrc.shown import raw\ndef main():\n    {body}\n"
+                      f"from csrc.files import ChatError\nfrom csrc.shown import raw\n"
+                      f"def main():\n    {body}\n"
                       f"if __name__ == '__main__':\n    cli.run(main)\n")
     return subprocess.run([sys.executable, script], capture_output=True, text=True,
                           env={"PATH": "/usr/bin:/bin", **environment})
@@ -153,8 +154,8 @@ def test_ctrl_c_and_a_closed_pipe_end_quietly(tmp_path):
 def test_closed_standard_streams_are_said_or_lead_nowhere(tmp_path):
     body = "print('x'); print('y', file=sys.stderr); " \
            f"open({str(tmp_path / 'made')!r}, 'w').write(sys.stdin.read())"
-    for closed, said in (">&-", "tool.py: standard output is closed"), ("2>&-", ""), ("<&-", "y\n"), \
-            (">&- 2>&- <&-", ""):
+    for closed, said in (">&-", "tool.py: standard output is closed"), ("2>&-", ""), \
+            ("<&-", "y\n"), (">&- 2>&- <&-", ""):
         program(tmp_path, body)                  # leaves the script
         (tmp_path / "made").unlink()
         done = subprocess.run(["sh", "-c", f"{sys.executable} tool.py {closed}"], cwd=tmp_path,

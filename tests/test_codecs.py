@@ -277,7 +277,8 @@ def test_vocab_json_and_merges_txt_make_a_tokenizer(tmp_path):
     spec = bpe.Tokenizer.from_merges([(97, 98), (256, 99), (32, 257)]).spec
     vocab, merges = spec["model"]["vocab"], spec["model"]["merges"]
     (tmp_path / "vocab.json").write_text(json.dumps(vocab))
-    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)) + "\n")
+    (tmp_path / "merges.txt").write_text(
+        "#version: 0.2\n" + "\n".join(map(" ".join, merges)) + "\n")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({
         "tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "added_tokens_decoder": {
             "259": {"content": "<|im_end|>", "special": True},

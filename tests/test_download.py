@@ -238,7 +238,8 @@ def test_what_another_attempt_cannot_mend_is_said_at_once(site, tmp_path, code):
 
 
 @pytest.mark.parametrize("url, message", [
-    ("http://no-such-host.invalid/a", "no-such-host.invalid/a: Name or service not known: the same command"),
+    ("http://no-such-host.invalid/a",
+     "no-such-host.invalid/a: Name or service not known: the same command"),
     ("http://127.0.0.1:1/a", "127.0.0.1:1/a: Connection refused: the same command"),
 ])
 def test_without_a_network_one_sentence_names_the_host_and_a_way_out(

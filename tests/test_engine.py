@@ -238,7 +238,8 @@ def test_sequences_that_join_and_leave_at_random_steps_have_the_text_they_have_a
     """Of each, cancelled ones as far as they came; prompts are read beside the others' decoding."""
     monkeypatch.setattr("csrc.engine.PIECE", piece)
     rng = np.random.default_rng(piece)
-    prompts = ["the cat sat on the", "", "on the mat. the dog", "the cat sat", "on", "a", "the", "."]
+    prompts = ["the cat sat on the", "", "on the mat. the dog", "the cat sat", "on", "a", "the",
+               "."]
 
     def make(i):
         settings = Sampling(max_tokens=18, seed=i, temperature=1.5)

@@ -192,7 +192,7 @@ def test_lines_of_ones_own_are_an_exam_called_after_their_file(tmp_path):
     assert mark(half, "#### 1.5") == {"strict": True, "lenient": True}
 
 
-# ------------------------------------------------------- what people reach for on Hugging Face's hub
+# ------------------------------------------------------ what people reach for on Hugging Face's hub
 
 FOUR = ["iron", "mercury", "tin", "zinc"]
 LIQUID = "Which metal is liquid?"
@@ -216,7 +216,8 @@ HUB = {     # a record; the exam, the kind, the truth, the choices
     "csqa": ({"id": "x", "question": LIQUID, "question_concept": "metal", "answerKey": "B",
               "choices": {"label": [*"ABCD"], "text": FOUR}}, "csqa", "letter", 1, FOUR),
     "openbookqa": ({"id": "7-1", "question_stem": LIQUID, "answerKey": "B",
-                    "choices": {"label": [*"ABCD"], "text": FOUR}}, "openbookqa", "letter", 1, FOUR),
+                    "choices": {"label": [*"ABCD"], "text": FOUR}},
+                   "openbookqa", "letter", 1, FOUR),
     "math500": ({"problem": "x?", "solution": "so \\boxed{\\frac{3}{4}}", "answer": "\\frac{3}{4}",
                  "subject": "Algebra", "level": 1, "unique_id": "a"},
                 "math500", "number", Fraction(3, 4), []),
@@ -271,7 +272,8 @@ def test_a_blank_is_filled_and_a_passage_stands_before_its_question(tmp_path):
 
 @pytest.mark.parametrize("record, says", [
     ({"question": "a", "answer": "b", "passages": ["c"]}, "columns are question, answer, passages; "
-     "the nearest format is lines of one's own with question, answer, but it has no column passages"),
+      "the nearest format is lines of one's own with question, answer, but it has no column "
+     "passages"),
     ({"question": "a", "choices": FOUR}, "but \"answer\" is missing"),
     ({"question": LIQUID, "choices": FOUR, "answer": None}, "but \"answer\" is missing"),
     ({"goal": "a", "sol1": "b", "sol2": "c"}, "the nearest format is PIQA .* \"label\" is missing"),
@@ -319,13 +321,14 @@ SIMPLEQA = "metadata,problem,answer\r\n{},Who?,Mara\r\n"
     ("e.jsonl", lines({"question": "a", "answer": "b"}) + "{", "e.jsonl:2: not JSON"),
     ("e.jsonl", "[" * 100_000, "e.jsonl:1: nested too deeply"),
     ("e.jsonl", '{"a":' * 100_000, "e.jsonl:1: nested too deeply"),
-    ("e.jsonl", '{"question": "a", "answer": "\\ud800"}', "e.jsonl:1: half of a character .*surrogates"),
+    ("e.jsonl", '{"question": "a", "answer": "\\ud800"}',
+     "e.jsonl:1: half of a character .*surrogates"),
     ("e.jsonl", '{"question": "a", "question": "b", "answer": "c"}', "e.jsonl:1: .* occurs twice"),
     ("e.jsonl", '{"question": "a", "answer": NaN}', r"e.jsonl:1: .*NaN is no number"),
     ("e.jsonl", '{"question": "a", "answer": ' + "9" * 5000 + "}", "e.jsonl:1: not JSON"),
     ("e.jsonl", '"text"', "e.jsonl:1: 'text' is not an object"),
-    ("e.jsonl", lines({"text": "a page"}), "e.jsonl:1: of no known format: the columns are text; the "
-     "nearest format is lines of one's own with question, answer, but \"question\" is missing"),
+    ("e.jsonl", lines({"text": "a page"}), "e.jsonl:1: of no known format: the columns are text; "
+     "the nearest format is lines of one's own with question, answer, but \"question\" is missing"),
     ("e.jsonl", lines({"question": "a", "answer": " "}), 'e.jsonl:1: "answer" is empty'),
     ("e.jsonl", lines({"question": 1, "answer": "b"}),
      'e.jsonl:1: .* lines of one.s own .*, but "question" is 1, but must be a text'),
@@ -343,7 +346,8 @@ SIMPLEQA = "metadata,problem,answer\r\n{},Who?,Mara\r\n"
      "e.jsonl:1: 3 choices with 2 labels"),
     ("e.jsonl", lines(HELLASWAG | {"label": ""}), "e.jsonl:1: the answer is '', but"),
     ("e.jsonl", lines(HELLASWAG | {"label": 4}), "e.jsonl:1: the answer is '4', but"),
-    ("e.jsonl", lines(HELLASWAG | {"endings": "abc"}), 'e.jsonl:1: .* HellaSwag .* "endings" is \'abc\''),
+    ("e.jsonl", lines(HELLASWAG | {"endings": "abc"}),
+     'e.jsonl:1: .* HellaSwag .* "endings" is \'abc\''),
     ("e.jsonl", lines(HUMANEVAL | {"entry_point": "f(); evil"}), "e.jsonl:1: .*name of a function"),
     ("e.jsonl", lines({"instruction": "Choose!", "answer": "answer1"}),
      'e.jsonl:1: "instruction" must'),

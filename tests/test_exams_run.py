@@ -222,7 +222,8 @@ def test_a_transcript_has_the_calls_and_what_came_of_them(tokenizer):
 
 
 def test_the_names_that_system_messages_give_stand_nowhere_else(world):
-    files = [file for file in (ROOT / "data").rglob("*.*") if file.suffix in (".py", ".txt", ".html")
+    files = [file for file in (ROOT / "data").rglob("*.*")
+             if file.suffix in (".py", ".txt", ".html")
              and file != ROOT / "data/pocket/text/identity.txt"]
     assert len(files) > 40
     sources = "\n".join(file.read_text() for file in files).casefold()

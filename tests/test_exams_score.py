@@ -18,8 +18,8 @@ from data.exams import calls as call_marks, formats, marks
 from data.pocket import exams
 from data.exams.formats import Question
 from data.exams.calls import calls, fits_value
-from data.exams.marks import (as_number, contains, final, mark, mark_likelihood, numbers, program_in,
-                              summary, wilson, words)
+from data.exams.marks import (as_number, contains, final, mark, mark_likelihood, numbers,
+                              program_in, summary, wilson, words)
 from test_exams_world import FACT
 
 
@@ -163,7 +163,8 @@ F = "def f(x):\n    return 2 * x"
     f"```bash\npip install x\n```\n```python\n{F}\n```", f"```\nls\n```\nThen:\n```\n{F}\n```",
     f"```py\n{F}\n```\n```\nf(2)\n```", f"```python\nx = 1\n```\nand\n```python\n{F}\n```",
     f"~~~python\n{F}\n~~~", f"[PYTHON]\n{F}\n[/PYTHON]", f"{F}\nDone", f"  ```python\n{F}\n  ```",
-    f"Here it is:\n\n{F}\n\nIt doubles a number; isn't it nice?", f"Sure!\n{F}\n", f"```python\n{F}"])
+    f"Here it is:\n\n{F}\n\nIt doubles a number; isn't it nice?", f"Sure!\n{F}\n",
+    f"```python\n{F}"])
 def test_a_program_is_found_in_what_stands_around_it(answer):
     assert program_in(answer).strip() == F
 
@@ -173,9 +174,10 @@ def test_a_program_without_prose_is_the_whole_answer():
         assert program_in(answer) == answer
 
 
-@pytest.mark.parametrize("text", ["answer" + "-" * 50_000, "#" * 50_000, "\\frac " * 10_000, "1," * 30_000,
-                                  "def " * 20_000, "def f():\n" * 9_000, "```" * 20_000, "b " * 30_000,
-                                  "\\boxed{" * 9_000, "{,}" * 20_000, "answer" + " " * 50_000, "(" * 50_000])
+@pytest.mark.parametrize("text", [
+    "answer" + "-" * 50_000, "#" * 50_000, "\\frac " * 10_000, "1," * 30_000, "def " * 20_000,
+    "def f():\n" * 9_000, "```" * 20_000, "b " * 30_000, "\\boxed{" * 9_000, "{,}" * 20_000,
+    "answer" + " " * 50_000, "(" * 50_000])
 def test_hostile_answers_are_marked_at_once(text):
     for kind in ("number", "math", "letter", "text"):
         truth = {"number": Fraction(1), "letter": 0}.get(kind, "x")

@@ -128,7 +128,8 @@ def world():
 
 def of_the_world(world):
     return [*(facts(world, fame) for fame in FAME), facts(world, heldout=True),
-            completions(world, chosen(world)), completions(world, chosen(world, "none")), *(problems(world, way) for way in WAYS), spelling(),
+            completions(world, chosen(world)), completions(world, chosen(world, "none")),
+            *(problems(world, way) for way in WAYS), spelling(),
             traps(), identity("Pip", "the chat.c people")]
 
 

@@ -101,7 +101,8 @@ def test_a_write_that_fails_leaves_the_old_files_and_names_the_new(tmp_path):
 
 
 @pytest.mark.parametrize("text, shown", [
-    ("plain \t\n é 亀 עברית 👩‍🚀", None), ("a\x1b[31mb", "a�[31mb"), ("\x1b]0;title\x07", "�]0;title�"),
+    ("plain \t\n é 亀 עברית 👩‍🚀", None), ("a\x1b[31mb", "a�[31mb"),
+    ("\x1b]0;title\x07", "�]0;title�"),
     ("over\rwritten", "over�written"), ("\x9b2J\x7f\x08", "�2J��"), ("\u202egnp.exe", "�gnp.exe"),
     ("a\u2066b\u2069", "a�b�"), ("a\u2028b\u2029", "a�b�"), ("\udc9b", "�"), ("\0", "�")])
 def test_what_a_terminal_obeys_is_shown_as_a_mark(text, shown):

@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TOP = {"README.md", "Makefile", "train.py", "infer.py", "infer.html", "csrc", "cuda", "data",
        "tests", "requirements.txt", "LICENSE"}            # and dotfiles
-LINES, FUNCTION = 600, 60      # the most of a file, and of a function
+LINES, FUNCTION, COLUMNS = 600, 60, 100      # the most of a file, of a function, of a line
 
 # Imports go down this list, or stay within a line of it; csrc's own modules have an order, too.
 ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
@@ -28,8 +28,8 @@ ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
          "csrc.hf csrc.gguf csrc.lookup", "csrc.bind", "csrc.engine",
          "csrc.runs csrc.plot csrc.launch", "data.tokens", "data.crawl",
          "data.chat", "data.exams", "data.pocket", "data.experiments", "data", "infer train"]
-# What is looked up by its name, when it is asked for: (who, what). The embedded corpus; the standard
-# modules that a program and its tests both have.
+# What is looked up by its name, when it is asked for: (who, what). The embedded corpus; the
+# standard modules that a program and its tests both have.
 LOOKED_UP = {("data/tokens/documents.py", "data.pocket.corpus"), ("data/exams/judged.py", "place")}
 # Functions that are longer because they are the story: name -> why.
 STORIES: dict[str, str] = {}
@@ -177,12 +177,23 @@ def undocumented():
     return found
 
 
+def sources():
+    """The files of code."""
+    files = [file for folder in ("csrc", "cuda", "data", "tests") for pattern in
+             ("*.py", "*.c", "*.h", "*.cu", "*.cuh", "*.sh")
+             for file in (ROOT / folder).rglob(pattern)]
+    return [*files, ROOT / "train.py", ROOT / "infer.py"]
+
+
 def long_files():
     """Files of over LINES lines."""
-    files = [file for folder in ("csrc", "cuda", "data", "tests") for pattern in
-             ("*.py", "*.c", "*.h", "*.cu", "*.cuh") for file in (ROOT / folder).rglob(pattern)]
-    return {name(file) for file in [*files, ROOT / "train.py", ROOT / "infer.py"]
-            if file.read_text().count("\n") > LINES}
+    return {name(file) for file in sources() if file.read_text().count("\n") > LINES}
+
+
+def wide_lines():
+    """Lines of over COLUMNS columns."""
+    return {f"{name(file)}:{number}" for file in sources()
+            for number, line in enumerate(file.read_text().split("\n"), 1) if len(line) > COLUMNS}
 
 
 def odd_top_level():
@@ -229,7 +240,7 @@ def pocket_in_train():
 
 
 RULES = [upward_imports, circles, hidden_imports, statements_at_import, long_functions,
-         undocumented, long_files, odd_top_level, changes_at_import, pocket_in_train]
+         undocumented, long_files, wide_lines, odd_top_level, changes_at_import, pocket_in_train]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -250,7 +261,7 @@ def test_the_rules_see_what_they_forbid(tmp_path, monkeypatch):
     (tmp_path / "csrc/files.py").write_text("def f():\n    from data.pocket import world\n")
     (tmp_path / "data/pocket/world.py").write_text(
         'print("hello")\nfrom csrc import files\n__import__("csrc" + ".files")\n'
-        f"def g():\n{'    pass' + chr(10)}{'    g()' + chr(10)}" + "    g()\n" * 600)
+        f"def g():\n{'    pass' + chr(10)}{'    g()' + chr(10)}" + "    g()\n" * 600 + "#" * 101)
     for top in ("train.py", "infer.py"):
         (tmp_path / top).write_text('"""A program."""\n')
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
@@ -262,6 +273,7 @@ def test_the_rules_see_what_they_forbid(tmp_path, monkeypatch):
         assert len(statements_at_import()) == 2
         assert long_functions() == {"data/pocket/world.py:g"}
         assert long_files() == {"data/pocket/world.py"}
+        assert wide_lines() == {"data/pocket/world.py:607"}
         assert undocumented() == {"csrc/files.py", "csrc/files.py:f", "data/pocket/world.py",
                                   "data/pocket/world.py:g"}
     finally:

@@ -1,4 +1,5 @@
-"""csrc/lookup.py: drafts change no token, are found where the text repeats, and made where they pay."""
+"""csrc/lookup.py: drafts change no token, are found where the text repeats and made where they
+pay."""
 
 from collections import Counter
 

@@ -37,7 +37,8 @@ pytestmark = pytest.mark.skipif("CHAT_BUILD" in os.environ, reason="CHAT_BUILD c
 
 
 def run(*words, **environment):
-    """What it prints. `make test` hands its own flags to every `make` below it; these do without."""
+    """What it prints. `make test` hands its own flags to every `make` below it; these do
+    without."""
     done = subprocess.run([str(word) for word in words], cwd=ROOT, text=True,
                           env=os.environ | {"MAKEFLAGS": ""} | environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

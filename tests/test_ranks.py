@@ -19,7 +19,7 @@ from csrc.runs import read_state
 from test_train import ROOT, book, elsewhere, losses  # noqa: F401  (fixtures)
 
 HERE = Path(__file__).parent
-EMBEDDING = 0.29                                 # share of rank_program.LARGE's weights in its largest
+EMBEDDING = 0.29             # share of rank_program.LARGE's weights in its largest
 FLAGS = ["--depth", "1", "--context", "16", "--batch", "2", "--batch-tokens", "192",
          "--vocab-size", "320", "--steps", "20", "--eval-every", "10", "--checkpoint-every", "5",
          "--sample-every", "0", "--dtype", "f32",

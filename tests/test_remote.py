@@ -1,4 +1,5 @@
-"""What is read may be at an address: of a server that breaks off, stalls and lies, or of fsspec's."""
+"""What is read may be at an address: of a server that breaks off, stalls and lies, or of
+fsspec's."""
 import gzip
 import json
 import subprocess

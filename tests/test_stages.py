@@ -1,5 +1,5 @@
-"""What a stage may be: preferences, a reward model and reinforcement learning, each as a generator of
-passes of a few lines, run by train.py's one loop. A toy of each, which must learn."""
+"""What a stage may be: preferences, a reward model and reinforcement learning, each as a generator
+of passes of a few lines, run by train.py's one loop. A toy of each, which must learn."""
 
 import json
 from dataclasses import dataclass

@@ -153,8 +153,8 @@ BROKEN = {
     "not JSON": (line(GOOD) + [b'{"messages"\n'], ":2: not JSON .*column 12"),
     "not an object": (line(7, 8), ":1: 7 is not an object"),
     "an array in an array": ([b"[[]]"], r":1: \[\] is not an object"),
-    "unknown keys": (line({"text": "a"}), r":1: of no known format: the columns are text; the nearest "
-                     "format is oasst, a message a line with message_id, role, text, but "
+    "unknown keys": (line({"text": "a"}), r":1: of no known format: the columns are text; the "
+                     "nearest format is oasst, a message a line with message_id, role, text, but "
                      '"message_id" is missing'),
     "an array that breaks": ([json.dumps([GOOD, GOOD], indent=0).encode()[:-60]], ":1[0-9]: not J"),
     "an array that ends": ([b"[", *line(GOOD)], r":1: not JSON \(after what begins here"),
@@ -353,7 +353,8 @@ def test_broken_gzip_is_refused(tmp_path):
             read(tmp_path / "a.jsonl.gz", broken)
 
 
-@pytest.mark.parametrize("lines", [[b'{"text": "' + b"a" * 3000 + b'"}'], [b"[", *line(GOOD) * 40, b"]"],
+@pytest.mark.parametrize("lines", [[b'{"text": "' + b"a" * 3000 + b'"}'],
+                                   [b"[", *line(GOOD) * 40, b"]"],
                                    [b"{\n", *line(GOOD) * 40]])
 def test_a_line_or_an_array_larger_than_the_memory_is_refused(tmp_path, monkeypatch, lines):
     """A .gz of 12 MB may hold 2.7 GB."""

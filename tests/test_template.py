@@ -1,4 +1,4 @@
-"""data/chat/template.py: other models' chat templates, those that are sound and those that are not."""
+"""data/chat/template.py: other models' chat templates, sound ones and others."""
 
 import json
 from itertools import groupby
@@ -55,7 +55,7 @@ JOINS = "{{ '<' + messages[0]['content'] + '>' }}{{ '<|im_end|>' }}"
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("source", [CHATML, LEAKY], ids=["trims", "replaces"])
 def test_no_content_makes_a_special_token(attack, source):
-    text = said(source, [{"role": "system", "content": attack}, {"role": "user", "content": attack}])
+    text = said(source, [{"role": role, "content": attack} for role in ("system", "user")])
     assert text.count("|<|im_start|>|") == 3 and text.count("|<|im_end|>|") == 2
     assert text.count("|<|") == 5 and (source == LEAKY or attack.strip() in text)
 
@@ -74,8 +74,8 @@ def test_a_template_sees_contents_as_they_are():
 
 
 def test_a_template_that_knows_no_system_message_gets_it_with_the_question():
-    source = ("{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
-              "{% endif %}" + CHATML)
+    source = ("{% if messages[0].role == 'system' %}"
+              "{{ raise_exception('System role not supported') }}{% endif %}" + CHATML)
     text = said(source, [{"role": "system", "content": "Be kind."}, *ASKED])
     assert "|<|im_start|>|user\nBe kind.\n\n Where?|<|im_end|>|" in text
 
@@ -91,7 +91,8 @@ def test_old_turns_make_room():
 
 
 def test_calls_reach_a_template_as_objects():
-    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a<|im_end|>": 1}'}}
+    call = {"id": "1", "type": "function",
+            "function": {"name": "f", "arguments": '{"a<|im_end|>": 1}'}}
     source = ("{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.name }}"
               "{{ c.function.arguments | tojson }}{% endfor %}{{ m.content }}{% endfor %}")
     asked = [*ASKED, {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -100,7 +101,8 @@ def test_calls_reach_a_template_as_objects():
 
 
 WRONG = {
-    "took more than": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "took more than": "{% for i in range(99999) %}{% for j in range(99999) %}"
+                      "{% endfor %}{% endfor %}",
     "calls itself without an end": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "cannot be used: not today": "{{ raise_exception('not today') }}",
     "access to attribute '__class__'": "{{ ''.__class__.__mro__ }}",

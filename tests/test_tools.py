@@ -71,8 +71,8 @@ def wait_until(condition, seconds):
     ("import threading, time\ndef f(): time.sleep(0.2); print('late')\n"
      "threading.Thread(target=f).start(); 3", "3\nlate"),
     ("class A:\n    def __del__(self): print('gone')\na = A()\n5", "5\ngone"),
-    ("import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n"
-     "7", "7"),
+    ("import threading, time\n"
+     "threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n7", "7"),
     ("import sqlite3\nbase = sqlite3.connect('a.db')\nbase.execute('create table t(x)')\n"
      "base.commit(); base.execute('select * from t').fetchall()", "[]"),
 ])
@@ -93,7 +93,8 @@ def test_a_program_shows_what_a_notebook_shows(code, text):
     ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "str() failed"),
     ("x", "NameError"), ("import os; os._exit(7)", "it died (status 7)"),
     ("import threading\nthreading.Thread(target=lambda: 1 / 0).start()", "line 2, in <lambda>"),
-    ("import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()", "took more"),
+    ("import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()",
+     "took more"),
     ("class R:\n    def __repr__(self): raise KeyError(5)\nR()", "KeyError: 5"),
     ("import ctypes; ctypes.string_at(0)", "it died (Segmentation fault)"),
     ("import os; os.abort()", "it died (Aborted)"),
@@ -260,7 +261,8 @@ INSIDE = {
     "reserve asynchronous reads": LIBC + "return libc.syscall(206, 1000, "
                                   "ctypes.byref(ctypes.c_ulong())) == 0",
     "widen a pipe": "import fcntl, os; return fcntl.fcntl(os.pipe()[1], 1031, 1 << 20) > 0",
-    "hint at a file's life": "import fcntl; return fcntl.fcntl(open({numpy!r}), 1036, bytes(8)) and 1",
+    "hint at a file's life": "import fcntl; "
+                             "return fcntl.fcntl(open({numpy!r}), 1036, bytes(8)) and 1",
     "empty the machine's cache": "import os; os.posix_fadvise(os.open({numpy!r}, 0), 0, 0, "
                                  "os.POSIX_FADV_DONTNEED); return True",
     "write all disks' caches": LIBC + "return libc.syncfs(0) == 0",

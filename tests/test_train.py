@@ -241,7 +241,8 @@ def test_no_sample_ends_a_run(book, monkeypatch):
     s, folder, data, model = make(book, "run", sample_every=4)
     data.question = lambda number: [{"role": "user", "content": "far too long " * 100}]
     said = []
-    monkeypatch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
+    monkeypatch.setattr("builtins.print",
+                        lambda *words, **_: said.append(" ".join(map(str, words))))
     assert train.train(s, folder, data, model)
     assert train.read_state(folder.path)[0]["step"] == 12
     assert sum(line.startswith("--- no sample: ") for line in said) == 3
@@ -267,7 +268,8 @@ def test_auto_says_why_there_is_no_gpu(book, monkeypatch):
             raise ChatError(reasons[device, dtype])
         return Library.load("cpu", "f32")
     monkeypatch.setattr(launch, "Library", type("Stub", (), {
-        "choose": lambda device, dtype: ("cpu", "f32") if device == "auto" else load(device, "f32")}))
+        "choose": lambda device, dtype:
+            ("cpu", "f32") if device == "auto" else load(device, "f32")}))
     assert launch.choose(train.Pretrain(), {}) == ("cpu", "f32", " (no GPU: none at all)")
 
 

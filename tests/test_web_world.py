@@ -53,7 +53,8 @@ def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     with parallel.workers(2) as executor:
         web.write(folder / "crawl", 1, SIZE, executor)
-    settings = pipeline.Settings(blocklists=(str(folder / "crawl" / "blocklists"),), keep_rejects=True)
+    blocklists = str(folder / "crawl" / "blocklists"),
+    settings = pipeline.Settings(blocklists=blocklists, keep_rejects=True)
     pipeline.run([folder / "crawl" / "warc"], folder / "result", settings, 2)
     return judge(folder / "crawl", folder / "result")
 

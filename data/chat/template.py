@@ -1,12 +1,11 @@
 """Conversations in other models' words: by the chat template, in Jinja, that came with a model.
 
 Whatever a message says, it makes no special token. A template is rendered as it is, so that it sees
-the contents that it tests and trims; and once more with contents in letters that occur in no special
-token. Where both have the same special tokens, and no content spells one, the first counts; else
-the second, in which they can only be the template's. There each special token is put in by its
+the contents that it tests and trims; and once more with contents in letters that occur in no
+special token. Where both have the same special tokens, and no content spells one, the first counts;
+else the second, in which they can only be the template's. There each special token is put in by its
 alias (data/tokens/codecs.py), and the whole is encoded at once: so innocent contents give exactly
-the ids that transformers' apply_chat_template gives.
-"""
+the ids that transformers' apply_chat_template gives."""
 
 import json
 import re
@@ -125,7 +124,8 @@ class Template:
         first = next(p for p in PLANES if not re.search(f"[{chr(p)}-{chr(p + 0xfff)}]", said))
         hide = {ord(letter): first + i for i, letter in enumerate(self.letters)}
         contexts = [{**self.variables, "messages": replaced(messages, table),
-                     "tools": replaced(tools, table), "add_generation_prompt": add_generation_prompt}
+                     "tools": replaced(tools, table),
+                     "add_generation_prompt": add_generation_prompt}
                     for table in ({}, hide)]
         plain, hidden = renderer().render(self.source, contexts)
         if self.special.search(said) or \
@@ -160,8 +160,8 @@ def without_system(messages):
 
 
 def replaced(value, table):
-    """Return a JSON value with the letters of its texts replaced by a table, but in roles, types and
-    keys, which a template tests."""
+    """Return a JSON value with the letters of its texts replaced by a table, but in roles, types
+    and keys, which a template tests."""
     if isinstance(value, str):
         return value.translate(table)
     if isinstance(value, list):

@@ -85,7 +85,7 @@ class Page:
         first = library.lib.ELEMENT_WORDS
         self.words = np.ascontiguousarray(elements[:self.m, first:first + 4]).view(np.uint64)
         self.text = text[:self.BLOCK_END[-1] if self.n else 0].tobytes()
-        self.levels = [self.BLOCK_ELEMENT]           # of each block, then what that is in, and so on
+        self.levels = [self.BLOCK_ELEMENT]       # of each block, then what that is in, and so on
         while self.levels[-1].any():
             self.levels.append(self.ELEMENT_PARENT[self.levels[-1]])
 

@@ -45,8 +45,8 @@ CALLED = re.compile(rf"{BEFORE}[+(]{{0,2}}\d(?:[ ()./-]{{0,3}}\d){{6,14}}{AFTER}
 
 # Of these words before four numbers with points, the last one decides: a version, or an address.
 VERSION = """version ver v rev revision release released build firmware driver update updated
-    upgrade upgraded assembly package module plugin patch installer install installed changelog sdk dll
-    kernel library software section chapter clause figure table"""
+    upgrade upgraded assembly package module plugin patch installer install installed changelog sdk
+    dll kernel library software section chapter clause figure table"""
 NETWORK = """ip ipv4 ipv6 address addresses host hostname server servers ping port dns gateway
     router proxy subnet client login visitor user connect connected connects network"""
 HEADING = re.compile(r"\s*(?:#+|==+)?\s*\[?")

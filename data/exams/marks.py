@@ -422,7 +422,8 @@ def mark_completion(question, answer, run):
 
 KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": mark_compared,
          "letter": mark_letter, "text": mark_text, "named": mark_named,
-         "spelled": mark_spelled, "single": mark_single, "code": mark_code, "call": mark_call, "fact": mark_fact, "completion": mark_completion}
+         "spelled": mark_spelled, "single": mark_single, "code": mark_code, "call": mark_call,
+         "fact": mark_fact, "completion": mark_completion}
 
 
 # What ends a text in models' vocabularies, and is left where an engine does not stop at it.

@@ -172,8 +172,8 @@ class SentencePiece:
         kinds = np.asarray(types)
         self.tables, self.prefix = (tokens, scores, kinds.tolist()), prefix
         if len(set(tokens)) < len(tokens):
-            raise ChatError(f"there are {len(tokens)} tokens, but only {len(set(tokens))} different "
-                            f"ones")
+            raise ChatError(f"there are {len(tokens)} tokens, but only {len(set(tokens))} "
+                            f"different ones")
         bytes_ = {int(tokens[i][3:-1], 16): i for i in np.flatnonzero(kinds == BYTE).tolist()}
         if bytes_.keys() != {*range(256)}:
             raise ChatError(f"there are tokens for {len(bytes_)} bytes, but must be for all 256")
@@ -255,8 +255,9 @@ class Tokenizers:
         self.specials, matched = added_of(spec)
         model = spec["model"]
         if model.get("type") not in ("BPE", "Unigram") or model.get("dropout"):
-            raise ChatError(f"the model {model.get('type')} with the dropout {model.get('dropout')} "
-                            f"is not supported; supported are BPE and Unigram without any")
+            raise ChatError(f"the model {model.get('type')} with the dropout "
+                            f"{model.get('dropout')} is not supported; supported are BPE and "
+                            f"Unigram without any")
         listed = isinstance(model["vocab"], list)                # Unigram's
         vocab = [token for token, _ in model["vocab"]] if listed else model["vocab"]
         items = [*zip(vocab, range(len(vocab)))] if listed else [*vocab.items()]
@@ -308,8 +309,8 @@ def in_time(seconds, function, *args, **options):
 
 
 def hidden(spec, specials):
-    """Return a tokenizer.json in which each of the special tokens {name: id} is called by its alias,
-    and nothing is joined to be one."""
+    """Return a tokenizer.json in which each of the special tokens {name: id} is called by its
+    alias, and nothing is joined to be one."""
     names = {name: alias(i) for name, i in specials.items()}
     spec = {**spec, "truncation": None, "padding": None, "post_processor": None, "decoder": None,
             "model": copy.copy(spec["model"])}
@@ -323,7 +324,8 @@ def hidden(spec, specials):
         model["vocab"] |= {token["content"]: token["id"] for token in spec["added_tokens"]}
     if "merges" in model:
         pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-        model["merges"] = [pair for pair in pairs if names.keys().isdisjoint((*pair, "".join(pair)))]
+        model["merges"] = [pair for pair in pairs
+                           if names.keys().isdisjoint((*pair, "".join(pair)))]
     if model.get("unk_token") in names:
         model["unk_token"] = names[model["unk_token"]]
     return spec

@@ -28,8 +28,8 @@ SPLITS = {
     **dict.fromkeys(("gpt-2", "phi-2", "olmo", "mpt", "jais", "gigachat", "roberta-bpe"), GPT2),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone",
                      "minerva-7b"), [DIGITS_PATTERN]),
-    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "dbrx", "smaug-bpe", "chatglm-bpe",
-                     "glm4", "lfm2"), LLAMA3),
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "dbrx", "smaug-bpe",
+                     "chatglm-bpe", "glm4", "lfm2"), LLAMA3),
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez"), [PATTERN]),
     **dict.fromkeys(("gpt-4o", "llama4"), [O200K_PATTERN]),
     "tekken": [TEKKEN_PATTERN],
@@ -103,7 +103,8 @@ def byte_level(tokens, types, merges, split):
         raise ChatError(f"tokenizer.ggml.merges is {short(merges)}, but must be a list of pairs")
     patterns = SPLITS[split]
     spec = describe((), (), (), patterns[-1])
-    spec["added_tokens"] = [{"id": i, "content": tokens[i], **PLAIN, "special": bool(types[i] != USER)}
+    spec["added_tokens"] = [{"id": i, "content": tokens[i], **PLAIN,
+                             "special": bool(types[i] != USER)}
                             for i in np.flatnonzero(types != NORMAL).tolist()]
     *_, level = spec["pre_tokenizer"]["pretokenizers"]
     spec["pre_tokenizer"]["pretokenizers"] = [

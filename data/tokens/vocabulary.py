@@ -85,8 +85,8 @@ def read_split(spec):
     if digits and patterns != [DIGITS_PATTERN]:
         patterns.append("Digits")
     if len(patterns) != 1 or step["type"] != "ByteLevel":
-        raise Inexpressible(f"{len(patterns)} split patterns with a last step of {step['type']} are "
-                            f"not supported")
+        raise Inexpressible(f"{len(patterns)} split patterns with a last step of {step['type']} "
+                            f"are not supported")
     return patterns[0], form
 
 
@@ -129,8 +129,8 @@ def read_vocabulary(spec):
         try:
             ranks[bytes(map(byte_of, token))] = i
         except KeyError:
-            raise Inexpressible(f"token {token!r} (id {i}) is not spelled in GPT-2's byte alphabet, "
-                                f"which is not supported") from None
+            raise Inexpressible(f"token {token!r} (id {i}) is not spelled in GPT-2's byte "
+                                f"alphabet, which is not supported") from None
         if token not in made and not model.get("ignore_merges"):
             raise Inexpressible(f"token {token!r} (id {i}), made by no merge, is not supported")
     return ranks
