@@ -377,7 +377,7 @@ class Engine:
         s.tokens.append(token)
         full = len(s.tokens) == s.last or len(s.tokens) > self.model.config.context
         s.finish = "stop" if token in self.ends else "length" if full else s.finish
-        special = token in self.special
+        special = token in self.special or token in self.ends
         data = b"" if special else self.tokenizer.decode_bytes([token])
         text = s.stream.push(data, final=special or bool(s.finish))
         s.finish = "stop" if s.stream.stopped else s.finish

@@ -45,6 +45,20 @@ def configuration(folder, **changes) -> tuple[Family, Config, Config]:
     return family, stored, config
 
 
+def ends_of(folder) -> set[int]:
+    """The ids that end a text by generation_config.json or, where it does not tell, config.json;
+    of its sampling settings none is read."""
+    for path in (Path(folder, name) for name in ("generation_config.json", "config.json")):
+        told = read_json(path).get("eos_token_id") if path.is_file() else None
+        ends = told if type(told) is list else [told]
+        if told is not None and not all(type(i) is int for i in ends):
+            raise ChatError(f"{path}: eos_token_id is {short(told)}, but must be an id, or a list "
+                            f"of ids")
+        if told is not None:
+            return set(ends)
+    return set()
+
+
 def load(folder, make: Callable, **changes):
     """The model in a folder, which `make` makes of its Config. `changes` replace fields of that.
 

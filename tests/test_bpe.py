@@ -332,8 +332,8 @@ def test_a_tokenizer_file_that_is_no_json_object_is_a_clear_error(tmp_path, cont
 @pytest.mark.parametrize("content, said", [
     ({"eos_token": {}}, "eos_token is {}"), ({"eos_token": []}, "eos_token is []"),
     ({"eos_token": 2}, "eos_token is 2"), ({"bos_token": {"content": [1]}}, "bos_token is {"),
-    ({"bos_token": True}, "bos_token is True"), ({"ends": 5}, "malformed tokenizer"),
-    ({"ends": [[]]}, "malformed tokenizer"), ([], "holds [], but must hold an object"),
+    ({"bos_token": True}, "bos_token is True"), ({"eot_token": 5}, "eot_token is 5"),
+    ([], "holds [], but must hold an object"),
     ("text", "holds 'text', but must hold an object")])
 def test_a_configuration_of_the_wrong_kind_is_refused(tokenizer, tmp_path, content, said):
     tokenizer.save(tmp_path)

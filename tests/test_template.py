@@ -5,11 +5,15 @@ from itertools import groupby
 
 import pytest
 
-from csrc.bind import ChatError
+from csrc.bind import ChatError, Model
+from csrc.config import Config
 from csrc.engine import Engine, Sampling
+from csrc.runs import save_model
 from data.chat import template
-from data.chat.turn import Turn, is_assistant, talk_of
+from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.tokens import bpe
+from data.tokens.learn import PATTERN
+from data.tokens.vocabulary import TO_CHAR, describe
 from test_codecs import tables
 from test_turn import Scripted
 
@@ -140,6 +144,47 @@ def test_a_turn_by_a_template_ends_with_its_end_token_and_is_a_message():
     assert "".join(text for _, _, text, _ in engine.generate([turn])) == "Over there."
     assert turn.messages == [{"role": "assistant", "content": "Over there."}]
     assert turn.tokens[:turn.prompt] == talk_of(its).prompt(ASKED)[0]
+
+
+def foreign(folder, special=True, **generation):
+    """A model's folder with Llama 3's names, which it spells itself; its ids are 256, 257, ..."""
+    names = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|python_tag|>", "<|over|>"]
+    spec = describe([TO_CHAR[byte] for byte in range(256)], [], names, PATTERN)
+    spec["added_tokens"][2]["special"] = special
+    its = bpe.Tokenizer(spec, {"bos_token": names[0], "eos_token": names[1]})
+    save_model(Model.create(Config(261, 64, 1, 16, 2, 2, 8, 16)), its, folder)
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0].content }}")
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    return load(folder, "cpu", "f32")
+
+
+def test_what_ends_a_turn_is_what_a_folder_s_generation_config_says(tmp_path):
+    engine = foreign(tmp_path, eos_token_id=[257, 260, 99, 5000], temperature=0.6)
+    assert engine.ends == {257, 258, 260, 99} and engine.banned == [256, 259]
+    assert is_assistant(engine, tmp_path)
+    for end in 257, 258, 260, 99:
+        said = [*b"Hi", end]
+        turn = Turn(engine, ASKED, Sampling(seed=0))
+        for token in said:
+            engine.append(turn, token)
+        assert (turn.text, turn.finish) == ("Hi", "stop")
+        assert turn.messages == [{"role": "assistant", "content": "Hi"}]
+    save_model(Model.load(tmp_path), engine.tokenizer, tmp_path)     # and that is kept
+    saved = json.loads((tmp_path / "generation_config.json").read_text())
+    assert saved["eos_token_id"] == [257, 99, 258, 260] and saved["bos_token_id"] == 256
+    (tmp_path / "generation_config.json").unlink()           # then config.json says it
+    assert load(tmp_path, "cpu", "f32").ends == {257, 258}
+
+
+@pytest.mark.parametrize("eos", ["<|eot_id|>", 2.0, True, [257, None], {}])
+def test_an_end_that_is_no_id_is_refused_by_name(tmp_path, eos):
+    with pytest.raises(ChatError, match="generation_config.json: eos_token_id is .* but must be an"):
+        foreign(tmp_path, eos_token_id=eos)
+
+
+def test_an_end_of_turns_is_special_whatever_a_folder_says(tmp_path):
+    engine = foreign(tmp_path, special=False)
+    assert 258 in engine.ends and 258 not in engine.encode("<|eot_id|>")
 
 
 def test_a_sentencepiece_vocabulary_s_prompts_are_those_of_transformers(tmp_path):

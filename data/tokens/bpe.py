@@ -19,11 +19,11 @@ from reprlib import repr as short
 
 import numpy as np
 
-from csrc import gguf
+from csrc import gguf, hf
 from csrc.files import ChatError, from_json, read_json, read_whole, write_file
 from data.tokens import codecs, foreign, openai
 from data.tokens.learn import PATTERN, learn_merges
-from data.tokens.vocabulary import BEGIN, CONFIG, TO_CHAR, describe
+from data.tokens.vocabulary import BEGIN, CONFIG, ENDS, TO_CHAR, describe
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -90,7 +90,8 @@ class Tokenizer:
     specials      the id of each special token, by name
     begin         the id that begins documents: <|endoftext|>'s, else bos_token's; None if there is
                   none, or the tokenizer asks for none
-    ends          the ids at which a text ends: those of BEGIN, END and eos_token, if there are any
+    ends          the ids at which a text ends: of the special tokens in ENDS, of eos_token,
+                  eot_token and eom_token, and those that generation_config.json names
     byte_lengths  int32 (vocab_size,): bytes of text in each token, 0 for special ones
     """
 
@@ -105,7 +106,7 @@ class Tokenizer:
             self.begin = None
         self.byte_lengths = np.fromiter(map(len, self.codec.tokens), np.int32, self.vocab_size)
         self.byte_lengths[[*self.specials.values()]] = 0
-        names = {BEGIN, END, self.named("eos_token"), *config.get("ends", ())}
+        names = {*ENDS, *map(self.named, ("eos_token", "eot_token", "eom_token"))}
         self.ends = {i for name, i in self.specials.items() if name in names}
 
     @property
@@ -140,7 +141,9 @@ class Tokenizer:
         """
         name = getattr(folder, "path", folder)
         try:
-            return cls(*read(folder if isinstance(folder, gguf.File) else Path(folder)))
+            tokenizer = cls(*read(folder if isinstance(folder, gguf.File) else Path(folder)))
+            tokenizer.ends |= {i for i in hf.ends_of(name) if 0 <= i < tokenizer.vocab_size}
+            return tokenizer
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ChatError(f"{name}: malformed tokenizer ({error!r})") from error
         except ValueError as error:
@@ -191,12 +194,11 @@ class Tokenizer:
         return zlib.crc32(json.dumps([self.spec, self.config], sort_keys=True).encode())
 
     def generation(self):
-        """Return the ids that generation_config.json names, or None if this is no tokenizer of our
-        own: a chat ends with END or BEGIN."""
-        if END not in self.specials:
-            return None
-        begin, end = self.special(BEGIN), self.special(END)
-        return {"bos": begin, "pad": begin, "eos": end, "stop": [end, begin]}
+        """Return the ids that generation_config.json names."""
+        pad, end = (self.specials.get(self.named(key)) for key in ("pad_token", "eos_token"))
+        end = self.specials.get(END, end)
+        return {"bos": self.begin, "pad": self.begin if pad is None else pad, "eos": end,
+                "stop": sorted(self.ends, key=lambda i: (i != end, i))}
 
     def special(self, name):
         """Return the id of the special token `name`; ChatError if there is none."""

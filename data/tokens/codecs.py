@@ -28,7 +28,7 @@ import tiktoken
 from csrc.files import ChatError
 from data.tokens.learn import PATTERN, utf8
 from data.tokens.openai import CL100K_PATTERN, O200K_PATTERN
-from data.tokens.vocabulary import (DIGITS_PATTERN, GPT2_PATTERN, TO_BYTE, Inexpressible, check_ids,
+from data.tokens.vocabulary import (DIGITS_PATTERN, ENDS, GPT2_PATTERN, TO_BYTE, Inexpressible, check_ids,
                                     read_split, read_vocabulary)
 
 LLAMA3_PATTERN = CL100K_PATTERN.replace(r"|\s+(?![\s\S])", "")
@@ -58,10 +58,12 @@ def codec_of(spec):
 
 def added_of(spec):
     """Return ({name: id} of the special tokens that a tokenizer.json adds, {text: id} of those that
-    are not, which are found in any text)."""
-    added = spec.get("added_tokens") or []
-    return ({token["content"]: token["id"] for token in added if token.get("special", True)},
-            {token["content"]: token["id"] for token in added if not token.get("special", True)})
+    are not, which are found in any text; what ends a turn is special, whatever it says."""
+    found = {}, {}
+    for token in spec.get("added_tokens") or []:
+        special = token.get("special", True) or token["content"] in ENDS
+        found[not special][token["content"]] = token["id"]
+    return found
 
 
 def longest(texts):

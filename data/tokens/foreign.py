@@ -11,11 +11,11 @@ from reprlib import repr as short
 import numpy as np
 
 from csrc.files import ChatError, read_json
-from data.tokens.codecs import (BYTE, LLAMA3_PATTERN, NORMAL, SPACE, TEKKEN_PATTERN, UNKNOWN, USER,
+from data.tokens.codecs import (BYTE, CONTROL, LLAMA3_PATTERN, NORMAL, SPACE, TEKKEN_PATTERN, UNKNOWN, USER,
                                 SentencePiece)
 from data.tokens.learn import PATTERN
 from data.tokens.openai import O200K_PATTERN
-from data.tokens.vocabulary import CONFIG, DIGITS_PATTERN, GPT2_PATTERN, describe
+from data.tokens.vocabulary import CONFIG, ENDS, DIGITS_PATTERN, GPT2_PATTERN, describe
 
 # How a text is split, by the names that GGUF has for it: one pattern, or several, each of which
 # splits what the one before it left.
@@ -41,9 +41,6 @@ SPLITS = {
 BEGINS = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}   # unless add_bos_token says so
 WHOLE = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}    # a chunk that is a token is it
 
-# What ends a turn, by whatever name a model's makers gave it.
-ENDS = ("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
-        "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<|return|>", "<EOT>", "</s>")
 PLAIN = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 
 
@@ -56,12 +53,12 @@ def from_gguf(file):
     if kind not in ("gpt2", "llama", "t5"):
         raise ChatError(f"tokenizer.ggml.model is {short(kind)}, but must be gpt2, llama or t5")
     types = checked(values, "token_type", tokens)
+    types = np.where(np.isin(tokens, ENDS), CONTROL, types)      # some files say that it is text
     split = values.get("pre", "default")
     begins = values.get("add_bos_token", kind == "llama" or split in BEGINS)
-    config = {**CONFIG, "add_bos_token": bool(begins), "ends": list(ENDS)}
-    for key in ("bos", "eos", "pad"):
+    config = {**CONFIG, "add_bos_token": bool(begins)}
+    for key in ("bos", "eos", "eot", "eom", "pad"):
         config[f"{key}_token"] = name_of(values, {"pad": "padding"}.get(key, key), tokens)
-    config["ends"] += filter(None, (name_of(values, key, tokens) for key in ("eot", "eom")))
     config["chat_template"] = file.values.get("tokenizer.chat_template")
     if kind == "gpt2":
         if split not in SPLITS:
@@ -157,7 +154,7 @@ def from_sentencepiece(path):
         raise ChatError(f"{path}: is no model of SentencePiece's ({error!r})") from error
     scores = np.array([piece.get(2, 0.0) for piece in pieces], np.float32)
     types = np.array([piece.get(3, NORMAL) for piece in pieces])
-    config = {**CONFIG, "add_bos_token": True, "ends": list(ENDS)}
+    config = {**CONFIG, "add_bos_token": True}
     for key, number, default in (("bos", 41, 1), ("eos", 42, 2), ("pad", 43, 2**64 - 1)):
         i = trainer.get(number, default)         # 2^64 - 1 is its -1, none
         config[f"{key}_token"] = tokens[i] if i < len(tokens) else None
