@@ -42,8 +42,8 @@ class Generate(Sampling):
     """What all that generates has."""
 
     model: str | None = flag(None, "the model: a folder, or a GGUF file; default: the newest in "
-                              "runs/. Its generation_config.json says what ends a text; how to draw "
-                              "say only the flags below")
+                              "runs/. Its generation_config.json says what ends a text; how to "
+                              "draw say only the flags below")
     prompt: str | None = flag(None, "how the text begins, or the question; -: all of stdin but a "
                               "last newline. Special tokens spelled in it are plain text. Default: "
                               "ask for it")

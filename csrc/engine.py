@@ -113,8 +113,10 @@ class Sequence:
         return self.last
 
     def take(self, token, text):
-        """Called for each token that was drawn, with what it adds to the text."""
+        """Called for each token that was drawn, with what it adds to the text; returns that, or as
+        much of it as is to be shown."""
         self.text += text
+        return text
 
 
 @dataclass
@@ -381,8 +383,7 @@ class Engine:
         data = b"" if special else self.tokenizer.decode_bytes([token])
         text = s.stream.push(data, final=special or bool(s.finish))
         s.finish = "stop" if s.stream.stopped else s.finish
-        s.take(token, text)
-        return text
+        return s.take(token, text)
 
     @contextmanager
     def timed(self, what, tokens):

@@ -178,7 +178,7 @@ def test_what_ends_a_turn_is_what_a_folder_s_generation_config_says(tmp_path):
 
 @pytest.mark.parametrize("eos", ["<|eot_id|>", 2.0, True, [257, None], {}])
 def test_an_end_that_is_no_id_is_refused_by_name(tmp_path, eos):
-    with pytest.raises(ChatError, match="generation_config.json: eos_token_id is .* but must be an"):
+    with pytest.raises(ChatError, match="generation_config.json: eos_token_id is .* but must be"):
         foreign(tmp_path, eos_token_id=eos)
 
 

@@ -224,6 +224,14 @@ class Encoded(NamedTuple):
     cut: int
 
 
+class Asked(NamedTuple):
+    """A call that a model made; `problem`: why it cannot be understood, or ""."""
+
+    name: str
+    arguments: dict
+    problem: str = ""
+
+
 class NoRoom(ChatError):
     """What cannot be left out of a conversation is longer than the limit."""
 
@@ -241,7 +249,12 @@ class Talk:
     tools and thoughts may be missing until they are needed.
 
     opening  the ids that begin a turn of the assistant
+    thinks   whether it thinks, whether it is told to or not
+    off      why no tool can be called; None: they can
+    marks    special tokens of which calls are made, besides opens and closes
     """
+
+    thinks, off, marks = False, None, set()
 
     def __init__(self, tokenizer):
         missing = [name for name in CHATML if name not in tokenizer.specials]
@@ -298,10 +311,15 @@ class Talk:
             said += f"; {count} {what}" * (count > 0)
         return encoded, said
 
-    def prompt(self, messages, limit=None):
+    def offering(self, system, tools):
+        """Return the system message that offers `tools`, besides what `system` says."""
+        return offering(system, tools)
+
+    def prompt(self, messages, limit=None, tools=()):
         """Return (ids, dropped): what the assistant has to go on with, which is its own last
         message, or its turn after a tool's, or else a new turn. ValueError as `normal`'s.
 
+        tools    names of those that the system message offers
         limit    most ids; turns are left out (`dropped` of them) as by `encode`, but nothing is
                  cut: NoRoom if the last question is too long
         """
@@ -393,6 +411,29 @@ class Talk:
         if kind not in TOOLS or begin is None or self.opens.get(ids[begin]) != kind:
             return None
         return understood(kind, self.tokenizer.decode(ids[begin + 1:-1]))
+
+    def calls(self, ids, tools):
+        """Return [Asked], the call that `ids` end with, or []."""
+        called = self.call(ids)
+        return [Asked(*called)] if called else []
+
+    def is_mark(self, i):
+        """Whether an id is a mark of tools or thoughts."""
+        return i in self.opens or i in self.closes
+
+    def thought(self):
+        """Return the ids that begin a thought."""
+        return [self.tokenizer.special(MARKS["think"][0])]
+
+    def certain(self, text, tools):
+        """Return how much of a text is certain to belong to no call: all of it, for here special
+        tokens mark calls."""
+        return len(text)
+
+    def reply(self, messages, tools, ids, calls, results):
+        """Return (ids, messages): what the model reads after `ids`, which end with `calls`, and the
+        messages that `answer` does not know of, none."""
+        return self.marked("result", *results), []
 
     def answer(self, ids):
         """Return the messages that the ids of a turn of the assistant stand for."""

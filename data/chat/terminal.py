@@ -49,7 +49,8 @@ class Chat:
 
     def __init__(self, engine, settings, tools, on=(), system=""):
         self.engine, self.settings, self.tools, self.system = engine, settings, tools, system
-        self.think, self.messages, self.tokens, self.asked = False, [], [], 0
+        self.talk = talk_of(engine.tokenizer)
+        self.think, self.messages, self.tokens, self.asked = self.talk.thinks, [], [], 0
         self.file, self.midline = None, False
         self.offer(on)
 
@@ -91,19 +92,19 @@ class Chat:
         """Generate a turn, and print it as it grows."""
         kind, called, answered = turn.kind, 0, 0
         for _, _, text, _ in self.engine.generate([turn]):
-            if answered < called:
-                self.tell_result(turn.calls[answered].result)
-                answered = called
+            for call in turn.calls[answered:called]:
+                self.tell_result(call.result)
+            answered = called
             if kind == "text":
                 self.say(text)
             elif kind == "think" and self.think:
                 note(text, end="" if turn.kind == kind else "\n")
-            if called < len(turn.calls):
-                self.tell(f"{turn.calls[called].name}: {turn.calls[called].text}")
-                called += 1
-            kind = turn.kind
-        if answered < called and turn.calls[answered].result:
-            self.tell_result(turn.calls[answered].result)
+            for call in turn.calls[called:]:
+                self.tell(f"{call.name}: {call.text}")
+            called, kind = len(turn.calls), turn.kind
+        for call in turn.calls[answered:]:
+            if call.result:
+                self.tell_result(call.result)
 
     def tell_result(self, result):
         """Show how a tool's result begins, and write its figures to files."""
@@ -129,17 +130,18 @@ class Chat:
 
     def heard(self, messages):
         """Return `messages` after the system message, if there is one."""
-        system = protocol.offering(self.system, self.on)
+        system = self.talk.offering(self.system, self.on)
         return [{"role": "system", "content": system}] * bool(system) + messages
 
     def offer(self, names):
         """Offer the assistant these tools, but for those that are off."""
+        off = {name: tool.off or self.talk.off for name, tool in self.tools.items()}
         for name in names:
             if name not in self.tools:
                 raise ChatError(f"{name} is no tool; there are {' and '.join(self.tools)}")
-            if self.tools[name].off:
-                note(f"({name} is off: {self.tools[name].off})")
-        self.on = [name for name in self.tools if name in names and not self.tools[name].off]
+            if off[name]:
+                note(f"({name} is off: {off[name]})")
+        self.on = [name for name in self.tools if name in names and not off[name]]
 
     # ---- Commands: their names, and what /help says
 
@@ -150,13 +152,13 @@ class Chat:
     def do_system(self, text):
         """/system TEXT: what the system message says; without TEXT there is none"""
         self.system = text
-        note(f"(system message: {protocol.offering(text, self.on) or 'none'})")
+        note(f"(system message: {self.talk.offering(text, self.on) or 'none'})")
 
     def do_think(self, word):
         """/think on|off: begin answers with a thought, and show thoughts"""
         if word not in ("", "on", "off"):
             raise ChatError(f"/think is {word}, but must be on or off")
-        self.engine.tokenizer.special(protocol.MARKS["think"][0])
+        self.talk.thought()                      # ChatError if it cannot
         self.think = word == "on" or not word and not self.think
         note(f"(thinking is {'on' if self.think else 'off'})")
 
@@ -203,7 +205,7 @@ class Chat:
         """/tokens: what the model reads and writes, token by token"""
         if not self.messages:
             raise ChatError("nothing was said yet")
-        tokens = self.tokens or talk_of(self.engine.tokenizer).prompt(self.heard(self.messages))[0]
+        tokens = self.tokens or self.talk.prompt(self.heard(self.messages), tools=self.on)[0]
         context = self.engine.model.config.context
         print(show.draw([(show.spelled(self.engine.tokenizer, i), i) for i in tokens],
                         show.coloured(sys.stdout)), file=raw(sys.stdout))

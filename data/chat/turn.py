@@ -2,7 +2,8 @@
 the model may think and call tools.
 
 Where the model has written <|search_start|>query<|search_end|>, a thread asks the tool, while other
-sequences go on; then the model reads <|result_start|>...<|result_end|> and continues.
+sequences go on; then the model reads <|result_start|>...<|result_end|> and continues. Models with a
+template of their own call tools at an answer's end, and then give another one.
 
     engine = load("runs/sft")
     turn = Turn(engine, [{"role": "user", "content": "Who is Mara Holm?"}], Sampling())
@@ -15,7 +16,7 @@ import os
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Thread
 
@@ -80,10 +81,12 @@ def is_assistant(engine, folder):
 
 @dataclass
 class Call:
-    """A tool's name, what it is asked, as text, and its Result; None until it has answered."""
+    """A tool's name, what it is asked, as text, why that cannot be understood, or "", and its
+    Result; None until it has answered."""
 
     name: str
     text: str
+    problem: str = ""
     result: toolbox.Result | None = None
 
 
@@ -109,15 +112,19 @@ class Turn(Sequence):
         """
         self.engine, self.talk, self.calls = engine, talk_of(engine.tokenizer), []
         self.context = engine.model.config.context
+        self.tools = {name: tool for name, tool in (tools or {}).items()
+                      if not (tool.off or self.talk.off)}
         limit = self.context - min(self.context // 4, settings.max_tokens)
-        prompt, self.dropped = self.talk.prompt(messages, limit)
+        prompt, self.dropped = self.talk.prompt(messages, limit, [*self.tools])
         super().__init__(prompt, settings, index, record)
-        self.tools = {name: tool for name, tool in (tools or {}).items() if not tool.off}
-        self.results, self.kind = READ * bool(self.tools), "text"    # results: tokens yet to read
+        self.results = READ * bool(self.tools)   # tokens of results yet to read
+        self.asked, self.past = messages, []
+        self.begin_answer(prompt)
         self.allow({"think", *self.tools})
         if think:
-            self.tokens.append(engine.tokenizer.special(protocol.MARKS["think"][0]))
-            self.kind, self.last = "think", self.last + 1
+            begin = self.talk.thought()
+            self.tokens, self.last = self.tokens + begin, self.last + len(begin)
+            self.kind = "think" if begin else self.kind
 
     @property
     def room(self):
@@ -129,48 +136,82 @@ class Turn(Sequence):
 
     @property
     def messages(self):
-        said = [i for i in self.tokens[self.prompt:] if i not in self.engine.ends]
-        return self.talk.answer(said)
+        said = [i for i in self.tokens[self.begin:] if i not in self.engine.ends]
+        return [*self.past, *self.talk.answer(said)]
 
     def allow(self, kinds):
         """Let the marks of `kinds` be drawn, and no others."""
         marks = {**self.talk.opens, **self.talk.closes}
-        allowed = {i for i, kind in marks.items() if kind in kinds}
+        self.able = [tool for tool in self.tools if tool in kinds]
+        allowed = {i for i, kind in marks.items() if kind in kinds} | (
+            self.talk.marks if self.able else set())
         self.kinds, self.banned = kinds, [i for i in self.engine.banned if i not in allowed]
 
-    def take(self, token, text):
-        """See what a token that was drawn means: a mark may end a call, which a thread answers."""
-        self.text += text if self.kind == "text" else ""
-        if token not in self.engine.special or token in self.engine.ends:
-            return
-        self.kind = self.talk.opens.get(token, "text")
-        if called := self.talk.call(self.tokens[self.prompt:]):
-            self.calls.append(Call(called[0], protocol.written(*called)))
-            if not self.finish:
-                self.pending = in_thread(self.answer, self.calls[-1])
+    def begin_answer(self, prompt):
+        """Begin an answer after a prompt: by some templates with a thought."""
+        self.begin, self.said, self.shown = len(prompt), "", 0
+        marks = [i for i in prompt[-2:] if self.talk.is_mark(i)]
+        self.kind = self.talk.opens.get(marks[-1], "text") if marks else "text"
 
-    def answer(self, call):
-        """Ask the tool; return the tokens of its result, cut to what there is room for."""
-        tool = self.tools.get(call.name)
-        try:
-            result = tool.call(call.text) if tool else toolbox.Result(
-                f"There is no tool {call.name}, only {' and '.join(self.tools)}.")
-        except Exception as error:               # whatever a tool does, the chat goes on
-            result = toolbox.Result(f"The tool {call.name} failed: {error!r}.")
-        ids, budget = self.talk.marked("result", result.text), len(result.text)
+    def take(self, token, text):
+        """See what a token that was drawn means: it may end a call, or an answer that made some,
+        which a thread answers. Return the text that is certain to be no call."""
+        ended, called = token in self.engine.ends, []
+        if ended or self.talk.is_mark(token):
+            called = self.talk.calls(self.tokens[self.begin:], self.able)
+        if self.talk.is_mark(token):
+            text, self.kind = "", self.talk.opens.get(token, "text")
+        elif self.kind == "text":
+            self.said += self.engine.tokenizer.decode([token]) if token in self.talk.marks else text
+            final = self.finish and not called
+            shown = len(self.said) if final else self.talk.certain(self.said, self.able)
+            text, self.shown = self.said[self.shown:shown], max(shown, self.shown)
+            self.text += text
+        if called:
+            called = called[:CALLS - len(self.calls)]
+            self.calls += [Call(call.name, protocol.written(*call[:2]), call.problem)
+                           for call in called]
+            if ended:                            # and another answer follows
+                self.finish = "" if len(self.tokens) < self.last else "length"
+            if not self.finish:
+                self.pending = in_thread(self.answer, called)
+        return text
+
+    def answer(self, called):
+        """Ask the tools; return the tokens of their results, cut to what there is room for."""
+        calls = self.calls[-len(called):]
+        results = [self.ask(call) for call in calls]
+        reply = partial(self.talk.reply, [*self.asked, *self.past], [*self.tools],
+                        self.tokens[self.begin:], called)
+        ids, messages = reply([result.text for result in results])
+        budget = max(len(result.text) for result in results)
         left = self.context - len(self.tokens)
         room = min(left - LEFT, self.results)
         while budget and len(ids) > room:
             budget = min(budget - 1, budget * max(0, room - 2) // len(ids))
-            ids = self.talk.marked("result", toolbox.cut(result.text, budget))
-        call.result = result
+            ids, messages = reply([toolbox.cut(result.text, budget) for result in results])
+        for call, result in zip(calls, results):
+            call.result = result
         if len(ids) > left:
             self.finish = "length"
             return []
         self.results -= len(ids)
         if len(self.calls) == CALLS or self.results < LEFT:
             self.allow({"think"})
+        if messages:
+            self.past += messages
+            self.begin_answer(self.tokens + ids)
         return ids
+
+    def ask(self, call):
+        """Return the Result of a call."""
+        if call.problem or call.name not in self.tools:
+            return toolbox.Result(call.problem or f"There is no tool {call.name}, only "
+                                  f"{' and '.join(self.tools)}.")
+        try:
+            return self.tools[call.name].call(call.text)
+        except Exception as error:               # whatever a tool does, the chat goes on
+            return toolbox.Result(f"The tool {call.name} failed: {error!r}.")
 
 
 def in_thread(function, *args):

@@ -28,8 +28,8 @@ import tiktoken
 from csrc.files import ChatError
 from data.tokens.learn import PATTERN, utf8
 from data.tokens.openai import CL100K_PATTERN, O200K_PATTERN
-from data.tokens.vocabulary import (DIGITS_PATTERN, ENDS, GPT2_PATTERN, TO_BYTE, Inexpressible, check_ids,
-                                    read_split, read_vocabulary)
+from data.tokens.vocabulary import (DIGITS_PATTERN, ENDS, GPT2_PATTERN, TO_BYTE, Inexpressible,
+                                    check_ids, read_split, read_vocabulary)
 
 LLAMA3_PATTERN = CL100K_PATTERN.replace(r"|\s+(?![\s\S])", "")
 TEKKEN_PATTERN = O200K_PATTERN.replace(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace("{1,3}", "")

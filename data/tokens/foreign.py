@@ -11,8 +11,8 @@ from reprlib import repr as short
 import numpy as np
 
 from csrc.files import ChatError, read_json
-from data.tokens.codecs import (BYTE, CONTROL, LLAMA3_PATTERN, NORMAL, SPACE, TEKKEN_PATTERN, UNKNOWN, USER,
-                                SentencePiece)
+from data.tokens.codecs import (BYTE, CONTROL, LLAMA3_PATTERN, NORMAL, SPACE, TEKKEN_PATTERN,
+                                UNKNOWN, USER, SentencePiece)
 from data.tokens.learn import PATTERN
 from data.tokens.openai import O200K_PATTERN
 from data.tokens.vocabulary import CONFIG, ENDS, DIGITS_PATTERN, GPT2_PATTERN, describe
