@@ -251,8 +251,12 @@ def peak() -> float:
 
 def find_model(given) -> Path:
     """The folder, or the GGUF file, of the model that a command is given, of an address that of a
-    copy; without one the newest run's. FileNotFoundError if there is no model."""
+    copy; without one the newest run's. FileNotFoundError if there is no model. A folder whose only
+    model is a GGUF file is that file."""
     path = local(given, MODEL_FILES) if given else newest_run()
+    if path.is_dir() and not (path / "config.json").is_file():
+        files = [*path.glob("*.gguf")]
+        path = files[0] if len(files) == 1 else path
     if not path.is_file() and not (path / "config.json").is_file():
         raise FileNotFoundError(f"{path}: there is no model in it (no config.json)")
     return path
