@@ -95,27 +95,19 @@ typedef uint16_t bits __attribute__((vector_size(4 * LANES), may_alias));
 /* sum += products of four quants and four inputs, in each word. Where no instruction does that,
    they are summed by twos in 16 bits: `chain` of them, before they are widened. */
 #if defined __AVX512VNNI__ && LANES == 16
-typedef ints parts;
-enum { DIRECT = 1 };
-static inline parts dot(parts sum, lanes w, lanes x, int sign) {
-    (void)sign;
-    return (parts)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
-}
-static inline ints widen_parts(parts x) { return x; }
+#define DOT(sum, w, x) _mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(w), (__m512i)(x))
 #elif defined __AVXVNNI__ && LANES == 8
+#define DOT(sum, w, x) _mm256_dpbusd_avx_epi32((__m256i)(sum), (__m256i)(w), (__m256i)(x))
+#elif defined __ARM_FEATURE_DOTPROD              /* q without a sign are small */
+#define DOT(sum, w, x) vdotq_s32((int32x4_t)(sum), (int8x16_t)(w), (int8x16_t)(x))
+#endif
+
+#ifdef DOT
 typedef ints parts;
 enum { DIRECT = 1 };
 static inline parts dot(parts sum, lanes w, lanes x, int sign) {
     (void)sign;
-    return (parts)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
-}
-static inline ints widen_parts(parts x) { return x; }
-#elif defined __ARM_FEATURE_DOTPROD
-typedef ints parts;
-enum { DIRECT = 1 };
-static inline parts dot(parts sum, lanes w, lanes x, int sign) {
-    (void)sign;                                  /* q without a sign are small */
-    return (parts)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)x);
+    return (parts)DOT(sum, w, x);
 }
 static inline ints widen_parts(parts x) { return x; }
 #else

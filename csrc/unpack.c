@@ -17,26 +17,17 @@ void expand_as(float *out, const uint8_t *blocks, int type, size_t count) {
             out[b * numbers + k] = block_value(type, blocks + b * bytes, k);
 }
 
-/* out = the numbers in `count` blocks. The compiler is told which type it is. */
+/* A case of a switch for each type, so that the compiler is told which one it is. */
+#define FLOAT_TYPES(CASE) CASE(GGUF_F32) CASE(GGUF_F16) CASE(GGUF_BF16)
+#define BLOCK_TYPES(CASE) \
+    CASE(GGUF_Q4_0) CASE(GGUF_Q4_1) CASE(GGUF_Q5_0) CASE(GGUF_Q5_1) CASE(GGUF_Q8_0) \
+    CASE(GGUF_Q2_K) CASE(GGUF_Q3_K) CASE(GGUF_Q4_K) CASE(GGUF_Q5_K) CASE(GGUF_Q6_K) \
+    CASE(GGUF_IQ4_NL) CASE(GGUF_IQ4_XS) CASE(GGUF_MXFP4)
+
+/* out = the numbers in `count` blocks. */
 static void expand(float *out, const uint8_t *blocks, int type, size_t count) {
-    switch (type) {
-    case GGUF_F32:    expand_as(out, blocks, GGUF_F32, count); break;
-    case GGUF_F16:    expand_as(out, blocks, GGUF_F16, count); break;
-    case GGUF_BF16:   expand_as(out, blocks, GGUF_BF16, count); break;
-    case GGUF_Q4_0:   expand_as(out, blocks, GGUF_Q4_0, count); break;
-    case GGUF_Q4_1:   expand_as(out, blocks, GGUF_Q4_1, count); break;
-    case GGUF_Q5_0:   expand_as(out, blocks, GGUF_Q5_0, count); break;
-    case GGUF_Q5_1:   expand_as(out, blocks, GGUF_Q5_1, count); break;
-    case GGUF_Q8_0:   expand_as(out, blocks, GGUF_Q8_0, count); break;
-    case GGUF_Q2_K:   expand_as(out, blocks, GGUF_Q2_K, count); break;
-    case GGUF_Q3_K:   expand_as(out, blocks, GGUF_Q3_K, count); break;
-    case GGUF_Q4_K:   expand_as(out, blocks, GGUF_Q4_K, count); break;
-    case GGUF_Q5_K:   expand_as(out, blocks, GGUF_Q5_K, count); break;
-    case GGUF_Q6_K:   expand_as(out, blocks, GGUF_Q6_K, count); break;
-    case GGUF_IQ4_NL: expand_as(out, blocks, GGUF_IQ4_NL, count); break;
-    case GGUF_IQ4_XS: expand_as(out, blocks, GGUF_IQ4_XS, count); break;
-    case GGUF_MXFP4:  expand_as(out, blocks, GGUF_MXFP4, count); break;
-    }
+    #define EXPAND(TYPE) case TYPE: expand_as(out, blocks, TYPE, count); break;
+    switch (type) { FLOAT_TYPES(EXPAND) BLOCK_TYPES(EXPAND) }
 }
 
 void dequantize(float *out, const void *blocks, int type, size_t n) {
@@ -63,7 +54,7 @@ void embed_quant(real *out, const int *tokens, const int *positions, const void 
     }
 }
 
-/* ---- Vectors ---------------------------------------------------------------------- */
+/* ---- Vectors --------------------------------------------------------------------------------- */
 
 enum { GR = LANES < 8 ? LANES : 8 };        /* rows that are unpacked at a time */
 
@@ -138,7 +129,7 @@ static inline __attribute__((always_inline)) floats whole_floats(words x) {
     return __builtin_convertvector((wholes)x, floats);
 }
 
-/* ---- Types ------------------------------------------------------------------------ */
+/* ---- Types ----------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline))
 void put(uint8_t *panel, int type, int s, int half, floats d, floats m) {
@@ -320,23 +311,8 @@ void unpack(uint8_t *panel, const uint8_t *rows, size_t stride, int type, int fr
         const size_t at = (size_t)before * block_bytes(type);
         const Rows p = { rows + h * stride + at, stride };
         const uint8_t *next = rows + (LANES + h) * stride + GR * at;
-        switch (type) {
-        case GGUF_F32:    unpack_floats((float *)panel, p, GGUF_F32, count); break;
-        case GGUF_F16:    unpack_floats((float *)panel, p, GGUF_F16, count); break;
-        case GGUF_BF16:   unpack_floats((float *)panel, p, GGUF_BF16, count); break;
-        case GGUF_Q4_0:   unpack_as(panel, p, next, GGUF_Q4_0, blocks); break;
-        case GGUF_Q4_1:   unpack_as(panel, p, next, GGUF_Q4_1, blocks); break;
-        case GGUF_Q5_0:   unpack_as(panel, p, next, GGUF_Q5_0, blocks); break;
-        case GGUF_Q5_1:   unpack_as(panel, p, next, GGUF_Q5_1, blocks); break;
-        case GGUF_Q8_0:   unpack_as(panel, p, next, GGUF_Q8_0, blocks); break;
-        case GGUF_Q2_K:   unpack_as(panel, p, next, GGUF_Q2_K, blocks); break;
-        case GGUF_Q3_K:   unpack_as(panel, p, next, GGUF_Q3_K, blocks); break;
-        case GGUF_Q4_K:   unpack_as(panel, p, next, GGUF_Q4_K, blocks); break;
-        case GGUF_Q5_K:   unpack_as(panel, p, next, GGUF_Q5_K, blocks); break;
-        case GGUF_Q6_K:   unpack_as(panel, p, next, GGUF_Q6_K, blocks); break;
-        case GGUF_IQ4_NL: unpack_as(panel, p, next, GGUF_IQ4_NL, blocks); break;
-        case GGUF_IQ4_XS: unpack_as(panel, p, next, GGUF_IQ4_XS, blocks); break;
-        case GGUF_MXFP4:  unpack_as(panel, p, next, GGUF_MXFP4, blocks); break;
-        }
+        #define FLOATS(TYPE) case TYPE: unpack_floats((float *)panel, p, TYPE, count); break;
+        #define BLOCKS(TYPE) case TYPE: unpack_as(panel, p, next, TYPE, blocks); break;
+        switch (type) { FLOAT_TYPES(FLOATS) BLOCK_TYPES(BLOCKS) }
     }
 }

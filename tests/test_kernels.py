@@ -182,36 +182,24 @@ def test_rmsnorm_backward(lib, N, C, scale, seed):
 
 # ---- Activations ---------------------------------------------------------------------------------
 
+# tanh is off by some FLOAT, and the slope's factor x (1 + 3 * 0.0447 x^2) is 30 where tanh is 1.
+@pytest.mark.parametrize("name, floats", [("gelu", 256), ("gelu_erf", 64)])
 @given(n=sizes, scale=scales, seed=seeds)
 @example(n=20011, scale=1.0, seed=0)
 @examples(60)
-def test_gelu(lib, n, scale, seed):
+def test_gelu(lib, name, floats, n, scale, seed):
+    """Also backward where dinp is dout."""
     draw = Draw(lib, seed)
     inp, dout = draw(n, scale=scale), draw(n)
-    want = ref.gelu(inp)
-    got, = run(lib, "gelu_forward", [real(n)], inp, n)
+    want = getattr(ref, name)(inp)
+    got, = run(lib, f"{name}_forward", [real(n)], inp, n)
     assert_within(got, want, unit(lib) * np.abs(want) + 16 * FLOAT * np.abs(inp))
-    want, = ref.gelu_backward(dout, inp)
-    got, = run(lib, "gelu_backward", [real(n)], dout, inp, n)
-    # tanh is off by some FLOAT, and the slope's factor x (1 + 3 * 0.0447 x^2) is 30 where tanh is 1
-    assert_within(got, want, unit(lib) * np.abs(want) + 256 * FLOAT * np.abs(dout))
+    want, = getattr(ref, f"{name}_backward")(dout, inp)
+    got, = run(lib, f"{name}_backward", [real(n)], dout, inp, n)
+    assert_within(got, want, unit(lib) * np.abs(want) + floats * FLOAT * np.abs(dout))
     inp, dout = lib.real(inp), lib.real(dout)
-    lib.call("gelu_backward", dout, dout, inp, n)
+    lib.call(f"{name}_backward", dout, dout, inp, n)
     assert np.array_equal(lib.float(dout), got)
-
-
-@given(n=sizes, scale=scales, seed=seeds)
-@example(n=20011, scale=1.0, seed=0)
-@examples(60)
-def test_gelu_erf(lib, n, scale, seed):
-    draw = Draw(lib, seed)
-    inp, dout = draw(n, scale=scale), draw(n)
-    want = ref.gelu_erf(inp)
-    got, = run(lib, "gelu_erf_forward", [real(n)], inp, n)
-    assert_within(got, want, unit(lib) * np.abs(want) + 16 * FLOAT * np.abs(inp))
-    want, = ref.gelu_erf_backward(dout, inp)
-    got, = run(lib, "gelu_erf_backward", [real(n)], dout, inp, n)
-    assert_within(got, want, unit(lib) * np.abs(want) + 64 * FLOAT * np.abs(dout))
 
 
 @given(n=sizes, scale=scales, cap=st.sampled_from([0.5, 30.0]), seed=seeds)
@@ -246,38 +234,38 @@ def test_sums_and_multiples(lib, n, scale, seed):
     assert np.array_equal(lib.float(there), draw.round(0.75 * got))
 
 
+def run_gated(lib, name, N, F, scale, seed):
+    """gate, up, dout (N,F), and (what a kernel and its backward gave, what they should) of the
+    output and of the gradients of gate and up."""
+    draw = Draw(lib, seed)
+    gate, up, dout = draw(N, F, scale=scale), draw(N, F, scale=scale), draw(N, F)
+    inp = np.concatenate([gate, up], axis=1)
+    out, = run(lib, f"{name}_forward", [real(N, F)], inp, N, F)
+    dinp, = run(lib, f"{name}_backward", [real(N, 2 * F)], dout, inp, N, F)
+    wants = getattr(ref, name)(gate, up), *getattr(ref, f"{name}_backward")(dout, gate, up)
+    return gate, up, dout, *zip((out, dinp[:, :F], dinp[:, F:]), wants)
+
+
 @given(N=few, F=sizes, scale=scales, seed=seeds)
 @example(N=3, F=4104, scale=1.0, seed=0)
 @examples(60)
 def test_geglu(lib, N, F, scale, seed):
-    draw = Draw(lib, seed)
-    gate, up, dout = draw(N, F, scale=scale), draw(N, F, scale=scale), draw(N, F)
-    inp = np.concatenate([gate, up], axis=1)
-    want = ref.geglu(gate, up)
-    got, = run(lib, "geglu_forward", [real(N, F)], inp, N, F)
-    assert_within(got, want, unit(lib) * np.abs(want) + 20 * FLOAT * np.abs(gate * up))
-    got, = run(lib, "geglu_backward", [real(N, 2 * F)], dout, inp, N, F)
-    dgate, dup = ref.geglu_backward(dout, gate, up)
-    assert_within(got[:, :F], dgate, unit(lib) * np.abs(dgate) + 256 * FLOAT * np.abs(dout * up))
-    assert_within(got[:, F:], dup, unit(lib) * np.abs(dup) + 20 * FLOAT * np.abs(dout * gate))
+    gate, up, dout, *results = run_gated(lib, "geglu", N, F, scale, seed)
+    bounds = 20 * np.abs(gate * up), 256 * np.abs(dout * up), 20 * np.abs(dout * gate)
+    for (got, want), bound in zip(results, bounds, strict=True):
+        assert_within(got, want, unit(lib) * np.abs(want) + FLOAT * bound)
 
 
 @given(N=few, F=sizes, scale=scales, seed=seeds)
 @example(N=3, F=4104, scale=1.0, seed=0)
 @examples(60)
 def test_swiglu(lib, N, F, scale, seed):
-    draw = Draw(lib, seed)
-    gate, up, dout = draw(N, F, scale=scale), draw(N, F, scale=scale), draw(N, F)
-    inp = np.concatenate([gate, up], axis=1)
-    want = ref.swiglu(gate, up)
-    got, = run(lib, "swiglu_forward", [real(N, F)], inp, N, F)
-    tiny = TINY * (1 + np.abs(gate)) * (1 + np.abs(up))                 # from a sigmoid that is 0
-    assert_within(got, want, (unit(lib) + 16 * FLOAT) * np.abs(want) + tiny)
-    got, = run(lib, "swiglu_backward", [real(N, 2 * F)], dout, inp, N, F)
-    dgate, dup = ref.swiglu_backward(dout, gate, up)
+    gate, up, dout, *results = run_gated(lib, "swiglu", N, F, scale, seed)
     slope = np.abs(dout * up) * ref.sigmoid(gate) * (1 + np.abs(gate))  # 1 - sigmoid cancels
-    assert_within(got[:, :F], dgate, unit(lib) * np.abs(dgate) + 16 * FLOAT * slope + tiny)
-    assert_within(got[:, F:], dup, (unit(lib) + 16 * FLOAT) * np.abs(dup) + tiny)
+    tiny = TINY * (1 + np.abs(gate)) * (1 + np.abs(up))                 # from a sigmoid that is 0
+    bounds = np.abs(results[0][1]), slope, np.abs(results[2][1])
+    for (got, want), bound in zip(results, bounds, strict=True):
+        assert_within(got, want, unit(lib) * np.abs(want) + 16 * FLOAT * bound + tiny)
 
 
 # ---- The loss ------------------------------------------------------------------------------------
