@@ -69,7 +69,7 @@ class Family:
     read       (raw, fields): more fields of Config
     write      config: more of config.json
     window     which layers have sliding_window: "" none, "all", "qwen" those that layer_types or
-               max_window_layers says, or "gemma" all but every so manieth
+               max_window_layers says, or "gemma" all but each sliding_window_pattern-th
     thetas     RoPE's base where no key says; and that of layers with a window, if it is another
     rotary     the part of a head that RoPE turns where no key says; 0: it always turns all
     names      patterns of our tensors' names, and what they are there, one after the other
@@ -345,7 +345,7 @@ def read_window(raw: dict, family: Family, layers: int) -> dict:
     if types == layer_types(layers, window, period):
         return {"window": window, "window_period": period}
     raise ChatError(f"{what} is {short(raw.get(what))} with a window of {window}; supported is a "
-                    f"window in all layers but every so manieth")
+                    f"window in all layers, or in all but each n-th")
 
 
 def merge(*places) -> dict:

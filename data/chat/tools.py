@@ -248,6 +248,3 @@ def pictures(images):
             return
         yield images[start + 4:end]
         start = end
-
-
-# --------------------------------------------------------------------------------- The command line

@@ -455,8 +455,8 @@ def summary(results) -> dict[str, dict]:
             for name, (k, n) in sorted(counts.items())}
 
 
-def wilson(k, n, z=1.959964) -> tuple[float, float]:
-    """The interval in which a share lies of which k of n were seen (Wilson 1927), z standard
-    deviations wide on both sides: 1.96 for 95 %."""
+def wilson(k, n) -> tuple[float, float]:
+    """The 95 % interval of a share of which k of n were seen (Wilson 1927)."""
+    z = 1.959964                    # standard deviations on both sides
     middle, half = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
     return max(0.0, (middle - half) / (n + z * z)), min(1.0, (middle + half) / (n + z * z))

@@ -7,6 +7,7 @@ said is escaped, and the policy in the head lets the browser fetch and run nothi
 import re
 from base64 import b64encode
 from html import escape as escape_html
+from pathlib import Path
 
 from csrc.plot import COLOURS, picture
 from csrc.shown import plain
@@ -49,24 +50,7 @@ HEADLINES = {"recall_completion": ("base", "recall_completion"),
              **{name: ("assistant", name) for name in (
                  "word_at_once", "word_steps", "word_python", "spelling_model", "spelling_tool",
                  "search_facts_unread", "search_url_right")}}
-HEAD = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Exams</title>
-<meta http-equiv="Content-Security-Policy"
-content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width"><style>
-:root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 800px; margin: 2em auto; padding: 0 1em }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2em } img { width: 100% }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-td, th { padding: 2px 10px; text-align: right; border-bottom: 1px solid #8884 }
-td:first-child { text-align: left } small { opacity: .65 }
-details { margin: .4em 0 } summary { cursor: pointer }
-dl { margin: .6em 0 1.2em; padding-left: .8em; border-left: 3px solid #8886 }
-dt { font-size: 12px; opacity: .65 }
-dd { margin: 0 0 .4em; white-space: pre-wrap; overflow-wrap: anywhere }
-</style></head><body>
-<h1>Exams</h1>
-"""
+HEAD = Path(__file__).with_name("report.html").read_text("utf-8")
 
 
 # ------------------------------------------------------------------------------- a table, and JSON

@@ -18,20 +18,20 @@ SHORT, LONG = 80, 120   # words: from LONG on, one edit leaves the similarity ab
 MARK = re.compile(r"\w+|[^\w\s]")
 
 
-def prose(page: Page, least: int = SHORT, share: float = 0.815) -> bool:
+def prose(page: Page, least: int = SHORT) -> bool:
     """Whether the text has `least` words, and among all its words, figures and punctuation marks
-    more than this share of words: what is made of it will not be removed for other reasons."""
+    over 81.5 % words: what is made of it will not be removed for other reasons."""
     marks = MARK.findall(page.text)
     return (len(page.text.split()) >= least
-            and sum(mark.isalpha() for mark in marks) > share * len(marks))
+            and sum(mark.isalpha() for mark in marks) > 0.815 * len(marks))
 
 
 # -------------------------------------------------------------------------------------- duplicates
 
-def shingles(text: str, n: int = 5) -> set:
-    """The word n-grams of a text; words are runs of letters and digits, in lower case."""
+def shingles(text: str) -> set:
+    """The word 5-grams of a text; words are runs of letters and digits, in lower case."""
     words = re.findall(r"\w+", text.lower())
-    return {tuple(words[k:k + n]) for k in range(len(words) - n + 1)}
+    return {tuple(words[k:k + 5]) for k in range(len(words) - 4)}
 
 
 def jaccard(a: set, b: set) -> float:

@@ -277,7 +277,7 @@ def spelling(seed=0, count=100, exam="spelling_model", after="") -> list[Questio
     return questions
 
 
-def traps(seed=0, count=100, exam="traps") -> list[Question]:
+def traps(seed=0, count=100) -> list[Question]:
     """Return comparisons such as 9.11 and 9.9, where the number that looks longer is smaller."""
     questions = []
     for k in range(count):
@@ -290,7 +290,7 @@ def traps(seed=0, count=100, exam="traps") -> list[Question]:
         asked = say(dice, text.lines("tasks", "decimals", "exam")[not larger],
                     {"a": first, "b": second})
         questions.append(Question(
-            exam, str(k), "compared", asked,
+            "traps", str(k), "compared", asked,
             {"right": Fraction(right), "wrong": Fraction(wrong), "larger": larger}, right))
     return questions
 

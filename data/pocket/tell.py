@@ -93,12 +93,12 @@ def passing(w, d: Dice, thing, chance: float) -> str:
     return " ".join(state(w, d, thing, topic, full=topic == chosen[0]) for topic in chosen)
 
 
-def paragraphs(d: Dice, sentences: list, least: int = 3, most: int = 6) -> list:
-    """Sentences as paragraphs of a few."""
+def paragraphs(d: Dice, sentences: list) -> list:
+    """Sentences as paragraphs of three to six, the last one of up to eight."""
     parts = []
     while sentences:
-        k = d.between(least, most)
-        k = len(sentences) if len(sentences) < k + least else k
+        k = d.between(3, 6)
+        k = len(sentences) if len(sentences) < k + 3 else k
         parts.append(" ".join(sentences[:k]))
         sentences = sentences[k:]
     return parts

@@ -81,7 +81,6 @@ def read(place):
     return spec, config, codec
 
 
-
 class Tokenizer:
     """A vocabulary and its special tokens. `encode` never gives a special token.
 

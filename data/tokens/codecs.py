@@ -29,7 +29,7 @@ from csrc.files import ChatError
 from data.tokens.learn import PATTERN, utf8
 from data.tokens.openai import CL100K_PATTERN, O200K_PATTERN
 from data.tokens.vocabulary import (DIGITS_PATTERN, ENDS, GPT2_PATTERN, TO_BYTE, Inexpressible,
-                                    check_ids, read_split, read_vocabulary)
+                                    added_token, check_ids, read_split, read_vocabulary)
 
 LLAMA3_PATTERN = CL100K_PATTERN.replace(r"|\s+(?![\s\S])", "")
 TEKKEN_PATTERN = O200K_PATTERN.replace(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace("{1,3}", "")
@@ -221,14 +221,12 @@ class SentencePiece:
                 if all(part in vocab and types[vocab[part]] == NORMAL
                        for part in (token[:cut], token[cut:])):
                     merges.append([token[:cut], token[cut:]])
-        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
         space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
         prefix = [{"type": "Prepend", "prepend": SPACE}] * self.prefix
         unknown = [token for token, kind in zip(tokens, types) if kind == UNKNOWN]
         return {
             "version": "1.0", "truncation": None, "padding": None,
-            "added_tokens": [{"id": i, "content": token.replace(SPACE, " "), **flags,
-                              "special": kind != USER}
+            "added_tokens": [added_token(i, token.replace(SPACE, " "), kind != USER)
                              for i, (token, kind) in enumerate(zip(tokens, types))
                              if kind not in (NORMAL, BYTE)],
             "normalizer": {"type": "Sequence", "normalizers": [*prefix, space]},

@@ -15,7 +15,8 @@ from data.tokens.codecs import (BYTE, CONTROL, LLAMA3_PATTERN, NORMAL, SPACE, TE
                                 UNKNOWN, USER, SentencePiece)
 from data.tokens.learn import PATTERN
 from data.tokens.openai import O200K_PATTERN
-from data.tokens.vocabulary import CONFIG, ENDS, DIGITS_PATTERN, GPT2_PATTERN, describe
+from data.tokens.vocabulary import (BEGIN, CONFIG, DIGITS_PATTERN, ENDS, GPT2_PATTERN, added_token,
+                                    describe)
 
 # How a text is split, by the names that GGUF has for it: one pattern, or several, each of which
 # splits what the one before it left.
@@ -40,8 +41,6 @@ SPLITS = {
 }
 BEGINS = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}   # unless add_bos_token says so
 WHOLE = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}    # a chunk that is a token is it
-
-PLAIN = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 
 
 # ---- GGUF ----------------------------------------------------------------------------------------
@@ -98,15 +97,9 @@ def byte_level(tokens, types, merges, split):
     """Return the tokenizer.json of a byte-level vocabulary."""
     if not isinstance(merges, list):
         raise ChatError(f"tokenizer.ggml.merges is {short(merges)}, but must be a list of pairs")
-    patterns = SPLITS[split]
-    spec = describe((), (), (), patterns[-1])
-    spec["added_tokens"] = [{"id": i, "content": tokens[i], **PLAIN,
-                             "special": bool(types[i] != USER)}
-                            for i in np.flatnonzero(types != NORMAL).tolist()]
-    *_, level = spec["pre_tokenizer"]["pretokenizers"]
-    spec["pre_tokenizer"]["pretokenizers"] = [
-        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-        for pattern in patterns] + [level]
+    spec = describe((), (), (), *SPLITS[split])
+    spec["added_tokens"] = [added_token(i, tokens[i], bool(types[i] != USER)) for i in
+                            np.flatnonzero(types != NORMAL).tolist()]
     vocab = {token: i for i, token in enumerate(tokens)}
     if len(vocab) < len(tokens):
         raise ChatError(f"there are {len(tokens)} tokens, but only {len(vocab)} different ones")
@@ -130,8 +123,8 @@ def unigram(tokens, scores, types, prefix, squeeze, charsmap):
              "prepend_scheme": "always" if prefix else "never"}
     return {
         "version": "1.0", "truncation": None, "padding": None,
-        "added_tokens": [{"id": i, "content": tokens[i], **PLAIN, "special": bool(types[i] != USER)}
-                         for i in np.flatnonzero((types != NORMAL) & (types != BYTE)).tolist()],
+        "added_tokens": [added_token(i, tokens[i], bool(types[i] != USER)) for i in
+                         np.flatnonzero((types != NORMAL) & (types != BYTE)).tolist()],
         "normalizer": {"type": "Sequence", "normalizers": steps} if steps else None,
         "pre_tokenizer": space, "post_processor": None, "decoder": space,
         "model": {"type": "Unigram", "unk_id": unknown[0] if unknown else None,
@@ -215,13 +208,14 @@ def from_vocabulary(folder):
     if name not in CLASSES:
         raise ChatError(f"{about}: tokenizer_class is {name}; how it splits texts is known of "
                         f"{', '.join(CLASSES)}: save it with a tokenizer.json")
-    spec = describe((), (), (), SPLITS[CLASSES[name]][0])
+    spec = describe((), (), (), *SPLITS[CLASSES[name]])
     known = read_json(added) if added.exists() else {}
     kinds = {int(i): token for i, token in config.get("added_tokens_decoder", {}).items()}
     known |= {token["content"]: i for i, token in kinds.items()}
-    known |= {name: vocab[name] for name in ("<|endoftext|>",) if name in vocab}
+    if BEGIN in vocab:
+        known[BEGIN] = vocab[BEGIN]
     spec["added_tokens"] = [
-        {"id": i, "content": text, **PLAIN, "special": kinds.get(i, {}).get("special", True)}
+        added_token(i, text, kinds.get(i, {}).get("special", True))
         for text, i in sorted(known.items(), key=lambda item: item[1])]
     spec["normalizer"] = {"type": "NFC"} if name == "Qwen2Tokenizer" else None
     spec["model"] |= {"vocab": vocab, "merges": merges}

@@ -32,34 +32,39 @@ TO_CHAR = {byte: chr(byte) for byte in PRINTABLE} | {b: chr(256 + i) for i, b in
 TO_BYTE = {char: byte for byte, char in TO_CHAR.items()}
 
 
-def describe(tokens, merges, specials, pattern):
+def describe(tokens, merges, specials, *patterns):
     """Return the contents of tokenizer.json.
 
     tokens    as spelled in JSON; their places are their ids
     merges    pairs of ids
     specials  names, whose ids follow
+    patterns  each of which splits what the one before it left
     """
     def off(*keys):
         return dict.fromkeys(keys, False)
 
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
-             **off("invert")}
+    splits = [{"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
+               **off("invert")} for pattern in patterns]
     level = {"type": "ByteLevel", **off("add_prefix_space", "trim_offsets", "use_regex")}
-    plain = off("single_word", "lstrip", "rstrip", "normalized")
     unused = dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix",
                             "end_of_word_suffix"))
     return {
         "version": "1.0", "truncation": None, "padding": None,
-        "added_tokens": [{"id": len(tokens) + i, "content": name, **plain, "special": True}
-                         for i, name in enumerate(specials)],
+        "added_tokens": [added_token(i, name) for i, name in enumerate(specials, len(tokens))],
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, level]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*splits, level]},
         "post_processor": None,
         "decoder": level,
         "model": {"type": "BPE", **unused, **off("fuse_unk", "byte_fallback"),
                   "vocab": {token: i for i, token in enumerate(tokens)},
                   "merges": [[tokens[left], tokens[right]] for left, right in merges]},
     }
+
+
+def added_token(i, text, special=True):
+    """Return an entry of tokenizer.json's added_tokens."""
+    return {"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False, "special": special}
 
 
 class Inexpressible(ChatError):
