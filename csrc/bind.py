@@ -133,15 +133,6 @@ class Library:
         self.call("model_memory", out, self.config(config), flags, N, slots, length)
         return {name: getattr(out, name) for name, _ in self.ffi.typeof("Memory").fields}
 
-    def real(self, array) -> np.ndarray:
-        """A float array in this library's real type (float32, or bfloat16 held in uint16)."""
-        values = np.ascontiguousarray(array, np.float32)
-        if self.real_type is np.float32:
-            return values.copy()
-        out = np.empty(values.shape, np.uint16)
-        self.call("narrow", out, values, values.size)
-        return out
-
     def dequantize(self, type: int, blocks: np.ndarray, shape) -> np.ndarray:
         """float32 numbers of this shape from bytes in GGUF's blocks, on the CPU; type: its number
         there."""
@@ -150,12 +141,6 @@ class Library:
         if not row or row * rows != blocks.nbytes:
             raise ChatError(f"{blocks.nbytes} bytes are not {tuple(shape)} numbers of type {type}")
         self.call("dequantize", out, blocks.reshape(-1).view(np.uint8), type, out.size)
-        return out
-
-    def float(self, array: np.ndarray) -> np.ndarray:
-        """The inverse of `real`."""
-        out = np.empty(array.shape, np.float32)
-        self.call("widen", out, np.ascontiguousarray(array, self.real_type), array.size)
         return out
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 import numpy as np
 
 from csrc.config import BIAS_ALL, LAYERNORM
+from csrc.hf import bfloat16
 
 NAMES = {"torch": "PyTorch", "llama_cpp": "llama.cpp (llama-cpp-python)"}
 ABSENT = {}                                      # name: why
@@ -206,7 +207,7 @@ def write_gguf(model, weights, path):
             halves = values.reshape(-1, 2, c.head_dim // 2, c.channels)
             values = halves.swapaxes(1, 2).reshape(values.shape)
         if values.ndim == 2:
-            writer.add_tensor(its, model.core.real(values),
+            writer.add_tensor(its, bfloat16(values),
                               raw_dtype=gguf.GGMLQuantizationType.BF16)
         else:
             writer.add_tensor(its, values)

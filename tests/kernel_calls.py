@@ -44,6 +44,28 @@ def unit(lib):
     return {"f32": 2.0**-24, "bf16": 2.0**-8}[lib.dtype]
 
 
+def to_real(lib, array):
+    """An array as a library's `real`: float32, or bfloat16 in uint16."""
+    values = np.array(array, np.float32, order="C")
+    if lib.real_type is np.float32:
+        return values
+    out = np.empty(values.shape, np.uint16)
+    lib.call("narrow", out, values, values.size)
+    return out
+
+
+def to_float(lib, array):
+    """The inverse."""
+    out = np.empty(array.shape, np.float32)
+    lib.call("widen", out, np.ascontiguousarray(array, lib.real_type), array.size)
+    return out
+
+
+def rounded(lib, array):
+    """What becomes of numbers that are stored as `real`, in float32."""
+    return to_float(lib, to_real(lib, array))
+
+
 class Draw:
     """Random numbers that `real` can hold, so that the kernel and ref.py get the same ones."""
 
@@ -54,7 +76,7 @@ class Draw:
         return self.round(self.rng.standard_normal(shape) * scale)
 
     def round(self, x):
-        return self.lib.float(self.lib.real(x)).astype(np.float64)
+        return rounded(self.lib, x).astype(np.float64)
 
     def ints(self, low, high, *shape):
         return self.rng.integers(low, high, shape, dtype=np.int32)
@@ -84,7 +106,7 @@ class Guarded:
     """A copy of an array in memory where writing past either end is noticed."""
 
     def __init__(self, lib, array, guard=GUARD[0]):
-        array = lib.real(array) if array.dtype == np.float64 else array
+        array = to_real(lib, array) if array.dtype == np.float64 else array
         self.guard, self.memory = guard, np.full(array.nbytes + 2 * guard, 0xA5, np.uint8)
         self.array = self.memory[guard:-guard].view(array.dtype).reshape(array.shape)
         self.array[...] = array
@@ -125,7 +147,7 @@ def run(lib, name, outputs, *inputs):
         bits.append(contents(passed[:n]))
     lib.call("device_threads", 1)
     assert bits[0] == bits[1], f"{name} depends on the number of threads, or on their order"
-    return [x if x is None else np.float64(lib.float(x) if x.dtype == lib.real_type else x)
+    return [x if x is None else np.float64(to_float(lib, x) if x.dtype == lib.real_type else x)
             for x in passed[:n]]
 
 

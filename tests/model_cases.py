@@ -15,6 +15,7 @@ from csrc.bind import Model
 from csrc.config import (BIAS_ALL, BIAS_MLP, BIAS_NONE, BIAS_PROJ, BIAS_QKV, GEGLU, GELU, GELU_ERF,
                          LAYERNORM, LEARNED, PARALLEL, PARALLEL_SHARED, PLAINNORM, POST_NORM,
                          QK_WIDE, SANDWICH, Config)
+from kernel_calls import rounded
 
 QWEN3 = Config(vocab=131, context=40, layers=2, channels=24, heads=4, kv_heads=2, head_dim=16,
                hidden=40)
@@ -64,7 +65,7 @@ def make(lib, name, **changes):
         values = rng.standard_normal(shape) / np.sqrt(shape[-1])
         if len(shape) == 1:
             values = 0.3 * rng.standard_normal(shape) + (not tensor.endswith(".bias"))
-        model.write(tensor, lib.float(lib.real(values)))
+        model.write(tensor, rounded(lib, values))
     return model
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ref
 from kernel_calls import (EPS, FLOAT, TINY, Draw, Guarded, assert_within, examples, few, guard_for,
                           linear_forward, linear_pack, norm_work, real, run, scales, seeds, single,
-                          sizes, unit)
+                          sizes, to_float, to_real, unit)
 
 # ---- ref.py itself -------------------------------------------------------------------------------
 
@@ -197,9 +197,9 @@ def test_gelu(lib, name, floats, n, scale, seed):
     want, = getattr(ref, f"{name}_backward")(dout, inp)
     got, = run(lib, f"{name}_backward", [real(n)], dout, inp, n)
     assert_within(got, want, unit(lib) * np.abs(want) + floats * FLOAT * np.abs(dout))
-    inp, dout = lib.real(inp), lib.real(dout)
+    inp, dout = to_real(lib, inp), to_real(lib, dout)
     lib.call(f"{name}_backward", dout, dout, inp, n)
-    assert np.array_equal(lib.float(dout), got)
+    assert np.array_equal(to_float(lib, dout), got)
 
 
 @given(n=sizes, scale=scales, cap=st.sampled_from([0.5, 30.0]), seed=seeds)
@@ -212,10 +212,11 @@ def test_softcap(lib, n, scale, cap, seed):
     got, want = held.array.copy(), ref.capped(np.float64(inp), cap)
     assert held.intact()
     assert_within(got, want, 8 * FLOAT * cap)
-    slope = lib.real(dout)
+    slope = to_real(lib, dout)
     lib.call("softcap_backward", slope, got, cap, n)
     want, = ref.capped_backward(dout, np.float64(inp), cap)
-    assert_within(lib.float(slope), want, unit(lib) * np.abs(want) + 32 * FLOAT * np.abs(dout))
+    assert_within(to_float(lib, slope), want,
+                  unit(lib) * np.abs(want) + 32 * FLOAT * np.abs(dout))
 
 
 @given(n=sizes, scale=scales, seed=seeds)
@@ -227,11 +228,11 @@ def test_sums_and_multiples(lib, n, scale, seed):
     a, b = draw(n, scale=scale), draw(n)
     got, = run(lib, "add_reals", [real(n)], a, b, n)
     assert np.array_equal(got, draw.round(a + b))
-    there = lib.real(a)
-    lib.call("add_reals", there, there, lib.real(b), n)
-    assert np.array_equal(lib.float(there), got)
+    there = to_real(lib, a)
+    lib.call("add_reals", there, there, to_real(lib, b), n)
+    assert np.array_equal(to_float(lib, there), got)
     lib.call("scale_reals", there, 0.75, n)
-    assert np.array_equal(lib.float(there), draw.round(0.75 * got))
+    assert np.array_equal(to_float(lib, there), draw.round(0.75 * got))
 
 
 def run_gated(lib, name, N, F, scale, seed):
@@ -380,7 +381,7 @@ def test_adamw_follows_ref(lib, n, decay, scale, grad_scale, seed):
     assert_within(moment2, v, 8 * steps * FLOAT * largest**2)
     if lib.dtype == "bf16":
         assert_within(master, w, bound)
-        assert np.array_equal(weight, lib.real(master))
+        assert np.array_equal(weight, to_real(lib, master))
     else:
         assert_within(weight, w, bound)
 
@@ -389,10 +390,10 @@ def test_adamw_follows_ref(lib, n, decay, scale, grad_scale, seed):
 def test_adamw_without_masters_rounds_by_chance(lib, n, at):
     """With no gradient the step is a product, so every bit is known; chances are chat.c's own."""
     step, scale = 7, np.float32(1) - np.float32(1e-2) * np.float32(0.1)
-    weight = lib.real(np.random.default_rng(0).standard_normal(n))
-    before, zeros = lib.float(weight), np.zeros((3, n), np.float32)
+    weight = to_real(lib, np.random.default_rng(0).standard_normal(n))
+    before, zeros = to_float(lib, weight), np.zeros((3, n), np.float32)
     before[:3] = np.inf, -np.inf, np.nan
-    weight[:3] = lib.real(before[:3])
+    weight[:3] = to_real(lib, before[:3])
     adam = lib.ffi.new("AdamW *", dict(step=step, lr=1e-2, beta1=0.9, beta2=0.95, eps=1e-8,
                                        weight_decay=0.1, grad_scale=1))
     lib.call("adamw", weight, None, *zeros, adam, 1, at, n)
@@ -406,7 +407,7 @@ def test_adamw_without_masters_rounds_by_chance(lib, n, at):
             x = (x ^ (x >> 15)) * np.uint32(0x846ca68b)
         bits = want.view(np.uint32) + ((x ^ (x >> 16)) >> 16)
         want = np.where(np.isfinite(want), (bits & np.uint32(0xffff0000)).view(np.float32), want)
-    assert np.array_equal(lib.float(weight), want, equal_nan=True)
+    assert np.array_equal(to_float(lib, weight), want, equal_nan=True)
 
 
 # ---- NaN -----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import ref
 from kernel_calls import (FLOAT, Draw, assert_within, examples, few, linear_forward, linear_pack,
-                          real, run, scales, seeds, single, sizes, unit)
+                          real, run, scales, seeds, single, sizes, to_real, unit)
 
 # Around matmul.c's tiles (14 x 32), its blocks (112 x 256) and its steps (192 or 384).
 linear_sizes = st.sampled_from([1, 2, 3, 13, 14, 15, 31, 32, 33, 64, 97, 111, 113, 193, 257, 385])
@@ -18,7 +18,7 @@ linear_sizes = st.sampled_from([1, 2, 3, 13, 14, 15, 31, 32, 33, 64, 97, 111, 11
 @given(C=linear_sizes, O=linear_sizes, seed=seeds)
 @examples(30)
 def test_linear_pack_may_be_given_the_rows_in_parts(lib, C, O, seed):
-    weight = lib.real(Draw(lib, seed)(O, C))
+    weight = to_real(lib, Draw(lib, seed)(O, C))
     whole, parts = (np.zeros(lib.call("linear_packed_size", C, O), lib.real_type) for _ in range(2))
     lib.call("linear_pack", whole, weight, 0, O, C, O)
     cuts = [0, *sorted(np.random.default_rng(seed).integers(0, O + 1, 3)), O]

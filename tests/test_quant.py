@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import ref_blocks
 from csrc.bind import MAPPED, ChatError, Model
-from kernel_calls import FLOAT, Draw, assert_within, examples, real, run, seeds, single, unit
+from kernel_calls import (FLOAT, Draw, assert_within, examples, real, run, seeds, single, to_float,
+                          to_real, unit)
 from test_model import CONFIGS, like
 
 each_type = pytest.mark.parametrize("type", ref_blocks.TYPES, ids=lambda t: ref_blocks.TYPES[t][0])
@@ -58,7 +59,7 @@ def test_rows_that_are_no_whole_blocks_or_of_unknown_types_have_no_size(lib):
 def quantized(lib, inp):
     """What quant_inputs makes of inp (N,C)."""
     q8 = np.zeros(lib.call("quant_inputs_size", *inp.shape), np.uint8)
-    lib.call("quant_inputs", q8, lib.real(inp), *inp.shape)
+    lib.call("quant_inputs", q8, to_real(lib, inp), *inp.shape)
     return q8
 
 def rounding_of_inputs(inp):
@@ -87,13 +88,14 @@ def test_quant_forward(blocks_lib, type, N, rows, wide, scale, epilogue, seed):
     if type in FLOATS and lib.dtype == "bf16":
         weight = draw.round(weight)
     want, bound = inp @ weight.T, bound_of_sums(type, inp, weight)
-    naive, = run(lib, "quant_naive", [single(N, rows)], lib.real(inp), q8, blocks, type, N, C, rows)
-    got, = run(lib, "quant_forward_float", [single(N, rows)], lib.real(inp), q8, blocks,
+    naive, = run(lib, "quant_naive", [single(N, rows)], to_real(lib, inp), q8, blocks, type, N, C,
+                 rows)
+    got, = run(lib, "quant_forward_float", [single(N, rows)], to_real(lib, inp), q8, blocks,
                type, N, C, rows, rows)
     assert_within(got, naive, bound)
     rounding = 0 if type in FLOATS else rounding_of_inputs(inp) @ np.abs(weight).T
     assert_within(got, want, rounding + bound)
-    got, = run(lib, "quant_forward", [real(N, rows)], lib.real(inp), q8, blocks, bias, residual,
+    got, = run(lib, "quant_forward", [real(N, rows)], to_real(lib, inp), q8, blocks, bias, residual,
                type, 0, N, C, rows, rows)
     want = naive + (bias + residual if epilogue else 0)
     assert_within(got, want, bound + unit(lib) * (np.abs(want) + 4 * epilogue))
@@ -107,7 +109,7 @@ def test_a_row_has_the_same_bits_in_any_company(blocks_lib, type):
 
     def product(inp, blocks):
         out = np.full((len(inp), len(blocks)), np.nan, np.float32)
-        lib.call("quant_forward_float", out, lib.real(inp), quantized(lib, inp), blocks,
+        lib.call("quant_forward_float", out, to_real(lib, inp), quantized(lib, inp), blocks,
                  type, len(inp), C, len(blocks), len(blocks))
         return out
     all = product(inp, blocks)
@@ -124,11 +126,11 @@ def test_columns_of_a_wider_output_and_heads_whose_rows_are_pairs(blocks_lib):
     inp, blocks = draw(N, C), ref_blocks.draw(draw.rng, 2, rows, C)
     order = np.arange(rows).reshape(3, 2, 4).swapaxes(1, 2).reshape(-1)
     whole = np.full((N, O), -7.0)
-    got = lib.real(whole)
-    lib.call("quant_forward", got.reshape(-1)[3:], lib.real(inp), quantized(lib, inp),
+    got = to_real(lib, whole)
+    lib.call("quant_forward", got.reshape(-1)[3:], to_real(lib, inp), quantized(lib, inp),
              blocks[order], None, None, 2, 8, N, C, rows, O)
     whole[:, 3:3 + rows] = inp @ ref_blocks.dequantize(2, blocks).T
-    assert_within(np.float64(lib.float(got)), whole, 0.05 + unit(lib) * np.abs(whole))
+    assert_within(np.float64(to_float(lib, got)), whole, 0.05 + unit(lib) * np.abs(whole))
 
 
 def test_inputs_that_are_no_numbers_make_no_numbers_and_tiny_ones_zero(blocks_lib):
@@ -137,7 +139,7 @@ def test_inputs_that_are_no_numbers_make_no_numbers_and_tiny_ones_zero(blocks_li
     inp[0, 3], inp[1, 40], inp[2], inp[3] = np.nan, np.inf, 0, 1e-38
     blocks = ref_blocks.draw(np.random.default_rng(0), 2, 9, C)
     got = np.empty((5, 9), np.float32)
-    lib.call("quant_forward_float", got, lib.real(inp), quantized(lib, inp), blocks,
+    lib.call("quant_forward_float", got, to_real(lib, inp), quantized(lib, inp), blocks,
              2, 5, C, 9, 9)
     assert not np.isfinite(got[:2]).any() and (got[2] == 0).all() and (np.abs(got[3]) < 1e-35).all()
     assert np.isfinite(got[4]).all()
