@@ -203,6 +203,15 @@ def odd_top_level():
             and not top.startswith(".")}
 
 
+def unnamed_files():
+    """Files that README's tree does not name, of csrc and of data's rooms but those that can be
+    skipped; headers go with their .c."""
+    tree = (ROOT / "README.md").read_text().partition("\ncsrc/ ")[2].partition("```")[0]
+    return {name(file) for file in sources() if name(file).split("/")[0] in ("csrc", "data")
+            and file.parent.name not in ("pocket", "experiments") and file.suffix != ".h"
+            and not re.search(rf"(?<!\w){re.escape(file.name)}", tree)}
+
+
 @cache
 def loaded(*names) -> dict:
     """What importing modules one after the other, in a process of its own, does to it."""
@@ -240,7 +249,8 @@ def pocket_in_train():
 
 
 RULES = [upward_imports, circles, hidden_imports, statements_at_import, long_functions,
-         undocumented, long_files, wide_lines, odd_top_level, changes_at_import, pocket_in_train]
+         undocumented, long_files, wide_lines, unnamed_files, odd_top_level, changes_at_import,
+         pocket_in_train]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -262,6 +272,7 @@ def test_the_rules_see_what_they_forbid(tmp_path, monkeypatch):
     (tmp_path / "data/pocket/world.py").write_text(
         'print("hello")\nfrom csrc import files\n__import__("csrc" + ".files")\n'
         f"def g():\n{'    pass' + chr(10)}{'    g()' + chr(10)}" + "    g()\n" * 600 + "#" * 101)
+    (tmp_path / "README.md").write_text("```\ncsrc/   profiles.py  a name\n```\n")
     for top in ("train.py", "infer.py"):
         (tmp_path / top).write_text('"""A program."""\n')
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
@@ -274,6 +285,7 @@ def test_the_rules_see_what_they_forbid(tmp_path, monkeypatch):
         assert long_functions() == {"data/pocket/world.py:g"}
         assert long_files() == {"data/pocket/world.py"}
         assert wide_lines() == {"data/pocket/world.py:607"}
+        assert unnamed_files() == {"csrc/files.py"}
         assert undocumented() == {"csrc/files.py", "csrc/files.py:f", "data/pocket/world.py",
                                   "data/pocket/world.py:g"}
     finally:
