@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import zlib
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from safetensors import SafetensorError, safe_open
 from csrc.config import LEARNED, Config
 from csrc.families import (HEAD, POSITIONS, SCORE, Family, Place, family_of, places, read_config,
                            write_config)
-from csrc.files import ChatError, naming, read_json, to_json, unique, write_files
+from csrc.files import (ChatError, from_json, naming, read_json, to_json, unique,
+                        write_files)
 
 # What older files keep beside the weights: the causal mask, RoPE's frequencies.
 BUFFER = re.compile(r"\.(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")
@@ -87,18 +89,24 @@ def save(model, folder, special: dict | None = None, stage: str | None = None) -
 
     The weights come last: a process killed at any moment leaves the old model or the new one,
     because an unchanged config.json fits both, and one of another shape refuses the old weights.
+    Their file's metadata has a checksum of each, by which `load` sees that one has changed; other
+    programs leave it alone, and what they write has none.
     """
     family = family_of(model.config, model.family)
     ids, stop = special_ids(special or {}, model.config.vocab)
     dtype, name = DTYPES[model.dtype]
     about = {**write_config(model.config, family), **ids, "torch_dtype": name, "dtype": name}
     tensors = places_of(model, family, model.config.context)
+
+    def read(name):
+        return encoded(dtype, finite(name, gather(model, tensors[name])))
+    sums = {name: checksum(read(name)) for name in tensors}
     write_files(Path(folder), {
         "generation_config.json": to_json({**ids, "eos_token_id": stop,
                                            **({"stage": stage} if stage else {})}),
         "config.json": to_json(about),
-        "model.safetensors": serialized(dtype, {name: tensors[name].shape for name in tensors},
-                                        lambda name: finite(name, gather(model, tensors[name])))})
+        "model.safetensors": serialized(dtype, {name: tensors[name].shape for name in tensors}, read,
+                                        {"format": "pt", "checksums": json.dumps(sums)})})
 
 
 def finite(name: str, values: np.ndarray) -> np.ndarray:
@@ -227,6 +235,7 @@ def read_shards(folder: Path, shards: dict, files: ExitStack) -> dict[str, Store
 # ---- safetensors: 8 bytes of size, a JSON header, the data ---------------------------------------
 
 NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}      # the dtypes we read; bfloat16 as bits
+BLOCK = 4096                                             # bytes, of a checksum
 
 
 class Stored(NamedTuple):
@@ -236,6 +245,8 @@ class Stored(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     offset: int                  # of its first byte in the file
+    name: str
+    sum: int | None              # its checksum, if the file has one
 
     def read(self) -> np.ndarray:
         """The tensor as float32; its dtype must be one of NUMPY."""
@@ -243,6 +254,10 @@ class Stored(NamedTuple):
         self.file.seek(self.offset)
         if self.file.readinto(values) != values.nbytes:
             raise ChatError(f"{self.file.name} became shorter while it was read")
+        if self.sum not in (None, checksum(values)):
+            raise ChatError(f"{self.file.name}: {self.name} does not match its checksum: the file "
+                            f"is damaged, copy it anew; or, if another program changed it, have "
+                            f"that leave out its metadata \"checksums\"")
         if self.dtype == "BF16":
             return (values.astype(np.uint32) << 16).view(np.float32)
         return values.astype(np.float32, copy=False)
@@ -261,24 +276,40 @@ def read_header(path: Path, files: ExitStack) -> dict[str, Stored]:
         file = files.enter_context(open(path, "rb"))
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size), object_pairs_hook=unique)
-        header.pop("__metadata__", None)
+        sums = from_json(header.pop("__metadata__", {}).get("checksums", "{}"))
+        if type(sums) is not dict:
+            raise ChatError(f"its checksums are {short(sums)}, but must be numbers by name")
         return {name: Stored(file, about["dtype"], tuple(about["shape"]),
-                             8 + size + about["data_offsets"][0]) for name, about in header.items()}
+                             8 + size + about["data_offsets"][0], name, sums.get(name))
+                for name, about in header.items()}
+
+
+def checksum(values: np.ndarray) -> int:
+    """A number that differs for any two tensors of which one bit differs: the CRC-32 of the sums of
+    its blocks, for it shall cost little beside reading them."""
+    data = values.reshape(-1).view(np.uint8)
+    whole = data.size // BLOCK * BLOCK
+    sums = data[:whole].view("<u8").reshape(-1, BLOCK // 8).sum(1)       # of 64 bits: they overflow
+    return zlib.crc32(data[whole:], zlib.crc32(sums))
 
 
 def serialized(dtype: str, shapes: dict[str, tuple[int, ...]], read: Callable,
-               metadata: dict[str, str] | None = None) -> Iterable:
+               metadata: dict[str, str]) -> Iterable:
     """Yield the bytes of a safetensors file, dtype F32 or BF16, one tensor at a time: read(name)
-    gives it as float32, so that there is never a second copy of all of them in memory."""
-    header, end = {"__metadata__": metadata or {"format": "pt"}}, 0
+    gives it as the file has it, so that there is never a second copy of all in memory."""
+    header, end = {"__metadata__": metadata}, 0
     for name, shape in shapes.items():
         begin, end = end, end + math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)              # so that the data begins at a multiple of 8
     yield len(text).to_bytes(8, "little") + text
-    for name in shapes:
-        yield bfloat16(read(name)) if dtype == "BF16" else np.ascontiguousarray(read(name), "<f4")
+    yield from map(read, shapes)
+
+
+def encoded(dtype: str, values: np.ndarray) -> np.ndarray:
+    """Float32 as a file has it, F32 or BF16."""
+    return bfloat16(values) if dtype == "BF16" else np.ascontiguousarray(values, "<f4")
 
 
 def bfloat16(values: np.ndarray) -> np.ndarray:
