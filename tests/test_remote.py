@@ -21,10 +21,10 @@ from csrc import fetch, remote, runs
 from csrc.bind import Model
 from csrc.config import Config
 from csrc.files import ChatError
-from data.chat import formats
-from data.crawl import warc
+from data.chat import formats, search
+from data.crawl import filters, warc
 from data.exams import formats as exams
-from data.tokens import shards
+from data.tokens import bpe, shards
 from data.tokens.documents import WARC, documents, find_files
 
 LINES = b"".join(json.dumps({"text": f"document {n}"}).encode() + b"\n" for n in range(50))
@@ -105,6 +105,26 @@ def test_a_model(elsewhere, tmp_path):
     copy = runs.find_model("memory://m")
     assert Model.load(copy).config == tiny
     assert not (copy / "pytorch_model.bin").exists()
+
+
+def test_a_tokenizer_lists_and_an_index(elsewhere, tmp_path):
+    bpe.Tokenizer.from_merges([(104, 101)]).save(tmp_path / "made")
+    (tmp_path / "pages.jsonl").write_bytes(b'{"text": "Mara Holm was born.", "url": "u"}')
+    search.build([tmp_path / "pages.jsonl"], tmp_path / "s.db")
+    elsewhere.pipe({f"/t/{path.name}": path.read_bytes() for path in (tmp_path / "made").iterdir()})
+    elsewhere.pipe({"/t/model.safetensors": b"large", "/s.db": (tmp_path / "s.db").read_bytes(),
+                    "/lists/adult/domains": b"bad.example\n", "/lists/adult/README": b"about"})
+    size = bpe.Tokenizer.load("memory://t").vocab_size
+    assert size == 257 + len(bpe.SPECIALS)
+    made = shards.prepare(tmp_path / "pages.jsonl", tmp_path / "cache", tokenizer="memory://t",
+                          held_out=0)
+    assert bpe.Tokenizer.load(made).vocab_size == size
+    assert filters.url_filter(["memory://lists"])("http://bad.example/") == "listed as adult"
+    assert search.Search("memory://s.db").search("Mara")[0].url == "u"
+    assert not [*Path("build/remote").rglob("model.safetensors"), *Path().rglob("README")]
+    for load in (bpe.Tokenizer.load, search.Search, lambda given: filters.url_filter([given])):
+        with pytest.raises(ChatError, match="memory://none.*: no such file or folder"):
+            load("memory://none")
 
 
 @pytest.mark.parametrize("given, error", [

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from csrc.files import ChatError, publish, read_lines, workplace
+from csrc.remote import local
 from csrc.shown import progress
 from data.tokens.documents import JSON_LINES, find_files
 from data.tokens.learn import utf8
@@ -152,7 +153,7 @@ class Search:
 
     def __init__(self, path):
         """FileNotFoundError, or ValueError if the file is something else."""
-        self.path = Path(path)
+        self.path = local(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"{path}: no such search index: data/tools.py index makes one")
         with self.opened() as base:

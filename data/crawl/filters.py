@@ -22,6 +22,7 @@ import regex
 
 from csrc.bind import Library
 from csrc.files import ChatError, naming
+from csrc.remote import local
 
 # -------------------------------------------------------------------------------------------- Words
 
@@ -365,6 +366,7 @@ PORT = re.compile(r":\d*$")
 URL_WORD = re.compile(r"[a-z0-9]+")
 COMMENT = re.compile(rb"^#.*", re.M)
 BLOCK = 1 << 24  # bytes of a list read at a time
+LISTS = ("domains", "urls")
 DEEPEST = 16  # parts of a host's name, and folders of a path, that are looked up
 
 
@@ -438,10 +440,10 @@ def addresses(host: str, path: str) -> list[str]:
 def load_lists(folders, categories) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Sorted hashes of all that the folders list, the index of each one's category, their names."""
     files = []
-    for folder in map(Path, folders):
+    for folder in (local(folder, LISTS) for folder in folders):
         lists = [(file.parent.name if file.stem == file.name else file.stem, file)
                  for file in sorted(folder.rglob("*"))
-                 if file.name.rpartition(".")[2] in ("domains", "urls") and file.is_file()]
+                 if file.name.rpartition(".")[2] in LISTS and file.is_file()]
         if not lists:
             raise ChatError(f"{folder}: no list in it, neither CATEGORY/domains nor CATEGORY/urls")
         files += [(category, file) for category, file in lists

@@ -21,11 +21,13 @@ import numpy as np
 
 from csrc import gguf, hf
 from csrc.files import ChatError, from_json, read_json, read_whole, write_file
+from csrc.remote import local
 from data.tokens import codecs, foreign, openai
 from data.tokens.learn import PATTERN, learn_merges
 from data.tokens.vocabulary import BEGIN, CONFIG, ENDS, TO_CHAR, describe
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+PARTS = (".json", ".model", ".txt", ".jinja")       # how names of a tokenizer's files end
 
 END = "<|im_end|>"       # ends a turn
 NAMED = [BEGIN, "<|im_start|>", END, "<|search_start|>", "<|search_end|>", "<|python_start|>",
@@ -132,16 +134,17 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder):
-        """Read a Hugging Face folder or a GGUF file; or one of OpenAI's vocabularies, by name or
-        from its file (data/tokens/openai.py).
+        """Read a Hugging Face folder or a GGUF file, or what is at an address of one; or one of
+        OpenAI's vocabularies, by name or from its file (data/tokens/openai.py).
 
         FileNotFoundError if there is none; ChatError names what is broken in it, or what it asks
         for that is not supported.
         """
         name = getattr(folder, "path", folder)
+        place = folder if isinstance(folder, gguf.File) else local(folder, PARTS)
         try:
-            tokenizer = cls(*read(folder if isinstance(folder, gguf.File) else Path(folder)))
-            tokenizer.ends |= {i for i in hf.ends_of(name) if 0 <= i < tokenizer.vocab_size}
+            tokenizer, place = cls(*read(place)), getattr(place, "path", place)
+            tokenizer.ends |= {i for i in hf.ends_of(place) if 0 <= i < tokenizer.vocab_size}
             return tokenizer
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ChatError(f"{name}: malformed tokenizer ({error!r})") from error

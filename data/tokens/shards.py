@@ -211,7 +211,8 @@ def prepare(source, cache="build/data", vocab_size=VOCABULARY, tokenizer=None, h
     files = find_files(sources)
     vocabulary = vocab_size
     if tokenizer:
-        places = Path(tokenizer, "tokenizer.json"), Path(tokenizer)
+        tokenizer = local(tokenizer, bpe.PARTS)
+        places = tokenizer / "tokenizer.json", tokenizer
         file = next((path for path in places if path.is_file()), None)
         vocabulary = fingerprint(file) if file else str(tokenizer)
     key = json.dumps([[fingerprint(file) for file in files], vocabulary, held_out])
