@@ -7,7 +7,8 @@ A file has a format if its first record has all columns of it, with their types 
 and AIME, MMLU (2009.03300), MMLU-Pro (2406.01574) and other choices among texts, GPQA (2311.12022),
 ARC (1803.05457), HellaSwag (1905.07830), PIQA (1911.11641), WinoGrande (1907.10641), BoolQ
 (1905.10044), SciQ (1707.06209), TriviaQA (1705.03551), SimpleQA (2411.04368), MBPP (2108.07732),
-HumanEval (2107.03374), the simple categories of the Berkeley function-calling leaderboard (BFCL).
+HumanEval (2107.03374), IFEval (2311.07911) without the questions whose instructions need a library
+to be checked, the simple categories of the Berkeley function-calling leaderboard (BFCL).
 JSON lines, a JSON array or CSV, each also as .gz.
 
 data/exams/marks.py marks the answers; data/pocket/exams.py asks about the pocket world.
@@ -18,6 +19,7 @@ import io
 import json
 import re
 import zlib
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from reprlib import repr as short
@@ -25,9 +27,11 @@ from reprlib import repr as short
 from csrc.files import ChatError, open_input, unique
 from csrc.remote import local
 from data.chat.records import Format, decoded, listed, present, recognize, records
+from data.exams import instructions
 from data.exams.calls import calls, fits, worked_call
 from data.exams.marks import as_number, boxed
 from data.exams.questions import Question
+from data.tokens.documents import tell
 
 LARGEST = 256 << 20     # bytes of a file, unpacked
 LETTERS = "ABCDEFGHIJ"
@@ -69,6 +73,8 @@ def read(path, examples=None, shots=5) -> list[Question]:
         before = read_file(examples)
         if before[0].exam != exam:
             raise ChatError(f"{examples}: examples of {before[0].exam} for an exam of {exam}")
+        if not before[0].worked:
+            raise ChatError(f"{examples}: {exam} has no answers that could be shown as examples")
     elif exam == "mmlu" and dev.exists():
         before = questions if part == "dev" else read_file(dev)
     elif exam == "mbpp":
@@ -122,6 +128,7 @@ def read_file(file) -> list[Question]:
     """Return the questions of a file, without examples. Those without a name of their exam are
     called after the file, and those without an id have their number."""
     form, questions, beside, stem = None, [], {}, file.name.partition(".")[0]
+    number, left = 0, Counter()
     for number, (line, fields) in enumerate(
             csv_rows(file) if ".csv" in file.suffixes else json_rows(file), 1):
         try:
@@ -131,12 +138,19 @@ def read_file(file) -> list[Question]:
                 form = recognize(row, FORMATS)
                 beside = {"answers": bfcl_answers(file)} if form.read is bfcl else {}
             question = form.read(row, **beside)
+            if isinstance(question, str):
+                left[question] += 1
+                continue
         except ChatError as error:
             raise ChatError(f"{file}:{line}: {error}") from error
         questions.append(replace(question, exam=question.exam or stem,
                                  id=question.id or str(number)))
+    if left:
+        tell(f"{file}: {left.total()} of {number} questions are left out, for no program here checks "
+             + ", ".join(f"{what} ({count})" for what, count in left.most_common()))
     if not questions:
-        raise ChatError(f"{file}: empty, there is no question in it")
+        raise ChatError(f"{file}: none of its {number} questions is left" if left else
+                        f"{file}: empty, there is no question in it")
     return questions
 
 
@@ -421,6 +435,15 @@ def humaneval(row):
                     opening=prompt, stop=FUNCTION_ENDS)
 
 
+def ifeval(row):
+    """Instructions about the form of an answer; or the name of the first that cannot be checked."""
+    truth = instructions.read(row.texts("instruction_id_list", 1), row.value("kwargs", list))
+    prompt = row.text("prompt")
+    return next((name for name, _ in truth if name not in instructions.CHECKS), None) or Question(
+        "ifeval", str(row.value("key", int, str)), "instructions", prompt, truth, "",
+        opening=f"{prompt}\n", stop=())
+
+
 CALL = """You can call these functions:
 
 {}
@@ -489,6 +512,8 @@ FORMATS = [
     Format("HumanEval", {"entry_point": str, "test": str, "prompt": str, "task_id": str,
                          "canonical_solution": str}, humaneval, None),
     Format("MBPP", {"test_list": list, "task_id": NUMBERED, "code": str}, mbpp, None),
+    Format("IFEval", {"instruction_id_list": list, "kwargs": list, "prompt": str, "key": NUMBERED},
+           ifeval, None),
     Format("BFCL", {"question": list, "function": list, "id": str}, bfcl, None),
     Format("SVAMP", {"Body": str, "Question": str, "Answer": (int, float), "ID": str}, svamp, None),
     Format("PIQA", {"goal": str, "sol1": str, "sol2": str, "label": NUMBERED}, piqa, None),

@@ -16,6 +16,7 @@ from itertools import takewhile
 
 from csrc.files import ChatError
 from data.exams.calls import FENCE, mark_call
+from data.exams.instructions import mark_instructions
 
 LONGEST = 20_000    # characters of an answer about a fact
 
@@ -421,9 +422,9 @@ def mark_completion(question, answer, run):
 # ----------------------------------------------------------------------------------------- figures
 
 KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": mark_compared,
-         "letter": mark_letter, "text": mark_text, "named": mark_named,
-         "spelled": mark_spelled, "single": mark_single, "code": mark_code, "call": mark_call,
-         "fact": mark_fact, "completion": mark_completion}
+         "letter": mark_letter, "text": mark_text, "named": mark_named, "spelled": mark_spelled,
+         "single": mark_single, "code": mark_code, "call": mark_call, "fact": mark_fact,
+         "completion": mark_completion, "instructions": mark_instructions}
 
 
 # What ends a text in models' vocabularies, and is left where an engine does not stop at it.

@@ -16,7 +16,8 @@ SHOWN = 6               # transcripts of an exam; all of those in ALL
 ALL = ("identity",)     # a few fixed questions, whose answers people want to read
 LONGEST = 4000          # characters of what one says that are shown
 VERDICTS = {"right": "#449966", "declined": "#8899aa", "made up": "#cc5544"}
-PUBLISHED = ("number", "math", "letter", "ending", "text", "code", "call")  # kinds of questions
+PUBLISHED = ("number", "math", "letter", "ending", "text", "code", "call",
+             "instructions")     # kinds of questions
 BY_PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")   # by pages that state a fact
 # Charts of bars: the title, what is under the bars, and the figures that they show.
 BARS = [

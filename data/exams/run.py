@@ -37,7 +37,7 @@ JUDGED = Path(__file__).with_name("judged.py")
 # The most tokens of an answer, by the kind of its question, and never over half the context.
 MAX_TOKENS = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64,
               "named": 64, "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256,
-              "math": 512, "code": 512}
+              "math": 512, "code": 512, "instructions": 1024}
 MAX_TOKENS_WITH_TOOLS = 512     # calls and their results count, too
 FORWARD = 1024                  # tokens whose likelihood is computed at a time
 
