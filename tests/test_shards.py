@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from csrc import cli
 from data import shards as command
 from data.pocket import corpus
-from data.tokens import bpe, documents, learn, shards
+from data.tokens import bpe, documents, learn, parquet, shards
 
 relaxed = settings(deadline=None, derandomize="CI" in os.environ)
 NAMES = [first + middle + last for first in ("ba", "fo", "gu", "ka", "lo", "mi", "ste", "tri")
@@ -144,8 +144,8 @@ def test_broken_gzip_and_a_folder_of_other_things_are_errors(tmp_path):
 
 
 def write_parquet(path, columns, **options):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(importlib.import_module("pyarrow").table(columns), path, **options)
+    tables = pytest.importorskip("pyarrow.parquet")
+    tables.write_table(importlib.import_module("pyarrow").table(columns), path, **options)
     return path
 
 
@@ -198,6 +198,31 @@ def test_a_damaged_parquet_file_is_an_error_that_names_it(tmp_path):
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             refused += 1
     assert refused > len(damaged) // 2
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"use_dictionary": False}, {"row_group_size": 1}, {"compression": "zstd"},
+    {"data_page_version": "2.0", "write_page_checksum": True}])
+def test_a_value_of_parquet_that_unpacks_to_too_much_is_refused(tmp_path, options, monkeypatch):
+    """A dictionary's value was copied for each of a hundred rows: of 6 KB came 20 GB."""
+    monkeypatch.setattr(parquet, "LARGEST_PACKED", 1 << 20)
+    monkeypatch.setattr(parquet, "LARGEST", 1 << 24)
+    half, path = "a" * (1 << 19), tmp_path / "a.parquet"
+    write_parquet(path, {"text": ["b"] + [half] * 20}, **options)
+    pool = importlib.import_module("pyarrow").default_memory_pool()
+    before, found = pool.bytes_allocated(), documents.documents(path)
+    assert next(found) == "b" and next(found) == half
+    assert pool.bytes_allocated() - before < 1 << 24
+    assert len(list(found)) == 19
+    write_parquet(path, {"text": ["b", 3 * half] + ["c"] * 50}, **options)
+    with pytest.raises(ValueError, match=f"{path}: row 2: over 1 MB in one text"):
+        list(documents.documents(path))
+    write_parquet(path, {"text": ["b", 40 * half]}, **options)
+    with pytest.raises(ValueError, match=f"{path}: a page that unpacks to 20 MB; at most 16 MB"):
+        list(documents.documents(path))
+    lists = {"text": [["b", 40 * half]]}
+    with pytest.raises(ValueError, match=f"{path}: a page that unpacks to 20 MB"):
+        list(documents.documents(write_parquet(path, lists, **options)))
 
 
 def test_parquet_needs_pyarrow_and_says_how_to_get_it(tmp_path, monkeypatch):

@@ -11,10 +11,11 @@ import importlib
 import re
 import sys
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 
 from csrc.files import ChatError, open_input, read_lines
 from csrc.remote import local
+from data.tokens.parquet import rows
 
 WORLD = "world"         # the source that needs no file
 JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
@@ -22,7 +23,6 @@ DOCUMENTS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".json.gz", ".parquet")  
 WARC = (".warc", ".warc.gz", ".wet", ".wet.gz")
 PIECE = 1 << 20        # bytes read at a time, and about the length of a piece of a long document
 LONGEST = 16 << 20     # characters: where this many offer no place to cut, we cut anyway
-BATCH_ROWS = 100       # of a Parquet file read at a time
 
 SEPARATOR = re.compile(r"^<\|endoftext\|>\r?(?:\n|\Z)", re.MULTILINE)
 # Up to the last newline with a non-blank after it. In bpe.PATTERN (and GPT-4's, Llama 3's) a chunk
@@ -92,9 +92,8 @@ def documents(*sources):
 def pieces(file):
     """Yield (begins, text): documents in pieces; `begins` is True on the first of a document."""
     empty = True
-    read = json_pieces if file.name.endswith(JSON_LINES) else \
-        parquet_pieces if file.suffix == ".parquet" else text_pieces
-    for piece in read(file):
+    read = json_pieces if file.name.endswith(JSON_LINES) else text_pieces
+    for piece in zip(repeat(True), rows(file)) if file.suffix == ".parquet" else read(file):
         empty = False
         yield piece
     if empty:
@@ -108,30 +107,6 @@ def json_pieces(file):
             raise ChatError(f'{file}:{number}: not an object whose "text" is a string')
         if record["text"]:
             yield True, record["text"]
-
-
-def parquet_pieces(file):
-    """Yield (True, text) for each row of a Parquet file, a few in memory at a time."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ChatError(f"{file}: to read Parquet, {sys.executable} -m pip install "
-                        f"pyarrow") from error
-    row = 0
-    try:
-        with parquet.ParquetFile(file, buffer_size=PIECE, pre_buffer=False) as table:
-            if "text" not in table.schema_arrow.names:
-                raise ChatError(f'{file}: no column "text", but '
-                                f'{", ".join(table.schema_arrow.names) or "none at all"}')
-            for batch in table.iter_batches(BATCH_ROWS, columns=["text"], use_threads=False):
-                for row, text in enumerate(batch.column("text").to_pylist(), row + 1):
-                    if not isinstance(text, str | None):
-                        raise ChatError(f'{file}: row {row}: "text" is not a string')
-                    if text:
-                        yield True, text
-    except (ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ChatError(f"{file}: broken Parquet after row {row} ({reason})") from error
 
 
 def text_pieces(file):
