@@ -105,7 +105,8 @@ def save(model, folder, special: dict | None = None, stage: str | None = None) -
         "generation_config.json": to_json({**ids, "eos_token_id": stop,
                                            **({"stage": stage} if stage else {})}),
         "config.json": to_json(about),
-        "model.safetensors": serialized(dtype, {name: tensors[name].shape for name in tensors}, read,
+        "model.safetensors": serialized(dtype, {name: place.shape for name, place in
+                                                tensors.items()}, read,
                                         {"format": "pt", "checksums": json.dumps(sums)})})
 
 

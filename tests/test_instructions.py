@@ -23,13 +23,15 @@ CASES = {
                                   ["c, k", "kk"], ["cC", "acca"]),
     "length_constraints:number_words": ({"num_words": 3, "relation": "less than"}, ["a, b -"],
                                         ["it's so"]),
-    "length_constraints:number_paragraphs": ({"num_paragraphs": 2}, ["a *** b", "***\na\n***\nb***"],
-                                             ["a", "a *** *** b", "a\n\nb"]),
+    "length_constraints:number_paragraphs": ({"num_paragraphs": 2}, [
+        "a *** b", "***\na\n***\nb***"], ["a", "a *** *** b", "a\n\nb"]),
     "length_constraints:nth_paragraph_first_word": (
         {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "Then"},
-        ["a\n\n\"then, b", "a\n\nTHEN b\n\n"], ["then a\n\nb", "a\n\nthen\n\nc", "then", "a\n\n\n\n"]),
+        ["a\n\n\"then, b", "a\n\nTHEN b\n\n"],
+        ["then a\n\nb", "a\n\nthen\n\nc", "then", "a\n\n\n\n"]),
     "detectable_content:number_placeholders": ({"num_placeholders": 2}, ["[a] [b]"], ["[a [b]"]),
-    "detectable_content:postscript": ({"postscript_marker": "P.S."}, ["x P.S. y", "p. s. y"], ["PS y"]),
+    "detectable_content:postscript": ({"postscript_marker": "P.S."}, ["x P.S. y", "p. s."],
+                                      ["PS y"]),
     "detectable_format:number_bullet_lists": ({"num_bullets": 2}, ["* a\n  - b", "-a\n-b\nc"],
                                               ["* a", "- a\n- b\n* c", "**a**\n- b"]),
     "detectable_format:constrained_response": ({}, ["Well: My answer is no."], ["My answer is no"]),
@@ -37,10 +39,12 @@ CASES = {
                                                       ["**a**", "* a\n* b", "** ** *a*"]),
     "detectable_format:multiple_sections": ({"section_spliter": "Section", "num_sections": 2},
                                             ["Section 1\na\nSection 2"], ["section 1\nSection 2"]),
-    "detectable_format:json_format": ({}, ['```json\n{"a": 1}\n```', "[1]"], ["{a: 1}", "[" * 9999]),
+    "detectable_format:json_format": ({}, ['```json\n{"a": 1}\n```', "[1]"], ["{a: 1}",
+                                                                                "[" * 9999]),
     "detectable_format:title": ({}, ["<<A poem>>\nx"], ["<< >>", "<<a\nb>>"]),
     "combination:two_responses": ({}, ["a ****** b"], ["a ****** a", "a", "a******b******c"]),
-    "combination:repeat_prompt": ({"prompt_to_repeat": "Do it. "}, ["\ndo it. Yes"], ["Yes. Do it."]),
+    "combination:repeat_prompt": ({"prompt_to_repeat": "Do it. "}, ["\ndo it. Yes"],
+                                   ["Yes. Do it."]),
     "startend:end_checker": ({"end_phrase": "The end."}, ['So. the END."'], ["The end. Bye"]),
     "startend:quotation": ({}, [' "a"\n'], ['"', 'a "b"']),
     "change_case:english_capital": ({}, ["IT IS 5."], ["It is", "5"]),
@@ -51,8 +55,8 @@ CASES = {
 
 def write(folder, *rows):
     path = folder / "input_data.jsonl"
-    path.write_text("".join(json.dumps(
-        {"key": 1000 + i, "prompt": "Write.", "instruction_id_list": names, "kwargs": values}) + "\n"
+    path.write_text("".join(json.dumps({
+        "key": 1000 + i, "prompt": "Write.", "instruction_id_list": names, "kwargs": values}) + "\n"
         for i, (names, values) in enumerate(rows)))
     return path
 
@@ -95,7 +99,8 @@ def test_what_needs_a_library_is_left_out_and_counted(tmp_path, capsys):
 
 @pytest.mark.parametrize("names, values, says", [
     (["punctuation:no_comma"], [], '"kwargs" has 0 objects for 1 instructions'),
-    (["punctuation:no_comma"], [7], "7 is not an object"), ([], [], "\"instruction_id_list\" is []"),
+    (["punctuation:no_comma"], [7], "7 is not an object"),
+    ([], [], "\"instruction_id_list\" is []"),
     (["keywords:existence"], [{"keywords": None}], 'keywords:existence: "keywords" is missing'),
     (["keywords:existence"], [{"keywords": [1]}], "\"keywords\" is [1], but must hold texts"),
     (["keywords:frequency"], [{"keyword": "a", "frequency": "2", "relation": "at least"}],

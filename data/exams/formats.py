@@ -146,8 +146,9 @@ def read_file(file) -> list[Question]:
         questions.append(replace(question, exam=question.exam or stem,
                                  id=question.id or str(number)))
     if left:
-        tell(f"{file}: {left.total()} of {number} questions are left out, for no program here checks "
-             + ", ".join(f"{what} ({count})" for what, count in left.most_common()))
+        names = ", ".join(f"{name} ({count})" for name, count in left.most_common())
+        tell(f"{file}: {left.total()} of {number} questions are left out, for no program here "
+             f"checks {names}")
     if not questions:
         raise ChatError(f"{file}: none of its {number} questions is left" if left else
                         f"{file}: empty, there is no question in it")
