@@ -1,5 +1,5 @@
 /* bpe.c: byte-pair encoding: counting the chunks of a text, and learning merges from the counts.
-   data/tokens/show.py says both once more in plain Python, which tests compare with this. */
+   tests/ref_bpe.py says both once more in plain Python, which tests compare with this. */
 
 #include <stdlib.h>
 #include "shared.h"
@@ -16,7 +16,7 @@ static void *grow(void *array, size_t *room, size_t want, size_t size) {
     return moved;
 }
 
-/* ---- Splitting: bpe.PATTERN by hand ---------------------------------------------------------- */
+/* ---- Splitting: PATTERN of data/tokens/learn.py by hand -------------------------------------- */
 
 enum { KIND = 7, NOTHING = 7 };      /* the bits of a class that tell the kind; the text's end */
 

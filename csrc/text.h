@@ -26,7 +26,7 @@ enum { ENDS_ALONE = 8, BEFORE_E = 16, IS_E = 24, IS_L = 32 };
 int  chunks_create(Chunks **out);
 void chunks_free(Chunks *chunks);
 
-/* Splits n texts in UTF-8, the ith of which ends at ends[i], by bpe.PATTERN and counts the chunks,
+/* Splits n texts in UTF-8, the ith of which ends at ends[i], by learn.PATTERN and counts chunks,
    those over `longest` bytes cut into pieces of that size. classes (0x110000): of each code point.
    Calls on different Chunks may run at the same time. */
 int chunks_split(Chunks *chunks, const uint8_t *text, const uint64_t *ends, size_t n,

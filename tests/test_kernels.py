@@ -92,11 +92,17 @@ def test_embed(lib, N, C, learned, scale, seed):
 
 # ---- Norms ---------------------------------------------------------------------------------------
 
+def long_rows(**more):
+    """Examples of rows longer than a GPU's block holds, and of more rows than blocks at a time."""
+    def decorate(test):
+        for N, C in (2, 4616), (3, 4616), (3, 2057), (151, 16):
+            test = example(N=N, C=C, scale=1.0, seed=0, **more)(test)
+        return test
+    return decorate
+
+
 @given(N=few, C=sizes, bias=st.booleans(), scale=scales, seed=seeds)
-@example(N=2, C=4616, bias=True, scale=1.0, seed=0)  # longer than a block holds
-@example(N=3, C=4616, bias=True, scale=1.0, seed=0)
-@example(N=3, C=2057, bias=True, scale=1.0, seed=0)
-@example(N=151, C=16, bias=True, scale=1.0, seed=0)  # more rows than blocks at a time
+@long_rows(bias=True)
 @examples(60)
 def test_layernorm_forward(lib, N, C, bias, scale, seed):
     draw = Draw(lib, seed)
@@ -114,10 +120,7 @@ def test_layernorm_forward(lib, N, C, bias, scale, seed):
 
 
 @given(N=few, C=sizes, bias=st.booleans(), scale=scales, seed=seeds)
-@example(N=2, C=4616, bias=True, scale=1.0, seed=0)  # longer than a block holds
-@example(N=3, C=4616, bias=True, scale=1.0, seed=0)
-@example(N=3, C=2057, bias=True, scale=1.0, seed=0)
-@example(N=151, C=16, bias=True, scale=1.0, seed=0)  # more rows than blocks at a time
+@long_rows(bias=True)
 @examples(60)
 def test_layernorm_backward(lib, N, C, bias, scale, seed):
     draw = Draw(lib, seed)
@@ -143,10 +146,7 @@ def test_layernorm_backward(lib, N, C, bias, scale, seed):
 
 @given(N=few, C=sizes, scale=scales, seed=seeds)
 @example(N=1, C=64, scale=0.0, seed=0)
-@example(N=2, C=4616, scale=1.0, seed=0)  # longer than a block holds
-@example(N=3, C=4616, scale=1.0, seed=0)
-@example(N=3, C=2057, scale=1.0, seed=0)
-@example(N=151, C=16, scale=1.0, seed=0)  # more rows than blocks at a time
+@long_rows()
 @examples(60)
 def test_rmsnorm_forward(lib, N, C, scale, seed):
     draw = Draw(lib, seed)
@@ -159,10 +159,7 @@ def test_rmsnorm_forward(lib, N, C, scale, seed):
 
 @given(N=few, C=sizes, scale=scales, seed=seeds)
 @example(N=1, C=64, scale=0.0, seed=0)
-@example(N=2, C=4616, scale=1.0, seed=0)  # longer than a block holds
-@example(N=3, C=4616, scale=1.0, seed=0)
-@example(N=3, C=2057, scale=1.0, seed=0)
-@example(N=151, C=16, scale=1.0, seed=0)  # more rows than blocks at a time
+@long_rows()
 @examples(60)
 def test_rmsnorm_backward(lib, N, C, scale, seed):
     draw = Draw(lib, seed)

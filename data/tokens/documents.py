@@ -25,12 +25,12 @@ PIECE = 1 << 20        # bytes read at a time, and about the length of a piece o
 LONGEST = 16 << 20     # characters: where this many offer no place to cut, we cut anyway
 
 SEPARATOR = re.compile(r"^<\|endoftext\|>\r?(?:\n|\Z)", re.MULTILINE)
-# Up to the last newline with a non-blank after it. In bpe.PATTERN (and GPT-4's, Llama 3's) a chunk
-# never goes on after a newline but with blanks, so one ends there. And it ends there whether or not
-# the rest is in sight: the newlines after punctuation and `\s*[\r\n]+` do not look ahead, and come
-# before `\s+(?!\S)`, which does. So the pieces have the tokens of the whole. (With GPT-2's pattern
-# blank lines just before such a cut, with GPT-4o's "!\n/", may be grouped in another way, once a
-# megabyte.)
+# Up to the last newline with a non-blank after it. In learn.PATTERN (and GPT-4's, Llama 3's) a
+# chunk never goes on after a newline but with blanks, so one ends there. And it ends there whether
+# or not the rest is in sight: the newlines after punctuation and `\s*[\r\n]+` do not look ahead,
+# and come before `\s+(?!\S)`, which does. So the pieces have the tokens of the whole. (With GPT-2's
+# pattern blank lines just before such a cut, with GPT-4o's "!\n/", may be grouped in another way,
+# once a megabyte.)
 CUT = re.compile(r".*\n(?=\S)", re.DOTALL)
 
 
