@@ -5,7 +5,6 @@ section with too few entries, an exam's wording that stands elsewhere, ...
 """
 
 import itertools
-import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple

@@ -165,7 +165,6 @@ def test_half_the_steps_and_a_resume_give_the_same_bits(base, tmp_path):
     flags = ["sft", "--model", base, "--data", file, "--context", 64, "--mix", 0, "--steps", 8,
              "--sample-every", 0, "--checkpoint-every", 4, "--eval-every", 4]
     assert run(tmp_path, *flags, "--out", "whole").returncode == 0
-    s, folder, model = None, None, None
     s, data, model = made(base, file, steps=8, lr=None, batch=None, batch_tokens=None,
                           eval_every=4, checkpoint_every=4, out=str(tmp_path / "half"), dtype="f32")
     stopped = train.train(s, train.Folder(tmp_path / "half"), data, model, stop=lambda n: n == 4)
