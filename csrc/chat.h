@@ -362,9 +362,9 @@ void qk_norm_rope_backward(real *dinp, float *dq_norm, float *dk_norm,
 
 /* out (N,H*D) = softmax(scale q k^T) v of each head, over doc_start[t] <= key <= t of the same row,
    of which with a window only the last `window` (0: all). With a cap (0: none) each score s becomes
-   cap tanh(s / cap) first (arXiv:2408.00118). lse (N,H) = log of the softmax'
-   denominator. qkv (N,W); doc_start (N), never falling along a row, or NULL. Query head h reads
-   key/value head h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
+   cap tanh(s / cap) first (arXiv:2408.00118). lse (N,H) = log of the softmax' denominator.
+   qkv (N,W); doc_start (N), never falling along a row, or NULL. Query head h reads key/value head
+   h / (H/K). Tiled: no (T,T) matrix (arXiv:2205.14135).
    Backward: dqkv (N,W) =, in O(T^2); work: attention_work(B,T,H,D) bytes that nobody else uses. */
 size_t attention_work(int B, int T, int H, int D);
 void attention_forward(real *out, float *lse,
@@ -387,7 +387,7 @@ void attention_naive_backward(float *dqkv,
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
    keys, values (*,K*D)[starts[n] + positions[n]], for the slots lie one after the other and
    starts[n] is where that of row n begins; then row n attends to positions 0..positions[n] of its
-   slot, or the last `window` of them, `length` at most. qkv (N,W), out (N,H*D) =;
+   slot, or the last `window` of them, `length` at most. qkv (N,W), out (N,H*D) =.
    A row's result has the same bits whatever other rows there are; on a GPU only if N is 8 at most.
    work: extend_work(N,length,H,D) bytes. */
 size_t extend_work(int N, int length, int H, int D);

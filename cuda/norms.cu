@@ -390,7 +390,8 @@ qk_wide_backward_rows(real *dinp, float *partial, const real *inp, const real *q
     }
 }
 
-/* How many threads share a head, which threads hold in `widths` vectors of each half. */
+/* How many threads share a head: enough for one vector (or number) of each half a thread, WARP at
+   most. */
 static int head_lanes(int D, int wide) {
     int lanes = 1;
     while (lanes < WARP && lanes * (wide ? WIDE : 1) < D / 2) lanes *= 2;

@@ -126,7 +126,7 @@ def records(path, **options):
             seen = True
 
 
-def decoded(path, data, number=2):
+def decoded(path, data, number):
     """Return the text of some bytes, which begin in this line; the first one may begin with a byte
     order mark."""
     if len(data) > largest(path):

@@ -39,8 +39,9 @@ SPLITS = {
         r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
         r"|\s*[\r\n]+|\s+(?!\S)|\s+")]),
 }
-BEGINS = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}   # unless add_bos_token says so
-WHOLE = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}    # a chunk that is a token is it
+# Splits of tokenizers that put a first token (unless add_bos_token says otherwise), and in which a
+# chunk that is a token becomes it without merges.
+LLAMA_LIKE = {"llama-bpe", "llama3", "llama-v3", "falcon3", "tekken"}
 
 
 # ---- GGUF ----------------------------------------------------------------------------------------
@@ -54,7 +55,7 @@ def from_gguf(file):
     types = checked(values, "token_type", tokens)
     types = np.where(np.isin(tokens, ENDS), CONTROL, types)      # some files say that it is text
     split = values.get("pre", "default")
-    begins = values.get("add_bos_token", kind == "llama" or split in BEGINS)
+    begins = values.get("add_bos_token", kind == "llama" or split in LLAMA_LIKE)
     config = {**CONFIG, "add_bos_token": bool(begins)}
     for key in ("bos", "eos", "eot", "eom", "pad"):
         config[f"{key}_token"] = name_of(values, {"pad": "padding"}.get(key, key), tokens)
@@ -103,7 +104,7 @@ def byte_level(tokens, types, merges, split):
     vocab = {token: i for i, token in enumerate(tokens)}
     if len(vocab) < len(tokens):
         raise ChatError(f"there are {len(tokens)} tokens, but only {len(vocab)} different ones")
-    spec["model"] |= {"vocab": vocab, "merges": merges, "ignore_merges": split in WHOLE}
+    spec["model"] |= {"vocab": vocab, "merges": merges, "ignore_merges": split in LLAMA_LIKE}
     return spec
 
 
