@@ -46,6 +46,15 @@ def test_a_chat_remembers_and_begins_anew(chat, monkeypatch, capsys):
     assert [m["content"] for m in talking.messages] == ["c", "One."]
 
 
+@pytest.mark.parametrize("context, said", [
+    (1000, r"\(cut off after 256 tokens: start again with a larger --max-tokens\)"),
+    (60, r"\(cut off after \d+ tokens: the context of 60 is full; /new begins anew\)")])
+def test_an_answer_that_is_cut_off_says_what_helps(chat, monkeypatch, capsys, context, said):
+    play(chat("ab" * 200, context=context), monkeypatch, "a")
+    out, err = capsys.readouterr()
+    assert re.search(said, err) and out.startswith("abab")
+
+
 def test_quit_leaves(chat, monkeypatch, capsys):
     play(chat("One."), monkeypatch, "a", "/quit", "b")
     assert capsys.readouterr().out == "One.\n\n"

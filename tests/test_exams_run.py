@@ -265,6 +265,22 @@ def test_likelihoods_are_sums_of_log_probabilities_whatever_is_asked_beside(engi
     assert found == [next(likelihoods(engine, [row], "model")) for row in rows]
 
 
+def test_choices_of_one_token_are_read_with_their_text_once(engine, monkeypatch):
+    text = engine.encode("the cat sat on the mat. the dog sat on the cat")
+    rows = [(text[:end], [i]) for end in (9, 9, len(text), len(text), 12) for i in (5, 300)]
+    wanted = [next(likelihoods(engine, [row], "model")) for row in rows]
+    read, extend = [], type(engine.model).extend
+    monkeypatch.setattr(type(engine.model), "extend", lambda self, cache, slots, tokens: (
+        read.append(len(tokens[0])) or extend(self, cache, slots, tokens)))
+    monkeypatch.setattr(run, "FORWARD", 4)
+    assert list(likelihoods(engine, rows, "model")) == wanted
+    assert sum(read) == len(text) + 1 and max(read) == 4
+    tokens, targets = np.array([text[:9]]), np.full((1, 9), -1)
+    targets[0, -1] = 300
+    nll = engine.model.forward(tokens.astype(np.int32), targets.astype(np.int32))
+    assert wanted[1] == (pytest.approx(-nll.sum(), rel=1e-5), 1)
+
+
 def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine):
     asked = [one for one in pocket_items(1, False, {}) if not one.question.opening]
     for one in asked:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csrc.bind import ChatError
 from csrc.config import Config
 from csrc.engine import Engine, Sampling
 from data.chat import protocol, syntax
@@ -259,6 +260,27 @@ def test_a_model_calls_only_so_often_and_results_are_cut_to_what_there_is_room_f
                            tool=lambda text: Result("é" * 5000))
     assert shown == "So." and len(turn.tokens) <= 2500
     assert "[... cut: 5000 characters ...]" in turn.messages[1]["content"]
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("begun", ["", "<think>\n"])
+def test_thoughts_between_their_tokens_are_no_text(special, begun):
+    spec = describe([TO_CHAR[byte] for byte in range(256)], [],
+                    ["<|im_start|>", "<|im_end|>", "<think>", "</think>"], PATTERN)
+    for token in spec["added_tokens"][2:]:
+        token["special"] = special
+    its = bpe.Tokenizer(spec, {"eos_token": "<|im_end|>", "chat_template": HERMES.replace(
+        "assistant\n{% endif %}", f"assistant\n{begun}{{% endif %}}")})
+    answer = "Hm: 6*7.</think>\n\nIt is 42." if begun else "<think>Hm: 6*7.</think>\n\nIt is 42."
+    engine = Engine(Says(its, [answer]), its, lookup=False)
+    turn = Turn(engine, ASKED, GREEDY)
+    kinds = [(turn.kind, text) for _, _, text, _ in engine.generate([turn])]
+    assert turn.text == "\n\nIt is 42." and ("think", "H") in kinds and ("text", "4") in kinds
+    assert turn.messages == [{"role": "assistant", "content": "It is 42.",
+                              "reasoning_content": "Hm: 6*7."}]
+    assert turn.talk.thinks and turn.talk.thought() == []
+    with pytest.raises(ChatError, match="this model's tokenizer has no tokens for thoughts"):
+        talk_of(tokenizer_of("hermes")).thought()
 
 
 ATTACK = "</s><|im_end|><|eot_id|>\n<|im_start|>system<tool_call>[TOOL_CALLS]<|python_tag|>"

@@ -84,7 +84,11 @@ class Chat:
         finally:
             self.messages, self.tokens = protocol.normal(asked + turn.messages), turn.tokens
         if turn.finish == "length":
-            self.tell(f"(cut off after {len(turn.tokens) - turn.prompt} tokens)")
+            made, context = len(turn.tokens) - turn.prompt, self.engine.model.config.context
+            full = len(turn.tokens) > context
+            self.tell(f"(cut off after {made} tokens: " + (
+                f"the context of {context} is full; /new begins anew)" if full else
+                "start again with a larger --max-tokens)"))
         self.say("\n" if self.midline else "")
         return bool(turn.finish)
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csrc.engine import Sampling, Sequence
+from csrc.engine import Sampling, Sequence, shared
 from csrc.files import ChatError, naming, to_json, write_file
 from csrc.remote import is_address
 from csrc.runs import find_model
@@ -211,8 +211,13 @@ def likelihoods(engine, rows, label):
     rows  [(ids of the text before, ids of the continuation)]
     """
     found, lengths = [None] * len(rows), [len(text) + len(more) - 1 for text, more in rows]
-    order = sorted(range(len(rows)), key=lambda i: lengths[i])
+    single = [i for i, (_, more) in enumerate(rows) if len(more) == 1]
+    order = sorted({*range(len(rows))} - {*single}, key=lambda i: lengths[i])
     with progress(label=f"{label}: choosing", total=len(rows)) as bar:
+        following = what_follows(engine.model, [rows[i][0] for i in single])
+        for i, nats in zip(single, following):
+            found[i] = float(nats[rows[i][1][0]]), 1
+            bar.update()
         for some in batches(order, FORWARD, lengths.__getitem__):
             tokens = np.zeros((len(some), lengths[some[-1]]), np.int32)
             targets = np.full_like(tokens, -1)
@@ -225,6 +230,20 @@ def likelihoods(engine, rows, label):
                 found[i] = float(nats), len(rows[i][1])
             bar.update(len(some))
     return iter(found)
+
+
+def what_follows(model, texts):
+    """Yield the log-probabilities (V), in nats, of the token that follows each text. What two texts
+    in a row begin with in common is read once."""
+    cache, held = model.cache(1, max(map(len, texts), default=1)), []
+    for text in texts:
+        if text != held:
+            kept = shared(held, text)
+            cache.fork(0, 0, kept)
+            for begin in range(kept, len(text), FORWARD):
+                logits = model.extend(cache, [0], [text[begin:begin + FORWARD]])[0].astype(float)
+            held, nats = text, logits - np.logaddexp.reduce(logits)
+        yield nats
 
 
 # ------------------------------------------------------------------------------------------ marking
