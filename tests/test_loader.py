@@ -1,4 +1,4 @@
-"""data/tokens/loader.py: windows of tokens, in an order that seed and epoch decide, dealt to ranks."""
+"""data/tokens/loader.py: windows of tokens, in an order seed and epoch decide, dealt to ranks."""
 
 import os
 import re
