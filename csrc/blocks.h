@@ -47,6 +47,13 @@ static BOTH inline int block_bytes(int type) {
     }
 }
 
+/* Cases of a switch that tells the compiler which type it is. */
+#define FLOAT_TYPES(CASE) CASE(GGUF_F32) CASE(GGUF_F16) CASE(GGUF_BF16)
+#define BLOCK_TYPES(CASE) \
+    CASE(GGUF_Q4_0) CASE(GGUF_Q4_1) CASE(GGUF_Q5_0) CASE(GGUF_Q5_1) CASE(GGUF_Q8_0) \
+    CASE(GGUF_Q2_K) CASE(GGUF_Q3_K) CASE(GGUF_Q4_K) CASE(GGUF_Q5_K) CASE(GGUF_Q6_K) \
+    CASE(GGUF_IQ4_NL) CASE(GGUF_IQ4_XS) CASE(GGUF_MXFP4)
+
 /* Where row r belongs of a file that has each head's D rows as pairs, 0, D/2, 1, D/2 + 1, ... */
 static BOTH inline int paired_row(int r, int D) {
     return D ? r / D * D + r % 2 * (D / 2) + r % D / 2 : r;

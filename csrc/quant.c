@@ -5,15 +5,17 @@
    sum of blocks  (d_weight d_input) sum(q_weight q_input) + m_weight (d_input sum(q_input)),
    of which the sums are of whole numbers, exact, and take an instruction for 64 or 128 products.
 
-   The naive loop is quant_naive below. The fast one works by panels, as in matmul.c: LANES rows of
-   the weight are unpacked, KC numbers of each, so that four q of a row are one of LANES words, and
-   their d and m are vectors; then the panel, in the L1 cache, meets the inputs, MR rows at a time.
-   Each sum has one owner and one order, whatever the rows and threads are. */
+   The naive loop is quant_naive below. The fast ones take LANES rows of the weight at a time, whose d
+   and m are vectors. With one row of inputs, or FEW, the quants of a row of the weight meet those of
+   the inputs as they come, and the sums of each row are brought together afterwards. With more, the
+   work goes by panels, as in matmul.c: the weight is unpacked, KC numbers of each row, so that four
+   q of a row are one of LANES words; then the panel, in the L1 cache, meets the inputs, MR rows at a
+   time. Each sum has one owner and one order, whatever the rows and threads are. */
 
-#include "unpack.h"
+#include "quants.h"
 
 enum {
-    KC = 1024,                       /* numbers of a row: a panel of 1.5 KC LANES bytes fits L1 */
+    FEW = 2,                         /* rows of inputs that do not pay for a panel */
     NB = 128,                        /* rows of inputs, which stay in L2, that a panel meets */
     MR = LANES == 16 ? 12 : LANES == 8 ? 4 : 6   /* at a time: their sums fit the registers */
 };
@@ -86,14 +88,13 @@ void quant_naive(float *out, const real *inp, const void *q8, const void *weight
         }
 }
 
-/* ---- The micro-kernel ------------------------------------------------------------------------ */
+/* ---- Products of whole numbers --------------------------------------------------------------- */
 
-typedef int32_t ints __attribute__((vector_size(4 * LANES), may_alias));
 typedef int16_t shorts __attribute__((vector_size(4 * LANES), may_alias));
 typedef uint16_t bits __attribute__((vector_size(4 * LANES), may_alias));
 
 /* sum += products of four quants and four inputs, in each word. Where no instruction does that,
-   they are summed by twos in 16 bits: `chain` of them, before they are widened. */
+   they are summed by twos in 16 bits, chain() of them before they are widened. */
 #if defined __AVX512VNNI__ && LANES == 16
 #define DOT(sum, w, x) _mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(w), (__m512i)(x))
 #elif defined __AVXVNNI__ && LANES == 8
@@ -149,56 +150,128 @@ static inline vec fused(vec a, vec b, vec c) {
 
 static inline vec broadcast(float x) { return x - (vec){ 0 }; }
 
+/* How many products of twos fit 16 bits, a power of 2: inputs are at most 127 in size. */
+static inline int chain(int type) {
+    switch (type) {
+    case GGUF_Q8_0: case GGUF_IQ4_NL: case GGUF_IQ4_XS: return DIRECT ? 8 : 1;   /* 128 */
+    case GGUF_Q6_K:                                     return DIRECT ? 8 : 2;   /* 63 */
+    case GGUF_Q5_0: case GGUF_Q5_1: case GGUF_Q5_K: case GGUF_MXFP4:
+                                                        return DIRECT ? 8 : 4;   /* 31, 24 */
+    default:                                            return 8;                /* 15 */
+    }
+}
+
+/* acc += the share of a group, whose d and m of LANES rows are at d, with inputs whose scale is x's;
+   sum: of products of quants; x_sum: of the inputs. */
+INLINE vec add_group(vec acc, const float *d, const Scale *x, float x_sum, ints sum, int type) {
+    acc = fused(*(const vec *)d * x->d, __builtin_convertvector(sum, vec), acc);
+    if (is_signed(type) && !MOVED) return acc;   /* m is 0 */
+    return fused(*(const vec *)(d + LANES), broadcast(x_sum), acc);
+}
+
+/* ---- Few rows -------------------------------------------------------------------------------- */
+
+/* In each word what 8 quants in a and b, of 32 of a row, add with the inputs x and y. */
+INLINE ints dot_32(lanes a, lanes b, lanes x, lanes y, int type) {
+    const parts none = { 0 }, first = dot(none, a, x, is_signed(type));
+    if (chain(type) > 1) return widen_parts(dot(first, b, y, is_signed(type)));
+    return widen_parts(first) + widen_parts(dot(none, b, y, is_signed(type)));
+}
+
+/* sums (R,LANES) = those of R rows of inputs with LANES rows of a weight. */
+INLINE void rows_as(float *sums, const Inputs *x, const size_t *row, Rows p, const uint8_t *next,
+                    int type, int blocks, int R) {
+    const int numbers = block_numbers(type), bytes = block_bytes(type), halved = is_halved(type);
+    vec acc[FEW] = { { 0 } };
+    for (int s = 0; blocks-- > 0; p.first += bytes, next += LANES * bytes) {
+        float scales[GROUPS * 2 * LANES] __attribute__((aligned(64)));
+        for (int line = 0; line < LANES * bytes; line += 64) __builtin_prefetch(next + line);
+        load_scales(scales, p, type);
+        const float *d = scales;
+        UNROLL(8)
+        for (int g = 0; g < numbers / 16; g += 2, s++) {
+            lanes a[4], b[4];
+            load_quants(a, p, type, g);
+            load_quants(b, p, type, g + 1);
+            for (int r = 0; r < R; r++) {
+                const Scale *scale = &x->scales[row[r] + s];
+                const int8_t *of = x->quants + (row[r] + s) * Q;
+                const lanes y = repeat_16(of), z = repeat_16(of + Q / 2);
+                ints sum[4];
+                for (int i = 0; i < 4; i++)
+                    sum[i] = halved ? widen_parts(dot((parts){ 0 }, a[i], y, 0))
+                                    : dot_32(a[i], b[i], y, z, type);
+                acc[r] = add_group(acc[r], d, scale, halved ? scale->sums[0] : scale->sum,
+                                   sums_of_4(sum), type);
+                for (int i = 0; halved && i < 4; i++)
+                    sum[i] = widen_parts(dot((parts){ 0 }, b[i], z, 0));
+                if (halved)
+                    acc[r] = add_group(acc[r], d + 2 * LANES, scale, scale->sums[1],
+                                       sums_of_4(sum), type);
+            }
+            d += (halved ? 4 : 2) * LANES;
+        }
+    }
+    for (int r = 0; r < R; r++) *(vec *)(sums + r * LANES) = acc[r];
+}
+
+static void few_rows(float *sums, const Inputs *x, const size_t *row, Rows p, int type, int blocks,
+                     int R) {
+    const uint8_t *next = p.first + LANES * p.stride;
+    #define CASE(T) case T: \
+        if (R == 1) { rows_as(sums, x, row, p, next, T, blocks, 1); break; } \
+        rows_as(sums, x, row, p, next, T, blocks, FEW); break;
+    switch (type) { BLOCK_TYPES(CASE) }
+    #undef CASE
+}
+
+/* ---- Panels ---------------------------------------------------------------------------------- */
+
 /* sums (R,LANES) = or += those of R rows of inputs, from scale s on, with S scales of a panel. What
-   kind of type it is, and R, the compiler is told. */
-static inline __attribute__((always_inline))
-void tile_as(float *sums, const uint8_t *panel, const Inputs *x, const size_t *row, int s, int S,
-             int first, int R, int sign, int halved) {
-    const int chain = DIRECT ? 8 : sign ? 1 : halved ? 2 : 4, groups = halved ? 2 : 1;
-    const int has_m = !sign || MOVED;
+   type it is, and R, the compiler is told. */
+INLINE void tile_as(float *sums, const Panel *panel, const Inputs *x, const size_t *row, int s, int S,
+                    int first, int type, int R) {
+    const int groups = is_halved(type) ? 2 : 1, steps = Q / STEP / groups;
+    const int many = min_int(chain(type), steps), sign = is_signed(type);
+    const uint8_t *w = panel->quants;
+    const float *d = panel->scales;
     vec acc[MR];
     for (int i = 0; i < R; i++) acc[i] = first ? (vec){ 0 } : *(vec *)(sums + i * LANES);
-    for (int end = s + S; s < end; s++) {
-        const float *d = (const float *)(panel + Q * LANES);
+    for (int end = s + S; s < end; s++)
         for (int g = 0; g < groups; g++, d += 2 * LANES) {
             ints sum[MR] = { { 0 } };
-            for (int c = 0; c < Q / STEP / groups; c += min_int(chain, Q / STEP / groups)) {
+            for (int c = 0; c < steps; c += many) {
                 parts part[MR] = { { 0 } };
-                for (int k = c; k < c + min_int(chain, Q / STEP / groups); k++) {
-                    const int step = g * (Q / STEP / 2) + k;
-                    const lanes w = *(const lanes *)(panel + step * STEP * LANES);
+                UNROLL(2)                        /* of more, GCC adds the products up last */
+                for (int k = c; k < c + many; k++, w += STEP * LANES)
                     for (int i = 0; i < R; i++) {
-                        const int8_t *four = x->quants + (row[i] + s) * Q + step * STEP;
-                        part[i] = dot(part[i], w, word((const uint8_t *)four) - (lanes){ 0 }, sign);
+                        const int8_t *four = x->quants + (row[i] + s) * Q + (g * steps + k) * STEP;
+                        part[i] = dot(part[i], *(const lanes *)w,
+                                      word((const uint8_t *)four) - (lanes){ 0 }, sign);
                     }
-                }
                 for (int i = 0; i < R; i++) sum[i] += widen_parts(part[i]);
             }
             for (int i = 0; i < R; i++) {
                 const Scale *scale = &x->scales[row[i] + s];
-                const vec both = *(const vec *)d * scale->d;
-                acc[i] = fused(both, __builtin_convertvector(sum[i], vec), acc[i]);
-                if (has_m)
-                    acc[i] = fused(*(const vec *)(d + LANES),
-                                   broadcast(halved ? scale->sums[g] : scale->sum), acc[i]);
+                acc[i] = add_group(acc[i], d, scale, groups == 2 ? scale->sums[g] : scale->sum,
+                                   sum[i], type);
             }
         }
-        panel += (Q + 8 * groups) * LANES;
-    }
     for (int i = 0; i < R; i++) *(vec *)(sums + i * LANES) = acc[i];
 }
 
-static inline __attribute__((always_inline))
-void tile_rows(float *sums, const uint8_t *panel, const Inputs *x, const size_t *row, int s, int S,
-               int first, int type, int R) {
-    if (is_signed(type)) tile_as(sums, panel, x, row, s, S, first, R, 1, 0);
-    else if (is_halved(type)) tile_as(sums, panel, x, row, s, S, first, R, 0, 1);
-    else tile_as(sums, panel, x, row, s, S, first, R, 0, 0);
+/* Types that differ only in how they are unpacked are one. */
+INLINE void tile_rows(float *sums, const Panel *panel, const Inputs *x, const size_t *row,
+                      int s, int S, int first, int type, int R) {
+    if (is_signed(type)) tile_as(sums, panel, x, row, s, S, first, GGUF_Q8_0, R);
+    else if (type == GGUF_Q6_K) tile_as(sums, panel, x, row, s, S, first, GGUF_Q6_K, R);
+    else if (is_halved(type)) tile_as(sums, panel, x, row, s, S, first, GGUF_Q2_K, R);
+    else if (chain(type) < 8) tile_as(sums, panel, x, row, s, S, first, GGUF_Q5_0, R);
+    else tile_as(sums, panel, x, row, s, S, first, GGUF_Q4_0, R);
 }
 
-static inline __attribute__((always_inline))
-void tile_floats(float *sums, const float *panel, const real *inp, const size_t *row,
-                 int k, int count, int first, int R) {
+INLINE void tile_floats(float *sums, const float *panel, const real *inp, const size_t *row,
+                        int k, int count, int first, int R) {
     vec acc[MR];
     for (int i = 0; i < R; i++) acc[i] = first ? (vec){ 0 } : *(vec *)(sums + i * LANES);
     for (int end = k + count; k < end; k++, panel += LANES)
@@ -244,17 +317,14 @@ static void write_sums(const Result *to, const float *sums, int n, int count, in
     }
 }
 
-/* Rows n.. of the inputs, at most NB, with the panel of rows r.. of the weight. Where there are not
-   LANES of them any more, it begins before r; or of fewer in all it is one row, LANES times. */
-static void multiply_panel(const Result *to, const Product *x, int n, int r) {
-    uint8_t panel[(Q + 16) * LANES * (KC / Q)] __attribute__((aligned(64)));
-    float sums[(NB + MR) * LANES] __attribute__((aligned(64)));
-    const int plain = is_float(x->type), kc = plain ? KC / 4 : KC, count = min_int(NB, x->N - n);
-    const size_t bytes = quant_row(x->type, x->C), stride = x->rows < LANES ? 0 : bytes;
-    const int first = stride ? min_int(r, x->rows - LANES) : r;
+/* A panel of rows `from` on of the weight, `stride` bytes apart, with `count` rows of the inputs. */
+static void multiply_panel(float *sums, const Product *x, const uint8_t *from, size_t stride, int n,
+                           int count) {
+    Panel panel;
+    const int plain = is_float(x->type), kc = plain ? KC / 4 : KC;
     for (int k = 0; k < x->C; k += kc) {
         const int some = min_int(kc, x->C - k);
-        unpack(panel, x->weight + first * bytes, stride, x->type, k, some);
+        unpack(&panel, from, stride, x->type, k, some);
         for (int i = 0; i < count; i += MR) {
             const int R = min_int(MR, count - i);
             size_t row[MR];
@@ -262,17 +332,31 @@ static void multiply_panel(const Result *to, const Product *x, int n, int r) {
             for (int j = 0; j < MR; j++)         /* the last one again, where there are no more */
                 row[j] = (size_t)min_int(n + i + j, x->N - 1) * (plain ? x->C : x->q8.S);
             if (plain && R == 1)
-                tile_floats(to, (const float *)panel, x->inp, row, k, some, k == 0, 1);
+                tile_floats(to, (float *)panel.quants, x->inp, row, k, some, k == 0, 1);
             else if (plain)
-                tile_floats(to, (const float *)panel, x->inp, row, k, some, k == 0, MR);
+                tile_floats(to, (float *)panel.quants, x->inp, row, k, some, k == 0, MR);
             else if (R == 1)
-                tile_rows(to, panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, 1);
-            else if (R == 2)
-                tile_rows(to, panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, 2);
+                tile_rows(to, &panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, 1);
             else
-                tile_rows(to, panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, MR);
+                tile_rows(to, &panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, MR);
         }
     }
+}
+
+/* Rows n.. of the inputs, at most NB, with rows r.. of the weight, LANES of them. Where there are
+   not so many any more, they begin before r; or of fewer in all it is one row, LANES times. */
+static void multiply_rows(const Result *to, const Product *x, int n, int r) {
+    float sums[(NB + MR) * LANES] __attribute__((aligned(64)));
+    const int count = min_int(NB, x->N - n);
+    const size_t bytes = quant_row(x->type, x->C), stride = x->rows < LANES ? 0 : bytes;
+    const int first = stride ? min_int(r, x->rows - LANES) : r;
+    const uint8_t *from = x->weight + first * bytes;
+    const size_t row[FEW] = { (size_t)n * x->q8.S, (size_t)(n + count - 1) * x->q8.S };
+    if (count <= FEW && !is_float(x->type))
+        few_rows(sums, &x->q8, row, (Rows){ from, stride }, x->type,
+                 x->C / block_numbers(x->type), count);
+    else
+        multiply_panel(sums, x, from, stride, n, count);
     write_sums(to, sums + r - first, n, count, r, stride ? min_int(LANES, x->rows - r) : 1);
 }
 
@@ -283,7 +367,7 @@ static void multiply(const Result to, const Product x) {
             num_threads(team((double)x.N * x.C * x.rows))
     for (int n = 0; n < x.N; n += NB)
         for (int r = 0; r < x.rows; r += step)
-            multiply_panel(&to, &x, n, r);
+            multiply_rows(&to, &x, n, r);
 }
 
 void quant_forward(real *out, const real *inp, const void *q8, const void *weight,
