@@ -214,13 +214,11 @@ class SentencePiece:
     def describe(self):
         """Return the same as the contents of a tokenizer.json, whose merges the scores order."""
         tokens, scores, types = self.tables
-        vocab, merges = {token: i for i, token in enumerate(tokens)}, []
-        for i in np.argsort(-np.asarray(scores), kind="stable").tolist():
-            token = tokens[i] if types[i] == NORMAL else ""
-            for cut in range(1, len(token)):
-                if all(part in vocab and types[vocab[part]] == NORMAL
-                       for part in (token[:cut], token[cut:])):
-                    merges.append([token[:cut], token[cut:]])
+        pieces = [tokens[i] for i in np.argsort(-np.asarray(scores), kind="stable").tolist()
+                  if types[i] == NORMAL]
+        known = {*pieces}
+        merges = [[piece[:cut], piece[cut:]] for piece in pieces for cut in range(1, len(piece))
+                  if piece[:cut] in known and piece[cut:] in known]
         space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
         prefix = [{"type": "Prepend", "prepend": SPACE}] * self.prefix
         unknown = [token for token, kind in zip(tokens, types) if kind == UNKNOWN]
@@ -239,7 +237,7 @@ class SentencePiece:
                       "continuing_subword_prefix": None, "end_of_word_suffix": None,
                       "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
                       "vocab": {token.replace(SPACE, " ") if types[i] == USER else token: i
-                                for token, i in vocab.items()}, "merges": merges}}
+                                for i, token in enumerate(tokens)}, "merges": merges}}
 
 
 class Tokenizers:
