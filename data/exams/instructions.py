@@ -32,26 +32,26 @@ def parts(text, divider) -> list[str]:
     return [part for part in found if part] if all(found[1:-1]) else []
 
 
-def paragraph_begins(text, num_paragraphs, nth_paragraph, first_word) -> bool:
+def paragraph_begins(text, paragraphs, nth, word) -> bool:
     """Whether there are so many paragraphs, and one of them begins with a word."""
     found = text.split("\n\n")
     count = sum(bool(part.strip()) for part in found)
-    words = found[nth_paragraph - 1].split() if 0 < nth_paragraph <= count else []
+    words = found[nth - 1].split() if 0 < nth <= count else []
     begins = words and re.match(r"'*\"*([^.,?!'\"]*)", words[0])[1].lower()
-    return count == num_paragraphs and begins == first_word.lower()
+    return count == paragraphs and begins == word.lower()
 
 
-def postscript(text, postscript_marker) -> bool:
+def postscript(text, marker) -> bool:
     """Whether there is a postscript."""
-    marker = postscript_marker.strip().lower()
+    marker = marker.strip().lower()
     pattern = {"p.p.s": r"p\.\s?p\.\s?s", "p.s.": r"p\.\s?s\."}.get(marker, re.escape(marker))
     return bool(re.search(pattern, text.lower()))
 
 
-def highlights(text, num_highlights) -> bool:
+def highlights(text, wanted) -> bool:
     """Whether so many parts stand *between* **asterisks**."""
     found = re.findall(r"\*[^\n*]*\*", text) + re.findall(r"\*\*[^\n*]*\*\*", text)
-    return sum(bool(part.strip("*").strip()) for part in found) >= num_highlights
+    return sum(bool(part.strip("*").strip()) for part in found) >= wanted
 
 
 def two_responses(text) -> bool:
@@ -69,49 +69,54 @@ def is_json(text) -> bool:
     return True
 
 
-# An instruction's name: its values, with their types, and whether a text follows it.
+# An instruction's name: its values' types by their names, and whether a text follows it, given the
+# values in the same order.
 CHECKS = {
-    "keywords:existence": ({"keywords": list}, lambda text, keywords:
-                           all(occurrences(text, word) for word in keywords)),
-    "keywords:frequency": ({"keyword": str, "frequency": int, "relation": str},
-                           lambda text, keyword, frequency, relation:
-                           enough(occurrences(text, keyword), relation, frequency)),
-    "keywords:forbidden_words": ({"forbidden_words": list}, lambda text, forbidden_words:
-                                 not any(occurrences(text, word, r"\b")
-                                         for word in forbidden_words)),
-    "keywords:letter_frequency": ({"letter": str, "let_frequency": int, "let_relation": str},
-                                  lambda text, letter, let_frequency, let_relation: enough(
-                                      text.lower().count(letter.strip().lower()), let_relation,
-                                      let_frequency)),
-    "length_constraints:number_words": ({"num_words": int, "relation": str},
-                                        lambda text, num_words, relation: enough(
-                                            len(re.findall(r"\w+", text)), relation, num_words)),
-    "length_constraints:number_paragraphs": ({"num_paragraphs": int}, lambda text, num_paragraphs:
-                                             len(parts(text, r"\s?\*\*\*\s?")) == num_paragraphs),
+    "keywords:existence": (
+        {"keywords": list}, lambda text, words: all(occurrences(text, word) for word in words)),
+    "keywords:frequency": (
+        {"keyword": str, "frequency": int, "relation": str},
+        lambda text, word, wanted, relation: enough(occurrences(text, word), relation, wanted)),
+    "keywords:forbidden_words": (
+        {"forbidden_words": list},
+        lambda text, words: not any(occurrences(text, word, r"\b") for word in words)),
+    "keywords:letter_frequency": (
+        {"letter": str, "let_frequency": int, "let_relation": str},
+        lambda text, letter, wanted, relation: enough(
+            text.lower().count(letter.strip().lower()), relation, wanted)),
+    "length_constraints:number_words": (
+        {"num_words": int, "relation": str},
+        lambda text, wanted, relation: enough(len(re.findall(r"\w+", text)), relation, wanted)),
+    "length_constraints:number_paragraphs": (
+        {"num_paragraphs": int},
+        lambda text, wanted: len(parts(text, r"\s?\*\*\*\s?")) == wanted),
     "length_constraints:nth_paragraph_first_word": (
         {"num_paragraphs": int, "nth_paragraph": int, "first_word": str}, paragraph_begins),
-    "detectable_content:number_placeholders": ({"num_placeholders": int},
-                                               lambda text, num_placeholders: len(re.findall(
-                                                   r"\[[^\n\]]*\]", text)) >= num_placeholders),
+    "detectable_content:number_placeholders": (
+        {"num_placeholders": int},
+        lambda text, wanted: len(re.findall(r"\[[^\n\]]*\]", text)) >= wanted),
     "detectable_content:postscript": ({"postscript_marker": str}, postscript),
-    "detectable_format:number_bullet_lists": ({"num_bullets": int}, lambda text, num_bullets: len(
-        re.findall(r"^[^\S\n]*(?:\*[^*]|-)", text, re.MULTILINE)) == num_bullets),
+    "detectable_format:number_bullet_lists": (
+        {"num_bullets": int},
+        lambda text, wanted:
+            len(re.findall(r"^[^\S\n]*(?:\*[^*]|-)", text, re.MULTILINE)) == wanted),
     "detectable_format:constrained_response": ({}, lambda text: any(
         f"My answer is {answer}." in text for answer in ("yes", "no", "maybe"))),
     "detectable_format:number_highlighted_sections": ({"num_highlights": int}, highlights),
-    "detectable_format:multiple_sections": ({"section_spliter": str, "num_sections": int},
-                                            lambda text, section_spliter, num_sections: len(
-                                                re.findall(rf"{re.escape(section_spliter.strip())}"
-                                                           r"\s?\d", text)) >= num_sections),
+    "detectable_format:multiple_sections": (
+        {"section_spliter": str, "num_sections": int},
+        lambda text, name, wanted:
+            len(re.findall(re.escape(name.strip()) + r"\s?\d", text)) >= wanted),
     "detectable_format:json_format": ({}, is_json),
     "detectable_format:title": ({}, lambda text: any(
         title.strip("<>").strip() for title in re.findall(r"<<[^\n]+>>", text))),
     "combination:two_responses": ({}, two_responses),
-    "combination:repeat_prompt": ({"prompt_to_repeat": str}, lambda text, prompt_to_repeat:
-                                  text.strip().lower().startswith(
-                                      prompt_to_repeat.strip().lower())),
-    "startend:end_checker": ({"end_phrase": str}, lambda text, end_phrase:
-                             text.strip().strip('"').lower().endswith(end_phrase.strip().lower())),
+    "combination:repeat_prompt": (
+        {"prompt_to_repeat": str},
+        lambda text, prompt: text.strip().lower().startswith(prompt.strip().lower())),
+    "startend:end_checker": (
+        {"end_phrase": str},
+        lambda text, end: text.strip().strip('"').lower().endswith(end.strip().lower())),
     "startend:quotation": ({}, lambda text:
                            len(text.strip()) > 1 and text.strip()[0] == text.strip()[-1] == '"'),
     "change_case:english_capital": ({}, str.isupper),
@@ -149,6 +154,6 @@ def mark_instructions(question, answer, run):
     forms += [form.replace("*", "") for form in forms]
 
     def followed(form, name, values):
-        return bool(form.strip()) and bool(CHECKS[name][1](form, **values))
+        return bool(form.strip()) and bool(CHECKS[name][1](form, *values.values()))
     return {"strict": all(followed(answer, *one) for one in question.truth),
             "lenient": all(any(followed(form, *one) for form in forms) for one in question.truth)}
