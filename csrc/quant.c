@@ -5,12 +5,12 @@
    sum of blocks  (d_weight d_input) sum(q_weight q_input) + m_weight (d_input sum(q_input)),
    of which the sums are of whole numbers, exact, and take an instruction for 64 or 128 products.
 
-   The naive loop is quant_naive below. The fast ones take LANES rows of the weight at a time, whose d
-   and m are vectors. With one row of inputs, or FEW, the quants of a row of the weight meet those of
-   the inputs as they come, and the sums of each row are brought together afterwards. With more, the
-   work goes by panels, as in matmul.c: the weight is unpacked, KC numbers of each row, so that four
-   q of a row are one of LANES words; then the panel, in the L1 cache, meets the inputs, MR rows at a
-   time. Each sum has one owner and one order, whatever the rows and threads are. */
+   The naive loop is quant_naive below. The fast ones take LANES rows of the weight at a time, whose
+   d and m are vectors. With one row of inputs, or FEW, the quants of a row of the weight meet those
+   of the inputs as they come, and the sums of each row are brought together afterwards. With more,
+   the work goes by panels, as in matmul.c: the weight is unpacked, KC numbers of each row, so that
+   four q of a row are one of LANES words; then the panel, in the L1 cache, meets the inputs, MR rows
+   at a time. Each sum has one owner and one order, whatever the rows and threads are. */
 
 #include "quants.h"
 
@@ -161,8 +161,8 @@ static inline int chain(int type) {
     }
 }
 
-/* acc += the share of a group, whose d and m of LANES rows are at d, with inputs whose scale is x's;
-   sum: of products of quants; x_sum: of the inputs. */
+/* acc += the share of a group, whose d and m of LANES rows are at d, with inputs whose scale is
+   x's; sum: of products of quants; x_sum: of the inputs. */
 INLINE vec add_group(vec acc, const float *d, const Scale *x, float x_sum, ints sum, int type) {
     acc = fused(*(const vec *)d * x->d, __builtin_convertvector(sum, vec), acc);
     if (is_signed(type) && !MOVED) return acc;   /* m is 0 */
@@ -229,8 +229,8 @@ static void few_rows(float *sums, const Inputs *x, const size_t *row, Rows p, in
 
 /* sums (R,LANES) = or += those of R rows of inputs, from scale s on, with S scales of a panel. What
    type it is, and R, the compiler is told. */
-INLINE void tile_as(float *sums, const Panel *panel, const Inputs *x, const size_t *row, int s, int S,
-                    int first, int type, int R) {
+INLINE void tile_as(float *sums, const Panel *panel, const Inputs *x, const size_t *row, int s,
+                    int S, int first, int type, int R) {
     const int groups = is_halved(type) ? 2 : 1, steps = Q / STEP / groups;
     const int many = min_int(chain(type), steps), sign = is_signed(type);
     const uint8_t *w = panel->quants;
@@ -317,7 +317,7 @@ static void write_sums(const Result *to, const float *sums, int n, int count, in
     }
 }
 
-/* A panel of rows `from` on of the weight, `stride` bytes apart, with `count` rows of the inputs. */
+/* A panel of rows `from` on of the weight, `stride` bytes apart, with `count` rows of inputs. */
 static void multiply_panel(float *sums, const Product *x, const uint8_t *from, size_t stride, int n,
                            int count) {
     Panel panel;

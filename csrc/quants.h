@@ -1,8 +1,8 @@
 /* quants.h: LANES rows of a weight at a time, whose quants and scales become vectors, type by type;
    for unpack.c, which lays them out for many rows of inputs, and quant.c, which multiplies.
 
-   16 bytes of each row are loaded, which have the quants of 16 or 32 numbers; shifts and masks leave
-   a quant in a byte. */
+   16 bytes of each row are loaded, which have the quants of 16 or 32 numbers; shifts and masks
+   leave a quant in a byte. */
 
 #ifndef QUANTS_H
 #define QUANTS_H
@@ -56,7 +56,8 @@ static inline int is_halved(int type) {
 typedef int32_t ints __attribute__((vector_size(4 * LANES), may_alias));
 
 /* KC numbers of each of LANES rows: a word of each row for each STEP, then the next; and of each
-   group d (LANES), m (LANES). Of F32, F16 and BF16 KC / 4 floats of each row take the quants' place. */
+   group d (LANES), m (LANES). Of F32, F16 and BF16 KC / 4 floats of each row take the quants'
+   place. */
 typedef struct {
     uint8_t quants[KC * LANES] __attribute__((aligned(64)));
     float scales[KC / GROUPS * 2 * LANES];
