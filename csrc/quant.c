@@ -9,8 +9,8 @@
    d and m are vectors. With one row of inputs, or FEW, the quants of a row of the weight meet those
    of the inputs as they come, and the sums of each row are brought together afterwards. With more,
    the work goes by panels, as in matmul.c: the weight is unpacked, KC numbers of each row, so that
-   four q of a row are one of LANES words; then the panel, in the L1 cache, meets the inputs, MR rows
-   at a time. Each sum has one owner and one order, whatever the rows and threads are. */
+   four q of a row are one of LANES words; then the panel, in the L1 cache, meets the inputs, MR
+   rows at a time. Each sum has one owner and one order, whatever the rows and threads are. */
 
 #include "quants.h"
 

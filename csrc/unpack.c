@@ -47,8 +47,8 @@ void embed_quant(real *out, const int *tokens, const int *positions, const void 
 /* ---- Panels ---------------------------------------------------------------------------------- */
 
 /* The blocks of LANES rows become a panel's: quants by fours, which transposing makes a word of
-   each row. Rows are read side by side, too short a way for a CPU to foresee where it goes on: with the
-   next rows, which are asked for one line after the other. */
+   each row. Rows are read side by side, too short a way for a CPU to foresee where it goes on: with
+   the next rows, which are asked for one line after the other. */
 INLINE void unpack_as(Panel *panel, Rows p, const uint8_t *next, int type, int blocks) {
     const int numbers = block_numbers(type), bytes = block_bytes(type);
     const int groups = numbers / Q * (1 + is_halved(type));
