@@ -96,6 +96,7 @@ class Turn(Sequence):
     text      what it says; not its thoughts, calls and their results
     kind      what the next token belongs to: "text", or "think", "search", "python" between marks
     kinds     the marks (of protocol.MARKS) that it may draw
+    able      names of the tools that it may call
     calls     each Call, from when the model has written it
     figures   PNG files (bytes) that tools made
     dropped   how many of the oldest turns had no room in the prompt
@@ -118,7 +119,7 @@ class Turn(Sequence):
         prompt, self.dropped = self.talk.prompt(messages, limit, [*self.tools])
         super().__init__(prompt, settings, index, record)
         self.results = READ * bool(self.tools)   # tokens of results yet to read
-        self.asked, self.past = messages, []
+        self.asked, self.past = messages, []     # past: what came before the answer that grows
         self.begin_answer(prompt)
         self.allow({"think", *self.tools})
         if think:

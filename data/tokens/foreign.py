@@ -52,8 +52,8 @@ def from_gguf(file):
     kind, tokens = values.get("model"), values.get("tokens")
     if kind not in ("gpt2", "llama", "t5"):
         raise ChatError(f"tokenizer.ggml.model is {short(kind)}, but must be gpt2, llama or t5")
-    types = checked(values, "token_type", tokens)
-    types = np.where(np.isin(tokens, ENDS), CONTROL, types)      # some files say that it is text
+    types = checked(values, "token_type", tokens).copy()
+    types[[i for i, token in enumerate(tokens) if token in ENDS]] = CONTROL  # some say: text
     split = values.get("pre", "default")
     begins = values.get("add_bos_token", kind == "llama" or split in LLAMA_LIKE)
     config = {**CONFIG, "add_bos_token": bool(begins)}

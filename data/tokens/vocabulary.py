@@ -12,8 +12,8 @@ DIGITS_PATTERN = (r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+"
 BEGIN = "<|endoftext|>"  # begins every document and every conversation
 
 # What ends a text or a turn, by whatever name a model's makers gave it.
-ENDS = (BEGIN, "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>",
-        "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<|return|>", "<EOT>", "</s>")
+ENDS = {BEGIN, "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>",
+        "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<|return|>", "<EOT>", "</s>"}
 
 CONFIG = {               # of tokenizer_config.json
     # Given a model family's class, transformers 5 rebuilds its split and ignores tokenizer.json.
