@@ -473,6 +473,7 @@ def test_programs_are_left_out_and_told_where_python_is_off(folder, tmp_path, mo
     printed = capsys.readouterr()
     assert "mbpp" not in printed.out
     assert "python is off, and what needs it is left out: there is none here" in printed.err
+    assert "search" not in printed.err           # which nothing needs
 
 
 # ---------------------------------------------------------------------------------- real files

@@ -338,8 +338,9 @@ def evaluate(settings, pocket=None):
     questions = file_questions(settings.exam, settings.examples, settings.shots, settings.count)
     registry = tools.registry(settings.index)
     on = [name for name, tool in registry.items() if tool.off is None]
+    needed = [*registry] if pocket else ["python" for q in questions if q.kind == "code"]
     notes = [f"{name} is off, and what needs it is left out: {tool.off}"
-             for name, tool in registry.items() if tool.off]
+             for name, tool in registry.items() if tool.off and name in needed]
     if "python" not in on:
         questions = [question for question in questions if question.kind != "code"]
     exams = pocket and pocket()
