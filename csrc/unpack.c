@@ -5,8 +5,7 @@
 
 /* ---- All numbers of blocks ------------------------------------------------------------------- */
 
-static inline __attribute__((always_inline))
-void expand_as(float *out, const uint8_t *blocks, int type, size_t count) {
+INLINE void expand_as(float *out, const uint8_t *blocks, int type, size_t count) {
     const int numbers = block_numbers(type), bytes = block_bytes(type);
     for (size_t b = 0; b < count; b++)
         for (int k = 0; k < numbers; k++)

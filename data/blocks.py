@@ -142,17 +142,17 @@ def f1(pages, texts):
     for page, text in zip(pages, texts):
         if "articleBody" in page.truth:
             found, whole = ngrams(text), ngrams(page.truth["articleBody"])
-            common, all = (found & whole).total(), (found | whole).total()
-            right += common / all
-            extra += (found.total() - common) / all
-            missing += (whole.total() - common) / all
+            common, either = (found & whole).total(), (found | whole).total()
+            right += common / either
+            extra += (found.total() - common) / either
+            missing += (whole.total() - common) / either
         else:
             line = " ".join(text.split())
             for name in ("with", "without"):
                 kept[name] += sum(" ".join(p.split()) in line for p in page.truth[name])
             wanted += len(page.truth["with"])
     sums = ((2 * kept["with"], kept.total() + wanted), (2 * right, 2 * right + extra + missing))
-    return np.array([part / all if all else np.nan for part, all in sums])
+    return np.array([part / size if size else np.nan for part, size in sums])
 
 
 def validate(pages, folds):

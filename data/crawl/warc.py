@@ -265,9 +265,9 @@ def framed(source, start, end, problems):
         follows = held[size:size + 50].lstrip(b"\r\n")
         amiss = len(held) < size or follows and not RECORD.match(follows)
         if amiss:
-            next = RECORD.search(held, head)
-            if next and next.start() < size:
-                size = next.start()
+            other = RECORD.search(held, head)
+            if other and other.start() < size:
+                size = other.start()
             elif len(held) < size:
                 problems[DAMAGED if source.damaged else TRUNCATED] += 1
                 return
