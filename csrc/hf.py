@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import zlib
 from contextlib import ExitStack
 from dataclasses import replace
@@ -74,7 +75,11 @@ def load(folder, make: Callable, **changes):
     with ExitStack() as files:
         tensors = find_tensors(folder, files)
         with naming(folder):
-            fill(model, family, stored, tensors)
+            filled = fill(model, family, stored, tensors)
+    if not filled:
+        print(f"{folder}: the head is not the embeddings, though config.json ties them: both are "
+              f"used as they are", file=sys.stderr)
+        return load(folder, make, **changes | {"tied": 0})
     model.family = family
     return model
 
@@ -140,8 +145,10 @@ def places_of(model, family: Family, context: int) -> dict[str, Place]:
     return places(model.config, shapes, family)
 
 
-def fill(model, family: Family, stored: Config, tensors: dict[str, Stored]) -> None:
-    """Copy the tensors of a folder, whose Config is `stored`, into a model made for them."""
+def fill(model, family: Family, stored: Config, tensors: dict[str, Stored]) -> bool:
+    """Copy the tensors of a folder, whose Config is `stored`, into a model made for them. False,
+    and nothing is copied, if its head is to be tied and the folder has another one, for then
+    transformers does not tie them either."""
     config, wanted = model.config, places_of(model, family, stored.context)
     head = next((there for there in (family.head, HEAD) if there in tensors), family.head)
     if family.head in wanted:
@@ -154,6 +161,8 @@ def fill(model, family: Family, stored: Config, tensors: dict[str, Stored]) -> N
     if config.tied and not config.scalar and head in found:
         unread[head] = next(iter(wanted.values()))   # some files hold a tied head all the same
     check_tensors(found, wanted | unread)
+    if unread and not np.array_equal(*(found[there].read() for there in (head, next(iter(wanted))))):
+        return False
     for there, place in wanted.items():
         values = found[there].read()
         values = values.T if place.transposed else values
@@ -161,6 +170,7 @@ def fill(model, family: Family, stored: Config, tensors: dict[str, Stored]) -> N
         for name, rows in place.parts:
             rows = slice(model.tensors[model.index[name]][1][0]) if rows is None else rows
             model.write(name, values[rows])
+    return True
 
 
 def with_prefix(tensors: dict[str, Stored], prefix: str,
