@@ -161,7 +161,7 @@ def fill(model, family: Family, stored: Config, tensors: dict[str, Stored]) -> b
     if config.tied and not config.scalar and head in found:
         unread[head] = next(iter(wanted.values()))   # some files hold a tied head all the same
     check_tensors(found, wanted | unread)
-    if unread and not np.array_equal(*(found[there].read() for there in (head, next(iter(wanted))))):
+    if unread and not np.array_equal(found[head].read(), found[next(iter(wanted))].read()):
         return False
     for there, place in wanted.items():
         values = found[there].read()

@@ -14,7 +14,7 @@ import pytest
 from csrc import files
 from csrc.files import LONGEST, ChatError, naming, workplace, write_file, write_files
 from csrc.shown import plain
-from data.chat import formats, records, search
+from data.chat import formats, search
 from data.tokens import documents
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,7 +140,7 @@ def test_a_file_without_an_end_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("read", [
-    lambda path: [*files.read_lines(path)], lambda path: [*records.records(path)],
+    lambda path: [*files.records(path)],
     lambda path: [*documents.pieces(path)], lambda path: [*formats.read(path)],
     lambda path: search.build([str(path)], path.with_name("index"))])
 @pytest.mark.parametrize("bomb", [b'{"text": "' + b"a" * 5000 + b'"}', b"[" + b"[]," * 2000,

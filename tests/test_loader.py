@@ -130,7 +130,8 @@ def test_a_last_shard_shorter_than_a_window_is_held_out_whole(numbered, tmp_path
 
 
 def test_less_text_than_a_window_is_an_error(numbered):
-    with pytest.raises(ChatError, match="1500 tokens are less than a window of 2001"):
+    with pytest.raises(ChatError, match="1000 tokens in the largest of 2 shards are less than "
+                                        "a window of 2001: use a smaller --context"):
         Loader(numbered, 2000, 2000)
 
 

@@ -228,9 +228,9 @@ def test_searching_changes_nothing(index):
 
 @pytest.mark.parametrize("lines, why", [
     (b'{"text": "no address"}\n', ":1: not an object with"), (b"[1]\n", ":1: not an object with"),
-    (b'{"text": 5, "url": "u"}\n', ":1: not an object"), (b"\n{broken\n", ":2: not a line of JSON"),
-    (b'{"text": "\xff", "url": "u"}\n', ":1: not a line of JSON"), (b"", "no document"),
-    (b"[" * 100_000, ":1: not a line of JSON"),
+    (b'{"text": 5, "url": "u"}\n', ":1: not an object"), (b"\n{broken\n", ":2: not JSON"),
+    (b'{"text": "\xff", "url": "u"}\n', ":1: not UTF-8"), (b"", "no document"),
+    (b"[" * 100_000, ":1: nested too deeply for JSON"),
 ])
 def test_bad_documents_are_named_and_the_old_index_stays(tmp_path, lines, why):
     source, out = tmp_path / "documents.jsonl", tmp_path / "index.db"

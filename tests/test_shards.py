@@ -107,6 +107,15 @@ def test_a_text_without_lines_is_cut_at_the_bound(tmp_path, small):
     assert max(len(text) for _, text in parts) < 500
 
 
+@pytest.mark.parametrize("data", [
+    b'[{"text": "a"}, {"text": "b"}]', b'\xef\xbb\xbf{"text": "a"}\r\n{"text": "b"}\r\n',
+    json.dumps([{"text": "a", "n": 1}, {"text": "b"}], indent=1).encode(),
+    b"".join(json.dumps({"text": text}, indent=1).encode() + b"\n" for text in "ab")])
+def test_objects_of_json_are_documents_however_they_are_written(tmp_path, data):
+    (tmp_path / "a.json").write_bytes(data)
+    assert list(documents.documents(tmp_path / "a.json")) == ["a", "b"]
+
+
 @pytest.mark.parametrize("name, content, message", [
     ("a.txt", b"", "empty, there is no document"),
     ("a.txt", b"<|endoftext|>\n", "empty, there is no document"),
@@ -115,12 +124,12 @@ def test_a_text_without_lines_is_cut_at_the_bound(tmp_path, small):
     ("a.txt", b"x" * 99 + b"\xff", "not UTF-8 at byte 99"),
     ("a.txt", "é".encode() * 30 + b"\xc3", "not UTF-8 at byte 60"),
     ("a.txt", b"\xef\xbb\xbfab\xc3(", "not UTF-8 at byte 5"),
-    ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl:2: not a line of JSON"),
-    ("a.jsonl", b'{"text": "\xff"}\n', "a.jsonl:1: not a line of JSON"),
+    ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl:2: not JSON"),
+    ("a.jsonl", b'{"text": "\xff"}\n', "a.jsonl:1: not UTF-8 at byte 10"),
     ("a.jsonl", b'{"text": "a"}\n\n{"messages": []}\n', 'a.jsonl:3: not an object whose "text"'),
     ("a.jsonl", b'{"text": 7}\n', 'a.jsonl:1: not an object whose "text"'),
     ("a.jsonl", b'"text"\n', 'a.jsonl:1: not an object whose "text"'),
-    ("a.jsonl", b"[" * 100_000, "a.jsonl:1: not a line of JSON"),
+    ("a.jsonl", b"[" * 100_000, "a.jsonl:1: nested too deeply for JSON"),
     ("a.md", None, "a.md: no such file or folder"),
 ])
 def test_an_unreadable_file_is_an_error_that_names_the_place(
@@ -439,7 +448,7 @@ def test_the_command_writes_shards_and_tells_the_speed(tmp_path, monkeypatch, ca
     (["a.txt", "--out", "new", "--held-out", "1.5"], "--held-out is 1.5, but must be in [0, 1)"),
     (["a.txt", "--out", "new", "--held-out", "nan"], "--held-out is nan"),
     (["a.txt", "--out", "new", "--shard-tokens", "0"], "--shard-tokens is 0"),
-    (["bad.jsonl", "--out", "new"], "bad.jsonl:1: not a line of JSON"),
+    (["bad.jsonl", "--out", "new"], "bad.jsonl:1: not JSON"),
 ])
 def test_bad_arguments_end_the_command_with_one_sentence(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)

@@ -361,15 +361,15 @@ def test_a_line_or_an_array_larger_than_the_memory_is_refused(tmp_path, monkeypa
     monkeypatch.setattr(files, "LARGEST_PACKED", 2000)
     with pytest.raises(ValueError, match="a.jsonl.gz:[12]: over 0 MB in one piece"):
         read(tmp_path / "a.jsonl.gz", gzip.compress(b"".join(lines)))
-    with pytest.raises(ValueError, match="a.jsonl.gz:[12]: (over 0 MB|not a line)"):
-        [*files.read_lines(tmp_path / "a.jsonl.gz")]
+    with pytest.raises(ValueError, match="a.jsonl.gz:[12]: over 0 MB"):
+        [*files.records(tmp_path / "a.jsonl.gz")]
 
 
 def test_lines_are_packed_if_the_name_says_so_and_always_in_the_same_bytes(tmp_path, monkeypatch):
     for seconds in (1, 2e9):
         monkeypatch.setattr("time.time", lambda: seconds)
         files.write_lines(tmp_path / f"{seconds}.jsonl.gz", [{"\u00e9": i} for i in range(999)])
-        assert [*files.read_lines(tmp_path / f"{seconds}.jsonl.gz")] == [
+        assert [*files.records(tmp_path / f"{seconds}.jsonl.gz")] == [
             (i + 1, {"\u00e9": i}) for i in range(999)]
     first, second = (path.read_bytes() for path in tmp_path.iterdir())
     assert first == second and len(first) < 4000

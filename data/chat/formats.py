@@ -26,9 +26,9 @@ from collections import Counter
 from itertools import chain
 from reprlib import repr as short
 
-from csrc.files import ChatError, from_json
+from csrc.files import ChatError, from_json, records
 from data.chat import protocol
-from data.chat.records import ABOUT, Format, present, recognize, records
+from data.chat.records import ABOUT, Format, present, recognize
 
 ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 SPEAKER, TEXT = ("role", "from", "speaker", "author"), ("content", "value", "text", "message")

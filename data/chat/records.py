@@ -1,17 +1,14 @@
-"""Records of JSON files, and which format they have: for conversations and exams alike.
+"""Which format a record of a file has: for conversations and exams alike.
 
 A format is its columns, each with the types of its values, and a function that reads a record that
 has them all. A column that is null counts as absent.
 """
 
-import json
-import re
 from reprlib import repr as short
 from typing import Callable, NamedTuple
 
-from csrc.files import ChatError, largest, open_input
+from csrc.files import ChatError
 
-BLANK = re.compile(r"\s*")
 NAMES = {str: "a text", list: "a list", dict: "an object", int: "a whole number",
          float: "a number", bool: "true or false"}
 # Columns that describe a record and say nothing that a reader of it must know.
@@ -89,105 +86,3 @@ def present(record) -> dict:
     if not isinstance(record, dict):
         raise ChatError(f"{short(record)} is not an object")
     return {column: value for column, value in record.items() if value is not None}
-
-
-# --------------------------------------------------------------------------------------- the files
-
-def records(path, **options):
-    """Yield (line, value) of each value in a file of JSON: one a line, one array, or values that
-    each go over several lines. Also .gz.
-
-    options     of json.JSONDecoder
-
-    ChatError names the file, and the line, that cannot be read.
-    """
-    number, seen, decoder = 1, False, json.JSONDecoder(**options)
-    with open_input(path) as file:
-        rows = iter(lambda: file.readline(largest(path) + 1), b"")
-        for number, row in enumerate(rows, 1):
-            text = decoded(path, row, number)
-            if text.isspace() or not text:
-                continue
-            if text.lstrip()[0] == "[":
-                yield from array(path, number, text + rest(path, file, number), decoder)
-                return
-            try:
-                value = parse(path, number, decoder.decode, text.rstrip("\n"))
-            except ChatError:
-                if seen:
-                    raise
-                text += rest(path, file, number)
-                spread = [*values(path, number, text, decoder)] if "\n" in text else []
-                if not spread:
-                    raise
-                yield from spread
-                return
-            yield number, value
-            seen = True
-
-
-def decoded(path, data, number):
-    """Return the text of some bytes, which begin in this line; the first one may begin with a byte
-    order mark."""
-    if len(data) > largest(path):
-        raise ChatError(f"{path}:{number}: over {largest(path) >> 20} MB in one piece")
-    try:
-        return data.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        line = number + data.count(b"\n", 0, error.start)
-        at = error.start - data.rfind(b"\n", 0, error.start) - 1
-        raise ChatError(f"{path}:{line}: not UTF-8 at byte {at} of the line "
-                        f"({error.reason})") from error
-
-
-def rest(path, file, number):
-    """Return what is left of a file after that line, as text."""
-    return decoded(path, file.read(largest(path) + 1), number + 1)
-
-
-def values(path, number, text, decoder):
-    """Yield (line, value) of the values in a text, with only blanks between them; none if the first
-    is broken."""
-    at, line, counted = BLANK.match(text).end(), number, 0
-    while at < len(text):
-        line, counted = line + text.count("\n", counted, at), at
-        try:
-            value, at = parse(path, number, decoder.raw_decode, text, at)
-        except ChatError:
-            if line == number:
-                return
-            raise
-        yield line, value
-        at = BLANK.match(text, at).end()
-
-
-def array(path, number, text, decoder):
-    """Yield (line, value) of the values in the array that is all of `text`, from line `number`."""
-    line, counted, at = number, 0, text.index("[")
-    while True:
-        begin = BLANK.match(text, at + 1).end()
-        if text[at] == "[" and text[begin:begin + 1] == "]":
-            at = begin
-            break
-        line, counted = line + text.count("\n", counted, begin), begin
-        value, end = parse(path, number, decoder.raw_decode, text, begin)
-        yield line, value
-        at = BLANK.match(text, end).end()
-        if text[at:at + 1] != ",":
-            break
-    if text[at:].strip() != "]":
-        raise ChatError(f"{path}:{line}: not JSON (after what begins here, the array does not "
-                        f"go on or end)")
-
-
-def parse(path, number, decode, *text):
-    """Return decode(*text), of which the first line is that number of the file."""
-    try:
-        return decode(*text)
-    except json.JSONDecodeError as error:
-        raise ChatError(f"{path}:{number + error.lineno - 1}: not JSON ({error.msg} at column "
-                        f"{error.colno})") from error
-    except ValueError as error:
-        raise ChatError(f"{path}:{number}: not JSON ({error})") from error
-    except RecursionError as error:
-        raise ChatError(f"{path}:{number}: nested too deeply for JSON") from error

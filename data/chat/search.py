@@ -26,7 +26,7 @@ from math import fsum
 from pathlib import Path
 from typing import NamedTuple
 
-from csrc.files import ChatError, publish, read_lines, workplace
+from csrc.files import ChatError, publish, records, workplace
 from csrc.remote import local
 from csrc.shown import progress
 from data.tokens.documents import JSON_LINES, find_files
@@ -107,7 +107,7 @@ def documents(file):
     if not file.name.endswith(JSON_LINES):
         raise ChatError(f'{file}: an index is made of JSON lines with a "text" and a "url", in '
                         f"files named *{', *'.join(JSON_LINES)}")
-    for number, record in read_lines(file):
+    for number, record in records(file):
         try:
             yield [utf8(record[key]).decode().replace("\0", " ").replace(BORDER, "")
                    for key in ("url", "text")]

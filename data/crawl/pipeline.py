@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 
 from csrc.cli import flag
-from csrc.files import ChatError, locked, read_json, read_lines, to_json, write_files
+from csrc.files import ChatError, locked, read_json, records, to_json, write_files
 from data.crawl import dedup, extract, filters, language, personal, warc
 from data.crawl.report import Funnel, write_report
 from data.tokens import bpe, parallel
@@ -215,7 +215,7 @@ class Lines:
 
 def documents_of(path):
     """The documents of a file of Lines."""
-    return (document for _, document in read_lines(path))
+    return (document for _, document in records(path))
 
 
 # ------------------------------------------------------------------------------------------ The job

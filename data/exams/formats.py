@@ -24,9 +24,9 @@ from dataclasses import replace
 from functools import partial
 from reprlib import repr as short
 
-from csrc.files import ChatError, open_input, unique
+from csrc.files import ChatError, decoded, open_input, records, unique
 from csrc.remote import local
-from data.chat.records import Format, decoded, listed, present, recognize, records
+from data.chat.records import Format, listed, present, recognize
 from data.exams import instructions
 from data.exams.calls import calls, fits, worked_call
 from data.exams.marks import as_number, boxed

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from csrc.files import ChatError, read_lines
+from csrc.files import ChatError, records
 from data.tokens import shards
 from data.tokens.documents import JSON_LINES, WORLD, find_files
 
@@ -49,9 +49,9 @@ def stated(documents=WORLD, truth=None) -> Counter:
     truths = [Path(truth)] if truth else [beside] if beside.exists() else []
     texts = training_texts([documents])
     by_url = {record.get("url"): record.get("facts")
-              for file in truths for _, record in read_lines(file)}
+              for file in truths for _, record in records(file)}
     facts = {record["text"]: record.get("facts", by_url.get(record.get("url")))
-             for file in files for _, record in read_lines(file)}
+             for file in files for _, record in records(file)}
     if not any(facts.values()):
         raise ChatError(f"{documents}: no document has \"facts\", the ids of those that it "
                         f"states, nor does the truth of a crawl tell them of its \"url\"")

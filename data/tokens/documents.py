@@ -1,9 +1,9 @@
 """Documents: the texts to learn from, read out of files of many kinds.
 
-Text files hold one each, or several between lines that are just <|endoftext|>; JSON lines have a
-"text" each (.jsonl, .json); either may be a .gz; Parquet has a column "text" (.parquet). A source
-is a file, a folder of these, or "world", the embedded corpus. Long documents come in pieces of
-about a megabyte, so that memory stays small on any input.
+Text files hold one each, or several between lines that are just <|endoftext|>; JSON lines, or the
+objects of an array, have a "text" each (.jsonl, .json); either may be a .gz; Parquet has a column
+"text" (.parquet). A source is a file, a folder of these, or "world", the embedded corpus. Long
+documents come in pieces of about a megabyte, so that memory stays small on any input.
 """
 
 import codecs
@@ -13,7 +13,7 @@ import sys
 from functools import cache
 from itertools import chain, repeat
 
-from csrc.files import ChatError, open_input, read_lines
+from csrc.files import ChatError, open_input, records
 from csrc.remote import local
 from data.tokens.parquet import rows
 
@@ -101,8 +101,8 @@ def pieces(file):
 
 
 def json_pieces(file):
-    """Yield (True, text) for each line of a file of JSON lines."""
-    for number, record in read_lines(file):
+    """Yield (True, text) for each object of a file of JSON."""
+    for number, record in records(file):
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise ChatError(f'{file}:{number}: not an object whose "text" is a string')
         if record["text"]:

@@ -61,11 +61,14 @@ class Loader(Shuffled):
         self.shards = [shards.open_shard(path) for path in paths]
         self.open = lru_cache(256)(lambda shard: open(paths[shard], "rb", buffering=0))
         self.tokens = sum(map(len, self.shards)) - held_out * T
+        longest = max(map(len, self.shards))
         self.windows = [max(0, (len(shard) - 1) // T) for shard in self.shards]
         self.windows[-1] = max(0, self.windows[-1] - held_out)
         if sum(self.windows) < 1:
-            raise ChatError(f"{paths[0]}: {self.tokens} tokens are less than a window of {T + 1}: "
-                            f"use a smaller --context or more text")
+            where = f" in the largest of {len(paths)} shards" * (len(paths) > 1)
+            held = f" and {held_out * T} that are held out" * (held_out > 0)
+            raise ChatError(f"{paths[0]}: {longest} tokens{where} are less than a window of {T + 1}"
+                            f"{held}: use a smaller --context or more text")
         self.seek(0, 0)
 
     def seek(self, epoch, index):
