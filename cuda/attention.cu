@@ -468,6 +468,42 @@ __device__ __forceinline__ Found merge(const float *parts, int count, int stride
     return all;
 }
 
+/* What a warp has found for its heads goes to found (EDGE,D+2), a part each. */
+template <int D>
+__device__ __forceinline__ void put_found(float *found, Sums (&sums)[1][D / EDGE],
+                                          const Softmax<1> &softmax) {
+    #pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float *mine = found + row_of(i) * (D + 2);
+        #pragma unroll
+        for (int j = 0; j < 4 * D / EDGE; j++) mine[column_of(j)] = element(sums, i, j);
+        const float sum = row_sum(softmax.sum[i]);
+        if (lane() % 4 == 0) {
+            mine[D] = softmax.most[i];
+            mine[D + 1] = sum;
+        }
+    }
+}
+
+/* What all warps have found for `heads` heads, `row` the first, to out or parts. */
+template <int D>
+__device__ __forceinline__ void put_rows(real *out, float *parts, const float *found,
+                                         const Heads &x, size_t row, int heads, int splits,
+                                         int split) {
+    const int columns = x.columns.count, stride = D + 2;
+    for (int i = threadIdx.x; i < heads * columns; i += Row<D>::THREADS) {
+        const int head = i / columns, d = i % columns;
+        const Found all = merge(found + head * stride, Row<D>::WARPS, EDGE * stride, D, d, x.scale);
+        float *part = parts + ((row + head) * splits + split) * (columns + 2);
+        if (splits == 1) {
+            out[(row + head) * columns + d] = to_real(all.value / all.sum);
+        } else {
+            part[d] = all.value;
+            if (d < 2) part[columns + d] = d == 0 ? all.most : all.sum;
+        }
+    }
+}
+
 /* Which keys a row sees, in tiles, and where the row is. */
 struct Seen { int first, position, tile0, tiles; };
 
@@ -531,33 +567,11 @@ attend_row(real *out, float *parts, const real *qkv, Heads x, Appended a, int sp
         next = old;
     }
 
-    const int stride = D + 2;
     float *found = (float *)dynamic_shared();    /* of each warp and head */
     __syncthreads();
-    #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float *mine = found + (EDGE * warp() + row_of(i)) * stride;
-        #pragma unroll
-        for (int j = 0; j < 4 * D / EDGE; j++) mine[column_of(j)] = element(sums, i, j);
-        const float sum = row_sum(softmax.sum[i]);
-        if (lane() % 4 == 0) {
-            mine[D] = softmax.most[i];
-            mine[D + 1] = sum;
-        }
-    }
+    put_found<D>(found + EDGE * warp() * (D + 2), sums, softmax);
     __syncthreads();
-    for (int i = threadIdx.x; i < heads * columns; i += R::THREADS) {
-        const int head = i / columns, d = i % columns;
-        const size_t row = (size_t)n * x.H + h + head;
-        const Found all = merge(found + head * stride, R::WARPS, EDGE * stride, D, d, x.scale);
-        float *part = parts + (row * splits + split) * (columns + 2);
-        if (splits == 1) {
-            out[row * columns + d] = to_real(all.value / all.sum);
-        } else {
-            part[d] = all.value;
-            if (d < 2) part[columns + d] = d == 0 ? all.most : all.sum;
-        }
-    }
+    put_rows<D>(out, parts, found, x, (size_t)n * x.H + h, heads, splits, split);
 }
 
 /* Row n's head h from its parts. */
