@@ -468,23 +468,6 @@ __device__ __forceinline__ Found merge(const float *parts, int count, int stride
     return all;
 }
 
-/* What a warp has found for its heads goes to found (EDGE,D+2), a part each. */
-template <int D>
-__device__ __forceinline__ void put_found(float *found, Sums (&sums)[1][D / EDGE],
-                                          const Softmax<1> &softmax) {
-    #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float *mine = found + row_of(i) * (D + 2);
-        #pragma unroll
-        for (int j = 0; j < 4 * D / EDGE; j++) mine[column_of(j)] = element(sums, i, j);
-        const float sum = row_sum(softmax.sum[i]);
-        if (lane() % 4 == 0) {
-            mine[D] = softmax.most[i];
-            mine[D + 1] = sum;
-        }
-    }
-}
-
 /* What all warps have found for `heads` heads, `row` the first, to out or parts. */
 template <int D>
 __device__ __forceinline__ void put_rows(real *out, float *parts, const float *found,

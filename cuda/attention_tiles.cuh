@@ -304,4 +304,22 @@ __device__ __forceinline__ void online_softmax(Sums (&score)[M][N], Softmax<M> &
     }
 }
 
+/* What a warp has found goes to found (EDGE,D+2): of each row sums, most, and the sum of
+   probabilities. */
+template <int D>
+__device__ __forceinline__ void put_found(float *found, Sums (&sums)[1][D / EDGE],
+                                          const Softmax<1> &softmax) {
+    #pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float *mine = found + row_of(i) * (D + 2);
+        #pragma unroll
+        for (int j = 0; j < 4 * D / EDGE; j++) mine[column_of(j)] = element(sums, i, j);
+        const float sum = row_sum(softmax.sum[i]);
+        if (lane() % 4 == 0) {
+            mine[D] = softmax.most[i];
+            mine[D + 1] = sum;
+        }
+    }
+}
+
 #endif
