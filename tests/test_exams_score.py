@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data.exams import calls as call_marks, formats, marks
+from data.exams import calls as call_marks, formats, instructions, marks
 from data.pocket import exams
 from data.exams.formats import Question
 from data.exams.calls import calls, fits_value
@@ -299,9 +299,14 @@ def test_what_is_no_call_or_a_monstrous_one_is_only_wrong(text):
     assert mark(ask("call", CALL), text) == {"strict": False, "lenient": False}
 
 
+TRUTHS = {"call": CALL, "compared": {"right": 1, "wrong": 2, "larger": True}, "letter": 0,
+          "fact": FACT, "number": Fraction(1), "sum": Fraction(1),
+          "instructions": [("startend:end_checker", {"end_phrase": "x"})]}
+
+
 def test_nothing_is_ever_evaluated(tmp_path):
     """Neither by the names that evaluate, nor by answers that would leave a file."""
-    for module in (formats, call_marks, marks, exams):
+    for module in (formats, call_marks, instructions, marks, exams):
         tree = ast.parse(Path(module.__file__).read_text())
         called = {node.func.id for node in ast.walk(tree)
                   if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
@@ -309,10 +314,8 @@ def test_nothing_is_ever_evaluated(tmp_path):
     trace = tmp_path / "trace"
     evil = f"open({str(trace)!r}, 'w')"
     for kind in marks.KINDS.keys() - {"code"}:
-        truth = {"call": CALL, "compared": {"right": 1, "wrong": 2, "larger": True}, "letter": 0,
-                 "fact": FACT, "number": Fraction(1), "sum": Fraction(1)}.get(kind, "x")
         for answer in (evil, f"geo.area(base={evil}, unit='cm2')", f"#### {evil}", f"[{evil}]"):
-            mark(ask(kind, truth, ["a", "b"]), answer)
+            mark(ask(kind, TRUTHS.get(kind, "x"), ["a", "b"]), answer)
     assert not trace.exists()
 
 
@@ -320,9 +323,7 @@ def test_nothing_is_ever_evaluated(tmp_path):
 @example("#### ", "number")
 @example("İ" * 9, "fact")
 def test_any_answer_gets_its_marks(answer, kind):
-    truth = {"call": CALL, "compared": {"right": 1, "wrong": 2, "larger": True}, "letter": 0,
-             "fact": FACT, "number": Fraction(1), "sum": Fraction(1)}.get(kind, "x")
-    marks = mark(ask(kind, truth, ["a", "b"]), answer)
+    marks = mark(ask(kind, TRUTHS.get(kind, "x"), ["a", "b"]), answer)
     assert marks and all(type(value) is bool for value in marks.values())
     if "strict" in marks and kind != "number":
         assert marks["lenient"] >= marks["strict"]
