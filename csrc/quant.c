@@ -361,10 +361,10 @@ static void multiply_rows(const Result *to, const Product *x, int n, int r) {
 }
 
 static void multiply(const Result to, const Product x) {
-    const int step = x.rows < LANES ? 1 : LANES, some = 64;      /* panels that lie together */
-    const int chunk = max_int(1, min_int(8, x.rows / LANES / some));
-    #pragma omp parallel for collapse(2) schedule(dynamic, chunk) \
-            num_threads(team((double)x.N * x.C * x.rows))
+    const int step = x.rows < LANES ? 1 : LANES;
+    /* Panels that lie together, up to a 64th of all, are one thread's. */
+    #pragma omp parallel for collapse(2) num_threads(team((double)x.N * x.C * x.rows)) \
+            schedule(dynamic, max_int(1, min_int(8, x.rows / LANES / 64)))
     for (int n = 0; n < x.N; n += NB)
         for (int r = 0; r < x.rows; r += step)
             multiply_rows(&to, &x, n, r);
