@@ -54,7 +54,7 @@ class Library:
         self.ffi.cdef(f"typedef {real} real;" + (CSRC / header).read_text())
         self.lib = self.ffi.dlopen(str(path))
         self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
-                      "void": np.uint8, "real": self.real_type, "uint8_t": np.uint8,
+                      "void": None, "real": self.real_type, "uint8_t": np.uint8,
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
                       "unsigned long long": np.uint64, "Sampling": SAMPLING}
         if not hasattr(self.lib, "cpu_ready"):
@@ -99,7 +99,8 @@ class Library:
         if array is None:
             return self.ffi.NULL
         want = self.types[kind.item.cname.removeprefix("const ")]
-        if not isinstance(array, np.ndarray) or array.dtype != want or not array.flags.c_contiguous:
+        if not isinstance(array, np.ndarray) or want not in (None, array.dtype) \
+                or not array.flags.c_contiguous:
             raise TypeError(f"expected a contiguous {np.dtype(want).name} array, got "
                             f"{getattr(array, 'dtype', type(array).__name__)}")
         return self.ffi.cast(kind, array.ctypes.data)

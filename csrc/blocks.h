@@ -63,13 +63,6 @@ static BOTH inline int paired_row(int r, int D) {
 
 static BOTH inline uint16_t two_bytes(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
-/* A half, IEEE's 16 bits, as a float: the exponent moves by a product, which is exact. */
-static BOTH inline float half_float(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
-    float x = bits_float(rest) * 0x1p112f;
-    if (rest >= 0x0f800000) x = bits_float(rest | 0x7f800000);       /* infinite, or no number */
-    return bits_float(float_bits(x) | sign);
-}
 static BOTH inline float half_at(const uint8_t *p) { return half_float(two_bytes(p)); }
 
 /* 2^(e - 128). */

@@ -4,12 +4,13 @@
 #include <limits.h>
 #include "model.h"
 
-double cache_bytes(const Config *c, double tokens) {
-    return 2.0 * sizeof(real) * c->layers * tokens * c->kv_heads * c->head_dim;
+double cache_bytes(const Model *m, double tokens) {
+    const Config *c = &m->config;
+    return 2.0 * kept_size(m) * c->layers * tokens * c->kv_heads * c->head_dim;
 }
 
 double cache_memory(const Cache *x) {
-    return x->model ? cache_bytes(&x->model->config, x->total) : 0;
+    return x->model ? cache_bytes(x->model, x->total) : 0;
 }
 
 static int check_slot(const Cache *x, int slot) {
@@ -43,7 +44,7 @@ int check_extend(const Model *m, const Cache *x, const int *slots, const int *to
 /* Copies the first `count` tokens at `was` to where they begin in other memory, or in the same. */
 static void copy_tokens(const Cache *to, int start, const Cache *from, int was, int count) {
     const Config *c = &to->model->config;
-    const size_t token = (size_t)c->kv_heads * c->head_dim, bytes = count * token * sizeof(real);
+    const size_t token = kept_size(to->model) * c->kv_heads * c->head_dim, bytes = count * token;
     for (int l = 0; l < c->layers && bytes; l++) {
         const size_t at = ((size_t)l * to->total + start) * token;
         const size_t old = ((size_t)l * from->total + was) * token;
@@ -78,7 +79,7 @@ void **graph_of(Cache *x, int n) {
 /* Moves all slots into memory for `total` tokens, one after the other without gaps. */
 static int move(Cache *x, double total) {
     Cache old = *x;
-    const double bytes = cache_bytes(&x->model->config, 1) * total;
+    const double bytes = cache_bytes(x->model, 1) * total;
     if (total > INT_MAX || bytes > device_memory())
         return chat_fail("a cache of %.0f tokens needs %.1f GB, and there are %.1f GB of memory",
                          total, bytes / 1e9, device_memory() / 1e9);

@@ -180,7 +180,8 @@ int model_logits(Model *model, float *logits, const int *tokens, int B, int T);
 /* ---- Generation ------------------------------------------------------------------------------ */
 
 /* Keys and values of `slots` sequences of up to `length` tokens each; length 0: cache_resize gives
-   each its own. */
+   each its own. They are reals or, of a model whose products are of blocks as they lie (MAPPED, on
+   a CPU), IEEE's halves, whose rounding is far below that of the products' inputs. */
 int  cache_create(Cache **out, Model *model, int slots, int length);
 void cache_free(Cache *cache);
 
@@ -387,18 +388,19 @@ void attention_naive_backward(float *dqkv,
 /* The same for rows appended to a cache. First cache_write puts k and v of row n at
    keys, values (*,K*D)[starts[n] + positions[n]], for the slots lie one after the other and
    starts[n] is where that of row n begins; then row n attends to positions 0..positions[n] of its
-   slot, or the last `window` of them, `length` at most. qkv (N,W), out (N,H*D) =.
+   slot, or the last `window` of them, `length` at most. qkv (N,W), out (N,H*D) =; keys and values
+   are reals or, with as_halves, IEEE's halves (on a GPU always reals).
    A row's result has the same bits whatever other rows there are; on a GPU only if N is 8 at most.
    work: extend_work(N,length,H,D) bytes. */
 size_t extend_work(int N, int length, int H, int D);
-void cache_write(real *keys, real *values,
+void cache_write(void *keys, void *values,
                  const real *qkv, const int *starts, const int *positions,
-                 int N, int H, int K, int D);
+                 int N, int H, int K, int D, int as_halves);
 void attention_extend(real *out,
-                      const real *qkv, const real *keys, const real *values,
+                      const real *qkv, const void *keys, const void *values,
                       const int *starts, const int *positions, void *work,
                       int N, int length, int H, int K, int D, int window, float scale,
-                      float cap);
+                      float cap, int as_halves);
 
 /* out (n) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward: dinp (n) =, may be dout. */
 void gelu_forward(real *out,

@@ -77,11 +77,11 @@ static void attention(const Model *m, Activations *a, int l, const Context *x, i
                           x->B, x->T, H, K, D, window, scale, cap);
         return;
     }
-    size_t layer = (size_t)l * x->cache->total * K * D;
-    real *keys = x->cache->keys + layer, *values = x->cache->values + layer;
-    cache_write(keys, values, a->rotated, m->starts, m->positions, N, H, K, D);
+    const size_t layer = (size_t)l * x->cache->total * K * D * kept_size(m);
+    char *keys = x->cache->keys + layer, *values = x->cache->values + layer;
+    cache_write(keys, values, a->rotated, m->starts, m->positions, N, H, K, D, keeps_halves(m));
     attention_extend(a->att, a->rotated, keys, values, m->starts, m->positions, m->work,
-                     N, c->context, H, K, D, window, scale, cap);
+                     N, c->context, H, K, D, window, scale, cap, keeps_halves(m));
 }
 
 /* Layer l on N rows: reads a->x, writes next (which may be a->x); NULL: only what the backward pass

@@ -112,7 +112,7 @@ struct Cache {
     int slots, total;
     struct Slot { int start, length, used; } *slot;      /* (slots): of `total` tokens its own from
                                         start on, and how many of them it holds */
-    real *keys, *values;             /* (L,total,K*D) */
+    char *keys, *values;             /* (L,total,K*D), each of kept_size() */
     void **graphs;                   /* (slots): of a step of 1, 2, ... slots by one token each */
     int plans;                       /* the model's, when they were recorded */
 };
@@ -133,6 +133,9 @@ static inline int is_parallel(const Config *c) {
 static inline int is_gated(const Config *c) {
     return c->activation == SWIGLU || c->activation == GEGLU;
 }
+/* Whether keys and values are kept as halves, and how many bytes each takes. */
+static inline int keeps_halves(const Model *m) { return m->flags & MAPPED && quant_multiplies(); }
+static inline size_t kept_size(const Model *m) { return keeps_halves(m) ? 2 : sizeof(real); }
 static inline size_t size_of(const Tensor *t) { return (size_t)t->rows * max_int(1, t->cols); }
 static inline const real *weight(const Tensor *t) { return t ? t->w : NULL; }
 static inline float *grad(const Tensor *t) { return t ? t->grad : NULL; }
@@ -160,7 +163,7 @@ const Tensor *next_run(const Tensor *t, const Tensor *end, size_t *n);
 int plan(Model *m, int N, int rows, int training);
 
 /* Bytes of keys and values. */
-double cache_bytes(const Config *c, double tokens);
+double cache_bytes(const Model *m, double tokens);
 
 /* *total = the tokens that model_extend is to append; fails unless it can. */
 int check_extend(const Model *m, const Cache *x, const int *slots, const int *tokens,

@@ -10,12 +10,6 @@
 #include "vectors.h"
 #include "blocks.h"
 
-#if defined __AVX2__
-#include <immintrin.h>
-#elif defined __aarch64__
-#include <arm_neon.h>
-#endif
-
 enum {
     Q = 32,                          /* numbers that inputs have a scale for */
     STEP = 4,                        /* of them are a word */
@@ -56,7 +50,7 @@ static inline int is_halved(int type) {
 typedef int32_t ints __attribute__((vector_size(4 * LANES), may_alias));
 
 /* KC numbers of each of LANES rows: a word of each row for each STEP, then the next; and of each
-   group d (LANES), m (LANES). Of F32, F16 and BF16 KC / 4 floats of each row take the quants'
+   group d (LANES), m (LANES). Of F32, F16 and BF16 KC / 4 floats of each row are in the quants'
    place. */
 typedef struct {
     uint8_t quants[KC * LANES] __attribute__((aligned(64)));
@@ -145,16 +139,7 @@ INLINE void load_words(lanes y[4], Rows p, int at) {
 }
 
 /* half_float of the lower 16 bits. */
-INLINE vec half_floats(lanes x) {
-#if defined __F16C__ && defined __AVX2__ && LANES == 8
-    const __m256i halves = _mm256_packus_epi32((__m256i)(x & 0xffff), _mm256_setzero_si256());
-    return (vec)_mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(halves, 8)));
-#else
-    const lanes rest = (x & 0x7fff) << 13, special = (lanes)(rest >= 0x0f800000);
-    const lanes y = (lanes)((vec)rest * 0x1p112f);
-    return (vec)((y & ~special) | ((rest | 0x7f800000) & special) | (x & 0x8000) << 16);
-#endif
-}
+INLINE vec half_floats(lanes x) { return widen_halves(__builtin_convertvector(x, halves)); }
 
 INLINE vec whole_floats(lanes x) { return __builtin_convertvector((ints)x, vec); }
 

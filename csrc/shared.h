@@ -16,6 +16,22 @@
 static BOTH inline uint32_t float_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 static BOTH inline float bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
+/* A half, IEEE's 16 bits, as a float: the exponent moves by a product, which is exact. */
+static BOTH inline float half_float(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff) << 13;
+    float x = bits_float(rest) * 0x1p112f;
+    if (rest >= 0x0f800000) x = bits_float(rest | 0x7f800000);       /* infinite, or no number */
+    return bits_float(float_bits(x) | sign);
+}
+
+/* To the nearest half; beyond the largest, 65504, to that; a NaN stays one. */
+static BOTH inline uint16_t to_half(float x) {
+    const uint32_t size = float_bits(x) & 0x7fffffff, sign = float_bits(x) >> 16 & 0x8000;
+    const float most = 65504, clipped = bits_float(size) < most ? bits_float(size) : most;
+    const uint32_t u = float_bits(clipped * 0x1p-112f);      /* below the normal ones: a shift */
+    return (uint16_t)(sign | (size > 0x7f800000 ? 0x7e00 : (u + 0xfff + (u >> 13 & 1)) >> 13));
+}
+
 /* e^x to 2 ulp without a branch, so that loops over it become vectors: 2^n e^r with |r| <= ln2/2.
    0 below the normal numbers, infinity above the finite ones, NaN for NaN. */
 static BOTH inline float fast_exp(float x) {

@@ -294,7 +294,7 @@ int model_memory(Memory *memory, const Config *config, int flags, int N, int slo
         *memory = (Memory){ .weights = place_weights(&m, NULL)
                                        + rope_bytes(config) * (1 + config->local_rope),
                             .masters = place_masters(&m, NULL),
-                            .cache = cache_bytes(config, (double)slots * length) };
+                            .cache = cache_bytes(&m, (double)slots * length) };
         if (training) memory->gradients = place_gradients(&m, NULL);
         if (training) memory->moments = place_moments(&m, NULL);
         if (N) memory->activations = place_activations(&m, NULL, N, min_int(rows, nll_rows()),

@@ -17,8 +17,29 @@
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-#ifdef REAL_BF16
+#if defined __AVX__
 #include <immintrin.h>
+#elif defined __aarch64__
+#include <arm_neon.h>
+#endif
+
+/* half_float of each. */
+typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+static inline vec widen_halves(halves x) {
+#if defined __AVX512F__ && LANES == 16
+    return (vec)_mm512_cvtph_ps((__m256i)x);
+#elif defined __F16C__ && LANES == 8
+    return (vec)_mm256_cvtph_ps((__m128i)x);
+#elif defined __aarch64__
+    return (vec)vcvt_f32_f16((float16x4_t)x);
+#else
+    const lanes all = __builtin_convertvector(x, lanes), rest = (all & 0x7fff) << 13;
+    const lanes special = (lanes)(rest >= 0x0f800000), y = (lanes)((vec)rest * 0x1p112f);
+    return (vec)((y & ~special) | ((rest | 0x7f800000) & special) | (all & 0x8000) << 16);
+#endif
+}
+
+#ifdef REAL_BF16
 
 static inline lanes load_bits(const real *x) {
     uint16_t bits __attribute__((vector_size(2 * LANES)));

@@ -432,13 +432,13 @@ static __global__ void write_rows(real *keys, real *values, const real *qkv, con
         *(const T *)(qkv + (size_t)n * W + W - 2 * C + c);
 }
 
-extern "C" void cache_write(real *keys, real *values, const real *qkv, const int *starts,
-                            const int *positions, int N, int H, int K, int D) {
+extern "C" void cache_write(void *keys, void *values, const real *qkv, const int *starts,
+                            const int *positions, int N, int H, int K, int D, int) {
     const bool wide = aligned(keys, values, qkv) && D % WIDE == 0;
     const size_t copies = (size_t)N * 2 * K * D / (wide ? WIDE : PAIR);
     launch("cache_write", wide ? write_rows<Wide> : write_rows<Pair>,
            (unsigned)ceil_div<size_t>(copies, THREADS), THREADS, 0,
-           keys, values, qkv, starts, positions, N, (H + 2 * K) * D, K * D);
+           (real *)keys, (real *)values, qkv, starts, positions, N, (H + 2 * K) * D, K * D);
 }
 
 /* A warp has all query heads of a row that read one key/value head, up to 16, and 16 keys of each
@@ -575,13 +575,13 @@ extern "C" size_t extend_work(int N, int length, int H, int D) {
     return sizeof(float) * (parts < most ? parts : most) * H * (D + 2);
 }
 
-extern "C" void attention_extend(real *out, const real *qkv, const real *keys, const real *values,
+extern "C" void attention_extend(real *out, const real *qkv, const void *keys, const void *values,
                                  const int *starts, const int *positions, void *work,
                                  int N, int length, int H, int K, int D, int window, float scale,
-                                 float cap) {
+                                 float cap, int) {
     const bool wide = aligned(qkv, keys, values);
     const Heads x = heads_of(0, 0, H, K, D, window, scale, cap, wide);
-    const Appended a = { keys, values, starts, positions, N };
+    const Appended a = { (const real *)keys, (const real *)values, starts, positions, N };
     if (N >= EDGE) launch_attend(out, NULL, qkv, NULL, x, a);
     for_head_size(D, [&](auto size) {
         const int S = decltype(size)::value, P = S <= 64 ? 64 : S <= 128 ? 128 : 256;

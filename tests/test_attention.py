@@ -373,11 +373,11 @@ def test_attention_survives_scores_of_ten_thousand(lib, T):
     assert_within(case.forward()[0], np.repeat(mean, 2, axis=2), bound)
 
 
-def extend(lib, qkv, keys, values, slots, positions, length, H, K, D, window, by, cap):
+def extend(lib, qkv, keys, values, slots, positions, length, H, K, D, window, by, cap, as_halves=0):
     N, slots = len(slots), slots * np.int32(length)
     work = np.zeros(lib.call("extend_work", N, length, H, D), np.uint8)
     return run(lib, "attention_extend", [real(N, H * D)], qkv, keys, values, slots, positions,
-               work, N, length, H, K, D, window, by, cap)[0]
+               work, N, length, H, K, D, window, by, cap, as_halves)[0]
 
 
 @given(B=st.sampled_from([1, 3]), T=times, heads=groups, D=head_dims, window=windows, how=hows,
@@ -392,7 +392,7 @@ def test_attention_with_a_cache(lib, B, T, heads, D, window, how, seed):
     slots = np.repeat(case.draw.rng.permutation(B), T).astype(np.int32)
     positions = np.tile(np.arange(T), B).astype(np.int32)
     cache = run(lib, "cache_write", [real(B, length, K * D), real(B, length, K * D)],
-                qkv, slots * np.int32(length), positions, B * T, H, K, D)
+                qkv, slots * np.int32(length), positions, B * T, H, K, D, 0)
     for held, written in zip(cache, (case.k, case.v)):
         expected = real(B, length, K * D)
         expected[slots, positions] = written.reshape(B * T, K * D)
@@ -431,6 +431,31 @@ def test_few_rows_share_out_the_keys_of_a_long_cache(lib, H, K, D, window):
         qkv = qkv_rows(case.q[:, at], case.k[:, at], case.v[:, at])
         got = extend(lib, qkv, *cache, slots, at, length, H, K, D, window, *case.how)
         assert_within(got.reshape(-1, H, D), want[0, at], bound[0, at])
+
+
+@given(T=times, heads=groups, D=head_dims, window=windows, how=hows, seed=seeds)
+@examples(10)
+def test_keys_and_values_kept_as_halves_are_rounded_and_nothing_else(lib, T, heads, D, window, how,
+                                                                     seed):
+    """The same bits as from reals that were rounded before; a NaN stays one."""
+    if lib.device != "cpu":
+        pytest.skip("a GPU keeps reals")
+    H, K = heads
+    case = Attention(lib, seed, 1, T, H, K, D, False, 1.0, window, *how)
+    slots, positions = np.zeros(T, np.int32), np.arange(T, dtype=np.int32)
+    case.k[0, 0, 0, :2] = np.nan if seed % 8 == 0 else 1 + 2.0**-11, 1e6     # the middle of two
+    case.v[0, 0, 0, :2] = case.draw.round(np.array([2.0**-24, -3e-6]))       # below normal ones
+    cache = [np.float16(np.clip(x, -65504, 65504)) for x in (case.k, case.v)]
+    kept = [np.uint16(x) for x in run(
+        lib, "cache_write", [np.zeros((1, T, K * D), np.uint16) for _ in cache],
+        qkv_rows(case.q, case.k, case.v), slots, positions, T, H, K, D, 1)]
+    for got, want in zip(kept, cache):
+        assert np.array_equal(got.view(np.float16), want.reshape(got.shape), equal_nan=True)
+    qkv = qkv_rows(case.q, *cache)
+    got = extend(lib, qkv, *kept, slots, positions, T, H, K, D, window, *case.how, 1)
+    want = extend(lib, qkv, *(x.view(np.float16).astype(np.float64) for x in kept),
+                  slots, positions, T, H, K, D, window, *case.how)
+    assert lib.dtype == "bf16" or got.tobytes() == want.tobytes()
 
 
 @pytest.mark.parametrize("name", ["q", "k", "v"])

@@ -203,7 +203,7 @@ def test_memory_of_a_mapped_model_is_without_its_matrices(blocks_lib):
     rope, lines = 4 * config.context * config.head_dim, 256 * 2 * config.layers * 4
     assert memory[MAPPED]["weights"] <= rope + 4 * vectors + lines + 1024
     assert memory[0]["weights"] > memory[MAPPED]["weights"] + 2 * 131 * 64
-    assert memory[0]["cache"] == memory[MAPPED]["cache"]
+    assert memory[MAPPED]["cache"] * (2 if lib.dtype == "f32" else 1) == memory[0]["cache"]
 
 
 def test_what_cannot_be_mapped_is_refused(lib):
