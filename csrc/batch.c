@@ -4,12 +4,12 @@
 #include "model.h"
 
 /* order (N) = the indices of ids (N), all below n_ids, by id, equal ones as they come.
-   ends (n_ids) is scratch. */
-static void sort_by_id(int *order, int *ends, const int *ids, int N, int n_ids) {
-    memset(ends, 0, sizeof(int) * n_ids);
-    for (int n = 0; n < N; n++) ends[ids[n]]++;
-    for (int i = 1; i < n_ids; i++) ends[i] += ends[i - 1];
-    for (int n = N - 1; n >= 0; n--) order[--ends[ids[n]]] = n;
+   begins (n_ids) = where those of each id begin. */
+static void sort_by_id(int *order, int *begins, const int *ids, int N, int n_ids) {
+    memset(begins, 0, sizeof(int) * n_ids);
+    for (int n = 0; n < N; n++) begins[ids[n]]++;
+    for (int i = 1; i < n_ids; i++) begins[i] += begins[i - 1];      /* ends, so far */
+    for (int n = N - 1; n >= 0; n--) order[--begins[ids[n]]] = n;
 }
 
 int upload_batch(Model *m, const int *tokens, const int *doc_start, int B, int T,
@@ -18,20 +18,35 @@ int upload_batch(Model *m, const int *tokens, const int *doc_start, int B, int T
     const int N = B * T, n_ids = max_int(c->vocab, c->context);
     int *positions = calloc(2 * (size_t)N + n_ids, sizeof(int));
     if (!positions) return chat_fail("no memory for %d positions", N);
-    int *order = positions + N, *ends = order + N;
+    int *order = positions + N, *begins = order + N;
     for (int n = 0; n < N; n++) positions[n] = n % T - (doc_start ? doc_start[n] : 0);
     device_write(m->positions, positions, sizeof(int) * N);
     device_write(m->tokens, tokens, sizeof(int) * N);
     if (doc_start) device_write(m->doc_start, doc_start, sizeof(int) * N);
     if (backward) {
-        sort_by_id(order, ends, tokens, N, c->vocab);
+        sort_by_id(order, begins, tokens, N, c->vocab);
         device_write(m->by_token, order, sizeof(int) * N);
     }
     if (backward && m->wpe) {
-        sort_by_id(order, ends, positions, N, c->context);
+        sort_by_id(order, begins, positions, N, c->context);
         device_write(m->by_position, order, sizeof(int) * N);
     }
     free(positions);
+    return 0;
+}
+
+/* The host must know how many rows each expert has: on a GPU, it waits for every layer. */
+int group_rows(const Model *m, int l, int N) {
+    const int E = m->config.experts, count = N * m->config.experts_used;
+    int *chosen = malloc(sizeof(int) * 3 * count), *order = chosen + count, *places = order + count;
+    int *begins = begins_of(m, l);
+    if (!chosen) return chat_fail("no memory for the experts of %d rows", N);
+    if (device_read(chosen, m->acts[l].chosen, sizeof(int) * count)) { free(chosen); return -1; }
+    sort_by_id(order, begins, chosen, count, E);
+    begins[E] = count;
+    for (int i = 0; i < count; i++) places[order[i]] = i;
+    device_write(m->acts[l].places, places, sizeof(int) * count);
+    free(chosen);
     return 0;
 }
 

@@ -350,6 +350,16 @@ class Model:
         """How many numbers the model learns."""
         return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)
 
+    @property
+    def active(self) -> int:
+        """How many of them a token goes through: all but those of experts that it did not choose."""
+        return round(sum(np.prod(shape) * self.used(name) for name, shape, _ in self.tensors))
+
+    def used(self, name: str) -> float:
+        """The part of tokens that a tensor is multiplied with."""
+        c = self.config
+        return c.experts_used / c.experts if ".experts." in name else 1.0
+
     # ---- training ----
 
     def forward(self, tokens, targets=None, doc_start=None, weights=None) -> np.ndarray:

@@ -7,6 +7,7 @@
              Sums, statistics, losses, gradients of parameters and optimizer state are float.
    Letters   B batch, T time, N = B*T rows, C channels, H query heads, K key/value heads, D size of
              a head, F hidden width, V vocabulary, L layers. W = (H + 2*K)*D: a row of q, k, v.
+             E experts of a layer, of which each row goes through k.
    Shapes    are row-major, the last index fastest. Outputs come first, then inputs, then sizes.
    =, +=     an output marked "=" is overwritten, one marked "+=" is added to.
    Errors    entry points return 0, or non-zero with a sentence in chat_error(). Kernels return
@@ -48,6 +49,10 @@ typedef struct {
     int window;                      /* keys a query sees, itself among them; 0: all */
     int window_period;               /* full attention in every window_period-th layer; 0: none */
     int local_rope;                  /* 1: layers with a window have another RoPE */
+    int experts, experts_used;       /* E, k: MLPs of a layer, and of a token; 0: one for all */
+    int expert_hidden;               /* F of each expert */
+    int expert_norm;                 /* 1: the weights of a token's k experts sum up to 1 */
+    int expert_period;               /* every expert_period-th layer has experts, others one MLP */
     float norm_eps;                  /* added to the variance under the root */
     float embedding_scale;           /* embeddings are multiplied by it; 0: by 1 */
     float attention_scale;           /* scores are multiplied by it; 0: by 1/sqrt(D) */
@@ -65,6 +70,8 @@ typedef struct {
     float lr, beta1, beta2, eps, weight_decay;
     float grad_scale;                /* multiplies every gradient first (clipping) */
 } AdamW;
+
+enum { MOST_EXPERTS = 1024 };        /* of a layer */
 
 enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2 };   /* what model_read and model_write address */
 
@@ -434,6 +441,29 @@ void geglu_forward(real *out,
 void geglu_backward(real *dinp,
                     const real *dout, const real *inp,
                     int N, int F);
+
+/* A mixture of experts (arXiv:1701.06538): of each row k of E MLPs make a weighted sum. No loss
+   makes rows choose evenly (arXiv:2101.03961 has one): a router learns from what follows alone.
+   route_forward: probs (N,E), logits at first, become their softmax; chosen (N,k) = the largest of
+   each row, in falling order, equal ones by number; shares (N,k) = their probabilities, which with
+   `norm` are divided by their sum. Then rows are grouped by expert: choice (n,j) is row places[n,j]
+   of N*k. spread_rows: out (N*k,C)[places[n,j]] = inp (N,C)[n] * shares[n,j]. collect_rows: out
+   (N,C)[n] = residual (N,C)[n], or 0 where that is NULL, + the sum over j of
+   inp (N*k,C)[places[n,j]] * shares[n,j]; residual may be out. shares NULL: 1.
+   Backward: they are each other's; dlogits (N,E) =; dact (N*k,F) is the gradient of act (N*k,F),
+   which the last product of each expert reads, with the shares in it. */
+void route_forward(int *chosen, float *shares, float *probs,
+                   int N, int E, int k, int norm);
+void route_backward(real *dlogits,
+                    const real *dact, const real *act, const float *probs, const float *shares,
+                    const int *chosen, const int *places,
+                    int N, int E, int k, int F, int norm);
+void spread_rows(real *out,
+                 const real *inp, const float *shares, const int *places,
+                 int N, int k, int C);
+void collect_rows(real *out,
+                  const real *residual, const real *inp, const float *shares, const int *places,
+                  int N, int k, int C);
 
 /* logits (n) = cap tanh(logits / cap), in place. Backward: dlogits (n), of what these came to be,
    becomes the gradient of what they were. */

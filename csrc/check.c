@@ -7,8 +7,22 @@ static int check_size(const char *key, int value, int low, int high) {
     return chat_fail("%s is %d, but must be from %d to %d", key, value, low, high);
 }
 
+enum { MANY = 1 << 24 };
+
+static int check_experts(const Config *c) {
+    if (check_size("experts_used", c->experts_used, 1, c->experts)
+        || check_size("expert_hidden", c->expert_hidden, 1, MANY / c->experts_used)
+        || check_size("expert_norm", c->expert_norm, 0, 1)
+        || check_size("expert_period", c->expert_period, 1, c->layers))
+        return -1;
+    if (c->bias & BIAS_MLP) return chat_fail("experts have no biases, but bias is %d", c->bias);
+    if (c->activation != SWIGLU && c->activation != GEGLU)
+        return chat_fail("activation is %d, but that of experts must be %d or %d", c->activation,
+                         SWIGLU, GEGLU);
+    return 0;
+}
+
 int check_config(const Config *c) {
-    enum { MANY = 1 << 24 };
     if (check_size("vocab", c->vocab, 1, MANY) || check_size("context", c->context, 1, MANY)
         || check_size("layers", c->layers, 1, 10000)
         || check_size("channels", c->channels, 1, 1 << 20)
@@ -24,7 +38,9 @@ int check_config(const Config *c) {
         || check_size("tied", c->tied, 0, 1) || check_size("scalar", c->scalar, 0, 1)
         || check_size("window", c->window, 0, MANY)
         || check_size("window_period", c->window_period, 0, 10000)
-        || check_size("local_rope", c->local_rope, 0, c->position == ROPE))
+        || check_size("local_rope", c->local_rope, 0, c->position == ROPE)
+        || check_size("experts", c->experts, 0, min_int(MOST_EXPERTS, (1 << 18) / c->layers))
+        || (c->experts && check_experts(c)))
         return -1;
     if (c->heads % c->kv_heads)
         return chat_fail("heads (%d) is not a multiple of kv_heads (%d)", c->heads, c->kv_heads);

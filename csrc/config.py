@@ -46,6 +46,11 @@ class Config:
     scalar: int = 0
     window: int = 0
     window_period: int = 0
+    experts: int = 0
+    experts_used: int = 0
+    expert_hidden: int = 0
+    expert_norm: int = 0
+    expert_period: int = 0
     norm_eps: float = 1e-6
     embedding_scale: float = 0.0
     attention_scale: float = 0.0

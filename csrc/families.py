@@ -42,7 +42,9 @@ PLAIN = {
     "attention_chunk_size": [], "use_mrope": [False], "attn_logit_softcapping": [],
     "final_logit_softcapping": [], "query_pre_attn_scalar": [], "quantization_config": [],
     "use_bidirectional_attention": [False], "clip_qkv": [], "attention_bias": [False],
-    "mlp_bias": [False],
+    "mlp_bias": [False], "mlp_only_layers": [[]], "n_shared_experts": [0],
+    "shared_expert_intermediate_size": [0], "routed_scaling_factor": [1.0],
+    "scoring_func": ["softmax"],
 }
 # RoPE's scalings (csrc.config.SCALINGS): the parameters that each must have, and those it may have.
 TRAINED = "original_max_position_embeddings"
@@ -119,6 +121,22 @@ def write_gpt2(config):
     """Its GELU; without dropout."""
     return {"activation_function": "gelu_new",
             **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)}
+
+
+def read_mixtral(raw, fields):
+    """Its experts are as wide as other models' MLP."""
+    return {"expert_hidden": fields["hidden"]}
+
+
+def read_qwen3_moe(raw, fields):
+    """transformers 5 calls num_experts as Mixtral does."""
+    return {**read_biases(raw, fields), "expert_norm": take(raw, "norm_topk_prob", bool, False),
+            "experts": take(raw, "num_local_experts", int, fields["experts"])}
+
+
+def write_qwen3_moe(config):
+    """What read_qwen3_moe reads."""
+    return {**write_biases(config), "norm_topk_prob": bool(config.expert_norm)}
 
 
 def read_gemma(raw, fields):
@@ -220,6 +238,21 @@ FAMILIES = [
            plain={"attention_bias": None}, read=read_biases, write=write_biases,
            defaults={"max_position_embeddings": 32768, "num_key_value_heads": 32,
                      "head_dim": 128}),
+    Family("Mixtral", ("mixtral",), {**LLAMA, "expert_norm": 1, "expert_period": 1}, window="all",
+           keys={"experts": "num_local_experts", "experts_used": "num_experts_per_tok"},
+           defaults={"max_position_embeddings": 131072, "num_key_value_heads": 8,
+                     "rms_norm_eps": 1e-5, "num_local_experts": 8, "num_experts_per_tok": 2},
+           read=read_mixtral, thetas=(1e6,),
+           names=((r"mlp\.", "block_sparse_moe."), ("gate_proj", "w1"), ("down_proj", "w2"),
+                  ("up_proj", "w3"))),
+    Family("Qwen3Moe", ("qwen3_moe",), {**LLAMA, "qk_norm": QK_HEAD},
+           keys={"experts": "num_experts", "experts_used": "num_experts_per_tok",
+                 "expert_hidden": "moe_intermediate_size", "expert_period": "decoder_sparse_step"},
+           defaults={"max_position_embeddings": 32768, "num_key_value_heads": 4,
+                     "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+                     "decoder_sparse_step": 1},
+           plain={"attention_bias": None, "use_sliding_window": [False]},
+           read=read_qwen3_moe, write=write_qwen3_moe),
     Family("Gemma", ("gemma",), GEMMA, plain=GEMMA_ACT, read=read_gemma, offset=1.0,
            write=lambda config: GEMMA_KEYS,
            defaults={"max_position_embeddings": 8192, "num_key_value_heads": 16, "head_dim": 256,

@@ -55,22 +55,25 @@ NUMBERS = {name: number for number, (name, *_) in KINDS.items()}
 
 # What model_type in a config.json says of an architecture here.
 SAME = ("gpt2", "llama", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo", "olmo2", "falcon")
-MODELS = {**dict(zip(SAME, SAME)), "gemma3": "gemma3_text", "gptneox": "gpt_neox"}
+MODELS = {**dict(zip(SAME, SAME)), "gemma3": "gemma3_text", "gptneox": "gpt_neox",
+          "qwen3moe": "qwen3_moe"}
 # Fields of Config, and other keys of config.json, as they are called here behind "ARCHITECTURE.".
 FIELDS = {"context": "context_length", "layers": "block_count", "channels": "embedding_length",
           "hidden": "feed_forward_length", "heads": "attention.head_count",
           "kv_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
-          "norm_eps": "attention.layer_norm_rms_epsilon"}
+          "norm_eps": "attention.layer_norm_rms_epsilon", "experts": "expert_count",
+          "experts_used": "expert_used_count", "expert_hidden": "expert_feed_forward_length"}
 KEYS = {"rope_theta": "rope.freq_base", "rope_local_base_freq": "rope.freq_base_swa",
         "sliding_window": "attention.sliding_window", "clip_qkv": "attention.clamp_kqv",
         "attn_logit_softcapping": "attn_logit_softcapping",
         "final_logit_softcapping": "final_logit_softcapping",
-        "use_parallel_residual": "use_parallel_residual"}
+        "use_parallel_residual": "use_parallel_residual",
+        "n_shared_experts": "expert_shared_count", "routed_scaling_factor": "expert_weights_scale"}
 YARN = {"factor": "factor", TRAINED: "original_context_length", "attention_factor": "attn_factor",
         "beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow"}
 # The models whose scores are scaled by C/H, not by D: Gemma 2's and 3's of 27 billion weights.
 WIDE = {("gemma2", 46), ("gemma3", 62)}
-INTERLEAVED = {"Llama", "Mistral", "Olmo"}       # whose rows of q and k are RoPE's pairs, in turn
+INTERLEAVED = {"Llama", "Mistral", "Mixtral", "Olmo"}      # whose rows of q and k are RoPE's pairs, in turn
 
 # Our tensors' names and those here. A file may have one for several, as for q, k and v.
 NAMES = {
@@ -81,8 +84,10 @@ NAMES = {
     "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
 }
-JOINED = {**dict.fromkeys(("attn_q", "attn_k", "attn_v"), "attn_qkv"), "ffn_gate": "ffn_up"}
+JOINED = {**dict.fromkeys(("attn_q", "attn_k", "attn_v"), "attn_qkv"), "ffn_gate": "ffn_up",
+          **dict.fromkeys(("ffn_gate_exps", "ffn_up_exps"), "ffn_gate_up_exps")}
 FALCON = {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}       # where it has two norms
 POSITIONS = "position_embd.weight"               # of which a model may take only the first
 # What divides RoPE's frequencies: Llama 3's scaling, and longrope's for short and long contexts.
@@ -118,7 +123,7 @@ class Tensor:
         elif rows.max() >= self.rows:
             return self
         blocks = self.blocks[rows]
-        return Tensor(self.type, (len(blocks), *self.shape[1:]), blocks)
+        return Tensor(self.type, (len(blocks), *self.shape[1:][-1:]), blocks)
 
     def vector(self) -> np.ndarray:
         """A copy of a tensor of one dimension, in F32 or F16."""
@@ -354,11 +359,13 @@ def configuration(file: File) -> tuple[Family, Config]:
                         f"{embedding.shape[0]} rows")
     about = {key.removeprefix(architecture + "."): plain(value) for key, value
              in file.values.items() if key.startswith(architecture + ".")}
-    if about.get("expert_count"):
-        raise ChatError(f"{architecture}.expert_count is {about['expert_count']}; mixtures of "
-                        f"experts are not supported")
     kind = MODELS[architecture]
-    if kind == "llama" and "attention.sliding_window" in about:
+    if about.get("expert_count") and kind not in ("llama", "qwen3_moe"):
+        raise ChatError(f"{architecture}.expert_count is {about['expert_count']}; supported are "
+                        f"experts only of llama and qwen3moe")
+    if kind == "llama" and about.get("expert_count"):
+        kind = "mixtral"
+    elif kind == "llama" and "attention.sliding_window" in about:
         kind = "mistral"
     family = MODEL_TYPES[kind]
     if "attention.layer_norm_epsilon" in about:
@@ -397,6 +404,8 @@ def told(file: File, family: Family, architecture: str, about: dict) -> dict:
     if family.name in ("Gemma2", "Gemma3"):
         wide = (architecture, about.get(FIELDS["layers"])) in WIDE
         more["query_pre_attn_scalar"] = channels // heads if wide else width
+    if family.name == "Qwen3Moe":
+        more["norm_topk_prob"] = True            # as llama.cpp does
     if family.name == "Falcon":
         kv_heads = about.get(FIELDS["kv_heads"], heads)
         norms = 1 + ("blk.0.attn_norm_2.weight" in file.tensors)
@@ -495,7 +504,8 @@ def source_of(name: str, tensors: dict[str, Tensor], family: Family) -> str:
     layer = re.match(r"model\.layers\.(\d+)\.", name)
     place = f"blk.{layer[1]}." if layer else ""
     stem, _, kind = name[layer.end() if layer else 0:].rpartition(".")
-    there = NAMES[stem]
+    stem, expert = re.subn(r"experts\.\d+\.", "", stem)     # theirs are stacked
+    there = NAMES[stem] + "_exps" * expert
     if family.name == "Falcon" and f"{place}attn_norm_2.{kind}" in tensors:
         there = FALCON.get(there, there)
     for one in (there, JOINED.get(there)):

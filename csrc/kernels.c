@@ -339,6 +339,86 @@ void geglu_backward(real *dinp, const real *dout, const real *inp, int N, int F)
     }
 }
 
+/* ---- Experts --------------------------------------------------------------------------------- */
+
+/* chosen (k) = the largest of x (E); of what is no number, any. */
+static void choose(int *chosen, const float *x, int E, int k) {
+    char taken[MOST_EXPERTS] = { 0 };
+    for (int j = 0; j < k; j++) {
+        int best = -1;
+        for (int e = 0; e < E; e++)
+            if (!taken[e] && (best < 0 || x[e] > x[best])) best = e;
+        taken[chosen[j] = best] = 1;
+    }
+}
+
+void route_forward(int *chosen, float *shares, float *probs, int N, int E, int k, int norm) {
+    #pragma omp parallel for schedule(static) num_threads(team((double)N * E * k))
+    for (int n = 0; n < N; n++) {
+        float *p = probs + (size_t)n * E, *s = shares + (size_t)n * k, sum = 0, all = 0;
+        int *c = chosen + (size_t)n * k;
+        choose(c, p, E, k);
+        const float most = p[c[0]];
+        for (int e = 0; e < E; e++) sum += p[e] = fast_exp(p[e] - most);
+        for (int e = 0; e < E; e++) p[e] /= sum;
+        for (int j = 0; j < k; j++) all += p[c[j]];
+        for (int j = 0; j < k; j++) s[j] = norm ? p[c[j]] / all : p[c[j]];
+    }
+}
+
+/* With s the shares, of the softmax of all or with norm of those that are chosen, and t = s ds,
+   which is dact act: dlogits = t - s sum(t). */
+void route_backward(real *dlogits, const real *dact, const real *act, const float *probs,
+                    const float *shares, const int *chosen, const int *places,
+                    int N, int E, int k, int F, int norm) {
+    #pragma omp parallel for schedule(static) num_threads(team((double)N * (E + k * F)))
+    for (int n = 0; n < N; n++) {
+        const size_t first = (size_t)n * k;
+        const float *p = probs + (size_t)n * E;
+        real *d = dlogits + (size_t)n * E;
+        float t[MOST_EXPERTS], sum = 0;
+        for (int j = 0; j < k; j++) {
+            const size_t at = (size_t)places[first + j] * F;
+            float dot = 0;
+            #pragma omp simd reduction(+:dot)
+            for (int f = 0; f < F; f++) dot += to_float(dact[at + f]) * to_float(act[at + f]);
+            sum += t[j] = dot;
+        }
+        for (int e = 0; e < E; e++) d[e] = to_real(norm ? 0 : -p[e] * sum);
+        for (int j = 0; j < k; j++)
+            d[chosen[first + j]] = to_real(t[j] - shares[first + j] * sum);
+    }
+}
+
+void spread_rows(real *out, const real *inp, const float *shares, const int *places,
+                 int N, int k, int C) {
+    #pragma omp parallel for schedule(static) num_threads(team((double)N * k * C))
+    for (int i = 0; i < N * k; i++) {
+        const real *x = inp + (size_t)(i / k) * C;
+        real *o = out + (size_t)places[i] * C;
+        const float s = shares ? shares[i] : 1;
+        for (int c = 0; c < C; c++) o[c] = to_real(s * to_float(x[c]));
+    }
+}
+
+void collect_rows(real *out, const real *residual, const real *inp, const float *shares,
+                  const int *places, int N, int k, int C) {
+    #pragma omp parallel for schedule(static) num_threads(team((double)N * k * C))
+    for (int n = 0; n < N; n++)
+        for (int from = 0; from < C; from += COLUMNS) {
+            const int some = min_int(COLUMNS, C - from);
+            const size_t at = (size_t)n * C + from;
+            float sum[COLUMNS] = { 0 };
+            for (int c = 0; residual && c < some; c++) sum[c] = to_float(residual[at + c]);
+            for (int i = n * k; i < n * k + k; i++) {
+                const real *x = inp + (size_t)places[i] * C + from;
+                const float s = shares ? shares[i] : 1;
+                for (int c = 0; c < some; c++) sum[c] += s * to_float(x[c]);
+            }
+            for (int c = 0; c < some; c++) out[at + c] = to_real(sum[c]);
+        }
+}
+
 /* ---- The loss -------------------------------------------------------------------------------- */
 
 /* The largest of x (n), in PARTS by hand: because of NaN the order of comparisons matters, and even

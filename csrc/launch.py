@@ -147,7 +147,7 @@ class ProgressLine:
 
     def __init__(self, s, model: Model, before: float, ranks: int = 1):
         c = model.config
-        matrices = sum(int(np.prod(shape)) for name, shape, matrix in model.tensors
+        matrices = sum(np.prod(shape) * model.used(name) for name, shape, matrix in model.tensors
                        if matrix and name != "model.positions.weight"
                        and not (name == "model.embed_tokens.weight" and not c.tied))
         # 6 FLOP a weight; queries by keys and probabilities by values, causal: half of T each.

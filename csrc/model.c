@@ -44,8 +44,27 @@ static void forward(const Model *m, real *out, real *pre, const real *inp, const
     if (pre) gelu_forward(out, pre, (size_t)N * w->out);
 }
 
-static void activate(const Model *m, Activations *a, int N) {
-    const int F = m->config.hidden;
+/* Products of a layer without a bias, in float. */
+static void forward_float(const Model *m, float *out, const real *inp, const Tensor *w, int N) {
+    if (!w->blocks) {
+        linear_forward_float(out, inp, multiplied(w), m->work, N, w->cols, w->out);
+        return;
+    }
+    quant_inputs(m->work, inp, N, w->cols);
+    quant_forward_float(out, inp, m->work, w->blocks, w->type, N, w->cols, w->rows, w->out);
+}
+
+/* How many rows go through the MLPs of layer l, and how wide each is there. */
+static int mlp_rows(const Config *c, int l, int N) {
+    return has_experts(c, l) ? N * c->experts_used : N;
+}
+static int mlp_width(const Config *c, int l) {
+    return has_experts(c, l) ? c->expert_hidden : c->hidden;
+}
+
+static void activate(const Model *m, int l, int rows) {
+    const Activations *a = &m->acts[l];
+    const int N = mlp_rows(&m->config, l, rows), F = mlp_width(&m->config, l);
     switch (m->config.activation) {
         case GELU: gelu_forward(a->act, a->up, (size_t)N * F); break;
         case GELU_ERF: gelu_erf_forward(a->act, a->up, (size_t)N * F); break;
@@ -54,12 +73,9 @@ static void activate(const Model *m, Activations *a, int N) {
     }
 }
 
-/* out = residual + the product of w and inp; or if there is a place for that product, branch, then
-   residual + its norm. */
-static void add_branch(const Model *m, real *out, real *branch, float *mean, float *rstd,
-                       const real *inp, const Tensor *w, const Tensor *bias, const Tensor *norm,
-                       const Tensor *norm_bias, const real *residual, int N) {
-    forward(m, branch ? branch : out, NULL, inp, w, bias, branch ? NULL : residual, N);
+/* out = residual + the norm of branch. Where that is NULL, out is complete already. */
+static void add_norm(const Model *m, real *out, real *branch, float *mean, float *rstd,
+                     const Tensor *norm, const Tensor *norm_bias, const real *residual, int N) {
     if (!branch) return;
     norm_forward(m, out, mean, rstd, branch, norm, norm_bias, N);
     add_reals(out, out, residual, (size_t)N * m->config.channels);
@@ -84,10 +100,56 @@ static void attention(const Model *m, Activations *a, int l, const Context *x, i
                      N, c->context, H, K, D, window, scale, cap, keeps_halves(m));
 }
 
+/* out (N*k,..) = inp (N*k,..), of which each expert multiplies its rows: by its UP, that is gate and
+   up in one, or by its DOWN. */
+static void experts_forward(const Model *m, int l, real *out, const real *inp, int which) {
+    const int *begins = begins_of(m, l);
+    for (int e = 0; e < m->config.experts; e++) {
+        const Tensor *w = &m->layers[l].experts[EACH * e + which];
+        const size_t at = begins[e];
+        const int n = begins[e + 1] - begins[e];
+        if (n) forward(m, out + at * w->out, NULL, inp + at * w->cols, w, NULL, NULL, n);
+    }
+}
+
+/* Where the experts of layer l are chosen, and what they are of their rows. */
+static int route(const Model *m, int l, Activations *a, int N) {
+    const Config *c = &m->config;
+    forward_float(m, a->probs, a->h2, m->layers[l].router, N);
+    route_forward(a->chosen, a->shares, a->probs, N, c->experts, c->experts_used, c->expert_norm);
+    if (group_rows(m, l, N)) return -1;
+    spread_rows(m->pairs, a->h2, NULL, a->places, N, c->experts_used, c->channels);
+    return 0;
+}
+
+/* The MLP of layer l, or its experts: a->h2 to a->branch2, or where that is NULL to out with a->mid
+   added; out NULL: only to a->act. */
+static int mlp_forward(const Model *m, int l, Activations *a, real *out, int N) {
+    const Config *c = &m->config;
+    const Layer *p = &m->layers[l];
+    const int is_gelu = c->activation == GELU;
+    real *sum = a->branch2 ? a->branch2 : out;
+    const real *residual = a->branch2 ? NULL : a->mid;
+    if (!has_experts(c, l)) {
+        forward(m, is_gelu ? a->act : a->up, is_gelu ? a->up : NULL, a->h2, p->up, p->up_bias, NULL,
+                N);
+        if (!is_gelu) activate(m, l, N);
+        if (sum) forward(m, sum, NULL, a->act, p->down, p->down_bias, residual, N);
+        return 0;
+    }
+    if (route(m, l, a, N)) return -1;
+    experts_forward(m, l, a->up, m->pairs, UP);
+    activate(m, l, N);
+    if (!sum) return 0;
+    experts_forward(m, l, m->pairs, a->act, DOWN);
+    collect_rows(sum, residual, m->pairs, a->shares, a->places, N, c->experts_used, c->channels);
+    return 0;
+}
+
 /* Layer l on N rows: reads a->x, writes next (which may be a->x); NULL: only what the backward pass
    needs is wanted. */
-static void block_forward(const Model *m, int l, Activations *a, real *next,
-                          const Context *x, int N) {
+static int block_forward(const Model *m, int l, Activations *a, real *next,
+                         const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     if (a->h1 != a->x) norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);
@@ -98,21 +160,20 @@ static void block_forward(const Model *m, int l, Activations *a, real *next,
                              N, c->heads, c->kv_heads, c->head_dim, c->qk_norm == QK_WIDE,
                              c->norm_eps);
     attention(m, a, l, x, N);
-    add_branch(m, a->mid, a->branch1, a->post_mean1, a->post_rstd1, a->att, p->proj, p->proj_bias,
-               p->post1, p->post1_bias, a->x, N);
+    forward(m, a->branch1 ? a->branch1 : a->mid, NULL, a->att, p->proj, p->proj_bias,
+            a->branch1 ? NULL : a->x, N);
+    add_norm(m, a->mid, a->branch1, a->post_mean1, a->post_rstd1, p->post1, p->post1_bias, a->x, N);
     if (a->h2 != a->mid && a->h2 != a->h1)
         norm_forward(m, a->h2, a->mean2, a->rstd2, is_parallel(c) ? a->x : a->mid,
                      p->norm2, p->norm2_bias, N);
-    forward(m, c->activation == GELU ? a->act : a->up, c->activation == GELU ? a->up : NULL,
-            a->h2, p->up, p->up_bias, NULL, N);
-    if (c->activation != GELU) activate(m, a, N);
-    if (next || a->branch2)
-        add_branch(m, next ? next : m->dc, a->branch2, a->post_mean2, a->post_rstd2, a->act,
-                   p->down, p->down_bias, p->post2, p->post2_bias, a->mid, N);
+    if (mlp_forward(m, l, a, next, N)) return -1;
+    add_norm(m, next ? next : m->dc, a->branch2, a->post_mean2, a->post_rstd2, p->post2,
+             p->post2_bias, a->mid, N);
+    return 0;
 }
 
 /* All blocks and the final norm: m->tokens, m->positions (N) to m->h (N,C). */
-static void blocks_forward(Model *m, const Context *x, int N) {
+static int blocks_forward(Model *m, const Context *x, int N) {
     const int L = m->config.layers, C = m->config.channels;
     pack_weights(m);
     if (m->wte->blocks)
@@ -127,22 +188,16 @@ static void blocks_forward(Model *m, const Context *x, int N) {
         scale_reals(m->acts[0].x, m->config.embedding_scale, (size_t)N * C);
     for (int l = 0; l < L; l++) {
         real *next = l == L - 1 ? m->last : m->acts[l + 1].x;
-        block_forward(m, l, &m->acts[l], next, x, N);
+        if (block_forward(m, l, &m->acts[l], next, x, N)) return -1;
     }
     norm_forward(m, m->h, m->mean, m->rstd, m->last, m->norm, m->norm_bias, N);
+    return 0;
 }
 
 static int is_capped(const Model *m) { return m->config.logit_cap && !m->config.scalar; }
 
 static void head_forward(const Model *m, float *logits, const real *h, int rows) {
-    const Tensor *w = m->head;
-    if (!w->blocks) {
-        linear_forward_float(logits, h, multiplied(w), m->work, rows, w->cols, w->out);
-    } else {
-        quant_inputs(m->work, h, rows, w->cols);
-        quant_forward_float(logits, h, m->work, w->blocks, w->type, rows, w->cols, w->rows,
-                            w->out);
-    }
+    forward_float(m, logits, h, m->head, rows);
     if (is_capped(m)) softcap_forward(logits, m->config.logit_cap, (size_t)rows * m->P);
 }
 
@@ -186,8 +241,9 @@ int model_forward(Model *m, float *out, const int *tokens, const int *targets,
     if (weights && ensure_gradients(m)) return -1;
     if (upload_targets(m, targets, N) || (weights && upload_weights(m, weights))) return -1;
 
+    m->T = 0;
     Context x = { B, T, doc_start ? m->doc_start : NULL, NULL };
-    blocks_forward(m, &x, N);
+    if (blocks_forward(m, &x, N)) return -1;
     head(m, N, weights != NULL);
     m->B = B;
     m->T = T;
@@ -219,7 +275,7 @@ int model_logits(Model *m, float *logits, const int *tokens, int B, int T) {
     if (upload_batch(m, tokens, NULL, B, T, 0)) return -1;
     m->T = 0;
     Context x = { B, T, NULL, NULL };
-    blocks_forward(m, &x, B * T);
+    if (blocks_forward(m, &x, B * T)) return -1;
     head_forward(m, m->logits, m->h, min_int(nll_rows(), B * T));
     return read_logits(m, logits, m->h, B * T);
 }
@@ -243,20 +299,20 @@ static void backward(const Model *m, real *dinp, const real *dout, const real *i
 }
 
 /* What block_forward computed and another layer has overwritten since. */
-static void recompute(const Model *m, int l, const Context *x, int N) {
+static int recompute(const Model *m, int l, const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     Activations *a = &m->acts[l];
-    if (m->flags & RECOMPUTE_BLOCKS) {
-        block_forward(m, l, a, NULL, x, N);
-    } else if (m->flags & RECOMPUTE) {
+    if (m->flags & RECOMPUTE_BLOCKS) return block_forward(m, l, a, NULL, x, N);
+    if (m->flags & RECOMPUTE) {
         if (a->h1 != a->x)
             norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);
         if (a->h2 != a->mid && a->h2 != a->h1)
             norm_forward(m, a->h2, a->mean2, a->rstd2, is_parallel(c) ? a->x : a->mid,
                          p->norm2, p->norm2_bias, N);
-        activate(m, a, N);
+        activate(m, l, N);
     }
+    return 0;
 }
 
 /* What m->dx is before a branch's own norm, if it has one: there it is in m->dc. */
@@ -275,32 +331,68 @@ static void add_before_norm(const Model *m, const real *h, const real *inp, cons
     else norm_backward(m, m->dx, m->dc, inp, mean, rstd, w, bias, N);
 }
 
+/* The gradient of what an MLP's gate and up were, m->du, from that of what they became, m->da. */
+static void activate_backward(const Model *m, int l, int rows) {
+    const Config *c = &m->config;
+    const real *up = m->acts[l].up;
+    const int N = mlp_rows(c, l, rows), F = mlp_width(c, l);
+    switch (c->activation) {
+        case GELU_ERF: gelu_erf_backward(m->du, m->da, up, (size_t)N * F); break;
+        case SWIGLU: swiglu_backward(m->du, m->da, up, N, F); break;
+        case GEGLU: geglu_backward(m->du, m->da, up, N, F); break;
+    }
+}
+
+/* experts_forward's. */
+static void each_backward(const Model *m, int l, real *dinp, const real *dout, const real *inp,
+                          int which) {
+    const int *begins = begins_of(m, l);
+    for (int e = 0; e < m->config.experts; e++) {
+        const Tensor *w = &m->layers[l].experts[EACH * e + which];
+        const size_t at = begins[e], in = at * w->cols, out = at * w->out;
+        const int n = begins[e + 1] - begins[e];
+        if (n) backward(m, dinp + in, dout + out, inp + in, w, NULL, NULL, n);
+    }
+}
+
+/* The experts of layer l: d, the gradient of their sum, to m->dc, that of h2. */
+static void experts_backward(const Model *m, int l, const real *d, int N) {
+    const Config *c = &m->config;
+    const Activations *a = &m->acts[l];
+    const int C = c->channels, k = c->experts_used;
+    spread_rows(m->pairs, d, a->shares, a->places, N, k, C);
+    each_backward(m, l, m->da, m->pairs, a->act, DOWN);
+    route_backward(m->drouter, m->da, a->act, a->probs, a->shares, a->chosen, a->places,
+                   N, c->experts, k, c->expert_hidden, c->expert_norm);
+    activate_backward(m, l, N);
+    spread_rows(m->pairs, a->h2, NULL, a->places, N, k, C);
+    each_backward(m, l, m->dpairs, m->du, m->pairs, UP);
+    backward(m, m->dc, m->drouter, a->h2, m->layers[l].router, NULL, NULL, N);
+    collect_rows(m->dc, m->dc, m->dpairs, NULL, a->places, N, k, C);
+}
+
 /* The MLP of layer l: m->dx to m->dc, the gradient of h2. */
 static void mlp_backward(const Model *m, int l, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     const Activations *a = &m->acts[l];
-    const int F = c->hidden;
     const real *d = before_norm(m, a->branch2, a->post_mean2, a->post_rstd2, p->post2,
                                 p->post2_bias, N);
+    if (has_experts(c, l)) { experts_backward(m, l, d, N); return; }
     if (c->activation == GELU) backward(m, m->du, d, a->act, p->down, p->down_bias, a->up, N);
     else backward(m, m->da, d, a->act, p->down, p->down_bias, NULL, N);
-    switch (c->activation) {
-        case GELU_ERF: gelu_erf_backward(m->du, m->da, a->up, (size_t)N * F); break;
-        case SWIGLU: swiglu_backward(m->du, m->da, a->up, N, F); break;
-        case GEGLU: geglu_backward(m->du, m->da, a->up, N, F); break;
-    }
+    activate_backward(m, l, N);
     backward(m, m->dc, m->du, a->h2, p->up, p->up_bias, NULL, N);
 }
 
 /* Layer l: m->dx comes in as dLoss/d(its output) and leaves as dLoss/d(its input). Where both
    branches are parallel, the attention's gradient is taken before the MLP's joins m->dx. */
-static void block_backward(const Model *m, int l, const Context *x, int N) {
+static int block_backward(const Model *m, int l, const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     const Activations *a = &m->acts[l];
     const int H = c->heads, K = c->kv_heads, D = c->head_dim, parallel = is_parallel(c);
-    recompute(m, l, x, N);
+    if (recompute(m, l, x, N)) return -1;
     mlp_backward(m, l, N);
     if (parallel) backward(m, m->da, m->dx, a->att, p->proj, p->proj_bias, NULL, N);
     add_before_norm(m, a->h2, parallel ? a->x : a->mid, a->mean2, a->rstd2,
@@ -317,6 +409,7 @@ static void block_backward(const Model *m, int l, const Context *x, int N) {
                               c->qk_norm == QK_WIDE);
     backward(m, m->dc, m->dw, a->h1, p->qkv, p->qkv_bias, NULL, N);
     add_before_norm(m, a->h1, a->x, a->mean1, a->rstd1, p->norm1, p->norm1_bias, N);
+    return 0;
 }
 
 /* Begins to sum gradients of tensors t..end over the ranks: at their owners, with SHARD; else
@@ -345,7 +438,7 @@ int model_backward(Model *m, const float *weights, int all_ranks) {
     if (all_ranks) reduce(m, m->layers[L].first, m->end);
     Context x = { m->B, m->T, m->has_doc_start ? m->doc_start : NULL, NULL };
     for (int l = L - 1; l >= 0; l--) {
-        block_backward(m, l, &x, N);
+        if (block_backward(m, l, &x, N)) return -1;
         if (all_ranks) reduce(m, m->layers[l].first, m->layers[l + 1].first);
     }
     if (m->config.embedding_scale)
@@ -424,9 +517,10 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
     m->T = 0;
     Context context = { 0, 0, NULL, x };
     const real *h = rows < N ? m->last : m->h;
-    void **graph = N == n && rows == at_once ? graph_of(x, n) : NULL;
+    const int recorded = N == n && rows == at_once && !m->config.experts;    /* see group_rows */
+    void **graph = recorded ? graph_of(x, n) : NULL;
     if (!graph || !device_record(graph)) {
-        blocks_forward(m, &context, N);
+        if (blocks_forward(m, &context, N)) return -1;
         if (rows < N) gather_rows(m->last, m->h, m->targets, n, m->config.channels);
         head_forward(m, m->logits, h, at_once);
         if (graph) device_record_end(graph);

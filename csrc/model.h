@@ -31,6 +31,8 @@ typedef struct {
     float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them */
 } Tensor;
 
+enum { UP, DOWN = 2, EACH };         /* where an expert has its products, in its tensors */
+
 typedef struct {                     /* NULL: this architecture does not have it */
     Tensor *first;                   /* of this layer; of one more, the first behind all layers */
     Tensor *norm1, *norm1_bias;      /* (C) */
@@ -41,6 +43,7 @@ typedef struct {                     /* NULL: this architecture does not have it
     Tensor *norm2, *norm2_bias;      /* (C) */
     Tensor *up, *up_bias;            /* (F,C), or gate and up (2F,C); (F), (2F) */
     Tensor *down, *down_bias;        /* (C,F), (C) */
+    Tensor *router, *experts;        /* (E,C); of each expert gate and up (2F,C), then down */
     Tensor *post2, *post2_bias;      /* (C) */
 } Layer;
 
@@ -59,7 +62,9 @@ typedef struct {
     real *mid;                       /* (N,C) x + attention */
     float *mean2, *rstd2;            /* (N) */
     real *h2;                        /* (N,C) norm(mid), or of parallel blocks norm(x); mid; h1 */
-    real *up;                        /* (N,F) or (N,2F) */
+    float *probs, *shares;           /* (N,E), (N,k): of experts, and of those that are chosen */
+    int *chosen, *places;            /* (N,k): which they are, and where their rows lie */
+    real *up;                        /* (N,F) or (N,2F); with experts k times as many rows */
     real *act;                       /* (N,F) */
     real *branch2;                   /* (N,C) the MLP before its own norm; NULL: it has none */
     float *post_mean2, *post_rstd2;  /* (N) */
@@ -68,7 +73,8 @@ typedef struct {
 struct Model {
     Config config;
     int flags;
-    int W, U, P;                     /* rows of qkv, rows of up, vocabulary padded to 128 */
+    int W, F, U, P;                  /* rows of qkv, a token's numbers of act and of up at most,
+                                        vocabulary padded to 128 */
     Tensor *tensors, *end;           /* all of them, in the order of the checkpoint */
     Tensor *wte, *wpe;               /* (V,C), (context,C) or NULL */
     Layer *layers;
@@ -97,6 +103,9 @@ struct Model {
     int *drawn;
     float *logprobs;
     int *ids, n_ids;                 /* those that settings name, and how many there is room for */
+    int *begins;                     /* (L,E+1), on the host: where the rows of each expert begin */
+    real *pairs, *dpairs;            /* (N*k,C): rows by expert */
+    real *drouter;                   /* (N,E) */
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
     void *work;
 
@@ -136,6 +145,12 @@ static inline int is_gated(const Config *c) {
 /* Whether keys and values are kept as halves, and how many bytes each takes. */
 static inline int keeps_halves(const Model *m) { return m->flags & MAPPED && quant_multiplies(); }
 static inline size_t kept_size(const Model *m) { return keeps_halves(m) ? 2 : sizeof(real); }
+static inline int has_experts(const Config *c, int l) {
+    return c->experts && (l + 1) % c->expert_period == 0;
+}
+static inline int *begins_of(const Model *m, int l) {
+    return m->begins + (size_t)l * (m->config.experts + 1);
+}
 static inline size_t size_of(const Tensor *t) { return (size_t)t->rows * max_int(1, t->cols); }
 static inline const real *weight(const Tensor *t) { return t ? t->w : NULL; }
 static inline float *grad(const Tensor *t) { return t ? t->grad : NULL; }
@@ -181,6 +196,9 @@ void leave_caches(Model *m);
 int upload_batch(Model *m, const int *tokens, const int *doc_start, int B, int T, int backward);
 int upload_targets(Model *m, const int *targets, int N);
 int upload_weights(Model *m, const float *weights);
+
+/* Which rows go through which expert of layer l: begins and places of what N rows chose. */
+int group_rows(const Model *m, int l, int N);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

@@ -31,7 +31,7 @@ static Tensor *join(Tensor *first, int n) {
 /* A norm of a layer, or with layer -1 the last one, and where there is one its bias. */
 static Tensor *add_norm(Model *m, int layer, int wanted, const char *name, Tensor **bias) {
     const int kind = m->config.norm;
-    char full[64];
+    char full[40];
     snprintf(full, sizeof full, "%s.weight", name);
     Tensor *t = add(m, layer, wanted && kind != PLAINNORM, full, m->config.channels, 0);
     snprintf(full, sizeof full, "%s.bias", name);
@@ -39,16 +39,46 @@ static Tensor *add_norm(Model *m, int layer, int wanted, const char *name, Tenso
     return t;
 }
 
+/* A router, and of each expert gate, up and down. */
+static void list_experts(Model *m, int l) {
+    const int C = m->config.channels, F = m->config.expert_hidden;
+    const char *const names[] = { "gate", "up", "down" };
+    m->layers[l].router = add_linear(m, l, 1, "mlp.gate.weight", m->config.experts, C);
+    m->layers[l].experts = m->end;
+    for (int e = 0; e < m->config.experts; e++) {
+        for (int i = 0; i < 3; i++) {
+            char name[40];
+            snprintf(name, sizeof name, "mlp.experts.%d.%s_proj.weight", e, names[i]);
+            add_linear(m, l, 1, name, i == DOWN ? C : F, i == DOWN ? F : C);
+        }
+        join(m->end - 3, 2);
+    }
+}
+
+/* One MLP for all rows. */
+static void list_mlp(Model *m, int l) {
+    const Config *c = &m->config;
+    const int C = c->channels, F = c->hidden, gated = is_gated(c), bias = c->bias & BIAS_MLP;
+    Layer *x = &m->layers[l];
+    Tensor *gate = add_linear(m, l, gated, "mlp.gate_proj.weight", F, C);
+    Tensor *up = add_linear(m, l, 1, "mlp.up_proj.weight", F, C);
+    x->up = gated ? join(gate, 2) : up;
+    gate = add(m, l, gated && bias, "mlp.gate_proj.bias", F, 0);
+    up = add(m, l, bias, "mlp.up_proj.bias", F, 0);
+    x->up_bias = gated ? join(gate, 2) : up;
+    x->down = add_linear(m, l, 1, "mlp.down_proj.weight", C, F);
+    x->down_bias = add(m, l, bias, "mlp.down_proj.bias", C, 0);
+}
+
 static void list_layer(Model *m, int l) {
     const Config *c = &m->config;
-    const int C = c->channels, F = c->hidden, gated = is_gated(c);
+    const int C = c->channels;
     const int Q = c->heads * c->head_dim, KV = c->kv_heads * c->head_dim;
-    const int qkv_bias = c->bias & BIAS_QKV, mlp_bias = c->bias & BIAS_MLP;
+    const int qkv_bias = c->bias & BIAS_QKV;
     const int pre = c->block != POST_NORM, post = c->block == POST_NORM || c->block == SANDWICH;
     const int q_norm = c->qk_norm == QK_WIDE ? Q : c->head_dim;
     const int k_norm = c->qk_norm == QK_WIDE ? KV : c->head_dim;
     Layer *x = &m->layers[l];
-    Tensor *gate, *up;
 
     x->first = m->end;
     x->norm1 = add_norm(m, l, pre, "input_layernorm", &x->norm1_bias);
@@ -71,14 +101,8 @@ static void list_layer(Model *m, int l) {
     } else {
         x->norm2 = add_norm(m, l, pre, "post_attention_layernorm", &x->norm2_bias);
     }
-    gate = add_linear(m, l, gated, "mlp.gate_proj.weight", F, C);
-    up = add_linear(m, l, 1, "mlp.up_proj.weight", F, C);
-    x->up = gated ? join(gate, 2) : up;
-    gate = add(m, l, gated && mlp_bias, "mlp.gate_proj.bias", F, 0);
-    up = add(m, l, mlp_bias, "mlp.up_proj.bias", F, 0);
-    x->up_bias = gated ? join(gate, 2) : up;
-    x->down = add_linear(m, l, 1, "mlp.down_proj.weight", C, F);
-    x->down_bias = add(m, l, mlp_bias, "mlp.down_proj.bias", C, 0);
+    if (has_experts(c, l)) list_experts(m, l);
+    else list_mlp(m, l);
     x->post2 = add_norm(m, l, post, "post_mlp_layernorm", &x->post2_bias);
 }
 

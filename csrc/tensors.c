@@ -147,17 +147,16 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 /* What kernels need for a while. */
 static size_t work_size(const Model *m, int N, int M, int training) {
     const Config *c = &m->config;
-    const Layer *x = m->layers;
-    const Tensor *each[] = { x->qkv, x->proj, x->up, x->down, m->head };
     size_t work = extend_work(N, c->context, c->heads, c->head_dim);
     if (training) work = max_size(work, attention_work(1, N, c->heads, c->head_dim));
     if (training) work = max_size(work, norm_work(N, c->channels));
     if (training) work = max_size(work, norm_work(N, c->qk_norm == QK_WIDE
                                   ? (c->heads + c->kv_heads) * c->head_dim : c->head_dim));
-    for (int i = 0; i < 5; i++) {
-        const int n = i == 4 ? M : N, C = each[i]->cols;
-        work = max_size(work, is_mapped(m, each[i]) ? quant_inputs_size(n, C)
-                                                    : linear_work(n, C, each[i]->out, training));
+    for (const Tensor *t = m->tensors; t < m->end; t++) {
+        const int n = t == m->head ? M : N;
+        if (!t->multiplied || t->row) continue;
+        work = max_size(work, is_mapped(m, t) ? quant_inputs_size(n, t->cols)
+                                              : linear_work(n, t->cols, t->out, training));
     }
     return work;
 }
@@ -166,6 +165,7 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
     const Config *c = &m->config;
     const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, I = sizeof(int);
     const size_t R = sizeof(real), S = sizeof(float);
+    const size_t k = c->experts ? c->experts_used : 0;
     const int transformed = c->qk_norm || c->position == ROPE;
     const int post = c->block == POST_NORM || c->block == SANDWICH;
     const int blocks = training && !(m->flags & RECOMPUTE_BLOCKS);   /* keep what is in them, */
@@ -199,13 +199,18 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
             a->h2 = a->mid;
             if (c->block != POST_NORM) KEEP(all, h2, N * C, R);
         }
-        KEEP(blocks, up, N * m->U, R);   KEEP(all, act, N * c->hidden, R);
+        if (c->experts) {
+            KEEP(blocks, probs, N * c->experts, S);        KEEP(blocks, shares, N * k, S);
+            KEEP(blocks, chosen, N * k, I);                KEEP(blocks, places, N * k, I);
+        }
+        KEEP(blocks, up, N * m->U, R);   KEEP(all, act, N * m->F, R);
     }
     #undef KEEP
     m->tokens = TAKE(N, I);     m->targets = TAKE(N, I);  m->doc_start = TAKE(N, I);
     m->positions = TAKE(N, I);  m->starts = TAKE(N, I);
     m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
     m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
+    m->pairs = TAKE(N * k * C, R);
     m->logits = TAKE(M * m->head->out, S);
     m->settings = TAKE(M, sizeof(Sampling));
     m->drawn = TAKE(M, I);      m->logprobs = TAKE(M, S);
@@ -216,7 +221,8 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
         m->dh = TAKE(N * C, R);         m->dlogits = TAKE(M * m->head->out, R);
         m->dx = TAKE(N * C, R);         m->dc = TAKE(N * C, R);
         m->dw = TAKE(N * m->W, R);      m->du = TAKE(N * m->U, R);
-        m->da = TAKE(N * max_size(HD, c->hidden), R);
+        m->da = TAKE(N * max_size(HD, m->F), R);
+        m->dpairs = TAKE(N * k * C, R); m->drouter = TAKE(N * (k ? c->experts : 0), R);
     }
     m->work = TAKE(work_size(m, N, M, training), 1);
     #undef TAKE
@@ -229,6 +235,9 @@ int plan(Model *m, int N, int rows, int training) {
         if (is_mapped(m, t) && !t->blocks)
             return chat_fail("%s has not been mapped: model_map says where it lies", t->name);
     if (N <= m->rows && M <= m->logit_rows && training <= m->training) return 0;
+    if (m->config.experts && N > (1 << 28) / m->config.experts_used)
+        return chat_fail("%d tokens at once, each in %d experts, are too many: use a smaller batch",
+                         N, m->config.experts_used);
     if (training == m->training) {               /* by turns many rows and many logits: once both */
         N = max_int(N, m->rows);
         M = max_int(M, m->logit_rows);
@@ -259,23 +268,28 @@ int plan(Model *m, int N, int rows, int training) {
 static int outline(Model *m, const Config *config, int flags) {
     if (flags & MAPPED && flags & TRAINS)
         return chat_fail("a model cannot learn weights that are mapped");
-    const int most = 6 + 24 * config->layers;    /* tensors, if there were all of them */
+    const int E = config->experts, k = E ? config->experts_used : 0;
+    const int dense = !E || config->expert_period > 1;           /* some layers have no experts */
+    const int most = 6 + (24 + EACH * E) * config->layers;       /* tensors, if there were all */
     m->config = *config;
     m->flags = flags;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
-    m->U = config->hidden * (is_gated(config) ? 2 : 1);
+    m->F = max_int(dense ? config->hidden : 0, k * (E ? config->expert_hidden : 0));
+    m->U = m->F * (is_gated(config) ? 2 : 1);
     m->P = (config->vocab + 127) / 128 * 128;
     m->stale = flags & TRAINS;
     m->layers = calloc(config->layers + 1, sizeof(Layer));
     m->acts = calloc(config->layers, sizeof(Activations));
     m->tensors = calloc(most, sizeof(Tensor));
-    if (!m->layers || !m->acts || !m->tensors)
+    m->begins = calloc((size_t)config->layers * (E + 1), sizeof(int));
+    if (!m->layers || !m->acts || !m->tensors || !m->begins)
         return chat_fail("no memory for %d layers", config->layers);
     list_tensors(m);
     return job.ranks > 1 ? choose_owners(m) : 0;
 }
 
 static void free_outline(Model *m) {
+    free(m->begins);
     free(m->tensors);
     free(m->layers);
     free(m->acts);

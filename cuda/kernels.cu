@@ -319,6 +319,110 @@ void geglu_backward(real *dinp, const real *dout, const real *inp, int N, int F)
     gated_backward<GeluGate>("geglu_backward", dinp, dout, inp, N, F);
 }
 
+/* ---- Experts --------------------------------------------------------------------------------- */
+
+/* A warp a row, of which each lane has every 32nd expert, and a bit for each that is taken. */
+__global__ void SMALL_BLOCK
+route_rows(int *chosen, float *shares, float *probs, int N, int E, int k, int norm) {
+    const int n = blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    if (n >= N) return;
+    float *p = probs + (size_t)n * E, most = 0, sum = 0, all = 0;
+    unsigned taken = 0;
+    for (int j = 0; j < k; j++) {
+        int best = -1;
+        for (int e = lane, i = 0; e < E; e += WARP, i++)
+            if (!(taken >> i & 1) && (best < 0 || p[e] > p[best])) best = e;
+        for (int offset = WARP / 2; offset > 0; offset /= 2) {
+            const int other = __shfl_xor_sync(~0u, best, offset);
+            if (other >= 0 && (best < 0 || p[other] > p[best]
+                               || (p[other] == p[best] && other < best))) best = other;
+        }
+        best = __shfl_sync(~0u, best, 0);        /* of what is no number, lanes differ */
+        if (best % WARP == lane) taken |= 1u << best / WARP;
+        if (j == 0) most = p[best];
+        if (lane == 0) chosen[(size_t)n * k + j] = best;
+    }
+    __syncwarp();
+    for (int e = lane; e < E; e += WARP) sum += p[e] = unit_exp(p[e] - most);
+    sum = warp_sum(sum);
+    for (int e = lane; e < E; e += WARP) p[e] /= sum;
+    __syncwarp();
+    for (int j = lane; j < k; j += WARP) all += p[chosen[(size_t)n * k + j]];
+    all = norm ? warp_sum(all) : 1.f;
+    for (int j = lane; j < k; j += WARP)
+        shares[(size_t)n * k + j] = p[chosen[(size_t)n * k + j]] / all;
+}
+
+void route_forward(int *chosen, float *shares, float *probs, int N, int E, int k, int norm) {
+    launch("route_forward", route_rows, ceil_div(N, THREADS / WARP), THREADS, 0,
+           chosen, shares, probs, N, E, k, norm);
+}
+
+/* A block a row: its warps share the k products. */
+__global__ void SMALL_BLOCK
+route_backward_rows(real *dlogits, const real *dact, const real *act, const float *probs,
+                    const float *shares, const int *chosen, const int *places,
+                    int E, int k, int F, int norm) {
+    __shared__ float dots[MOST_EXPERTS];
+    const size_t first = (size_t)blockIdx.x * k, row = (size_t)blockIdx.x * E;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    for (int j = warp; j < k; j += THREADS / WARP) {
+        const size_t at = (size_t)places[first + j] * F;
+        float dot = 0;
+        for (int f = lane; f < F; f += WARP) dot += to_float(dact[at + f]) * to_float(act[at + f]);
+        dot = warp_sum(dot);
+        if (lane == 0) dots[j] = dot;
+    }
+    __syncthreads();
+    float sum = 0;
+    for (int j = 0; j < k; j++) sum += dots[j];
+    for (int e = threadIdx.x; e < E; e += THREADS)
+        dlogits[row + e] = to_real(norm ? 0 : -probs[row + e] * sum);
+    __syncthreads();
+    for (int j = threadIdx.x; j < k; j += THREADS)
+        dlogits[row + chosen[first + j]] = to_real(dots[j] - shares[first + j] * sum);
+}
+
+void route_backward(real *dlogits, const real *dact, const real *act, const float *probs,
+                    const float *shares, const int *chosen, const int *places,
+                    int N, int E, int k, int F, int norm) {
+    launch("route_backward", route_backward_rows, N, THREADS, 0, dlogits, dact, act, probs, shares,
+           chosen, places, E, k, F, norm);
+}
+
+/* A block a row of out. */
+__global__ void SMALL_BLOCK
+spread_row(real *out, const real *inp, const float *shares, const int *places, int k, int C) {
+    const size_t from = (size_t)(blockIdx.x / k) * C, to = (size_t)places[blockIdx.x] * C;
+    const float s = shares ? shares[blockIdx.x] : 1;
+    for (int c = threadIdx.x; c < C; c += THREADS)
+        out[to + c] = to_real(s * to_float(inp[from + c]));
+}
+
+void spread_rows(real *out, const real *inp, const float *shares, const int *places,
+                 int N, int k, int C) {
+    launch("spread_rows", spread_row, N * k, THREADS, 0, out, inp, shares, places, k, C);
+}
+
+__global__ void SMALL_BLOCK
+collect_row(real *out, const real *residual, const real *inp, const float *shares,
+            const int *places, int k, int C) {
+    const size_t at = (size_t)blockIdx.x * C, first = (size_t)blockIdx.x * k;
+    for (int c = threadIdx.x; c < C; c += THREADS) {
+        float sum = residual ? to_float(residual[at + c]) : 0.f;
+        for (int j = 0; j < k; j++) {
+            const float x = to_float(inp[(size_t)places[first + j] * C + c]);
+            sum += (shares ? shares[first + j] : 1) * x;
+        }
+        out[at + c] = to_real(sum);
+    }
+}
+
+void collect_rows(real *out, const real *residual, const real *inp, const float *shares,
+                  const int *places, int N, int k, int C) {
+    launch("collect_rows", collect_row, N, THREADS, 0, out, residual, inp, shares, places, k, C);
+}
+
 /* ---- Soft caps ------------------------------------------------------------------------------- */
 
 __global__ void SMALL_BLOCK cap_each(float *logits, float cap, size_t n) {

@@ -215,6 +215,30 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
+def shares(logits, k, norm):
+    """out (...,E): the softmax of logits (...,E), but 0 beside the k largest; with norm, divided by
+    its sum. arXiv:1701.06538."""
+    chosen = np.argsort(np.argsort(-logits, axis=-1, kind="stable"), axis=-1) < k
+    p = softmax(logits) * chosen
+    return p / p.sum(-1, keepdims=True) if norm else p
+
+
+def shares_backward(dout, logits, k, norm):
+    s = shares(logits, k, norm)
+    of = s if norm else softmax(logits)          # what sums up to 1
+    return (s * dout - of * (s * dout).sum(-1, keepdims=True),)
+
+
+def mixture(shares, *outputs):
+    """The sum of outputs (...,C), times shares (...,E)."""
+    return sum(shares[..., e, None] * y for e, y in enumerate(outputs))
+
+
+def mixture_backward(dout, shares, *outputs):
+    dshares = np.stack([(dout * y).sum(-1) for y in outputs], axis=-1)
+    return dshares, *(shares[..., e, None] * dout for e in range(len(outputs)))
+
+
 def nll(logits, targets):
     """out (...) = -log softmax(logits (...,V))[target], in nats; 0 where the target is negative."""
     lse = np.logaddexp.reduce(logits, axis=-1)
@@ -233,6 +257,7 @@ BACKWARD = {
     linear: linear_backward, layernorm: layernorm_backward, rmsnorm: rmsnorm_backward,
     rope: rope_backward, attention: attention_backward, gelu: gelu_backward,
     gelu_erf: gelu_erf_backward, geglu: geglu_backward, swiglu: swiglu_backward, nll: nll_backward,
+    shares: shares_backward, mixture: mixture_backward,
 }
 
 
@@ -288,15 +313,25 @@ def shapes(config):
             norm(at + "post_mlp_layernorm")
         if c.block not in (POST_NORM, PARALLEL_SHARED):
             norm(at + "post_attention_layernorm")
-        for name in ("gate_proj", "up_proj") if c.activation in (SWIGLU, GEGLU) else ("up_proj",):
-            tensor(f"{at}mlp.{name}", (F, C), c.bias & BIAS_MLP)
-        tensor(at + "mlp.down_proj", (C, F), c.bias & BIAS_MLP)
+        mlps, width = [""], F
+        if has_experts(c, layer):
+            mlps, width = [f"experts.{e}." for e in range(c.experts)], c.expert_hidden
+            tensor(at + "mlp.gate", (c.experts, C), False)
+        gated = ("gate_proj", "up_proj") if c.activation in (SWIGLU, GEGLU) else ("up_proj",)
+        for mlp in mlps:
+            for name in gated:
+                tensor(f"{at}mlp.{mlp}{name}", (width, C), c.bias & BIAS_MLP)
+            tensor(f"{at}mlp.{mlp}down_proj", (C, width), c.bias & BIAS_MLP)
     norm("model.norm")
     if c.scalar:
         tensor("score", (1, C), False)
     elif not c.tied:
         tensor("lm_head", (c.vocab, C), False)
     return table
+
+
+def has_experts(config, layer):
+    return config.experts and (layer + 1) % config.expert_period == 0
 
 
 def window_of(config, layer, T):
@@ -347,6 +382,10 @@ def network(tape, config, w, tokens, doc_start):
             y = tape(gelu_erf if c.activation == GELU_ERF else gelu, y)
         return dense(y, at + "down_proj")
 
+    def experts(x, at):
+        chosen = tape(shares, dense(x, at + "gate"), c.experts_used, c.expert_norm)
+        return tape(mixture, chosen, *(feed(x, f"{at}experts.{e}.") for e in range(c.experts)))
+
     x = tape(embedding, w["model.embed_tokens.weight"], tokens)
     if c.position == LEARNED:
         x = tape(add, x, tape(embedding, w["model.positions.weight"], positions))
@@ -360,7 +399,7 @@ def network(tape, config, w, tokens, doc_start):
         mid = tape(add, x, norm(y, at + "post_self_attn_layernorm") if post else y)
         if c.block != PARALLEL_SHARED and before:
             h = norm(x if c.block == PARALLEL else mid, at + "post_attention_layernorm")
-        y = feed(h if before else mid, at + "mlp.")
+        y = (experts if has_experts(c, layer) else feed)(h if before else mid, at + "mlp.")
         x = tape(add, mid, norm(y, at + "post_mlp_layernorm") if post else y)
     x = norm(x, "model.norm")
     if c.scalar:

@@ -39,6 +39,8 @@ CALLS = {                                        # op -> (inputs with a gradient
     ref.gelu_erf: ([3 * numbers(5, 5)], []),
     ref.geglu: ([3 * numbers(5, 5), numbers(5, 5)], []),
     ref.swiglu: ([3 * numbers(5, 5), numbers(5, 5)], []),
+    ref.shares: ([numbers(2, 3, 5)], [3, False]),
+    ref.mixture: ([numbers(2, 3, 2), numbers(2, 3, 4), numbers(2, 3, 4) ** 2], []),
     ref.nll: ([numbers(2, 3, 5)], [np.array([[0, -1, 4], [2, 2, -1]])]),
 }
 

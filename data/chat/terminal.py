@@ -21,7 +21,8 @@ def converse(engine, model, what, answer):
     with suppress(ImportError):
         import readline  # noqa: F401  (arrow keys and history in input)
     core = engine.model
-    note(f"{model}: {core.parameters / 1e6:.1f} million parameters, {core.device} {core.dtype}, "
+    part = f" ({core.active / 1e6:.1f} a token)" if core.config.experts else ""
+    note(f"{model}: {core.parameters / 1e6:.1f} million parameters{part}, {core.device} {core.dtype}, "
          f"context {core.config.context} tokens\n{what} Ctrl-C stops the model, Ctrl-D leaves.")
     while True:
         try:
