@@ -86,8 +86,8 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
     "mlp.gate": "ffn_gate_inp",
 }
-JOINED = {**dict.fromkeys(("attn_q", "attn_k", "attn_v"), "attn_qkv"), "ffn_gate": "ffn_up",
-          **dict.fromkeys(("ffn_gate_exps", "ffn_up_exps"), "ffn_gate_up_exps")}
+JOINED = {**dict.fromkeys(("attn_q", "attn_k", "attn_v"), "attn_qkv"), "ffn_gate": "ffn_up"}
+JOINED_EXPERTS = dict.fromkeys(("ffn_gate", "ffn_up"), "ffn_gate_up")
 FALCON = {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}       # where it has two norms
 POSITIONS = "position_embd.weight"               # of which a model may take only the first
 # What divides RoPE's frequencies: Llama 3's scaling, and longrope's for short and long contexts.
@@ -471,10 +471,11 @@ def fill(model, family: Family, file: File) -> None:
         first = taken[source]
         taken[source] += shape[0]
         part = rows_of(config, rows, name, first, taken[source], True)
-        tensor = file.tensors[source].part(part, shape)
-        if tensor.shape != shape:
-            raise ChatError(f"{source} is {file.tensors[source].shape}, but the metadata make "
-                            f"{shape} of it")
+        stored = file.tensors[source]
+        tensor, stacked = stored.part(part, shape), stored.shape[:-2]
+        if tensor.shape != shape or stacked not in ((), (config.experts,)):
+            raise ChatError(f"{source} is {stored.shape}, but the metadata make "
+                            f"{(config.experts,) * bool(stacked) + shape} of it")
         pairs = family.name in INTERLEAVED and name.split(".")[-2] in ("q_proj", "k_proj")
         give(model, name, tensor, config.head_dim * pairs)
     for name, tensor in file.tensors.items():
@@ -504,11 +505,14 @@ def source_of(name: str, tensors: dict[str, Tensor], family: Family) -> str:
     layer = re.match(r"model\.layers\.(\d+)\.", name)
     place = f"blk.{layer[1]}." if layer else ""
     stem, _, kind = name[layer.end() if layer else 0:].rpartition(".")
-    stem, expert = re.subn(r"experts\.\d+\.", "", stem)     # theirs are stacked
-    there = NAMES[stem] + "_exps" * expert
+    expert = re.search(r"experts\.(\d+)\.", stem)
+    there = NAMES[stem.replace(expert[0], "") if expert else stem]
     if family.name == "Falcon" and f"{place}attn_norm_2.{kind}" in tensors:
         there = FALCON.get(there, there)
-    for one in (there, JOINED.get(there)):
+    names = [there, JOINED.get(there)]
+    if expert:                                   # all in one, or each by itself
+        names = [f"{there}_exps", f"{JOINED_EXPERTS.get(there)}_exps", f"{there}.{expert[1]}"]
+    for one in names:
         if f"{place}{one}.{kind}" in tensors:
             return f"{place}{one}.{kind}"
-    raise ChatError(f"there is no {place}{there}.{kind}, which the metadata promise")
+    raise ChatError(f"there is no {place}{names[0]}.{kind}, which the metadata promise")

@@ -70,6 +70,10 @@ def metadata(config, architecture="llama", tokens=()):
                    "attention.value_length": u32(config.head_dim),
                    "rope.dimension_count": u32(config.rotary_dim or config.head_dim),
                    "rope.freq_base": f32(config.rope_theta)}
+    if config.experts:
+        fields |= {"expert_count": u32(config.experts),
+                   "expert_used_count": u32(config.experts_used),
+                   "expert_feed_forward_length": u32(config.expert_hidden)}
     if config.window:
         fields["attention.sliding_window"] = u32(config.window)
     if config.attention_cap:
@@ -94,13 +98,17 @@ TWO_NORMS = {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}    # Falcon 40
 
 
 def tensors_of(model, architecture):
-    """The tensors of a model as a file of an architecture has them, in float32."""
+    """The tensors of a model as a file of an architecture has them, in float32; of experts all in
+    one (E,..)."""
     found, config = {}, model.config
     D, R = config.head_dim, config.rotary_dim
     for name, _, _ in model.tensors:
         parts, values = name.split("."), model.read(name)
         layer = f"blk.{parts[2]}." if parts[1] == "layers" else ""
-        there = gguf_names.NAMES[".".join(parts[3 if layer else 0:-1])]
+        expert = parts[4:5] == ["experts"]
+        there = gguf_names.NAMES[".".join([*parts[3:4], *parts[6:-1]] if expert else
+                                          parts[3 if layer else 0:-1])] + "_exps" * expert
+        values = values[None] if expert else values
         if parts[-2] in ("q_proj", "k_proj") and architecture in ("llama", "olmo"):
             halves = values.reshape(-1, 2, D // 2, *values.shape[1:])
             values = halves.swapaxes(1, 2).reshape(values.shape)     # RoPE's pairs side by side

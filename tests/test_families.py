@@ -34,6 +34,13 @@ from folders import CONFIGS, SIZES, edit, random_model, same_weights
      dict(rope_theta=1e6, rope_local_theta=1e4)),
     ("GPTNeoXForCausalLM", dict(rotary_pct=..., partial_rotary_factor=..., rope_parameters=...,
                                 hidden_size=32), dict(rotary_dim=2)),
+    ("MixtralForCausalLM", dict(num_local_experts=..., num_experts_per_tok=..., rope_theta=...,
+                                rope_parameters=...),
+     dict(experts=8, experts_used=2, expert_norm=1, rope_theta=1e6)),
+    ("Qwen3MoeForCausalLM", dict(num_experts=..., num_experts_per_tok=..., norm_topk_prob=...,
+                                 moe_intermediate_size=..., decoder_sparse_step=...),
+     dict(experts=128, experts_used=8, expert_norm=0, expert_hidden=768, expert_period=1)),
+    ("Qwen3MoeForCausalLM", dict(num_experts=..., num_local_experts=6), dict(experts=6)),
     ("FalconForCausalLM", dict(multi_query=..., parallel_attn=..., ffn_hidden_size=...),
      dict(kv_heads=1, hidden=64)),
 ])
@@ -52,6 +59,14 @@ def test_what_is_absent_means_what_it_does_in_transformers(name, changes, fields
     ("Gemma3ForCausalLM", dict(use_bidirectional_attention=True), "use_bidirectional_attention"),
     ("GPTNeoXForCausalLM", dict(hidden_act="gelu_new"), "hidden_act is 'gelu_new'"),
     ("GPTNeoXForCausalLM", dict(rotary_pct=0.25), "partial_rotary_factor is 0.25 in one"),
+    ("Qwen3MoeForCausalLM", dict(mlp_only_layers=[1]), r"mlp_only_layers is \[1\]"),
+    ("Qwen3MoeForCausalLM", dict(use_sliding_window=True), "use_sliding_window is True"),
+    ("Qwen3MoeForCausalLM", dict(num_experts=0), "num_experts is 0, but must be a whole number"),
+    ("Qwen3MoeForCausalLM", dict(num_experts_per_tok=5), "experts_used is 5, but must be from 1 to 4"),
+    ("Qwen3MoeForCausalLM", dict(num_experts=5), "is no model.layers.1.mlp.experts.4.gate_proj"),
+    ("Qwen3MoeForCausalLM", dict(decoder_sparse_step=3), "expert_period is 3, but must be from 1"),
+    ("Qwen3MoeForCausalLM", dict(model_type="qwen2_moe"), "model_type is 'qwen2_moe'"),
+    ("MixtralForCausalLM", dict(shared_expert_intermediate_size=8), "shared_expert_intermediate"),
     ("LlamaForCausalLM with biases", dict(mlp_bias=False), "without model.layers.0.mlp"),
 ])
 def test_what_no_code_is_for_is_named(name, changes, message, tmp_path):

@@ -203,6 +203,8 @@ MODELS = {
     "llama of Mistral's": CONFIGS["MistralForCausalLM"], "qwen2": CONFIGS["Qwen2ForCausalLM"],
     "qwen3": CONFIGS["Qwen3ForCausalLM untied"],
     "qwen3 with yarn": CONFIGS["Qwen3ForCausalLM with yarn"],
+    "llama of Mixtral's": CONFIGS["MixtralForCausalLM"],
+    "qwen3moe": replace(CONFIGS["Qwen3MoeForCausalLM"], expert_period=1, expert_norm=1, tied=0),
     "gemma": CONFIGS["GemmaForCausalLM"], "gemma2": CONFIGS["Gemma2ForCausalLM"],
     "gemma3": replace(CONFIGS["Gemma3ForCausalLM"], layers=6, window_period=6,
                       rope_local_theta=1e4),
@@ -284,9 +286,69 @@ UNFIT = {
         {"qwen3.rope.scaling.type": "magic"}),
     "rope.dimension_count is 4; supported is only 6": lambda v, t: v.update(
         {"qwen3.rope.dimension_count": np.uint32(4)}),
-    "qwen3.expert_count is 8; mixtures of experts are not": lambda v, t: v.update(
-        {"qwen3.expert_count": np.uint32(8)}),
+    "qwen3.expert_count is 8; supported are experts only of llama and qwen3moe":
+        lambda v, t: v.update({"qwen3.expert_count": np.uint32(8)}),
 }
+
+
+def numbered(tensors):
+    """Experts each by itself, as files of early 2024 have them."""
+    found = {}
+    for name, (kind, shape, content) in tensors.items():
+        if "_exps" in name:
+            for e, values in enumerate(np.frombuffer(content, np.float32).reshape(shape)):
+                found[name.replace("_exps", f".{e}")] = floats(values)
+        else:
+            found[name] = kind, shape, content
+    return found
+
+
+def joined(tensors):
+    """Gate and up of each expert in one."""
+    found = {name: tensor for name, tensor in tensors.items() if "_exps" not in name}
+    for layer in 0, 1:
+        gate, up = (np.frombuffer(content, np.float32).reshape(shape) for _, shape, content in (
+            tensors[f"blk.{layer}.ffn_{part}_exps.weight"] for part in ("gate", "up")))
+        found[f"blk.{layer}.ffn_gate_up_exps.weight"] = floats(np.concatenate([gate, up], axis=1))
+        found[f"blk.{layer}.ffn_down_exps.weight"] = tensors[f"blk.{layer}.ffn_down_exps.weight"]
+    return found
+
+
+@pytest.mark.parametrize("change", [numbered, joined])
+def test_experts_may_be_each_by_itself_or_have_gate_and_up_in_one(tmp_path, change):
+    model = random_model(MODELS["qwen3moe"])
+    tensors = change(tensors_of(model, "qwen3moe"))
+    path = written(tmp_path / "m.gguf", packed(metadata(model.config, "qwen3moe"), tensors))
+    assert same_weights(model, Model.load(path))
+
+
+UNFIT_EXPERTS = {
+    r"blk.1.ffn_up_exps.weight is \(4, 12, 15\), but the metadata make \(4, 12, 16\) of it":
+        lambda v, t: t.update({"blk.1.ffn_up_exps.weight": floats(np.zeros((4, 12, 15)))}),
+    r"blk.0.ffn_gate_exps.weight is \(2, 24, 16\), but the metadata make \(4, 12, 16\) of it":
+        lambda v, t: t.update({"blk.0.ffn_gate_exps.weight": floats(np.zeros((2, 24, 16)))}),
+    "there is no blk.0.ffn_down_exps.weight": lambda v, t: t.pop("blk.0.ffn_down_exps.weight"),
+    "there is no blk.1.ffn_gate_inp.weight": lambda v, t: t.pop("blk.1.ffn_gate_inp.weight"),
+    r"blk.0.ffn_up_shexp.weight is \(12, 16\), but the metadata describe a model without it":
+        lambda v, t: t.update({"blk.0.ffn_up_shexp.weight": floats(np.zeros((12, 16)))}),
+    "experts_used is 5, but must be from 1 to 4":
+        lambda v, t: v.update({"qwen3moe.expert_used_count": np.uint32(5)}),
+    "num_experts is 0, but must be": lambda v, t: v.update(
+        {"qwen3moe.expert_count": np.uint32(0)}),
+    "n_shared_experts is 1; supported is only 0": lambda v, t: v.update(
+        {"qwen3moe.expert_shared_count": np.uint32(1)}),
+    "routed_scaling_factor is 2.5; supported is only 1.0": lambda v, t: v.update(
+        {"qwen3moe.expert_weights_scale": np.float32(2.5)}),
+}
+
+
+@pytest.mark.parametrize("message", UNFIT_EXPERTS)
+def test_experts_that_do_not_fit_their_metadata_are_refused(tmp_path, message):
+    model = random_model(MODELS["qwen3moe"])
+    values, tensors = metadata(model.config, "qwen3moe"), tensors_of(model, "qwen3moe")
+    UNFIT_EXPERTS[message](values, tensors)
+    with pytest.raises(ChatError, match=message):
+        Model.load(written(tmp_path / "m.gguf", packed(values, tensors)))
 
 
 @pytest.mark.parametrize("message", UNFIT)

@@ -41,6 +41,14 @@ THEIRS = {           # class in transformers: its configuration
     "LlamaForCausalLM yarn": dict(rope_scaling={
         "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64,
         "mscale": 1.0, "mscale_all_dim": 0.5, "beta_fast": 16, "truncate": False}),
+    "MixtralForCausalLM": dict(num_local_experts=5, num_experts_per_tok=2),
+    "MixtralForCausalLM with windows": dict(num_local_experts=3, num_experts_per_tok=3,
+                                            sliding_window=50),
+    "Qwen3MoeForCausalLM": dict(head_dim=16, num_experts=6, num_experts_per_tok=3,
+                                moe_intermediate_size=24),
+    "Qwen3MoeForCausalLM beside one MLP": dict(
+        head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=40,
+        decoder_sparse_step=2, norm_topk_prob=True),
     "Phi3ForCausalLM": dict(sliding_window=50),
     "Phi3ForCausalLM longrope": dict(
         original_max_position_embeddings=64, partial_rotary_factor=0.5, rope_scaling={
@@ -74,6 +82,10 @@ OURS = {             # the same classes: our Config
     "Qwen2ForCausalLM": Config(**LONG, qk_norm=0, bias=BIAS_QKV, rope_theta=1e6),
     "Qwen3ForCausalLM": Config(**LONG, rope_theta=1e6),
     "MistralForCausalLM": Config(**LONG, qk_norm=0, window=50),
+    "MixtralForCausalLM": Config(**LONG, qk_norm=0, experts=4, experts_used=2, expert_hidden=48,
+                                 expert_norm=1, expert_period=1),
+    "Qwen3MoeForCausalLM": Config(**LONG, experts=4, experts_used=2, expert_hidden=24,
+                                  expert_period=1),
     "Qwen2ForCausalLM with windows": Config(**LONG, qk_norm=0, bias=BIAS_QKV, window=50,
                                             window_period=2),
 }
@@ -203,7 +215,7 @@ def test_a_bf16_folder_is_bf16_in_transformers(tmp_path):
         assert torch.equal(theirs.get_parameter(name), ours)
 
 
-@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "Qwen3ForCausalLM"])
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM"])
 def test_twenty_steps_of_training_have_the_losses_of_torch(name, tmp_path):
     model = random_model(replace(OURS[name], context=64), deviation=0.1)
     hf.save(model, tmp_path)
