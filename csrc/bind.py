@@ -352,7 +352,7 @@ class Model:
 
     @property
     def active(self) -> int:
-        """How many of them a token goes through: all but those of experts that it did not choose."""
+        """How many of them compute a token: all but those of experts that it did not choose."""
         return round(sum(np.prod(shape) * self.used(name) for name, shape, _ in self.tensors))
 
     def used(self, name: str) -> float:

@@ -73,7 +73,7 @@ YARN = {"factor": "factor", TRAINED: "original_context_length", "attention_facto
         "beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow"}
 # The models whose scores are scaled by C/H, not by D: Gemma 2's and 3's of 27 billion weights.
 WIDE = {("gemma2", 46), ("gemma3", 62)}
-INTERLEAVED = {"Llama", "Mistral", "Mixtral", "Olmo"}      # whose rows of q and k are RoPE's pairs, in turn
+INTERLEAVED = {"Llama", "Mistral", "Mixtral", "Olmo"}    # whose rows of q and k are RoPE's pairs
 
 # Our tensors' names and those here. A file may have one for several, as for q, k and v.
 NAMES = {

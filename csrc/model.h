@@ -145,6 +145,7 @@ static inline int is_gated(const Config *c) {
 /* Whether keys and values are kept as halves, and how many bytes each takes. */
 static inline int keeps_halves(const Model *m) { return m->flags & MAPPED && quant_multiplies(); }
 static inline size_t kept_size(const Model *m) { return keeps_halves(m) ? 2 : sizeof(real); }
+static inline int experts_used(const Config *c) { return c->experts ? c->experts_used : 0; }
 static inline int has_experts(const Config *c, int l) {
     return c->experts && (l + 1) % c->expert_period == 0;
 }

@@ -161,51 +161,57 @@ static size_t work_size(const Model *m, int N, int M, int training) {
     return work;
 }
 
-static size_t place_activations(Model *m, char *base, size_t N, size_t M, int training) {
+#define TAKE(count, size) take(arena, count, size)
+
+/* The activations of layer l, on N rows. */
+static void place_layer(Model *m, int l, Arena *arena, size_t N, int training) {
     const Config *c = &m->config;
-    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, I = sizeof(int);
-    const size_t R = sizeof(real), S = sizeof(float);
-    const size_t k = c->experts ? c->experts_used : 0;
+    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, k = experts_used(c);
+    const size_t R = sizeof(real), S = sizeof(float), I = sizeof(int);
     const int transformed = c->qk_norm || c->position == ROPE;
     const int post = c->block == POST_NORM || c->block == SANDWICH;
     const int blocks = training && !(m->flags & RECOMPUTE_BLOCKS);   /* keep what is in them, */
     const int all = blocks && !(m->flags & RECOMPUTE);               /* all of it */
-    Arena arena = { base, 0 };
-    #define TAKE(count, size) take(&arena, count, size)
+    Activations *a = &m->acts[l];
     #define KEEP(kept, piece, count, size) \
         (a->piece = l > 0 && !(kept) ? m->acts[0].piece : TAKE(count, size))
-    for (int l = 0; l < c->layers; l++) {
-        Activations *a = &m->acts[l];
-        KEEP(training, x, N * C, R);
-        KEEP(blocks, mean1, N, S);       KEEP(blocks, rstd1, N, S);
-        a->h1 = a->x;
-        if (c->block != POST_NORM) KEEP(all, h1, N * C, R);
-        KEEP(blocks, qkv, N * m->W, R);
-        KEEP(blocks, qk_rstd, N * (c->heads + c->kv_heads), S);
-        a->rotated = a->qkv;
-        if (transformed) KEEP(blocks, rotated, N * m->W, R);
-        KEEP(blocks, att, N * HD, R);    KEEP(blocks, lse, N * c->heads, S);
-        if (post) {
-            KEEP(blocks, branch1, N * C, R); KEEP(blocks, branch2, N * C, R);
-            KEEP(blocks, post_mean1, N, S);  KEEP(blocks, post_rstd1, N, S);
-            KEEP(blocks, post_mean2, N, S);  KEEP(blocks, post_rstd2, N, S);
-        }
-        KEEP(blocks, mid, N * C, R);
-        if (c->block == PARALLEL_SHARED) {
-            a->mean2 = a->mean1;         a->rstd2 = a->rstd1;
-            a->h2 = a->h1;
-        } else {
-            KEEP(blocks, mean2, N, S);   KEEP(blocks, rstd2, N, S);
-            a->h2 = a->mid;
-            if (c->block != POST_NORM) KEEP(all, h2, N * C, R);
-        }
-        if (c->experts) {
-            KEEP(blocks, probs, N * c->experts, S);        KEEP(blocks, shares, N * k, S);
-            KEEP(blocks, chosen, N * k, I);                KEEP(blocks, places, N * k, I);
-        }
-        KEEP(blocks, up, N * m->U, R);   KEEP(all, act, N * m->F, R);
+    KEEP(training, x, N * C, R);
+    KEEP(blocks, mean1, N, S);       KEEP(blocks, rstd1, N, S);
+    a->h1 = a->x;
+    if (c->block != POST_NORM) KEEP(all, h1, N * C, R);
+    KEEP(blocks, qkv, N * m->W, R);
+    KEEP(blocks, qk_rstd, N * (c->heads + c->kv_heads), S);
+    a->rotated = a->qkv;
+    if (transformed) KEEP(blocks, rotated, N * m->W, R);
+    KEEP(blocks, att, N * HD, R);    KEEP(blocks, lse, N * c->heads, S);
+    if (post) {
+        KEEP(blocks, branch1, N * C, R); KEEP(blocks, branch2, N * C, R);
+        KEEP(blocks, post_mean1, N, S);  KEEP(blocks, post_rstd1, N, S);
+        KEEP(blocks, post_mean2, N, S);  KEEP(blocks, post_rstd2, N, S);
     }
+    KEEP(blocks, mid, N * C, R);
+    if (c->block == PARALLEL_SHARED) {
+        a->mean2 = a->mean1;         a->rstd2 = a->rstd1;
+        a->h2 = a->h1;
+    } else {
+        KEEP(blocks, mean2, N, S);   KEEP(blocks, rstd2, N, S);
+        a->h2 = a->mid;
+        if (c->block != POST_NORM) KEEP(all, h2, N * C, R);
+    }
+    if (c->experts) {
+        KEEP(blocks, probs, N * c->experts, S);  KEEP(blocks, shares, N * k, S);
+        KEEP(blocks, chosen, N * k, I);          KEEP(blocks, places, N * k, I);
+    }
+    KEEP(blocks, up, N * m->U, R);   KEEP(all, act, N * m->F, R);
     #undef KEEP
+}
+
+static size_t place_activations(Model *m, char *base, size_t N, size_t M, int training) {
+    const Config *c = &m->config;
+    const size_t C = c->channels, HD = (size_t)c->heads * c->head_dim, I = sizeof(int);
+    const size_t k = experts_used(c), R = sizeof(real), S = sizeof(float);
+    Arena whole = { base, 0 }, *arena = &whole;
+    for (int l = 0; l < c->layers; l++) place_layer(m, l, arena, N, training);
     m->tokens = TAKE(N, I);     m->targets = TAKE(N, I);  m->doc_start = TAKE(N, I);
     m->positions = TAKE(N, I);  m->starts = TAKE(N, I);
     m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
@@ -222,12 +228,12 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
         m->dx = TAKE(N * C, R);         m->dc = TAKE(N * C, R);
         m->dw = TAKE(N * m->W, R);      m->du = TAKE(N * m->U, R);
         m->da = TAKE(N * max_size(HD, m->F), R);
-        m->dpairs = TAKE(N * k * C, R); m->drouter = TAKE(N * (k ? c->experts : 0), R);
+        m->dpairs = TAKE(N * k * C, R); m->drouter = TAKE(N * c->experts, R);
     }
     m->work = TAKE(work_size(m, N, M, training), 1);
-    #undef TAKE
-    return arena.used;
+    return whole.used;
 }
+#undef TAKE
 
 int plan(Model *m, int N, int rows, int training) {
     int M = min_int(rows, nll_rows());
@@ -268,13 +274,13 @@ int plan(Model *m, int N, int rows, int training) {
 static int outline(Model *m, const Config *config, int flags) {
     if (flags & MAPPED && flags & TRAINS)
         return chat_fail("a model cannot learn weights that are mapped");
-    const int E = config->experts, k = E ? config->experts_used : 0;
+    const int E = config->experts, k = experts_used(config);
     const int dense = !E || config->expert_period > 1;           /* some layers have no experts */
     const int most = 6 + (24 + EACH * E) * config->layers;       /* tensors, if there were all */
     m->config = *config;
     m->flags = flags;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
-    m->F = max_int(dense ? config->hidden : 0, k * (E ? config->expert_hidden : 0));
+    m->F = max_int(dense ? config->hidden : 0, k ? k * config->expert_hidden : 0);
     m->U = m->F * (is_gated(config) ? 2 : 1);
     m->P = (config->vocab + 127) / 128 * 128;
     m->stale = flags & TRAINS;

@@ -18,7 +18,7 @@ from csrc.runs import resident  # noqa: E402
 
 # Sizes that no number of ranks divides.
 SMALL = Config(vocab=301, context=32, layers=3, channels=40, heads=2, kv_heads=1, head_dim=18,
-               hidden=77)
+               hidden=77, experts=3, experts_used=2, expert_hidden=19, expert_period=2)
 LARGE = Config(vocab=4096, context=16, layers=2, channels=512, heads=8, kv_heads=8, head_dim=64,
                hidden=1024)
 WINDOWS = 12

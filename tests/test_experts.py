@@ -207,7 +207,8 @@ def test_parameters_and_memory_are_counted(lib):
 
 
 @pytest.mark.parametrize("changes, words", [
-    (dict(experts=-1), "experts is -1"), (dict(experts=1025), "experts is 1025, but must be from 0"),
+    (dict(experts=-1), "experts is -1"),
+    (dict(experts=1025), "experts is 1025, but must be from 0 to 1024"),
     (dict(layers=10000, experts=27), "experts is 27, but must be from 0 to 26"),
     (dict(experts_used=6), "experts_used is 6, but must be from 1 to 5"),
     (dict(experts_used=0), "experts_used is 0"), (dict(expert_hidden=0), "expert_hidden is 0"),

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from csrc import hf
 from csrc.bind import ChatError, Model
@@ -62,8 +62,9 @@ def test_what_is_absent_means_what_it_does_in_transformers(name, changes, fields
     ("Qwen3MoeForCausalLM", dict(mlp_only_layers=[1]), r"mlp_only_layers is \[1\]"),
     ("Qwen3MoeForCausalLM", dict(use_sliding_window=True), "use_sliding_window is True"),
     ("Qwen3MoeForCausalLM", dict(num_experts=0), "num_experts is 0, but must be a whole number"),
-    ("Qwen3MoeForCausalLM", dict(num_experts_per_tok=5), "experts_used is 5, but must be from 1 to 4"),
-    ("Qwen3MoeForCausalLM", dict(num_experts=5), "is no model.layers.1.mlp.experts.4.gate_proj"),
+    ("Qwen3MoeForCausalLM", dict(num_experts_per_tok=5), "experts_used is 5, but must be from 1"),
+    ("Qwen3MoeForCausalLM", dict(num_experts=5),
+     r"mlp.gate.weight is \(4, 16\), but config.json makes it \(5, 16\)"),
     ("Qwen3MoeForCausalLM", dict(decoder_sparse_step=3), "expert_period is 3, but must be from 1"),
     ("Qwen3MoeForCausalLM", dict(model_type="qwen2_moe"), "model_type is 'qwen2_moe'"),
     ("MixtralForCausalLM", dict(shared_expert_intermediate_size=8), "shared_expert_intermediate"),
@@ -73,6 +74,15 @@ def test_what_no_code_is_for_is_named(name, changes, message, tmp_path):
     hf.save(random_model(CONFIGS[name]), tmp_path)
     edit(tmp_path, **changes)
     with pytest.raises(ChatError, match=message):
+        Model.load(tmp_path)
+
+
+def test_the_tensor_that_an_expert_lacks_is_named(tmp_path):
+    hf.save(random_model(CONFIGS["MixtralForCausalLM"]), tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors.pop(lost := "model.layers.1.block_sparse_moe.experts.2.w3.weight")
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ChatError, match=f"there is no {lost}, which config.json makes"):
         Model.load(tmp_path)
 
 

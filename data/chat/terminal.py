@@ -21,9 +21,9 @@ def converse(engine, model, what, answer):
     with suppress(ImportError):
         import readline  # noqa: F401  (arrow keys and history in input)
     core = engine.model
-    part = f" ({core.active / 1e6:.1f} a token)" if core.config.experts else ""
-    note(f"{model}: {core.parameters / 1e6:.1f} million parameters{part}, {core.device} {core.dtype}, "
-         f"context {core.config.context} tokens\n{what} Ctrl-C stops the model, Ctrl-D leaves.")
+    part = f" ({core.active / 1e6:.1f} for a token)" if core.config.experts else ""
+    note(f"{model}: {core.parameters / 1e6:.1f} million parameters{part}, {core.device} "
+         f"{core.dtype}, context {core.config.context} tokens\n{what} Ctrl-C stops the model, Ctrl-D leaves.")
     while True:
         try:
             answer(input("> "))
