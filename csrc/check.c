@@ -13,7 +13,7 @@ static int check_experts(const Config *c) {
     if (check_size("experts_used", c->experts_used, 1, c->experts)
         || check_size("expert_hidden", c->expert_hidden, 1, MANY / c->experts_used)
         || check_size("expert_norm", c->expert_norm, 0, 1)
-        || check_size("expert_period", c->expert_period, 1, c->layers))
+        || check_size("expert_period", c->expert_period, 1, 10000))
         return -1;
     if (c->bias & BIAS_MLP) return chat_fail("experts have no biases, but bias is %d", c->bias);
     if (c->activation != SWIGLU && c->activation != GEGLU)

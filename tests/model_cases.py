@@ -48,8 +48,6 @@ CONFIGS = {
                    embedding_scale=4.9, attention_scale=0.3, attention_cap=2.0, logit_cap=3.0),
     "gemma3": like(block=SANDWICH, activation=GEGLU, window=5, window_period=2, rope_theta=1e6,
                    rope_local_theta=100.0, rope_scaling=(("factor", 8.0), ("rope_type", "linear"))),
-    "mixtral": like(experts=5, experts_used=2, expert_hidden=12, expert_norm=1, expert_period=1,
-                    qk_norm=0, tied=0),
     "qwen3moe": like(experts=4, experts_used=3, expert_hidden=17, expert_period=2),
     "smallest": like(vocab=2, layers=1, channels=2, heads=1, kv_heads=1, head_dim=2, hidden=1),
 }

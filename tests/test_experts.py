@@ -13,7 +13,7 @@ from csrc.bind import GENERATES, TRAINS, ChatError, Model
 from csrc.config import BIAS_MLP, GEGLU, GELU, PARALLEL, POST_NORM, QK_WIDE, SANDWICH
 from kernel_calls import (FLOAT, Draw, Guarded, assert_within, examples, few, real, run, seeds,
                           sizes, unit)
-from model_cases import (ALL, BOUND, CONFIGS, Batch, assert_close, assert_close_gradients,
+from model_cases import (ALL, BOUND, CACHED, CONFIGS, Batch, assert_close, assert_close_gradients,
                          gradients, learn, make)
 
 # ---- Kernels -------------------------------------------------------------------------------------
@@ -105,7 +105,15 @@ def test_route_backward(lib, N, counts, F, norm, seed):
 
 # ---- Models --------------------------------------------------------------------------------------
 
+def experts_model(lib, **changes):
+    """Mixtral's, of three experts that all are used, or another one."""
+    mixtral = dict(experts=3, experts_used=3, expert_hidden=12, expert_norm=1, expert_period=1,
+                   qk_norm=0, tied=0)
+    return make(lib, "qwen3moe", **mixtral | changes)
+
+
 SHAPES = {
+    "two of five": dict(experts=5, experts_used=2),
     "all are used": dict(experts=3, experts_used=3),
     "one is used, of one": dict(experts=1, experts_used=1, expert_norm=0),
     "one is used": dict(experts=7, experts_used=1, expert_norm=0),
@@ -117,25 +125,39 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("T", [1, 9])
+def lead(model, batch):
+    """How far the logits of what is chosen are at least above those of what is not: bf16 should not
+    choose anew."""
+    _, (tape, _) = ref.forward(model.config, model.weights(), *batch[ALL])
+    logits = [np.sort(inputs[0]) for op, inputs, _ in tape if op is ref.shares]
+    E, k = model.config.experts, model.config.experts_used
+    return np.inf if k == E else min((x[..., E - k] - x[..., E - k - 1]).min() for x in logits)
+
+
+@pytest.mark.parametrize("T", [1, 5])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape_of_experts_equals_ref(lib, shape, T):
-    model = make(lib, "mixtral", **SHAPES[shape])
-    batch = Batch(model.config, 1, T)
-    batch.targets[:] = 1
+    model = experts_model(lib, **SHAPES[shape])
+    batch = max((Batch(model.config, 1, T, seed) for seed in range(1 if lib.dtype == "f32" else 30)),
+                key=lambda batch: lead(model, batch))
+    batch.targets = np.abs(batch.targets)        # all have one
     out, cache = ref.forward(model.config, model.weights(), *batch[ALL])
-    assert_close(learn(model, batch), out, BOUND[lib.dtype])
-    assert_close_gradients(gradients(model), ref.backward(cache, batch.weights), BOUND[lib.dtype])
+    bound = 2 * BOUND[lib.dtype]                 # of few rows, so that less evens out
+    assert_close(learn(model, batch), out, bound)
+    assert_close_gradients(gradients(model), ref.backward(cache, batch.weights), bound)
 
 
 def test_one_expert_alone_is_an_mlp(lib):
-    model, plain = make(lib, "mixtral", experts=1, experts_used=1), make(lib, "llama", experts=0)
+    """Of which bf16 rounds once more what is added to the residual stream."""
+    model = experts_model(lib, experts=1, experts_used=1)
     dense = Model(replace(model.config, experts=0, hidden=12), lib.device, lib.dtype)
     for name in dense.index:
         dense.write(name, model.read(name.replace("mlp.", "mlp.experts.0.")))
     tokens = Batch(model.config).tokens
-    assert np.array_equal(model.logits(tokens), dense.logits(tokens))
-    assert plain.active == plain.parameters
+    if lib.dtype == "f32":
+        assert np.array_equal(model.logits(tokens), dense.logits(tokens))
+    assert_close(model.logits(tokens), dense.logits(tokens), CACHED[lib.dtype])
+    assert dense.active == dense.parameters
 
 
 def chosen_by(lib, model, tokens):
@@ -150,7 +172,7 @@ def chosen_by(lib, model, tokens):
 
 def test_an_expert_that_nobody_chose_is_not_read_and_has_no_gradient(lib):
     """It is no number, here."""
-    model = make(lib, "mixtral", experts=40, layers=1)
+    model = experts_model(lib, experts=40, experts_used=2, layers=1)
     model.write("model.layers.0.self_attn.o_proj.weight", np.zeros((24, 64)))
     tokens = np.arange(12).reshape(12, 1)
     used = {*chosen_by(lib, model, tokens[:, 0]).ravel()}
@@ -170,8 +192,27 @@ def test_an_expert_that_nobody_chose_is_not_read_and_has_no_gradient(lib):
             assert x.any() == (int(name.split(".")[5]) in used), name
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_token_gets_the_same_logits_in_any_company(lib, k):
+    """However its slot's tokens are split over calls, and whichever experts others go through."""
+    model = experts_model(lib, experts=40, experts_used=k)
+    tokens, length = Batch(model.config, 4, 12).tokens, 12
+    cache = model.cache(4, length)
+    whole = model.extend(cache, range(4), tokens, every=True).reshape(4, length, -1)
+    for slot in range(4):
+        cache.fork(slot, slot, 0)
+    steps = [model.extend(cache, [2, 0, 1, 3], tokens[[2, 0, 1, 3], t:t + 1]) for t in range(length)]
+    alone = model.extend(model.cache(1, length), [0], [tokens[2]], every=True)
+    if lib.device == "cpu":
+        assert np.array_equal(whole[2], alone)
+        assert np.array_equal(whole[[2, 0, 1, 3]], np.stack(steps, axis=1))
+    elif lib.dtype == "f32":                     # bf16 may choose anew
+        assert_close(whole[2], alone, CACHED[lib.dtype])
+        assert_close(whole[[2, 0, 1, 3]], np.stack(steps, axis=1), CACHED[lib.dtype])
+
+
 def test_a_token_that_is_no_number_leaves_others_alone(lib):
-    model = make(lib, "mixtral")
+    model = experts_model(lib)
     table = model.read("model.embed_tokens.weight")
     table[5] = np.nan
     want = model.logits([[1, 2, 3], [4, 6, 7]])[1]
@@ -181,7 +222,7 @@ def test_a_token_that_is_no_number_leaves_others_alone(lib):
 
 
 def test_experts_may_learn_while_their_router_is_frozen(lib):
-    model, free = make(lib, "mixtral"), make(lib, "mixtral")
+    model, free = experts_model(lib), experts_model(lib)
     frozen = ["model.layers.0.mlp.gate.weight", "model.layers.1.mlp.experts.2.down_proj.weight"]
     for name in frozen:
         model.freeze(name)
@@ -210,13 +251,12 @@ def test_parameters_and_memory_are_counted(lib):
     (dict(experts=-1), "experts is -1"),
     (dict(experts=1025), "experts is 1025, but must be from 0 to 1024"),
     (dict(layers=10000, experts=27), "experts is 27, but must be from 0 to 26"),
-    (dict(experts_used=6), "experts_used is 6, but must be from 1 to 5"),
+    (dict(experts_used=4), "experts_used is 4, but must be from 1 to 3"),
     (dict(experts_used=0), "experts_used is 0"), (dict(expert_hidden=0), "expert_hidden is 0"),
-    (dict(expert_hidden=2**23 + 1), "expert_hidden is 8388609, but must be from 1 to 8388608"),
+    (dict(expert_hidden=2**23), "expert_hidden is 8388608, but must be from 1 to 5592405"),
     (dict(expert_norm=2), "expert_norm is 2"), (dict(expert_period=0), "expert_period is 0"),
-    (dict(expert_period=3), "expert_period is 3, but must be from 1 to 2"),
     (dict(bias=BIAS_MLP), "experts have no biases, but bias is 4"),
     (dict(activation=GELU), "activation is 0, but that of experts must be 1 or 2")])
 def test_absurd_experts_are_refused_by_name(lib, changes, words):
     with pytest.raises(ChatError, match=words):
-        Model(replace(CONFIGS["mixtral"], **changes), lib.device, lib.dtype)
+        experts_model(lib, **changes)

@@ -214,7 +214,10 @@ def test_accumulation_over_micro_batches_gives_one_gradient(lib, name):
         model.zero_grad()
         size = 4 // parts
         outs = [learn(model, batch, slice(at, at + size)) for at in range(0, 4, size)]
-        assert np.array_equal(np.concatenate(outs), out)
+        if lib.device == "cuda" and model.config.experts:        # it multiplies a few rows by
+            assert_close(np.concatenate(outs), out, BOUND[lib.dtype] / 10)   # another way
+        else:
+            assert np.array_equal(np.concatenate(outs), out)
         assert_close_gradients(gradients(model), whole, 1e-6)
 
 
