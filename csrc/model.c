@@ -100,8 +100,8 @@ static void attention(const Model *m, Activations *a, int l, const Context *x, i
                      N, c->context, H, K, D, window, scale, cap, keeps_halves(m));
 }
 
-/* out (N*k,..) = inp (N*k,..), of which each expert multiplies its rows: by its UP, that is gate and
-   up in one, or by its DOWN. */
+/* out (N*k,..) = inp (N*k,..), of which each expert multiplies its rows: by UP, that is gate and up
+   in one, or by DOWN. */
 static void experts_forward(const Model *m, int l, real *out, const real *inp, int which) {
     const int *begins = begins_of(m, l);
     for (int e = 0; e < m->config.experts; e++) {

@@ -12,7 +12,7 @@ import ref
 from csrc.bind import GENERATES, TRAINS, ChatError, Model
 from csrc.config import BIAS_MLP, GEGLU, GELU, PARALLEL, POST_NORM, QK_WIDE, SANDWICH
 from kernel_calls import (FLOAT, Draw, Guarded, assert_within, examples, few, real, run, seeds,
-                          sizes, unit)
+                          sizes, to_float, to_real, unit)
 from model_cases import (ALL, BOUND, CACHED, CONFIGS, Batch, assert_close, assert_close_gradients,
                          gradients, learn, make)
 
@@ -80,10 +80,10 @@ def test_rows_are_spread_and_collected(lib, N, C, k, weighted, seed):
         got, = run(lib, "collect_rows", [real(N, C)], start, rows, shares, places, N, k, C)
         size = np.abs(parts).sum(1) + np.abs(residual)
         assert_within(got, want, unit(lib) * np.abs(want) + (k + 2) * FLOAT * size)
-    there = lib.real(residual)
+    there = to_real(lib, residual)
     got, = run(lib, "collect_rows", [real(N, C)], residual, rows, shares, places, N, k, C)
-    lib.call("collect_rows", there, there, lib.real(rows), shares, places, N, k, C)
-    assert np.array_equal(lib.float(there), got)
+    lib.call("collect_rows", there, there, to_real(lib, rows), shares, places, N, k, C)
+    assert np.array_equal(to_float(lib, there), got)
 
 
 @given(N=few, counts=counts, F=sizes, norm=st.booleans(), seed=seeds)
