@@ -138,7 +138,8 @@ def lead(model, batch):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape_of_experts_equals_ref(lib, shape, T):
     model = experts_model(lib, **SHAPES[shape])
-    batch = max((Batch(model.config, 1, T, seed) for seed in range(1 if lib.dtype == "f32" else 30)),
+    seeds = range(1 if lib.dtype == "f32" else 30)
+    batch = max((Batch(model.config, 1, T, seed) for seed in seeds),
                 key=lambda batch: lead(model, batch))
     batch.targets = np.abs(batch.targets)        # all have one
     out, cache = ref.forward(model.config, model.weights(), *batch[ALL])
@@ -201,7 +202,8 @@ def test_a_token_gets_the_same_logits_in_any_company(lib, k):
     whole = model.extend(cache, range(4), tokens, every=True).reshape(4, length, -1)
     for slot in range(4):
         cache.fork(slot, slot, 0)
-    steps = [model.extend(cache, [2, 0, 1, 3], tokens[[2, 0, 1, 3], t:t + 1]) for t in range(length)]
+    steps = [model.extend(cache, [2, 0, 1, 3], tokens[[2, 0, 1, 3], t:t + 1])
+             for t in range(length)]
     alone = model.extend(model.cache(1, length), [0], [tokens[2]], every=True)
     if lib.device == "cpu":
         assert np.array_equal(whole[2], alone)

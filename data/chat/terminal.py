@@ -23,7 +23,8 @@ def converse(engine, model, what, answer):
     core = engine.model
     part = f" ({core.active / 1e6:.1f} for a token)" if core.config.experts else ""
     note(f"{model}: {core.parameters / 1e6:.1f} million parameters{part}, {core.device} "
-         f"{core.dtype}, context {core.config.context} tokens\n{what} Ctrl-C stops the model, Ctrl-D leaves.")
+         f"{core.dtype}, context {core.config.context} tokens\n"
+         f"{what} Ctrl-C stops the model, Ctrl-D leaves.")
     while True:
         try:
             answer(input("> "))
