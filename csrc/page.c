@@ -26,7 +26,7 @@ typedef struct {
 } Page;
 
 typedef struct {
-    int index, kind, closes;
+    int index, kind, closes, leads;  /* leads: a link, and not only the name of a place */
     const Byte *name;
     size_t length;
     int element[ELEMENT_FIELDS];
@@ -86,7 +86,7 @@ static void add_text(Page *p, const Byte *s, const Byte *end, int pre) {
     for (int n; s < end && !p->skips; s += n) {
         n = width(s, end);
         if (pre && is_blank(*s)) {
-            if (*s == '\n' || p->text > p->begin) *p->text++ = *s;
+            *p->text++ = *s;
             p->block[BLOCK_LINES] += *s == '\n';
             continue;
         }
@@ -182,11 +182,22 @@ static int is_name(const Byte *s, const Byte *end, const char *name) {
     return (size_t)(end - s) == strlen(name) && !strncasecmp((const char *)s, name, strlen(name));
 }
 
+/* Whether a class is of what is shown another time, a formula, or of the numbers of lines. */
+static int is_class_skipped(const Byte *s, const Byte *end) {
+    static const char *const classes[] = {"katex-html", "lineno", "line-num", "linenum"};
+    for (size_t k = 0; k < sizeof classes / sizeof *classes; k++) {
+        const Byte *found = memmem(s, (size_t)(end - s), classes[k], strlen(classes[k]));
+        if (found && (found == s || !is_letter(found[-1]))) return 1;    /* none of "outline-num" */
+    }
+    return 0;
+}
+
 static void read_attribute(const Page *p, Tag *tag, const Byte *name, const Byte *name_end,
                            const Byte *s, const Byte *end) {
-    if (tag->kind == TAG_SPAN) {
-        if (is_name(name, name_end, "class") && memmem(s, (size_t)(end - s), "katex-html", 10))
-            tag->kind = TAG_SKIPPED;
+    if (tag->kind == TAG_LINK) {
+        tag->leads |= is_name(name, name_end, "href");
+    } else if (tag->kind == TAG_SPAN) {
+        if (is_name(name, name_end, "class") && is_class_skipped(s, end)) tag->kind = TAG_SKIPPED;
     } else if (is_name(name, name_end, "class") || is_name(name, name_end, "id") ||
                is_name(name, name_end, "role") || is_name(name, name_end, "itemprop")) {
         mark_words(p, tag->element, s, end);
@@ -201,7 +212,8 @@ static void read_attribute(const Page *p, Tag *tag, const Byte *name, const Byte
 /* Reads the attributes of a tag, and goes behind it. */
 static void read_attributes(Page *p, Tag *tag) {
     const Byte *s = p->at, *end = p->end;
-    int read = !tag->closes && (tag->kind == TAG_SPAN || tag->kind >= TAG_BLOCK);
+    int read = !tag->closes && (tag->kind == TAG_SPAN || tag->kind == TAG_LINK ||
+                                tag->kind >= TAG_BLOCK);
     while (s < end && *s != '>') {
         if (is_blank(*s) || *s == '/') {
             s++;
@@ -247,6 +259,12 @@ static int skip_to_end(Page *p, const Tag *tag) {
 
 static int kind_of(const Page *p, int element) {
     return p->tags[16 * p->elements[element][ELEMENT_TAG] + 15];
+}
+
+static int in_pre(const Page *p) {
+    for (int k = p->depth - 1; k > 0; k--)
+        if (kind_of(p, p->open[k]) == TAG_PRE) return 1;
+    return 0;
 }
 
 /* Closes the innermost open element of this tag or, for -1, of this kind, unless one of `limits` (a
@@ -312,7 +330,7 @@ static void read_inline_tag(Page *p, const Tag *tag) {
         p->skips += tag->closes ? -1 : 1;
     switch (tag->kind) {
     case TAG_LINK:
-        p->link = !tag->closes;
+        p->link = tag->leads;
         p->block[BLOCK_LINKS] += p->link;
         break;
     case TAG_BOLD: p->bold = !tag->closes; break;
@@ -323,7 +341,7 @@ static void read_inline_tag(Page *p, const Tag *tag) {
         p->skips = !tag->closes;
         break;
     case TAG_BREAK:
-        if (kind_of(p, p->open[p->depth - 1]) == TAG_PRE) add_text(p, new_line, new_line + 1, 1);
+        if (in_pre(p)) add_text(p, new_line, new_line + 1, 1);
         else if (p->line) end_block(p);          /* two end a paragraph */
         else p->line = p->text > p->begin;
         break;
@@ -381,7 +399,7 @@ void page_blocks(int *counts, uint8_t *text, int *blocks, int *elements,
         const Byte *s = memchr(page.at + 1, '<', (size_t)(page.end - page.at - 1));
         if (*page.at == '<' && read_tag(&page)) continue;
         if (!s) s = page.end;
-        add_text(&page, page.at, s, kind_of(&page, page.open[page.depth - 1]) == TAG_PRE);
+        add_text(&page, page.at, s, in_pre(&page));
         page.at = s;
     }
     if (page.n_blocks < most) end_block(&page);

@@ -56,7 +56,7 @@ class Known:
         (self.x, self.left_out), inner = features.features(page), page.BLOCK_ELEMENT
         self.headings = page.headings()[inner]
         self.shown = [extract.shown(*block) for block in
-                      zip(page.texts(), page.tagged("pre")[inner], page.BLOCK_ITEM)]
+                      zip(page.texts(), page.within(page.tagged("pre")), page.BLOCK_ITEM)]
         self.y = self.of_article() if "articleBody" in truth else self.of_passages()
         known = ~np.isnan(self.y)
         self.weights = PASSAGE * known.astype(float)

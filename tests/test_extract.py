@@ -275,6 +275,22 @@ def test_br_ends_a_line_of_code_and_line_numbers_are_none():
                       "    return y</pre></td></tr></table>") == [
         "def f(x):", "    y = 1", "    return y"]
     assert story_with("<pre>1 2 4\n8</pre>") == ["1 2 4", "8"]
+    for name in "lineno", "hljs line-numbers", "linenum hl":
+        assert story_with(f"<pre><span class='{name}'>1</span>def f(x):\n<span class='{name}'> 2 "
+                          f"</span>    y = 1</pre>") == ["def f(x):", "    y = 1"]
+    assert story_with("<pre>The <span class=outline-number>2</span>nd</pre>") == ["The 2nd"]
+    assert story_with("<pre><code><div>if x:</div><div>    y = 1<br>z</div></code></pre>") == [
+        "if x:", "    y = 1", "z"]
+
+
+def test_the_name_of_a_place_is_no_link():
+    """Shakespeare's plays at MIT name each line."""
+    speech = "".join(f"<a name={i}>{line}</a><br>" for i, line in enumerate((
+        "To be, or not to be: that is the question:", "Whether 'tis nobler in the mind to suffer")))
+    play = f"<a name=speech><b>HAMLET</b></a><blockquote>{speech}</blockquote>" * 9
+    text = extract.extract(f"<html><body><h3>SCENE I. Elsinore.</h3>{play}</body></html>")
+    assert text.count("HAMLET") == text.count("To be,") == text.count("nobler in the mind") == 9
+    assert "HAMLET" not in extract.extract(f"<body>{play.replace('name=', 'href=')}</body>")
 
 
 def test_terms_stand_before_what_defines_them():

@@ -80,7 +80,7 @@ def extract(html):
     x, left_out = features.features(page)
     odds = judged(page, left_out, trees.predict(learned(), x))
     inner, texts = page.BLOCK_ELEMENT, page.texts()
-    pre, item = page.tagged("pre")[inner], page.BLOCK_ITEM
+    pre, item = page.within(page.tagged("pre")), page.BLOCK_ITEM
     lines = [shown(texts[i], pre[i], item[i])
              for i in chosen(odds, page.BLOCK_CHARS, page.headings()[inner])]
     return "\n".join(filter(None, lines))
@@ -90,7 +90,7 @@ def judged(page, left_out, odds):
     """Log-odds (n) after what rules say: what is left out is, unlikely links are no part of a gap,
     code is."""
     links = (2 * page.BLOCK_LINKED > page.BLOCK_CHARS) & (odds < 0)
-    code = page.tagged("pre")[page.BLOCK_ELEMENT]
+    code = page.within(page.tagged("pre"))
     odds = np.where(links, odds - DOUBT, np.where(code, odds.clip(1 - DOUBT), odds))
     return np.where(left_out, -SURE, odds)
 

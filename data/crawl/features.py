@@ -100,6 +100,10 @@ class Page:
         found[0] = False
         return found
 
+    def within(self, elements):
+        """Which blocks are in one of these elements."""
+        return np.any([elements[inner] for inner in self.levels], 0)
+
     def headings(self):
         """Which elements are headings."""
         return np.any([self.tagged(f"h{k}") for k in range(1, 7)], 0)
@@ -126,8 +130,7 @@ def features(page):
                *elements(page, held), *places(page, chars, linked, prose, held)]
     small = held[0] < PART * held[0, 0]
     x = np.concatenate([np.stack(columns, 1), bits(page, small)], 1, dtype=np.float32)
-    named = page.named(LEFT_OUT) & small & ~page.headings()
-    return x, np.any([named[inner] for inner in page.levels], 0)
+    return x, page.within(page.named(LEFT_OUT) & small & ~page.headings())
 
 
 def own(page, chars, linked, prose):
