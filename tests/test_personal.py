@@ -79,7 +79,7 @@ def test_addresses_are_known_by_the_words_before_them(text):
     |Mobile: 12500000 subscribers
     |call 1234567 times|Mobile: 8300000|call number is 025.04 2012|call number 4567891
     |+15 -20 -30 -40 -50 points|+12 +13 -14 +15 +16|The clock said +1700000000 then|+1234567890
-    |logo@2x.png|icon@3x.svg, a@b.css|main@2.x.js|sprite@1.5x.JPEG""".split("|"))
+    |logo@2x.png|icon@3x.svg, a@b.css|main@2.x.js|user@1.0.0.tgz|sprite@1.5x.JPEG""".split("|"))
 def test_counts_signed_numbers_and_files_are_no_personal_data(text):
     assert mask_personal(text.strip()) == (text.strip(), {})
 

@@ -50,7 +50,8 @@ VERSION = """version ver v rev revision release released build firmware driver u
 NETWORK = """ip ipv4 ipv6 address addresses host hostname server servers ping port dns gateway
     router proxy subnet client login visitor user connect connected connects network"""
 HEADING = re.compile(r"\s*(?:#+|==+)?\s*\[?")
-IMAGE_NAME = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|ico|bmp|avif|css|js|json)$", re.I)
+FILE_NAME = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|ico|bmp|avif|css|js|json|tgz|gz|whl|jar)$",
+                       re.I)
 SECURITY = re.compile(r"\bssn\b|social.security", re.I)
 CALL = re.compile(r"""
     \b (?:t[eé]l[eé]?(?:(?:ph|f)on[eo]?)? | [tmf](?=:) | phone | ph | fax | mobile | cell
@@ -66,7 +67,7 @@ DATE = re.compile(r"""
 
 def is_email(found, before, after):
     """By its form, but for the names of files: logo@2x.png."""
-    return not IMAGE_NAME.search(found)
+    return not FILE_NAME.search(found)
 
 
 def is_address(found, before, after):
