@@ -267,7 +267,16 @@ def decoded(path, data, number):
 
 def rest(path: Path, file: BinaryIO, number: int) -> str:
     """Return what is left of a file after that line, as text."""
-    return decoded(path, file.read(largest(path) + 1), number + 1)
+    return decoded(path, read_most(file, largest(path) + 1), number + 1)
+
+
+def read_most(file: BinaryIO, size: int) -> bytes:
+    """At most so many bytes of what is left of a file; room is made only for those that come."""
+    parts = []
+    while part := file.read(min(size, 1 << 20)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def values(path: Path, number: int, text: str, decoder) -> Iterator[tuple[int, object]]:

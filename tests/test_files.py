@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from threading import Thread
 
@@ -137,6 +138,15 @@ def test_a_file_without_an_end_is_refused(tmp_path, monkeypatch):
     for name in "long", "pipe", "zero", "folder", "loop", "none":
         with pytest.raises(ChatError, match=name):
             files.read_whole(tmp_path / name)
+
+
+def test_the_bound_of_a_file_is_no_room_that_is_taken_before_its_bytes_come(tmp_path):
+    """A gigabyte for an array of three lines."""
+    write_file(tmp_path / "a.json", '[\n{"messages": []}\n]')
+    tracemalloc.start()
+    assert [*files.records(tmp_path / "a.json")] == [(2, {"messages": []})]
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("read", [

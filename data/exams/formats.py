@@ -24,7 +24,7 @@ from dataclasses import replace
 from functools import partial
 from reprlib import repr as short
 
-from csrc.files import ChatError, decoded, open_input, records, unique
+from csrc.files import ChatError, decoded, open_input, read_most, records, unique
 from csrc.remote import local
 from data.chat.records import Format, listed, present, recognize
 from data.exams import instructions
@@ -158,7 +158,7 @@ def read_file(file) -> list[Question]:
 def load(file) -> str:
     """Return the text of a file, plain or .gz."""
     with open_input(file) as stream:
-        return decoded(file, stream.read(LARGEST + 1), 1)
+        return decoded(file, read_most(stream, LARGEST + 1), 1)
 
 
 def json_rows(file):
