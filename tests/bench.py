@@ -69,8 +69,8 @@ class Probe:
 class Bench:
     """The table as it grows: rows, lines of growth, and what was left out, with the reason."""
 
-    def __init__(self, quick, threads):
-        self.quick, self.dtype = quick, None
+    def __init__(self, quick, threads, clock=time.perf_counter):
+        self.quick, self.dtype, self.clock = quick, None, clock
         self.rows, self.growth, self.left_out = [], [], {}
         self.threads = Library.load("cpu", "f32").call("device_threads", threads)
 
@@ -83,9 +83,9 @@ class Bench:
             for function, taken in zip(functions, times):
                 if function:
                     function()
-                    start = time.perf_counter()
+                    start = self.clock()
                     function()
-                    taken.append(time.perf_counter() - start)
+                    taken.append(self.clock() - start)
         return [median(taken) if taken else None for taken in times]
 
     def part(self, name, peer="none", limit="none"):
@@ -310,12 +310,12 @@ def large(layers):
     return model, "TinyLlama" if layers == TINYLLAMA.layers else f"{layers} layers of TinyLlama"
 
 
-def extender(model, slots, first, tokens):
+def extender(model, slots, first, tokens, length=LENGTH):
     """A function that appends `tokens`, call by call, to slots that have `first` tokens."""
-    cache = model.cache(slots, LENGTH)
+    cache = model.cache(slots, length)
     every = list(range(slots))
     if first:
-        model.extend(cache, every, [list(range(first))] * slots)
+        model.extend(cache, every, [list(range(first))] * slots, read=False)
 
     def extend():
         for slot in every:
@@ -362,7 +362,7 @@ def lookup(bench, dtype):
 
 
 def quantized(bench, dtype):
-    """the same shape in GGUF's blocks: decoding, sixteen at once, and reading a prompt"""
+    """GGUF files: decoding, sixteen at once, and reading a prompt"""
     import bench_quant                           # it needs this file
     bench_quant.rows(bench, dtype)
 
@@ -465,8 +465,11 @@ def main():
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu",
                         help="cuda: the parts of tests/bench_cuda.py instead")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of everybody; 0: all")
+    parser.add_argument("--cpu-time", action="store_true", help="one thread each, and the CPU "
+                        "seconds it takes: where others use the machine, too")
     args = parser.parse_args()
-    bench, parts = Bench(args.quick, args.threads), every
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    bench, parts = Bench(args.quick, 1 if args.cpu_time else args.threads, clock), every
     if args.device == "cuda":
         import bench_cuda
         parts = bench_cuda.PARTS

@@ -3,6 +3,7 @@
 Each is imported where it is first asked for; ABSENT says which could not be, and why.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from csrc.hf import bfloat16
 
 NAMES = {"torch": "PyTorch", "llama_cpp": "llama.cpp (llama-cpp-python)"}
 ABSENT = {}                                      # name: why
+QUIET = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
 
 
 @lru_cache(None)
@@ -246,6 +248,48 @@ def llama(model, weights, path, threads):
     ours = model.extend(model.cache(1, 4), [0], [[1, 2, 3, 4]])[0]
     if np.abs(ours - theirs).max() > 0.1 * np.abs(ours).max():
         raise RuntimeError(f"{path} holds another model: delete it")
+    return extender
+
+
+def llama_file(path, threads):
+    """What makes functions as tests/bench.py's extender does, of a GGUF file: several sequences are
+    one batch; None without llama.cpp."""
+    cpp = peer("llama_cpp")
+    if not cpp:
+        return None
+    cpp.llama_log_set(QUIET, None)               # it prints a page otherwise
+    model = cpp.llama_model_load_from_file(str(path).encode(), cpp.llama_model_default_params())
+    V = cpp.llama_vocab_n_tokens(cpp.llama_model_get_vocab(model))
+
+    def extender(slots, first, pieces, length):
+        params = cpp.llama_context_default_params()
+        params.n_ctx, params.n_seq_max, params.n_batch = slots * -(-length // 256) * 256, slots, 512
+        params.n_threads = params.n_threads_batch = threads
+        context = cpp.llama_init_from_model(model, params)
+        batch, memory = cpp.llama_batch_init(512, 0, 1), cpp.llama_get_memory(context)
+
+        def append(slots, at, tokens):
+            batch.n_tokens = len(slots) * len(tokens)
+            for i in range(batch.n_tokens):
+                batch.token[i], batch.pos[i] = tokens[i % len(tokens)], at + i % len(tokens)
+                batch.n_seq_id[i], batch.seq_id[i][0] = 1, slots[i // len(tokens)]
+                batch.logits[i] = (i + 1) % len(tokens) == 0
+            if cpp.llama_decode(context, batch):
+                raise RuntimeError(f"llama.cpp cannot append {tokens[:3]}... at {at}")
+
+        for slot in range(slots):
+            for at in range(0, first, 512):
+                append([slot], at, list(range(at, min(first, at + 512))))
+
+        def extend():
+            for slot in range(slots):
+                cpp.llama_memory_seq_rm(memory, slot, first, -1)
+            at = first
+            for piece in pieces:
+                append(list(range(slots)), at, piece)
+                logits, at = cpp.llama_get_logits_ith(context, -1), at + len(piece)
+            return np.ctypeslib.as_array(logits, (V,))
+        return extend
     return extender
 
 

@@ -34,14 +34,15 @@ def gguf(values, tensors, alignment=32, header=None, entries=None):
         pairs = [string(key) + value(item) for key, item in values.items()]
     else:
         pairs = values
-    table, data = [], b""
+    table, data, at = [], [], 0
     for name, (kind, shape, content) in tensors.items():
-        table.append(entry(name, shape, kind, len(data)))
-        data += content + b"\0" * (-len(content) % alignment)
+        table.append(entry(name, shape, kind, at))
+        data += content, b"\0" * (-len(content) % alignment)
+        at += len(data[-2]) + len(data[-1])
     table = table if entries is None else entries
     head = header or b"GGUF" + struct.pack("<IQQ", 3, len(table), len(pairs))
     head += b"".join(pairs) + b"".join(table)
-    return head + b"\0" * (-len(head) % alignment) + data
+    return b"".join([head, b"\0" * (-len(head) % alignment), *data])
 
 
 def entry(name, shape, kind=0, offset=0):
