@@ -29,6 +29,7 @@ VARIANTS = {                                     # what `make` is told
 TOOLS = {"clang": ["clang"], "aarch64": [ARM, "qemu-aarch64"]}
 TESTS = [f"tests/test_{name}" for name in (
     "kernels.py", "linear.py", "attention.py", "device.py",
+    "quant.py::test_quant_forward", "quant.py::test_a_row_has_the_same_bits_in_any_company",
     "model.py::test_forward_and_every_gradient_equal_ref",
     "model.py::test_five_steps_of_adamw_follow_ref",
     "decoding.py::test_decoding_with_a_cache_equals_full_logits")]
