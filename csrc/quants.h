@@ -41,7 +41,9 @@ static inline int is_halved(int type) {
 
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(words) _Pragma(#words)
-#ifdef __clang__
+#if LANES < 8                        /* it would take the compiler minutes */
+#define UNROLL(times)
+#elif defined __clang__
 #define UNROLL(times) PRAGMA(unroll times)
 #else
 #define UNROLL(times) PRAGMA(GCC unroll times)
