@@ -301,7 +301,10 @@ def find_again(s: Training, data, model: Model, before: dict | None) -> dict:
     """What a run needs where it is resumed: {what: a value that changes with it}. ChatError where
     that is not as it was `before`. A tokenizer that was not given is learnt from the data."""
     given = vars(s).get("tokenizer") or s.model
-    now = {**({} if given else data.identity), "config.json": repr(model.config),
+    # What is as it is by default says nothing: so a field that is added later changes no run.
+    shape = {field: value for field, value in vars(model.config).items()
+             if value != getattr(Config, field, None)}
+    now = {**({} if given else data.identity), "config.json": repr(shape),
            "the tokenizer": data.tokenizer and data.tokenizer.identity, **data.identity}
     for what in {**now, **(before or now)}:
         if before and before.get(what) != now.get(what):

@@ -39,6 +39,7 @@ import bench_peers as peers  # noqa: E402
 from bench_picture import roofline  # noqa: E402
 from csrc.bind import GENERATES, TRAINS, ChatError, Library, Model  # noqa: E402
 from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, ROPE, SWIGLU, Config  # noqa: E402
+from kernel_calls import to_real  # noqa: E402
 
 GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_heads=12,
               head_dim=64, hidden=3072, norm=LAYERNORM, position=LEARNED,
@@ -191,7 +192,7 @@ def gemm(bench, dtype):
     for N, C, O in SHAPES[:-1] if bench.quick else SHAPES:
         need(6 * size * N * O + 20 * O * C)
         rng = np.random.default_rng(0)
-        inp, weight, out = (library.real(rng.standard_normal(shape, np.float32))
+        inp, weight, out = (to_real(library, rng.standard_normal(shape, np.float32))
                             for shape in ((N, C), (O, C), (N, O)))
         packed = np.zeros(library.call("linear_packed_size", C, O), library.real_type)
         work = np.zeros(library.call("linear_work", N, C, O, 1), np.uint8)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import ref
 from kernel_calls import (EPS, FLOAT, Draw, assert_within, examples, few, norm_work, real, run,
-                          scales, seeds, single, unit)
+                          scales, seeds, single, to_real, unit)
 
 times = st.sampled_from([1, 2, 3, 17, 63, 64, 65, 127, 128, 130])
 groups = st.sampled_from([(1, 1), (2, 2), (2, 1), (3, 1), (6, 2)])      # (H, K)
@@ -152,8 +152,8 @@ def test_qk_norm_rope_backward(lib, N, heads, D, kind, scale, seed):
 @examples(10)
 def test_qk_norm_rope_backward_may_work_in_place(lib, N, heads, D, kind, scale, seed):
     case = Rotation(lib, seed, N, *heads, D, *kind, scale)
-    dout, rest = lib.real(case.draw(*case.inp.shape)), [
-        lib.real(x) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
+    dout, rest = to_real(lib, case.draw(*case.inp.shape)), [
+        to_real(lib, x) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
         for x in (case.inp, *case.weights, case.rstd, case.rope, case.positions, case.work,
                   N, *heads, D, case.wide)]
     sums = [np.zeros(heads[i % 2] * D if case.wide else D, np.float32) for i in range(4)]

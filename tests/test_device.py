@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from csrc.bind import ChatError
-from kernel_calls import assert_within, run, single
+from kernel_calls import assert_within, run, single, to_real
 
 # ---- Threads -------------------------------------------------------------------------------------
 
@@ -16,7 +16,8 @@ def test_the_threads_that_are_set_hold_for_every_thread_that_computes(lib):
     """Not only for the one that set them, as OpenMP's own setting does."""
     if lib.device != "cpu" or lib.call("device_threads", 2) == 1:
         pytest.skip("this library has no threads of its own")
-    x, narrow, tasks = np.ones(1 << 20, np.float32), lib.real(np.ones(1 << 20)), "/proc/self/task"
+    x, tasks = np.ones(1 << 20, np.float32), "/proc/self/task"
+    narrow = to_real(lib, x)
 
     def threads_begun():
         before = set(os.listdir(tasks))
@@ -48,7 +49,7 @@ def test_an_empty_grid_is_an_error_and_no_vocabulary_makes_one(lib):
         nll, _ = run(lib, "nll_forward", [single(2), None], logits, np.zeros(2, np.int32), None,
                      2, V, V)
         assert_within(nll, np.full(2, np.log(V)), 1e-5)
-    row, rows = lib.real(np.ones((1, 1))), lib.real(np.ones((1, 2)))
+    row, rows = to_real(lib, np.ones((1, 1))), to_real(lib, np.ones((1, 2)))
     with pytest.raises(ChatError, match="swiglu_forward: a grid without blocks was launched"):
         lib.call("swiglu_forward", row, rows, 0, 1)      # to read its output returns what failed
 

@@ -376,6 +376,12 @@ def test_a_state_of_an_older_version_that_has_fewer_checksums_is_resumed(run):
     assert resumed(steps=9) == ""
 
 
+def test_a_field_that_config_gains_later_changes_no_run(run):
+    """What is as it is by default is no part of what a run is."""
+    shape = train.read_state(run)[0]["identity"]["config.json"]
+    assert "'channels': " in shape and "rope_scaling" not in shape and "experts" not in shape
+
+
 # ---- Resumed with something else -----------------------------------------------------------------
 
 
