@@ -101,7 +101,8 @@ class Library:
         want = self.types[kind.item.cname.removeprefix("const ")]
         if not isinstance(array, np.ndarray) or want not in (None, array.dtype) \
                 or not array.flags.c_contiguous:
-            raise TypeError(f"expected a contiguous {np.dtype(want).name} array, got "
+            name = "" if want is None else f"{np.dtype(want).name} "
+            raise TypeError(f"expected a contiguous {name}array, got "
                             f"{getattr(array, 'dtype', type(array).__name__)}")
         return self.ffi.cast(kind, array.ctypes.data)
 
