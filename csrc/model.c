@@ -100,12 +100,12 @@ static void attention(const Model *m, Activations *a, int l, const Context *x, i
                      N, c->context, H, K, D, window, scale, cap, keeps_halves(m));
 }
 
-/* out (N*k,..) = inp (N*k,..), of which each expert multiplies its rows: by UP, that is gate and up
-   in one, or by DOWN. */
-static void experts_forward(const Model *m, int l, real *out, const real *inp, int which) {
+/* out (N*k,..) = inp (N*k,..), of which each expert multiplies its rows: by EXPERT_UP, that is gate
+   and up in one, or by EXPERT_DOWN. */
+static void expert_products(const Model *m, int l, real *out, const real *inp, int which) {
     const int *begins = begins_of(m, l);
     for (int e = 0; e < m->config.experts; e++) {
-        const Tensor *w = &m->layers[l].experts[EACH * e + which];
+        const Tensor *w = &m->layers[l].experts[EXPERT_TENSORS * e + which];
         const size_t at = begins[e];
         const int n = begins[e + 1] - begins[e];
         if (n) forward(m, out + at * w->out, NULL, inp + at * w->cols, w, NULL, NULL, n);
@@ -138,10 +138,10 @@ static int mlp_forward(const Model *m, int l, Activations *a, real *out, int N) 
         return 0;
     }
     if (route(m, l, a, N)) return -1;
-    experts_forward(m, l, a->up, m->pairs, UP);
+    expert_products(m, l, a->up, m->pairs, EXPERT_UP);
     activate(m, l, N);
     if (!sum) return 0;
-    experts_forward(m, l, m->pairs, a->act, DOWN);
+    expert_products(m, l, m->pairs, a->act, EXPERT_DOWN);
     collect_rows(sum, residual, m->pairs, a->shares, a->places, N, c->experts_used, c->channels);
     return 0;
 }
@@ -343,12 +343,11 @@ static void activate_backward(const Model *m, int l, int rows) {
     }
 }
 
-/* experts_forward's. */
-static void each_backward(const Model *m, int l, real *dinp, const real *dout, const real *inp,
-                          int which) {
+static void expert_products_backward(const Model *m, int l, real *dinp, const real *dout,
+                                     const real *inp, int which) {
     const int *begins = begins_of(m, l);
     for (int e = 0; e < m->config.experts; e++) {
-        const Tensor *w = &m->layers[l].experts[EACH * e + which];
+        const Tensor *w = &m->layers[l].experts[EXPERT_TENSORS * e + which];
         const size_t at = begins[e], in = at * w->cols, out = at * w->out;
         const int n = begins[e + 1] - begins[e];
         if (n) backward(m, dinp + in, dout + out, inp + in, w, NULL, NULL, n);
@@ -361,12 +360,12 @@ static void experts_backward(const Model *m, int l, const real *d, int N) {
     const Activations *a = &m->acts[l];
     const int C = c->channels, k = c->experts_used;
     spread_rows(m->pairs, d, a->shares, a->places, N, k, C);
-    each_backward(m, l, m->da, m->pairs, a->act, DOWN);
+    expert_products_backward(m, l, m->da, m->pairs, a->act, EXPERT_DOWN);
     route_backward(m->drouter, m->da, a->act, a->probs, a->shares, a->chosen, a->places,
                    N, c->experts, k, c->expert_hidden, c->expert_norm);
     activate_backward(m, l, N);
     spread_rows(m->pairs, a->h2, NULL, a->places, N, k, C);
-    each_backward(m, l, m->dpairs, m->du, m->pairs, UP);
+    expert_products_backward(m, l, m->dpairs, m->du, m->pairs, EXPERT_UP);
     backward(m, m->dc, m->drouter, a->h2, m->layers[l].router, NULL, NULL, N);
     collect_rows(m->dc, m->dc, m->dpairs, NULL, a->places, N, k, C);
 }

@@ -31,7 +31,8 @@ typedef struct {
     float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them */
 } Tensor;
 
-enum { UP, DOWN = 2, EACH };         /* where an expert has its products, in its tensors */
+/* Where among its tensors, gate, up and down, an expert's two products begin. */
+enum { EXPERT_UP, EXPERT_DOWN = 2, EXPERT_TENSORS };
 
 typedef struct {                     /* NULL: this architecture does not have it */
     Tensor *first;                   /* of this layer; of one more, the first behind all layers */

@@ -49,7 +49,7 @@ static void list_experts(Model *m, int l) {
         for (int i = 0; i < 3; i++) {
             char name[40];
             snprintf(name, sizeof name, "mlp.experts.%d.%s_proj.weight", e, names[i]);
-            add_linear(m, l, 1, name, i == DOWN ? C : F, i == DOWN ? F : C);
+            add_linear(m, l, 1, name, i == EXPERT_DOWN ? C : F, i == EXPERT_DOWN ? F : C);
         }
         join(m->end - 3, 2);
     }

@@ -276,7 +276,7 @@ static int outline(Model *m, const Config *config, int flags) {
         return chat_fail("a model cannot learn weights that are mapped");
     const int E = config->experts, k = experts_used(config);
     const int dense = !E || config->expert_period > 1;           /* some layers have no experts */
-    const int most = 6 + (24 + EACH * E) * config->layers;       /* tensors, if there were all */
+    const int most = 6 + (24 + EXPERT_TENSORS * E) * config->layers;     /* tensors at most */
     m->config = *config;
     m->flags = flags;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
