@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from csrc.files import ChatError
 from data import blocks
-from data.crawl import extract, language, trees, warc
+from data.crawl import extract, known, language, trees, warc
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "real" / "web"
 PAGE = """<!doctype html><html><head><title>Site</title><script>var x = "a script";</script>
@@ -405,14 +405,14 @@ def test_truth_by_passages_and_by_whole_texts_becomes_trees(tmp_path, capsys):
     assert learned.shape == (trees.TREES, 2 * trees.NODES + trees.LEAVES)
     (articles / "truth.json").write_text(json.dumps({"0": {"text": ""}}))
     with pytest.raises(ChatError, match="articleBody"):
-        blocks.read(articles / "truth.json")
+        known.read(articles / "truth.json")
 
 
 @pytest.mark.parametrize("url, name", [
     ("https://www.example.co.uk/a", "example.co.uk"), ("http://a.b.example.com:80/", "example.com"),
     ("https://web.archive.org/web/2013/http://news.example.de/x", "example.de")])
 def test_a_page_belongs_to_the_site_that_somebody_registered(url, name):
-    assert blocks.site(url) == name
+    assert known.site(url) == name
 
 
 # ---- Language ------------------------------------------------------------------------------------
