@@ -42,8 +42,8 @@ class Library:
     """One build of the C library; `load` keeps one of each."""
 
     def __init__(self, path: Path, device: str = "cpu", dtype: str = "f32",
-                 header: str = "chat.h"):
-        """Load the library at `path`, which defines what `header` declares."""
+                 headers: tuple[str, ...] = ("chat.h", "kernels.h")):
+        """Load the library at `path`, which defines what `headers` declare."""
         real, self.real_type = REAL[dtype]
         self.device, self.dtype = device, dtype
         if not path.exists():
@@ -51,14 +51,15 @@ class Library:
             raise ChatError(f"there is no {path.name} in {path.parent}: run `{made}` (it says what "
                             f"this machine cannot build, and why)")
         self.ffi = cffi.FFI()
-        self.ffi.cdef(f"typedef {real} real;" + (CSRC / header).read_text())
+        self.ffi.cdef(f"typedef {real} real;" + "".join(
+            (CSRC / header).read_text() for header in headers))
         self.lib = self.ffi.dlopen(str(path))
         self.types = {"float": np.float32, "int": np.int32, "double": np.float64,
                       "void": None, "real": self.real_type, "uint8_t": np.uint8,
                       "uint16_t": np.uint16, "uint32_t": np.uint32, "uint64_t": np.uint64,
                       "unsigned long long": np.uint64, "Sampling": SAMPLING}
         if not hasattr(self.lib, "cpu_ready"):
-            raise ChatError(f"{path} is older than csrc/{header}: run "
+            raise ChatError(f"{path} is older than csrc/{headers[0]}: run "
                             f"`{'make cuda' if device == 'cuda' else 'make'}` again")
         Library.call(self, "cpu_ready")
         if device == "cuda":                     # each rank on a machine has its own GPU
@@ -80,7 +81,7 @@ class Library:
     @lru_cache(maxsize=None)
     def text() -> "Library":
         """The library that handles text; csrc/text.h is its manual."""
-        return Library(build() / "libchat_text.so", header="text.h")
+        return Library(build() / "libchat_text.so", headers=("text.h",))
 
     @staticmethod
     def choose(device: str = "auto", dtype: str = "auto") -> tuple[str, str]:
@@ -107,7 +108,7 @@ class Library:
         return self.ffi.cast(kind, array.ctypes.data)
 
     def call(self, name: str, *args):
-        """Call a function of chat.h. An entry point's non-zero status becomes a ChatError."""
+        """Call a declared function. An entry point's non-zero status becomes a ChatError."""
         function = getattr(self.lib, name)
         kinds = self.ffi.typeof(function).args
         if len(args) != len(kinds):

@@ -1,5 +1,5 @@
 /* model.c: the transformer. Its forward and backward pass, one step of learning and one of
-   generation, written once for every device and precision: all arithmetic is in chat.h's kernels.
+   generation, written once for every device and precision: all arithmetic is in kernels.h.
 
    A block is  x + attention(norm(x)),  then  x + mlp(norm(x)),  or another one of chat.h's; the
    residual stream x is (N,C) with N = B*T. The way of a batch: embed, L blocks, norm, head, loss;

@@ -1,5 +1,5 @@
-/* real.h: chat.h for C, after the type `real` and its conversions. REAL_BF16 chooses bfloat16: the
-   upper half of a float. */
+/* real.h: chat.h and kernels.h for C, after the type `real` and its conversions. REAL_BF16 chooses
+   bfloat16: the upper half of a float. */
 
 #ifndef REAL_H
 #define REAL_H
@@ -45,5 +45,6 @@ static inline float fast_erf(float x) {
 }
 
 #include "chat.h"
+#include "kernels.h"
 
 #endif

@@ -17,6 +17,7 @@ typedef float real;
 
 extern "C" {
 #include "../csrc/chat.h"
+#include "../csrc/kernels.h"
 }
 
 /* ---- Numbers --------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-"""Every kernel of csrc/chat.h against tests/ref.py, and ref.py against finite differences.
+"""Every kernel of csrc/kernels.h against tests/ref.py, and ref.py against finite differences.
 
 Linear layers are in test_linear.py; queries, keys and attention in test_attention.py; what calls a
 kernel, and how far off it may be, in kernel_calls.py.
