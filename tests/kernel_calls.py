@@ -1,10 +1,10 @@
 """How tests of kernels call one and judge what it gives; no tests.
 
 `run` calls a kernel as hard as kernels.h allows: a guard band lies around every array, outputs
-marked "=" start as NaN, the call is made twice (so what is marked "+=" must grow by twice the gradient),
-and all that on one thread and on two, which must give the same bits. (Loops of few steps stay on
-one thread, so one test is about threads only.) A GPU does it twice in the same way; where its code
-runs on the CPU, threads take turns in another order each time.
+marked "=" start as NaN, the call is made twice (so what is marked "+=" must grow by twice the
+gradient), and all that on one thread and on two, which must give the same bits. (Loops of few steps
+stay on one thread, so one test is about threads only.) A GPU does it twice in the same way; where
+its code runs on the CPU, threads take turns in another order each time.
 
 Bounds are worst cases, not measurements. A sum of n products is off by at most n * FLOAT * (the sum
 of their magnitudes), a number x stored as `real` by unit(lib) * |x|. Where a kernel rounds inside,
