@@ -151,7 +151,7 @@ def test_unknown_ids_and_names_are_errors_that_name_them(tokenizer):
 def test_a_saved_tokenizer_loads_as_the_same(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "deep" / "er")
     again = bpe.Tokenizer.load(tmp_path / "deep" / "er")
-    assert (again.spec, again.config) == (tokenizer.spec, tokenizer.config)
+    assert (again.spec, again.config) == (tokenizer.spec, tokenizer.config) and again.ours
     assert (again.byte_lengths == tokenizer.byte_lengths).all()
     config = json.loads((tmp_path / "deep/er/tokenizer_config.json").read_text())
     template = (tmp_path / "deep/er/chat_template.jinja").read_text()
@@ -244,7 +244,7 @@ def test_a_model_without_endoftext_begins_with_its_bos_token(spec):
     spec["added_tokens"][0]["content"] = "<|begin_of_text|>"
     for bos in ("<|begin_of_text|>", {"content": "<|begin_of_text|>"}):
         assert bpe.Tokenizer(spec, {"bos_token": bos}).begin == 259
-    assert bpe.Tokenizer(spec, {}).begin is None
+    assert bpe.Tokenizer(spec, {}).begin is None and not bpe.Tokenizer(spec, {}).ours
 
 
 def test_real_text_in_many_languages_gives_huggingface_s_ids(tokenizer, reference):

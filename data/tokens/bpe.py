@@ -191,6 +191,12 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     @property
+    def ours(self):
+        """Whether it has the special tokens of every tokenizer that is learnt here: a model with
+        another one is from elsewhere."""
+        return self.specials.keys() >= {*NAMED}
+
+    @property
     def identity(self):
         """A number that shows whether a tokenizer is still the same."""
         return zlib.crc32(json.dumps([self.spec, self.config], sort_keys=True).encode())
