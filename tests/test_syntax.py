@@ -99,6 +99,22 @@ def tokenizer_of(family):
                                 "eos_token": names[-1]})
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_calls_are_learned_in_the_family_s_words(family):
+    its = tokenizer_of(family)
+    asked = ASKED if family != "mistral" else ASKED[1:]
+    messages = [*asked, {"role": "assistant", "tool_calls": [
+        {"function": {"name": "python", "arguments": {"code": "6 * 7"}}}]},
+        {"role": "tool", "content": "42"}, {"role": "assistant", "content": "It is 42."}]
+    talk = talk_of(its)
+    sample, = talk.samples(messages)
+    said = its.decode([i for i, produced in zip(sample.ids, sample.mask) if produced])
+    end = FAMILIES[family][1][-1]
+    call, answer, rest = said.split(end)
+    assert (answer.strip(), rest) == ("It is 42.", "")
+    assert talk.syntax.read(call.strip(), ["python"])[0][:2] == ("python", {"code": "6 * 7"})
+
+
 class Says:
     """Stands where a model does, and says answers; an end follows each that has none of its own."""
 

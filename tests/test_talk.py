@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from data.tokens import bpe, learn
 from data.tokens.vocabulary import GPT2_PATTERN, TO_CHAR, describe
 from data.chat.protocol import LONGEST, TOOLS, NoRoom, Talk, normal, pack
+from data.chat.rows import encode_all
 
 quick = settings(deadline=None, derandomize="CI" in os.environ, max_examples=100)
 
@@ -453,14 +455,13 @@ def test_a_prompt_is_truncated_but_a_last_question_that_is_too_long_is_refused()
 
 def test_what_is_left_out_of_many_conversations_is_said():
     short, long = [user("a"), assistant("b")], [user("a"), assistant("b " * 50)]
-    several = [{"messages": messages} for messages in (short, long, short * 9, [user("a" * 99),
-                                                                             *short[1:]])]
-    encoded, said = BYTES.encode_all(several, 60)
-    assert [len(c.ids) for c in encoded] == [24, 60, 47]
+    several = [{"messages": messages} for messages in (
+        short, long, short * 9, [user("a" * 99), *short[1:]], [user("a")])]
+    encoded, said = encode_all(BYTES, several, 60, skipped := Counter())
+    assert [len(c.ids) for _, (c,) in encoded] == [24, 60, 47]
     assert said == ("3 conversations of up to 60 tokens; 14 turns left out, the oldest; 1 answers "
                     "cut off at the end; 1 conversations left out that have no room for an answer")
-    with pytest.raises(ValueError, match="nothing to learn"):
-        BYTES.encode_all([{"messages": [user("a")]}], 60)
+    assert skipped == {"no message is the assistant's: there is nothing to learn": 1}
 
 
 # ----------------------------------------------------------------------------------------- Packing

@@ -1,6 +1,7 @@
 """data/chat/template.py: other models' chat templates, sound ones and others."""
 
 import json
+from collections import Counter
 from itertools import groupby
 
 import pytest
@@ -10,6 +11,8 @@ from csrc.config import Config
 from csrc.engine import Engine, Sampling
 from csrc.runs import save_model
 from data.chat import template
+from data.chat.protocol import NoRoom
+from data.chat.rows import encode_all
 from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.tokens import bpe
 from data.tokens.learn import PATTERN
@@ -134,6 +137,117 @@ def test_a_template_that_loops_calls_or_raises_is_refused_in_words(message, monk
 def test_a_template_that_is_no_text_is_refused(source):
     with pytest.raises(ChatError, match="the chat template is .*, but must be text"):
         talk_of(tokenizer(source))
+
+
+# ---- To train on ---------------------------------------------------------------------------------
+
+AGAIN = [{"role": "system", "content": "s"}, *TURNS, {"role": "user", "content": "And <|im_end|>?"},
+         {"role": "assistant", "content": "\n\nHere.\n"}]
+THINKS = CHATML.replace("+ message['content'] | trim", (
+    "+ ('<think>' + message.reasoning_content + '</think>' if message.reasoning_content"
+    " and loop.last else '') + message['content'] | trim"))
+
+
+def learned(its, sample):
+    """What an Encoded teaches, special tokens by name, an answer an entry."""
+    parts = groupby(zip(sample.ids, sample.mask), lambda pair: pair[1])
+    return [its.decode([i for i, _ in part]) for mask, part in parts if mask]
+
+
+@pytest.mark.parametrize("messages", [TURNS, AGAIN, [*AGAIN, *ASKED], AGAIN[1:]])
+def test_what_is_learned_follows_the_prompts_that_ask_for_it(messages):
+    its = tokenizer()
+    talk = talk_of(its)
+    sample, = talk.samples(messages)
+    answers = [i for i, one in enumerate(messages) if one["role"] == "assistant"]
+    assert learned(its, sample) == [messages[i]["content"].strip() + "<|im_end|>" for i in answers]
+    begins = [n for n in range(1, len(sample.ids)) if sample.mask[n] > sample.mask[n - 1]]
+    for i, begin in zip(answers, begins, strict=True):
+        assert sample.ids[:begin] == talk.prompt(messages[:i])[0]
+
+
+def test_a_token_that_belongs_to_a_prompt_and_to_its_answer_is_not_learned():
+    """Where an answer begins with a newline, it is one token with the newline before it."""
+    spec = bpe.Tokenizer.from_merges([(10, 10)]).spec
+    its = bpe.Tokenizer(spec, {"chat_template": CHATML.replace(" | trim", "")})
+    sample, = talk_of(its).samples([*ASKED, {"role": "assistant", "content": "\nx\n"}])
+    assert learned(its, sample) == ["x\n<|im_end|>"] and its.encode("\n\n")[0] in sample.ids
+
+
+def test_answers_that_are_shown_otherwise_later_have_samples_of_their_own():
+    its = tokenizer(THINKS)
+    thought = [{**one, "reasoning_content": "Hm."} if one["role"] == "assistant" else one
+               for one in AGAIN]
+    samples = talk_of(its).samples(thought)
+    assert [learned(its, one) for one in samples] == [
+        ["<think>Hm.</think>Here.<|im_end|>"], ["<think>Hm.</think>There.<|im_end|>"]]
+    for sample, n in zip(samples, (4, 2)):
+        assert sample.ids[:sample.mask.index(1)] == talk_of(its).prompt(thought[:n])[0]
+    thought[2].pop("reasoning_content")                  # and else they share one
+    sample, = talk_of(its).samples(thought)
+    assert learned(its, sample) == ["There.<|im_end|>", "<think>Hm.</think>Here.<|im_end|>"]
+
+
+def test_answers_of_weight_0_and_greetings_are_not_learned():
+    its, hello = tokenizer(), {"role": "assistant", "content": "Hello."}
+    last = {**AGAIN[-1], "weight": 0}
+    for messages in ([hello, *TURNS], [*AGAIN[:-1], last]):
+        sample, = talk_of(its).samples(messages)
+        assert learned(its, sample) == ["There.<|im_end|>"]
+    with pytest.raises(ChatError, match="there is nothing to learn"):
+        talk_of(its).samples([hello])
+
+
+CALLING = [*ASKED, {"role": "assistant", "tool_calls": [
+    {"function": {"name": "f", "arguments": {}}}]}, {"role": "tool", "content": "1"}, TURNS[1]]
+UNFIT = {
+    "a tool is called, and this model's chat template tells of no tools": (CHATML, CALLING),
+    "does not show the assistant's thoughts": (
+        CHATML, [*ASKED, {**TURNS[1], "reasoning_content": "Hm."}]),
+    "does not show the assistant's text": (
+        CHATML.replace("message['content']", "message['content'][:3]"), TURNS),
+    "puts no token behind an answer that ends it": ("{% for m in messages %}{{ m.role }}: "
+                                                    "{{ m.content }}\n{% endfor %}", TURNS),
+    "in other words than it asks for one": (CHATML.replace("assistant\n", "<think>\n"), TURNS),
+    "cannot be used: roles": ("{% if messages[0].role != 'user' %}{{ raise_exception('roles') }}"
+                              "{% endif %}" + CHATML, [TURNS[1], *TURNS]),
+}
+
+
+@pytest.mark.parametrize("reason", UNFIT)
+def test_a_conversation_that_a_template_cannot_express_is_counted_by_its_reason(reason):
+    source, messages = UNFIT[reason]
+    skipped = Counter()
+    found, said = encode_all(talk_of(tokenizer(source)), [{"messages": messages}] * 2, 500, skipped)
+    assert not found and said.startswith("0 conversations") and skipped.total() == 2
+    assert reason in [*skipped][0]
+
+
+def test_long_conversations_lose_old_turns_and_then_the_end():
+    its = tokenizer()
+    whole, = talk_of(its).samples(AGAIN)
+    short, = talk_of(its).samples(AGAIN, len(whole.ids) - 1)
+    assert short.dropped == 2 and [*short[:2]] == [*talk_of(its).samples([AGAIN[0], *AGAIN[3:]])[0][
+        :2]]
+    begin = short.mask.index(1)
+    cut, = talk_of(its).samples(AGAIN, begin + 2)
+    assert cut.ids == short.ids[:begin + 2] and (cut.dropped, cut.cut) == (2, len(short.ids)
+                                                                           - begin - 2)
+    with pytest.raises(NoRoom, match=f"{begin} tokens have no room for the assistant's last"):
+        talk_of(its).samples(AGAIN, begin)
+
+
+@pytest.mark.parametrize("source", [CHATML, LEAKY.replace("'X', ''", "'', ''")])
+def test_what_is_learned_has_the_ids_of_transformers(source, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    its = bpe.Tokenizer(bpe.Tokenizer.from_merges([(10, 10), (97, 98)]).spec,
+                        tokenizer(source).config)
+    its.save(tmp_path)
+    other = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for messages in (TURNS, AGAIN[:3]):
+        sample, = talk_of(its).samples(messages)
+        ids = other.apply_chat_template(messages)
+        assert sample.ids == list(getattr(ids, "input_ids", ids))
 
 
 def test_a_turn_by_a_template_ends_with_its_end_token_and_is_a_message():

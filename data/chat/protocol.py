@@ -212,7 +212,7 @@ def offering(system, tools):
 class Encoded(NamedTuple):
     """A conversation in tokens.
 
-    ids      list of int, or of encode_all an int32 array
+    ids      list of int, or of rows.encode_all an int32 array
     mask     as long: 1 where the assistant produces the id, else 0; of encode_all an array of bool
     dropped  how many of its turns are left out, for want of room
     cut      how many ids are cut off at the end, for want of room still
@@ -294,22 +294,9 @@ class Talk:
                          f"ends after {size}")
         return Encoded(ids, mask, dropped, size - len(ids))
 
-    def encode_all(self, conversations, limit):
-        """Return ([Encoded], said): all {"messages": ...} that have room, as arrays, and a sentence
-        that tells how much was left out."""
-        encoded, refused = [], 0
-        for conversation in conversations:
-            try:
-                ids, mask, *left = self.encode(conversation["messages"], limit)
-                encoded.append(Encoded(np.array(ids, np.int32), np.array(mask, bool), *left))
-            except NoRoom:
-                refused += 1
-        said = f"{len(encoded)} conversations of up to {limit} tokens"
-        for count, what in ((sum(c.dropped for c in encoded), "turns left out, the oldest"),
-                            (sum(c.cut > 0 for c in encoded), "answers cut off at the end"),
-                            (refused, "conversations left out that have no room for an answer")):
-            said += f"; {count} {what}" * (count > 0)
-        return encoded, said
+    def samples(self, messages, limit=None):
+        """Return [Encoded], what is learned from a conversation: here, one."""
+        return [self.encode(messages, limit)]
 
     def offering(self, system, tools):
         """Return the system message that offers `tools`, besides what `system` says."""

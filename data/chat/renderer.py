@@ -1,7 +1,8 @@
 """The process in which other people's chat templates are rendered: data/chat/template.py starts it.
 
-A line of JSON in, {"template", "contexts"}; a line of JSON out, {"texts"} or {"error"}. Jinja's
-sandbox keeps a template from the objects around it, this process's limits from the machine's
+A line of JSON in, {"template", "context", "parts"}; a line of JSON out, {"texts"} or {"error"}. For
+each (n, ask) of the parts there is what the template makes of the context, of its messages only the
+first n, with `ask` as its add_generation_prompt. Jinja's sandbox keeps a template from the objects around it, this process's limits from the machine's
 memory, and whoever waits for a line from its time. The environment is that of transformers:
 its filters, raise_exception, strftime_now and {% generation %}.
 """
@@ -69,7 +70,10 @@ def answer(line):
     """What to say to a line."""
     try:
         asked = json.loads(line)
-        return {"texts": [rendered(asked["template"], context) for context in asked["contexts"]]}
+        context = asked["context"]
+        return {"texts": [rendered(asked["template"], {
+            **context, "messages": context["messages"][:n], "add_generation_prompt": ask})
+            for n, ask in asked["parts"]]}
     except RecursionError:
         return {"error": "it calls itself without an end"}
     except MemoryError:
@@ -80,5 +84,7 @@ def answer(line):
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    for asked in sys.stdin:
-        print(json.dumps(answer(asked)), flush=True)
+    for asked in sys.stdin.buffer:
+        said = json.dumps(answer(asked), ensure_ascii=False) + "\n"
+        sys.stdout.buffer.write(said.encode(errors="surrogatepass"))
+        sys.stdout.buffer.flush()

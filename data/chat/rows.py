@@ -12,7 +12,8 @@ import numpy as np
 
 from csrc.files import ChatError
 from data.chat import formats, protocol
-from data.chat.protocol import Rows
+from data.chat.protocol import Encoded, NoRoom, Rows
+from data.chat.turn import talk_of
 from data.tokens import bpe, shards
 from data.tokens.documents import WORLD, embedded, find_files, is_held
 from data.tokens.loader import Loader, Shuffled
@@ -42,19 +43,47 @@ class RowLoader(Shuffled):
         self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.counts))
 
 
+def encode_all(talk, conversations, limit, skipped):
+    """Return ([(its messages, [Encoded, as arrays])], said): all {"messages": ...} that have room,
+    and a sentence that tells how much was left out. Only what may be held out keeps its messages.
+
+    skipped    a Counter: by reason, how many conversations the model's words cannot express
+    """
+    found, refused = [], 0
+    for conversation in conversations:
+        messages, n = conversation["messages"], len(found)
+        try:
+            samples = [Encoded(np.array(ids, np.int32), np.array(mask, bool), *left)
+                       for ids, mask, *left in talk.samples(messages, limit)]
+            may_be_held = n < 1 / HELD_OUT or is_held(n, HELD_OUT)
+            found.append((messages if may_be_held else None, samples))
+        except NoRoom:
+            refused += 1
+        except ChatError as error:
+            skipped[formats.reason(error)] += 1
+    all_samples = [sample for _, samples in found for sample in samples]
+    said = f"{len(found)} conversations of up to {limit} tokens"
+    for count, what in ((sum(c.dropped for c in all_samples), "turns left out, the oldest"),
+                        (sum(c.cut > 0 for c in all_samples), "answers cut off at the end"),
+                        (refused, "conversations left out that have no room for an answer")):
+        said += f"; {count} {what}" * (count > 0)
+    return found, said
+
+
 class Conversations:
     """What fine-tuning reads: conversations packed into rows, with documents mixed in; of every 50
     conversations the last is held out, without documents.
 
-    held        the held-out conversations
+    held        the held-out conversations, as Encoded
     identity    {part: what shows that not a bit of it has changed}
     """
     def __init__(self, s, rank=0, ranks=1):
         files, mixed = self.prepare(s)
         self.tokenizer, skipped, unused = bpe.Tokenizer.load(s.model), Counter(), Counter()
-        self.vocab, self.talk = self.tokenizer.vocab_size, protocol.Talk(self.tokenizer)
-        encoded, self.summary = self.talk.encode_all(
-            (c for file in files for c in formats.read(file, skipped, unused)), s.context + 1)
+        self.vocab, self.talk = self.tokenizer.vocab_size, talk_of(self.tokenizer)
+        encoded, self.summary = encode_all(
+            self.talk, (c for file in files for c in formats.read(file, skipped, unused)),
+            s.context + 1, skipped)
         if skipped:
             self.summary += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
         self.summary += "".join(f"; {count} have {column!r}, which is not used"
@@ -65,7 +94,10 @@ class Conversations:
         parts = [], []
         for i, conversation in enumerate(encoded):
             parts[is_held(i, HELD_OUT)].append(conversation)
-        train, self.held = parts if parts[1] else (encoded[:-1], encoded[-1:])
+        parts = parts if parts[1] else (encoded[:-1], encoded[-1:])
+        self.asked = [messages for messages, _ in parts[1]]
+        train, self.held = ([sample for _, samples in part for sample in samples]
+                            for part in parts)
         self.val = protocol.pack(self.held, s.context)
         if mixed:
             count = round(s.mix / (1 - s.mix) * sum(len(c.ids) for c in train) / s.context)
@@ -92,9 +124,9 @@ class Conversations:
 
     def question(self, number) -> list:
         """The messages of a held-out conversation that come before its first answer."""
-        messages = self.talk.decode([*map(int, self.held[number % len(self.held)].ids)])
-        roles = [message["role"] for message in messages]
-        return messages[:roles.index("assistant")]
+        messages = self.asked[number % len(self.asked)]
+        return messages[:next((i for i, one in enumerate(messages)
+                               if i and one["role"] == "assistant"), 0)]
 
     def held_out(self, limit) -> Rows:
         """Held-out conversations, up to `limit` tokens."""

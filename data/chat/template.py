@@ -14,13 +14,15 @@ import select
 import subprocess
 import sys
 import threading
+from bisect import bisect_left
 from contextlib import suppress
 from functools import cache
+from itertools import accumulate, starmap
 from pathlib import Path
 from reprlib import repr as short
 
 from csrc.files import ChatError
-from data.chat.protocol import MARKS, Asked, NoRoom, Talk, normal
+from data.chat.protocol import MARKS, Asked, Encoded, NoRoom, Talk, normal
 from data.chat.syntax import functions, syntax_of
 from data.tokens.codecs import alias
 
@@ -34,17 +36,19 @@ class Renderer:
     def __init__(self):
         self.process, self.lock = None, threading.Lock()
 
-    def render(self, template, contexts):
-        """Return what a template makes of each context; ChatError where it does not."""
+    def render(self, template, context, parts):
+        """Return for each (n, ask) of `parts` what a template makes of a context, of whose messages
+        the first n, where `ask` adds a prompt; ChatError where it does not."""
         with self.lock:
             if not self.process or self.process.poll() is not None:
                 program = Path(__file__).with_name("renderer.py")
                 self.process = subprocess.Popen(
                     [sys.executable, "-I", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL, start_new_session=True)
-            line = json.dumps({"template": template, "contexts": contexts}) + "\n"
+            line = json.dumps({"template": template, "context": context, "parts": parts},
+                              ensure_ascii=False) + "\n"
             try:
-                self.process.stdin.write(line.encode())
+                self.process.stdin.write(line.encode(errors="surrogatepass"))
                 self.process.stdin.flush()
                 ready, *_ = select.select([self.process.stdout], [], [], SECONDS)
                 answer = self.process.stdout.readline() if ready else b""
@@ -93,6 +97,7 @@ class Template:
         names = sorted(tokenizer.specials, key=len, reverse=True)
         self.special = re.compile("|".join(map(re.escape, names)) or "(?!)")
         self.letters = sorted({*"".join(names)} - {*" \t\n"})
+        self.bytes = [*map(len, tokenizer.codec.tokens)]
         self.variables = {key: tokenizer.named(key) or ""
                           for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
         self.opens = self.closes = {}
@@ -117,13 +122,10 @@ class Template:
 
     def prompt(self, messages, limit=None, tools=()):
         """Return (ids, dropped), as Talk.prompt does."""
-        messages = normal(messages)
-        begins = [i for i, message in enumerate(messages) if message["role"] == "user"]
-        system = messages[:1] if messages[0]["role"] == "system" else []
-        for dropped, begin in enumerate([len(system), *begins[1:]]):
-            ids = self.encode(system + messages[begin:], tools)
+        for dropped, kept in shortened(normal(messages)):
+            ids = self.encode(kept, tools)
             if len(ids) <= (limit or len(ids)):
-                return ids, dropped and begin - len(system)
+                return ids, dropped
         raise NoRoom(f"the last question takes {len(ids)} tokens, and there is room for {limit}: "
                      f"shorten it")
 
@@ -134,7 +136,7 @@ class Template:
         goes_on = messages[-1]["role"] == "assistant"
         if goes_on:
             messages[-1]["content"] += end
-        text = self.render(messages, tools, not goes_on)
+        text, = self.render(messages, tools, (len(messages), not goes_on))
         return self.tokenizer.encode(text.partition(end)[0] if goes_on else text)
 
     def reply(self, messages, tools, ids, calls, results):
@@ -152,7 +154,8 @@ class Template:
         told = [{"role": "tool", "tool_call_id": f"call_{first + i}", "content": result}
                 for i, result in enumerate(results)]
         shown = [{**told[0], "content": mark + told[0]["content"]}, *told[1:]]
-        text = self.render(spoken([*messages, said, *shown]), tools, True)
+        whole = spoken([*messages, said, *shown])
+        text, = self.render(whole, tools, (len(whole), True))
         before, _, after = text.partition(mark)
         ends = [found.end() for i in self.tokenizer.ends
                 for found in re.finditer(re.escape(alias(i)), before)]
@@ -160,32 +163,101 @@ class Template:
             raise ChatError("the chat template shows no results of tools")
         return self.tokenizer.encode(before[max(ends):] + after), [said, *told]
 
-    def render(self, messages, tools, add_generation_prompt):
-        """Return what the template makes of messages, with special tokens by their aliases. Where
-        it knows no system message, the first question begins with that."""
+    def samples(self, messages, limit=None):
+        """Return [Encoded], to train on, as Talk.samples does.
+
+        An answer is what stands behind a prompt of all before it, up to the token that ends it. One
+        Encoded has all answers whose prompts it begins with. Where the template shows old answers
+        in other words than new ones, as without their thoughts, there are several. Of a token that
+        belongs to an answer and to what stands before it the mask is 0.
+
+        ChatError where the template does not show all of an answer, or not behind its prompt.
+        """
+        messages = normal(messages)
+        last = max((i for i, one in enumerate(messages) if is_learned(one)), default=0)
+        if not last:
+            raise ChatError("no message is the assistant's answer: there is nothing to learn")
+        for dropped, kept in shortened(messages[:last + 1]):
+            answers = self.answers(spoken(kept))
+            size = len(self.tokenizer.encode(answers[0][0]))
+            if size <= (limit or size):
+                break
+        found = []
+        for ids, mask in starmap(self.masked, answers):
+            if any(mask[:limit]):
+                found.append(Encoded(ids[:limit], mask[:limit], dropped * (not found),
+                                     len(ids) - len(ids[:limit])))
+        if not found:
+            raise NoRoom(f"{limit} tokens have no room for the assistant's last answer, which "
+                         f"ends after {size}")
+        return found
+
+    def answers(self, messages):
+        """Return [(text, [(begin, end) of each answer])], the latest first, of messages as `spoken`
+        gives them."""
+        if self.off and any("tool_calls" in one for one in messages):
+            raise ChatError(f"a tool is called, and {self.off}")
+        learned, found = [i for i, one in enumerate(messages) if i and is_learned(one)], []
+        texts = self.render(messages, (), *((i + shown, not shown) for i in learned
+                                            for shown in (0, 1)))
+        for i, prompt, text in reversed([*zip(learned, texts[::2], texts[1::2])]):
+            said = text.removeprefix(prompt)
+            ends = [found.end() for found in re.finditer(alias(r"(\d+)"), said)
+                    if int(found[1]) in self.tokenizer.ends]
+            if said == text or not ends:
+                raise ChatError("the chat template " + (
+                    "puts no token behind an answer that ends it" if said != text else
+                    "shows an answer in other words than it asks for one"))
+            for what, one in parts_of(messages[i]):
+                if "".join(one.split()) not in "".join(said.split()):
+                    raise ChatError(f"the chat template does not show the assistant's {what}")
+            end = len(prompt) + ends[0]
+            if not found or not found[-1][0].startswith(text[:end]):
+                found.append((text, []))
+            found[-1][1].append((len(prompt), end))
+        return found
+
+    def masked(self, text, spans):
+        """Return the ids of a text and their mask, 1 within the spans."""
+        ids, mask = self.tokenizer.encode(text), []
+        ends = [*accumulate(self.bytes[i] for i in ids)]
+        for span in spans[::-1]:
+            begin, end = (1 + bisect_left(ends, sum(
+                self.bytes[i] for i in self.tokenizer.encode(text[:at]))) for at in span)
+            mask += [0] * (begin - len(mask)) + [1] * (end - begin)
+        return ids, mask + [0] * (len(ids) - len(mask))
+
+    def render(self, messages, tools, *parts):
+        """Return for each (n, ask) of `parts` what the template makes of the first n messages and,
+        to `ask`, of how an answer begins; special tokens by their aliases. Where it knows no system
+        message, the first question begins with that."""
         try:
-            return self.rendered(messages, tools, add_generation_prompt)
+            return self.rendered(messages, tools, parts)
         except ChatError as error:
             if messages[0]["role"] != "system" or "ystem" not in str(error):
                 raise
-            return self.rendered(without_system(messages), tools, add_generation_prompt)
+            return self.rendered(without_system(messages), tools,
+                                 [(n - 1, ask) for n, ask in parts])
 
-    def rendered(self, messages, tools, add_generation_prompt):
+    def rendered(self, messages, tools, parts):
         """Return the same, where the template knows all of it."""
         source, tools = self.sources[bool(tools)], functions(tools) or None
         said = json.dumps([messages, tools], ensure_ascii=False)
         first = next(p for p in PLANES if not re.search(f"[{chr(p)}-{chr(p + 0xfff)}]", said))
         hide = {ord(letter): first + i for i, letter in enumerate(self.letters)}
-        contexts = [{**self.variables, "messages": replaced(messages, table),
-                     "tools": replaced(tools, table),
-                     "add_generation_prompt": add_generation_prompt}
-                    for table in ({}, hide)]
-        plain, hidden = renderer().render(source, contexts)
-        if self.special.search(said) or \
-                self.special.findall(plain) != self.special.findall(hidden):
-            plain = hidden
-        plain = self.special.sub(lambda found: alias(self.tokenizer.specials[found[0]]), plain)
-        return plain.translate({there: letter for letter, there in hide.items()})
+
+        def texts(table, parts):
+            return renderer().render(source, {
+                **self.variables, "messages": replaced(messages, table),
+                "tools": replaced(tools, table)}, parts)
+        plain, find = None, self.special.findall
+        if not self.special.search(said):
+            plain = texts({}, parts)
+        if not plain or find(plain[-1]) != find(texts(hide, parts[-1:])[0]):
+            plain = texts(hide, parts)
+        back = {there: letter for letter, there in hide.items()}
+        return [self.special.sub(lambda found: alias(self.tokenizer.specials[found[0]]), text)
+                .translate(back) for text in plain]
 
     def answer(self, ids):
         """Return the messages that an answer's ids stand for."""
@@ -217,6 +289,28 @@ class Template:
             return []
         text = self.answer(ids)[0]["content"]
         return self.syntax.read(text[self.certain(text):], tools)
+
+
+def shortened(messages):
+    """Yield (how many are left out, the rest) of messages in normal form: none, then of the oldest
+    after the system's as many as let a user's be the first."""
+    system = messages[:1] if messages[0]["role"] == "system" else []
+    begins = [i for i, message in enumerate(messages) if message["role"] == "user"]
+    for begin in [len(system), *begins[1:]]:
+        yield begin - len(system), system + messages[begin:]
+
+
+def is_learned(message):
+    """Whether a message is one of the assistant's that is learned."""
+    return message["role"] == "assistant" and message.get("weight", 1)
+
+
+def parts_of(message):
+    """Yield (what it is, text) of all that an answer must show."""
+    yield "text", message["content"]
+    yield "thoughts", message.get("reasoning_content", "")
+    for call in message.get("tool_calls", ()):
+        yield "calls", call["function"]["name"]
 
 
 def spoken(messages):
