@@ -2,9 +2,10 @@
 
 A line of JSON in, {"template", "context", "parts"}; one out, {"texts"} or {"error"}. For each
 (n, ask) of the parts there is what the template makes of the context, of its messages only the
-first n, with `ask` as its add_generation_prompt. Jinja's sandbox keeps a template from the objects around it, this process's limits from the machine's
-memory, and whoever waits for a line from its time. The environment is that of transformers:
-its filters, raise_exception, strftime_now and {% generation %}.
+first n, with `ask` as its add_generation_prompt. Jinja's sandbox keeps a template from the objects
+around it, this process's limits from the machine's memory, and whoever waits for a line from its
+time. The environment is that of transformers: its filters, raise_exception, strftime_now and
+{% generation %}.
 """
 
 import json
