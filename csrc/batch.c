@@ -16,6 +16,7 @@ int upload_batch(Model *m, const int *tokens, const int *doc_start, int B, int T
                         int backward) {
     const Config *c = &m->config;
     const int N = B * T, n_ids = max_int(c->vocab, c->context);
+    if (ensure_ropes(m, T)) return -1;
     int *positions = calloc(2 * (size_t)N + n_ids, sizeof(int));
     if (!positions) return chat_fail("no memory for %d positions", N);
     int *order = positions + N, *begins = order + N;

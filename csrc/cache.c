@@ -122,6 +122,7 @@ int cache_resize(Cache *x, int slot, int length) {
         return chat_fail("length is %d, but must be from %d, which slot %d holds, to the context,"
                          " %d",
                          length, s->used, slot, context);
+    if (ensure_ropes(x->model, length)) return -1;
     const int place = length > s->length ? free_place(x, length) : length ? s->start : 0;
     if (place >= 0) {
         if (place != s->start) copy_tokens(x, place, x, s->start, s->used);
@@ -153,6 +154,7 @@ int cache_create(Cache **out, Model *m, int slots, int length) {
     m->caches = x;
     int failed = !x->slot || !x->graphs;
     if (failed) chat_fail("no memory for a cache of %d slots", slots);
+    failed = failed || ensure_ropes(m, length);
     for (int i = 0; i < slots && !failed; i++) x->slot[i].length = length;
     if (failed || (length && move(x, (double)slots * length))) { cache_free(x); return -1; }
     *out = x;

@@ -85,7 +85,9 @@ struct Model {
     char *weights, *masters, *grads, *moments;   /* the arenas where tensors have their numbers */
     size_t n_grads;                  /* floats */
     int stale;                       /* weights changed since they were packed */
-    float *rope[2];                  /* (context,D): of layers; NULL, or of those with a window */
+    double *turns;                   /* what model_create was given as rope; NULL: no RoPE */
+    float *rope[2];                  /* (rope_rows,D): of layers; NULL, or of those with a window */
+    int rope_rows;                   /* the positions that there were so far, at least */
 
     int rows, logit_rows, training;  /* the plan: N, M <= nll_rows(), whether backward may follow */
     char *arena;                     /* of all that follows */
@@ -170,6 +172,9 @@ void list_tensors(Model *m);
 /* Gradients, and for the second moments too, come to be, as zeros, where they are first needed. */
 int ensure_gradients(Model *m);
 int ensure_moments(Model *m);
+
+/* RoPE's tables hold at least so many positions from now on. */
+int ensure_ropes(Model *m, int rows);
 
 /* The tensor behind t and those of its neighbours (before `end`) that lie behind it and have the
    same owner. They travel together: *n numbers from t->w, or from t->grad, on; 0 if frozen. */

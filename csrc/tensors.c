@@ -301,9 +301,9 @@ static void free_outline(Model *m) {
     free(m->acts);
 }
 
-/* Of one table. */
-static size_t rope_bytes(const Config *c) {
-    return c->position == ROPE ? sizeof(float) * c->context * c->head_dim : 0;
+/* Of the tables, for so many positions. */
+static size_t rope_bytes(const Config *c, int rows) {
+    return c->position == ROPE ? sizeof(float) * (1 + c->local_rope) * rows * c->head_dim : 0;
 }
 
 int model_memory(Memory *memory, const Config *config, int flags, int N, int slots, int length) {
@@ -311,8 +311,8 @@ int model_memory(Memory *memory, const Config *config, int flags, int N, int slo
     const int training = flags & TRAINS, rows = training || slots == 0 ? N : min_int(N, slots);
     int failed = check_config(config) || outline(&m, config, flags);
     if (!failed) {
-        *memory = (Memory){ .weights = place_weights(&m, NULL)
-                                       + rope_bytes(config) * (1 + config->local_rope),
+        const int rope_rows = min_int(max_int(N, length), config->context);
+        *memory = (Memory){ .weights = place_weights(&m, NULL) + rope_bytes(config, rope_rows),
                             .masters = place_masters(&m, NULL),
                             .cache = cache_bytes(&m, (double)slots * length) };
         if (training) memory->gradients = place_gradients(&m, NULL);
@@ -324,31 +324,44 @@ int model_memory(Memory *memory, const Config *config, int flags, int N, int slo
     return failed ? -1 : 0;
 }
 
-/* The tables of cosines and sines of `rope`, which model_create was given. */
-static int make_ropes(Model *m, const double *rope) {
-    const int D = m->config.head_dim;
+/* Keeps `rope`, which model_create was given. */
+static int keep_turns(Model *m, const double *rope) {
+    const size_t bytes = sizeof(double) * (1 + m->config.local_rope) * (1 + m->config.head_dim / 2);
+    if (!(m->turns = malloc(bytes))) return chat_fail("no memory for RoPE's frequencies");
+    memcpy(m->turns, rope, bytes);
+    return 0;
+}
+
+int ensure_ropes(Model *m, int rows) {
+    const int D = m->config.head_dim, tables = 1 + m->config.local_rope;
+    if (!m->turns || rows <= m->rope_rows) return 0;
+    rows = min_int(max_int(rows, 2 * m->rope_rows), m->config.context);
     double *frequencies = device_alloc(D / 2 * sizeof(double));
-    for (int i = 0; frequencies && i <= m->config.local_rope; i++, rope += 1 + D / 2) {
-        if (!(m->rope[i] = device_alloc(rope_bytes(&m->config)))) break;
-        device_write(frequencies, rope + 1, D / 2 * sizeof(double));
-        rope_table(m->rope[i], frequencies, (float)rope[0], m->config.context, D);
+    m->plans++;                                  /* recorded steps point to the tables before */
+    m->rope_rows = 0;
+    for (int i = 0; frequencies && i < tables; i++) {
+        const double *turns = m->turns + i * (1 + D / 2);
+        device_free(m->rope[i]);
+        if (!(m->rope[i] = device_alloc(rope_bytes(&m->config, rows) / tables))) break;
+        device_write(frequencies, turns + 1, D / 2 * sizeof(double));
+        rope_table(m->rope[i], frequencies, (float)turns[0], rows, D);
+        if (i == tables - 1) m->rope_rows = rows;
     }
     device_free(frequencies);
-    return m->rope[m->config.local_rope] ? 0 : -1;
+    return m->rope_rows ? 0 : -1;
 }
 
 static int make(Model *m, const Config *c, const double *rope, int flags) {
     if (outline(m, c, flags)) return -1;
     const size_t masters = place_masters(m, NULL);
-    const double need = (double)place_weights(m, NULL) + masters
-                      + rope_bytes(c) * (1 + c->local_rope);
+    const double need = (double)place_weights(m, NULL) + masters;
     if (need > device_memory())
         return chat_fail("a model of %d layers, %d channels and vocabulary %d needs %.1f GB for its"
                          " weights, and there are %.1f GB of memory", c->layers, c->channels,
                          c->vocab, need / 1e9, device_memory() / 1e9);
     if (fill(m, &m->weights, place_weights)) return -1;
     if (masters && fill(m, &m->masters, place_masters)) return -1;
-    return c->position == ROPE ? make_ropes(m, rope) : 0;
+    return c->position == ROPE ? keep_turns(m, rope) : 0;
 }
 
 int model_create(Model **out, const Config *config, const double *rope, int flags) {
@@ -372,6 +385,7 @@ void model_free(Model *m) {
     device_free(m->weights); device_free(m->masters); device_free(m->grads);
     device_free(m->moments); device_free(m->arena);
     device_free(m->rope[0]); device_free(m->rope[1]);
+    free(m->turns);
     device_free(m->ids);
     free(m->target_rows_host);
     free_outline(m);

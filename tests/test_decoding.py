@@ -166,6 +166,19 @@ def test_slots_have_the_room_they_are_given_and_keep_what_they_hold(lib):
             cache.resize(slot, length)
 
 
+def test_tables_of_rope_grow_with_what_is_in_use(lib):
+    config = dataclasses.replace(like(), context=1 << 20)
+    models = [Model.create(config, lib.device, lib.dtype, seed=1) for _ in range(2)]
+    tokens, whole = [Batch(config, 1, 40).tokens[0]], models[1].cache(1, 40)
+    grown = models[0].cache(1)
+    for t, token in enumerate(tokens[0]):
+        grown.resize(0, t + 1)
+        rows = models[0].extend(grown, [0], [[token]])
+        assert_same_logits(lib, rows[0], models[1].extend(whole, [0], [[token]])[0])
+    table = 4 * config.context * config.head_dim
+    assert lib.memory(config, GENERATES, 40, 1, 40)["weights"] < table
+
+
 def test_training_between_two_tokens_leaves_the_cache_alone(lib):
     model = make(lib, "qwen3")
     batch, caches = Batch(model.config, 4, 40), [model.cache(1, 40) for _ in range(2)]
