@@ -11,6 +11,7 @@
     python infer.py chat --prompt "Who are you?"   one answer, on stdout
     python infer.py complete --as-assistant --prompt "What is the capital of France?"
     python infer.py eval                           how much it knows and can
+    python infer.py quantize --out F.gguf          the model as one file, for other programs
 """
 
 if __name__ == "__main__":
@@ -22,7 +23,8 @@ from collections import Counter
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from csrc import cli
+from csrc import cli, gguf, gguf_write
+from csrc.bind import TRAINS, Model
 from csrc.cli import flag
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
@@ -32,7 +34,9 @@ from data.chat import terminal, tools
 from data.chat.terminal import converse, note
 from data.chat.turn import is_assistant, load, talk_of
 from data.exams import formats, questions, run
+from data.tokens.bpe import Tokenizer
 from data.tokens.show import odds
+from data.tokens.tables import to_gguf
 
 
 # ---- The flags of each command -------------------------------------------------------------------
@@ -105,6 +109,17 @@ class Eval:
     html: str | None = flag(None, "write a report with charts and transcripts", metavar="F.html")
     device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
     dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """Write a model, with its tokenizer and template, as a GGUF file or a Hugging Face folder."""
+
+    out: Path = flag(help="the new file, NAME.gguf; any other name is that of a folder")
+    model: str | None = flag(None, "a folder, or a GGUF file; default: the newest in runs/. An "
+                             "adapter is merged")
+    type: str | None = flag(None, "what matrices are made of: llama.cpp's names; default: q4_k_m, "
+                            "in a folder f32", choices=[*gguf_write.MIXES])
 
 
 def start(settings, given):
@@ -245,10 +260,32 @@ def evaluate(settings):
     run.evaluate(settings, None if settings.no_world else pocket)
 
 
+# ---- quantize ------------------------------------------------------------------------------------
+
+def quantize(settings):
+    """Write a model in another type, or as another kind of file."""
+    source, out = gguf.opened(find_model(settings.model)), settings.out
+    if out.exists():
+        raise ChatError(f"{out} exists; remove it or choose another")
+    tokenizer = Tokenizer.load(source)
+    model = Model.load(source, "cpu", "f32", TRAINS)
+    if out.suffix != ".gguf":
+        if settings.type not in (None, "f32"):
+            raise ChatError(f"--type is {settings.type}, but a folder's is f32: let --out name a "
+                            f".gguf file")
+        model.save(out, tokenizer.generation())
+        return tokenizer.save(out)
+    tables = {key: x for key, x in source.values.items() if key.startswith("tokenizer.")} \
+        if isinstance(source, gguf.File) else to_gguf(tokenizer, model.config.vocab)
+    gguf_write.save(model, out, settings.type or "q4_k_m", tables)
+    note(f"{out}: {out.stat().st_size / 1e6:.1f} MB, "
+         f"{8 * out.stat().st_size / model.parameters:.2f} bits a weight")
+
+
 # ---- The command line ----------------------------------------------------------------------------
 
 COMMANDS = {"": (Either, start), "chat": (Chat, chat), "complete": (Complete, complete),
-            "eval": (Eval, evaluate)}
+            "eval": (Eval, evaluate), "quantize": (Quantize, quantize)}
 
 
 def main():

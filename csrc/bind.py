@@ -146,6 +146,14 @@ class Library:
         self.call("dequantize", out, blocks.reshape(-1).view(np.uint8), type, out.size)
         return out
 
+    def quantize(self, type: int, values: np.ndarray, weight: np.ndarray | None = None,
+                 factor: np.ndarray | None = None) -> np.ndarray:
+        """The inverse, by rows: uint8 (rows, bytes of a row); weight, factor: see kernels.h."""
+        rows, cols = values.shape
+        out = np.empty((rows, self.call("quant_row", type, cols)), np.uint8)
+        self.call("quantize_rows", out, values, weight, factor, type, rows, cols)
+        return out
+
 
 class Job:
     """The processes that train one model together: see "Ranks" in chat.h. One that was started

@@ -89,6 +89,7 @@ NAMES = {
 JOINED = {**dict.fromkeys(("attn_q", "attn_k", "attn_v"), "attn_qkv"), "ffn_gate": "ffn_up"}
 JOINED_EXPERTS = dict.fromkeys(("ffn_gate", "ffn_up"), "ffn_gate_up")
 FALCON = {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}       # where it has two norms
+TWO_NORMS = "blk.0.attn_norm_2.weight"
 POSITIONS = "position_embd.weight"               # of which a model may take only the first
 # What divides RoPE's frequencies: Llama 3's scaling, and longrope's for short and long contexts.
 DIVISORS = {"": "rope_freqs.weight", "short_factor": "rope_factors_short.weight",
@@ -372,7 +373,8 @@ def configuration(file: File) -> tuple[Family, Config]:
         about.setdefault(FIELDS["norm_eps"], about["attention.layer_norm_epsilon"])
     raw = {"model_type": kind, "vocab_size": embedding.shape[0],
            "tie_word_embeddings": "output.weight" not in file.tensors}
-    raw |= {key: about[name] for key, name in KEYS.items() if about.get(name)}
+    raw |= {key: about[name] for key, name in KEYS.items()
+            if about.get(name) or about.get(name) is False}
     raw |= {key: about.get(FIELDS[field]) for field, key in {**families.KEYS, **family.keys}.items()
             if key and field in FIELDS}
     return read_config(raw | told(file, family, architecture, about)
@@ -408,7 +410,7 @@ def told(file: File, family: Family, architecture: str, about: dict) -> dict:
         more["norm_topk_prob"] = True            # as llama.cpp does
     if family.name == "Falcon":
         kv_heads = about.get(FIELDS["kv_heads"], heads)
-        norms = 1 + ("blk.0.attn_norm_2.weight" in file.tensors)
+        norms = 1 + (TWO_NORMS in file.tensors)
         more |= {"num_ln_in_parallel_attn": norms, "multi_query": kv_heads == 1,
                  "new_decoder_architecture": norms == 2 or kv_heads not in (1, heads)}
     return more
@@ -494,25 +496,33 @@ def give(model, name: str, tensor: Tensor, pairs: int) -> None:
         model.map(name, NUMBERS["F16"], tensor.floats(model.core).astype(np.float16), pairs)
     else:
         values = tensor.floats(model.core)
-        if pairs:                                # of RoPE, side by side: to half a head apart
-            halves = values.reshape(-1, pairs // 2, 2, *values.shape[1:]).swapaxes(1, 2)
-            values = halves.reshape(values.shape)
-        model.write(name, values)
+        model.write(name, values[pairs_apart(len(values), pairs)] if pairs else values)
+
+
+def pairs_apart(rows: int, D: int) -> np.ndarray:
+    """The order of rows in which RoPE's pairs, side by side in a file, are half a head apart."""
+    return np.arange(rows).reshape(-1, D // 2, 2).swapaxes(1, 2).reshape(-1)
 
 
 def source_of(name: str, tensors: dict[str, Tensor], family: Family) -> str:
     """The name in a file of the tensor that one of ours is in."""
+    found = names_of(name, family.name == "Falcon" and TWO_NORMS in tensors)
+    for one in found:
+        if one in tensors:
+            return one
+    raise ChatError(f"there is no {found[0]}, which the metadata promise")
+
+
+def names_of(name: str, two_norms: bool) -> list[str]:
+    """What one of our tensors may be called in a file: by itself, or what it is joined in; of
+    experts all in one, or each by itself. two_norms: Falcon's, where a layer has two."""
     layer = re.match(r"model\.layers\.(\d+)\.", name)
     place = f"blk.{layer[1]}." if layer else ""
     stem, _, kind = name[layer.end() if layer else 0:].rpartition(".")
     expert = re.search(r"experts\.(\d+)\.", stem)
     there = NAMES[stem.replace(expert[0], "") if expert else stem]
-    if family.name == "Falcon" and f"{place}attn_norm_2.{kind}" in tensors:
-        there = FALCON.get(there, there)
-    names = [there, JOINED.get(there)]
-    if expert:                                   # all in one, or each by itself
+    there = FALCON.get(there, there) if two_norms else there
+    names = [there, *filter(None, [JOINED.get(there)])]
+    if expert:
         names = [f"{there}_exps", f"{JOINED_EXPERTS.get(there)}_exps", f"{there}.{expert[1]}"]
-    for one in names:
-        if f"{place}{one}.{kind}" in tensors:
-            return f"{place}{one}.{kind}"
-    raise ChatError(f"there is no {place}{names[0]}.{kind}, which the metadata promise")
+    return [f"{place}{one}.{kind}" for one in names]

@@ -71,6 +71,14 @@ void dequantize(float *out,
                 const void *blocks,
                 int type, size_t n);
 
+/* out = x (rows,cols) in blocks of this type: F32, F16, BF16, Q4_0, Q5_0, Q8_0, Q4_K, Q6_K. weight
+   (cols) or NULL: how much the square of an error counts when scales are chosen. factor (cols,cols)
+   or NULL: upper triangular with ones on its diagonal; the error of number k times row k of it is
+   taken from the numbers behind k before they are rounded. Only in the CPUs' libraries. */
+int quantize_rows(uint8_t *out,
+                  const float *x, const float *weight, const float *factor,
+                  int type, int rows, int cols);
+
 /* The product with rows that lie in blocks, without expanding them. quant_inputs rounds inp (N,C)
    to 8 bits, 32 numbers to a scale, into q8: quant_inputs_size(N,C) bytes. From both quant_forward
    gives `rows` columns of out (N,O): out = inp weight^T + bias + residual, weight (rows,C) of this
