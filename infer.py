@@ -96,7 +96,11 @@ class Eval:
     examples: str | None = flag(None, "questions with answers that stand before those of --exam",
                                 metavar="FILE")
     shots: int = flag(5, "how many of them", limits="[0, inf)")
-    count: int = flag(200, "questions of an exam at most", limits="[1, inf)")
+    count: int = flag(200, "questions of an exam at most, or windows of --text", limits="[1, inf)")
+    kl: str | None = flag(None, "take no exams: how far the model is from this one on a text, in "
+                          "nats a token", metavar="REFERENCE")
+    text: str | None = flag(None, "the text for --kl, a file or a folder; default: the pocket "
+                            "world's", metavar="PATH")
     world: int = flag(0, "seed of the pocket world that is asked about")
     no_world: bool = flag(False, "ask nothing about it")
     training: str | None = flag(None, "also ask about facts by how many documents of this text, a "
@@ -253,7 +257,10 @@ def summary(engine, sequences):
 # ---- eval ----------------------------------------------------------------------------------------
 
 def evaluate(settings):
-    """Put models through exams: those of files and, unless --no-world, the pocket world's."""
+    """Put models through exams: those of files and, unless --no-world, the pocket world's; or
+    compare one with another."""
+    if settings.kl:
+        return run.compare(settings)
     def pocket():
         from data.pocket.exams import world_exams    # loaded when it is asked for
         return world_exams(settings.world, settings.count, settings.training)
@@ -293,6 +300,8 @@ def main():
     name, settings, given = cli.parse(__doc__, COMMANDS, default="")
     if "shots" in given and not settings.examples:
         raise ChatError(f"--shots {settings.shots} says how many of --examples: give that, too")
+    if "text" in given and not settings.kl:
+        raise ChatError("--text is for --kl REFERENCE: give that, too")
     if not name:
         return start(settings, given)
     COMMANDS[name][1](settings)

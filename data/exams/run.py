@@ -27,7 +27,7 @@ from csrc.runs import find_model
 from csrc.shown import progress
 from data.chat import protocol, tools
 from data.chat.turn import Turn, is_assistant, load, talk_of
-from data.exams import formats, report
+from data.exams import divergence, formats, report
 from data.exams.judged import PASSED
 from data.exams.marks import URL, mark, mark_likelihood, summary
 from data.exams.questions import STOP, Question
@@ -359,6 +359,18 @@ def evaluate(settings, pocket=None):
         save(settings.out, b"".join(to_json(report.combined(outcomes))))
     if settings.html:
         save(settings.html, report.page(outcomes, notes))
+
+
+def compare(settings):
+    """Print, and write, how far one model is from --kl."""
+    models = labelled(settings.model or [find_model(None)])
+    if len(models) > 1:
+        raise ChatError("--kl compares one --model with a reference")
+    settings = replace(settings, kl=find_model(settings.kl))
+    check(settings, True)
+    found = divergence.evaluate(models[0][1], settings)
+    if settings.out:
+        save(settings.out, b"".join(to_json({"model": str(models[0][1]), "figures": found})))
 
 
 def check(settings, pocket):
