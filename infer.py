@@ -12,6 +12,7 @@
     python infer.py complete --as-assistant --prompt "What is the capital of France?"
     python infer.py eval                           how much it knows and can
     python infer.py quantize --out F.gguf          the model as one file, for other programs
+    python infer.py serve                          for OpenAI's clients, at http://127.0.0.1:8000/v1
 """
 
 if __name__ == "__main__":
@@ -124,6 +125,20 @@ class Quantize:
                              "adapter is merged")
     type: str | None = flag(None, "what matrices are made of: llama.cpp's names; default: q4_k_m, "
                             "in a folder f32", choices=[*gguf_write.MIXES])
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Answer OpenAI's clients over HTTP."""
+
+    model: list[str] = flag(list, "folders or GGUF files, or NAME=FOLDER; default: the newest in "
+                                  "runs/. A model is loaded when it is first asked for")
+    host: str = flag("127.0.0.1", "the address to listen on; another than this machine's own needs "
+                                  "--api-key")
+    port: int = flag(8000, "the port; 0: any that is free", limits="[0, 65535]")
+    api_key: str | None = flag(None, "what clients have to send as their key")
+    device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
+    dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
 
 
 def start(settings, given):
@@ -289,10 +304,19 @@ def quantize(settings):
          f"{8 * out.stat().st_size / model.parameters:.2f} bits a weight")
 
 
+# ---- serve ---------------------------------------------------------------------------------------
+
+def serve(settings):
+    """Answer clients over HTTP."""
+    from data.chat import server                 # loaded when it is asked for
+    server.serve(settings)
+
+
 # ---- The command line ----------------------------------------------------------------------------
 
 COMMANDS = {"": (Either, start), "chat": (Chat, chat), "complete": (Complete, complete),
-            "eval": (Eval, evaluate), "quantize": (Quantize, quantize)}
+            "eval": (Eval, evaluate), "quantize": (Quantize, quantize),
+            "serve": (Serve, serve)}
 
 
 def main():

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOP = {"README.md", "Makefile", "train.py", "infer.py", "infer.html", "csrc", "cuda", "data",
        "tests", "requirements.txt", "LICENSE"}            # and dotfiles
 LINES, FUNCTION, COLUMNS = 600, 60, 100      # the most of a file, of a function, of a line
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # Imports go down this list, or stay within a line of it; csrc's own modules have an order, too.
 ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
@@ -123,7 +124,7 @@ def hidden_imports():
 def statements_at_import():
     """Statements of modules that are no definition, import or constant, outside of
     `if __name__ == "__main__"`."""
-    plain = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    plain = (ast.Import, ast.ImportFrom, *FUNCTIONS, ast.ClassDef, ast.Assign, ast.AnnAssign)
     found = set()
     for path in modules().values():
         for node in tree(path).body:
@@ -139,7 +140,7 @@ def lengths() -> dict[str, int]:
     """The lines of each function, in Python and in C: "file:function"."""
     found = {f"{name(path)}:{node.name}": node.end_lineno - node.lineno + 1
              for path in modules().values() for node in ast.walk(tree(path))
-             if isinstance(node, ast.FunctionDef)}
+             if isinstance(node, FUNCTIONS)}
     for path in [*ROOT.glob("csrc/*.c"), *ROOT.glob("cuda/*.cu")]:
         found |= {f"{name(path)}:{function}": lines for function, lines in c_functions(path)}
     return found
@@ -172,7 +173,7 @@ def undocumented():
         if not ast.get_docstring(tree(path)):
             found.add(name(path))
         found |= {f"{name(path)}:{node.name}" for node in tree(path).body
-                  if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name != "main"
+                  if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and node.name != "main"
                   and not node.name.startswith("_") and not ast.get_docstring(node)}
     return found
 

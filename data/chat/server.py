@@ -1,0 +1,361 @@
+"""A server that OpenAI's clients can talk to: `python infer.py serve`.
+
+    POST /v1/chat/completions   GET /v1/models   GET /health
+    POST /v1/completions        POST /tokenize   GET /metrics    (Prometheus's text)
+
+One thread a model calls its Engine; requests give it sequences and hear what they draw, so that all
+of them run side by side. Where a client goes away its sequences leave with the next token. What a
+client sends never becomes a path. A page of another site can neither ask nor read: the Host that a
+browser names must be this machine's, and an Origin the same."""
+
+import asyncio
+import json
+import secrets
+import sys
+import threading
+from collections import Counter, deque
+from contextlib import asynccontextmanager, suppress
+from reprlib import repr as short
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from csrc.files import ChatError
+from csrc.runs import find_model
+from data.chat.api import Asked, Refused, take
+from data.chat.turn import load
+
+LARGEST = 8 << 20    # bytes of a request
+SECONDS = 30         # that a request may take to arrive
+WAITING = 256        # sequences that may wait; more are refused for now
+ALIVE = 10           # seconds of silence after which a stream says that it is alive
+HERE = ("127.0.0.1", "localhost", "::1")
+
+
+# ---- Models --------------------------------------------------------------------------------------
+
+class Worker(threading.Thread):
+    """The one thread that calls an engine. Others `submit` sequences, each with a function that it
+    calls with (kind, token, text, more) of each token drawn, as Engine.step has them, in the end
+    with None, or with the exception that ended all."""
+
+    def __init__(self, engine):
+        super().__init__(daemon=True)
+        self.engine, self.inbox, self.wake, self.puts = engine, deque(), threading.Condition(), {}
+        self.counts = Counter()
+        self.start()
+
+    @property
+    def size(self):
+        """How many sequences there are."""
+        return len(self.puts) + len(self.inbox)
+
+    def submit(self, sequence, put):
+        """Let a sequence run."""
+        self.tell(sequence, put)
+
+    def cancel(self, sequence):
+        """Let it run no further."""
+        self.tell(sequence, None)
+
+    def tell(self, *message):
+        with self.wake:
+            self.inbox.append(message)
+            self.wake.notify()
+
+    def run(self):
+        """Call the engine as long as there is something to do, for ever."""
+        while True:
+            with self.wake:
+                self.wake.wait_for(lambda: self.inbox or self.puts)
+                inbox, self.inbox = self.inbox, deque()
+            for sequence, put in inbox:
+                if put:
+                    self.puts[sequence] = put
+                    self.engine.waiting.append(sequence)
+                elif self.puts.pop(sequence, None):
+                    self.engine.cancel(sequence)
+            try:
+                self.step()
+            except Exception as error:           # of one sequence or of all: nobody can tell
+                self.engine.leave([*self.puts])
+                for put in self.puts.values():
+                    put(error)
+                self.puts.clear()
+
+    def step(self):
+        """A step of the engine, of which those hear that it is about."""
+        for sequence, token, text, more in self.engine.grow():
+            self.puts[sequence]((getattr(sequence, "kind", "text"), token, text, more))
+        for sequence in [sequence for sequence in self.puts if sequence.finish]:
+            self.counts["requests"] += 1
+            self.counts["prompt_tokens"] += sequence.prompt
+            self.counts["generated_tokens"] += len(sequence.tokens) - sequence.prompt
+            self.puts.pop(sequence)(None)
+
+
+class Models:
+    """The models of a server by their names; each is loaded when it is first asked for."""
+
+    def __init__(self, settings):
+        """ChatError unless each is there, and their names differ."""
+        self.settings, self.workers, self.lock = settings, {}, threading.Lock()
+        self.places = {}
+        for given in settings.model or [None]:
+            name, equals, place = (given or "").partition("=")
+            path = find_model(place if equals else given)
+            name = name if equals else path.stem if path.is_file() else path.name
+            if name in self.places:
+                raise ChatError(f"two models are called {name}: give NAME=FOLDER")
+            self.places[name] = path
+
+    def get(self, body):
+        """The Worker of the model that a body names, the first if it names none."""
+        name = take(body, "model", str, next(iter(self.places)))
+        if name not in self.places:
+            raise Refused(f"model is {short(name)}, but must be one of {', '.join(self.places)}",
+                          "model", 404)
+        body["model"] = name
+        with self.lock:
+            if name not in self.workers:
+                self.workers[name] = Worker(load(self.places[name], self.settings.device,
+                                                 self.settings.dtype, keep=True))
+        return self.workers[name]
+
+
+# ---- Requests ------------------------------------------------------------------------------------
+
+async def body_of(request):
+    """The object that a request carries."""
+    async def arrived():
+        data = bytearray()
+        async for piece in request.stream():
+            data += piece
+            if len(data) > LARGEST:
+                raise Refused(f"the request has over {LARGEST} bytes", status=413)
+        return data
+
+    try:
+        data = await asyncio.wait_for(arrived(), SECONDS)
+    except asyncio.TimeoutError:
+        raise Refused(f"the request took over {SECONDS} seconds to arrive", status=408) from None
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"the request is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refused(f"the request is {short(body)}, but must be an object")
+    return body
+
+
+async def complete(request):
+    """A chat's next message, or what continues a text."""
+    body, state = await body_of(request), request.app.state
+    worker = await run_in_threadpool(state.models.get, body)
+    if worker.size >= WAITING:
+        raise Refused(f"{worker.size} texts are under way: try again later", status=429)
+    asked = await run_in_threadpool(Asked, body, worker.engine, request.url.path.count("/chat/"))
+    if asked.stream:
+        return StreamingResponse(events(asked, worker), media_type="text/event-stream",
+                                 headers={"Cache-Control": "no-cache"})
+    return JSONResponse(await unless_gone(request, whole(asked, worker)))
+
+
+@asynccontextmanager
+async def drawn(asked, worker):
+    """A queue of (number of the sequence, what Worker puts); whatever happens, the sequences run no
+    longer than this."""
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+
+    def putter(i):
+        def put(item):
+            with suppress(RuntimeError):         # the loop is closed: the server ends
+                loop.call_soon_threadsafe(queue.put_nowait, (i, item))
+        return put
+
+    try:
+        for i, sequence in enumerate(asked.sequences):
+            worker.submit(sequence, putter(i))
+        yield queue
+    finally:
+        for sequence in asked.sequences:
+            worker.cancel(sequence)
+
+
+async def whole(asked, worker):
+    """The answer to a request without a stream."""
+    told, left = [[] for _ in asked.sequences], len(asked.sequences)
+    async with drawn(asked, worker) as queue:
+        while left:
+            i, item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            left -= item is None
+            if item:
+                told[i] += asked.logprob(item[1], item[3])
+    return asked.whole(told)
+
+
+async def events(asked, worker):
+    """The events of a stream."""
+    left = len(asked.sequences)
+    async with drawn(asked, worker) as queue:
+        for event in asked.first():
+            yield event
+        while left:
+            try:
+                i, item = await asyncio.wait_for(queue.get(), ALIVE)
+            except asyncio.TimeoutError:
+                yield b": ping\n\n"
+                continue
+            if isinstance(item, Exception):
+                error = Refused(f"{type(item).__name__}: {item}", status=500).body()
+                yield b"data: " + json.dumps(error).encode() + b"\n\n"
+                return
+            if item is None:
+                left -= 1
+                yield asked.event(i, {}, asked.finish(i))
+            else:
+                kind, token, text, more = item
+                told = asked.logprob(token, more)
+                if text or told:
+                    yield asked.grown(i, kind, text, told)
+        for event in asked.last():
+            yield event
+
+
+async def unless_gone(request, work):
+    """What `work` gives, unless the client goes away: then it is cancelled."""
+    async def gone():
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = [asyncio.create_task(work), asyncio.create_task(gone())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise ClientDisconnect
+        return tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def tokenize(request):
+    """A text's ids; no text makes special ones."""
+    body = await body_of(request)
+    worker = await run_in_threadpool(request.app.state.models.get, body)
+    text = take(body, "content", str, take(body, "prompt", str, ""))
+    ids = await run_in_threadpool(worker.engine.tokenizer.encode, text)
+    return JSONResponse({"tokens": [*map(int, ids)], "count": len(ids)})
+
+
+async def models(request):
+    """The models that there are."""
+    return JSONResponse({"object": "list", "data": [
+        {"id": name, "object": "model", "created": 0, "owned_by": "chat.c"}
+        for name in request.app.state.models.places]})
+
+
+async def health(request):
+    """That the server runs."""
+    return JSONResponse({"status": "ok"})
+
+
+async def metrics(request):
+    """What the models did so far."""
+    lines = []
+    for name, worker in request.app.state.models.workers.items():
+        now = {**{f"{what}_total": worker.counts[what] for what in
+                  ("requests", "prompt_tokens", "generated_tokens")}, "sequences": worker.size}
+        lines += [f'chat_{what}{{model={json.dumps(name)}}} {count}\n'
+                  for what, count in now.items()]
+    return PlainTextResponse("".join(lines))
+
+
+# ---- The application -----------------------------------------------------------------------------
+
+class Guard:
+    """Asks before the application: is this Host ours, is the Origin the same, is the key right?"""
+
+    def __init__(self, app, hosts, key):
+        self.app, self.hosts, self.key = app, hosts, key
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            headers = {name.decode("latin-1"): value.decode("latin-1")
+                       for name, value in scope["headers"]}
+            if refused := self.refused(headers, scope["path"]):
+                return await answer(refused)(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    def refused(self, headers, path):
+        """Why a request is refused, or None."""
+        host = headers.get("host", "")
+        with suppress(ValueError):               # of a port that is no number, say
+            origin = urlsplit(headers.get("origin", f"http://{host}"))
+            name = urlsplit(f"//{host}").hostname
+            if (name in self.hosts or not self.hosts) and origin.netloc == host:
+                given = headers.get("authorization", "").removeprefix("Bearer ") or \
+                    headers.get("x-api-key", "")
+                if path == "/health" or not self.key or secrets.compare_digest(
+                        given.encode(), self.key.encode()):
+                    return None
+                return Refused("the key is missing or wrong: send the server's --api-key as "
+                               "Authorization: Bearer KEY", status=401)
+        return Refused(f"Host {short(host)} or Origin {short(headers.get('origin'))} is not this "
+                       f"server's", status=403)
+
+
+def answer(error):
+    """The response that says what is wrong."""
+    headers = {"Retry-After": "5"} if error.status in (429, 503) else None
+    return JSONResponse(error.body(), error.status, headers)
+
+
+def refused(request, error):
+    """The response to an exception."""
+    if isinstance(error, HTTPException):
+        error = Refused(f"{request.method} {short(request.url.path)}: {error.detail}",
+                        status=error.status_code)
+    elif isinstance(error, ClientDisconnect):
+        return Response(status_code=499)
+    elif not isinstance(error, ChatError):       # and the traceback is on stderr
+        error = Refused(f"{type(error).__name__}: {error}", status=500)
+    return answer(error if isinstance(error, Refused) else Refused(str(error)))
+
+
+def application(settings):
+    """The application of these settings; ChatError where a model is not there."""
+    post = {"/v1/chat/completions": complete, "/v1/completions": complete, "/tokenize": tokenize}
+    get = {"/v1/models": models, "/health": health, "/metrics": metrics}
+    app = Starlette(
+        routes=[Route(path, function, methods=[method])
+                for method, table in (("POST", post), ("GET", get))
+                for path, function in table.items()],
+        exception_handlers={kind: refused for kind in (ChatError, HTTPException,
+                                                       ClientDisconnect, Exception)})
+    app.state.models = Models(settings)
+    hosts = () if settings.api_key else {*HERE, settings.host}
+    return Guard(app, hosts, settings.api_key)
+
+
+def serve(settings):
+    """Serve until Ctrl-C."""
+    if settings.host not in HERE and not settings.api_key:
+        raise ChatError(f"--host {settings.host} lets other machines in: give an --api-key, too")
+    app = application(settings)
+    config = uvicorn.Config(app, settings.host, settings.port, log_level="warning",
+                            timeout_graceful_shutdown=1)
+    listening = config.bind_socket()
+    listening.listen()                           # from the line below on
+    host, port = listening.getsockname()[:2]
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1 serves "
+          f"{', '.join(app.app.state.models.places)}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    uvicorn.Server(config).run([listening])
