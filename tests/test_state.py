@@ -22,7 +22,7 @@ from data.tokens import bpe, learn, shards
 from test_train import (ROOT, SMALL, book, command, elsewhere, losses,  # noqa: F401 (fixtures)
                         make, run_of, same_weights, shard_file)
 
-KILLS = int(os.environ.get("CHAT_KILLS", 20 if "CI" in os.environ else 3))    # a night: 200
+KILLS = int(os.environ.get("CHAT_KILLS", 6 if "CI" in os.environ else 3))     # a night: 200
 
 
 PLOT = train.Folder.plot
