@@ -14,9 +14,11 @@ from csrc.engine import Engine, Sampling, Sequence
 from csrc.files import ChatError
 from csrc.runs import save_model
 from data.chat import server
+from data.chat.api import Asked, Refused
 from data.chat.turn import Turn
 from infer import Serve
 from test_turn import ASKED, random_model, tokenizer  # noqa: F401  (fixtures)
+from test_turn import engine as scripted
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 SHORT = {"messages": ASKED, "max_tokens": 9, "seed": 3}
@@ -276,3 +278,50 @@ def until(what, seconds=20):
     while not what():
         assert time.time() < end
         time.sleep(0.01)
+
+
+# ---- Functions that the client calls
+
+TOOL = {"type": "function", "function": {"name": "weather", "description": "Tell the weather.",
+                                         "parameters": {"type": "object", "properties": {
+                                             "town": {"type": "string"}}}}}
+CALLED = '<|python_start|>{"name": "weather", "arguments": {"town": "Cadun"}}<|python_end|>'
+
+
+def answer_of(tokenizer, body, *says):  # noqa: F811
+    """What a model that says `says` answers to a body: whole, and in a stream's deltas."""
+    found = []
+    for _ in range(2):
+        asked = Asked({**body, "model": "m"}, scripted(tokenizer, *says), chat=True)
+        turn, = asked.sequences
+        [*asked.engine.generate([turn])]
+        found.append(asked)
+    events = [json.loads(event.removeprefix(b"data: ")) for event in found[1].ended(0)]
+    return found[0].whole([[]])["choices"][0], [event["choices"][0] for event in events]
+
+
+def test_a_function_that_is_called_ends_the_answer(tokenizer):  # noqa: F811
+    body = {"messages": ASKED, "tools": [TOOL], "temperature": 0}
+    choice, events = answer_of(tokenizer, body, "I look." + CALLED + "no further")
+    call, = choice["message"]["tool_calls"]
+    assert choice["finish_reason"] == events[-1]["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] == "I look." and call["type"] == "function"
+    assert call["function"] == {"name": "weather", "arguments": '{"town": "Cadun"}'}
+    streamed, = events[0]["delta"]["tool_calls"]
+    assert streamed["function"] == call["function"] and streamed["index"] == 0
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "Rain."}
+    body["messages"] = [*ASKED, {**choice["message"]}, result]
+    choice, _ = answer_of(tokenizer, body, "I look." + CALLED + "It rains.")
+    assert choice["message"]["content"] == "It rains." and choice["finish_reason"] == "stop"
+
+
+def test_functions_are_told_of_and_only_those_are_called(tokenizer):  # noqa: F811
+    asked = Asked({"messages": ASKED, "tools": [TOOL], "model": "m"}, scripted(tokenizer), True)
+    prompt = tokenizer.decode(asked.sequences[0].tokens)
+    assert "You can call these functions:" in prompt and '"name": "weather"' in prompt
+    none = {"messages": ASKED, "tools": [TOOL], "tool_choice": "none", "temperature": 0}
+    choice, _ = answer_of(tokenizer, none, "Hm." + CALLED)
+    assert "tool_calls" not in choice["message"]
+    for tool in {"type": "function"}, 5, {"type": "code"}, {**TOOL, "function": {"name": "a b"}}:
+        with pytest.raises(Refused, match="tools has"):
+            Asked({**none, "tools": [tool], "model": "m"}, scripted(tokenizer), True)

@@ -6,6 +6,7 @@ that it may have and an effect, or the request is refused with the field's name.
 
 import json
 import math
+import re
 import time
 from dataclasses import fields
 from reprlib import repr as short
@@ -14,16 +15,18 @@ from secrets import token_hex
 from csrc.cli import inside
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
-from data.chat.turn import Turn
+from data.chat.tools import Tool
+from data.chat.turn import Turn, talk_of
 
 MOST = 16            # texts (n) that one request may ask for
 TOP = 20             # alternatives to a token that it may ask for
 DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
 # What has no effect here: with any other value than these a request is refused.
 WITHOUT = {"logit_bias": ({},), "presence_penalty": (0,), "frequency_penalty": (0,),
-           "response_format": ({"type": "text"},), "tools": ([],), "functions": ([],),
-           "tool_choice": ("none", "auto"), "best_of": (1,), "suffix": ("",), "echo": (False,),
-           "audio": (), "modalities": (["text"],), "prediction": ()}
+           "response_format": ({"type": "text"},), "functions": ([],), "best_of": (1,),
+           "tool_choice": ("none", "auto"), "suffix": ("",), "echo": (False,), "audio": (),
+           "modalities": (["text"],), "prediction": ()}
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")        # of a function
 
 
 class Refused(ChatError):
@@ -78,6 +81,21 @@ def sampling(body, context):
                     **{name: value for name, value in found.items() if value is not None})
 
 
+def functions(body, talk):
+    """{name: Tool} of a body's tools: who asks is to call them."""
+    found = {}
+    for tool in take(body, "tools", list, []):
+        about = tool.get("function") if isinstance(tool, dict) else None
+        name = about.get("name") if isinstance(about, dict) else None
+        if not isinstance(name, str) or not NAME.fullmatch(name) or tool.get("type") != "function":
+            raise Refused(f"tools has {short(tool)}, but must have functions, each with a name of "
+                          f"letters, digits, _ and -", "tools")
+        found[name] = Tool(None, None, tool)
+    if found and talk.off:
+        raise Refused(f"tools: {talk.off}", "tools")
+    return found if body.get("tool_choice") != "none" else {}
+
+
 class Asked:
     """What a body asks for, of a chat or of a text to complete.
 
@@ -120,8 +138,9 @@ class Asked:
             raise Refused("messages is missing: a list of {role, content}", "messages")
         messages = [{**one, "role": "system"} if isinstance(one, dict)
                     and one.get("role") == "developer" else one for one in messages]
+        tools = functions(body, talk_of(self.engine.tokenizer))
         try:
-            return [Turn(self.engine, messages, settings, i, record=self.record)
+            return [Turn(self.engine, messages, settings, i, tools, record=self.record)
                     for i in range(self.n)]
         except ChatError as error:
             raise Refused(str(error), "messages") from error
@@ -162,6 +181,8 @@ class Asked:
             if self.chat:
                 message = s.messages[-1] if s.messages else {"role": "assistant", "content": ""}
                 choice["message"] = {"refusal": None, **message, "content": s.text}
+                if s.left:
+                    choice["message"] |= {"content": s.text or None, "tool_calls": called(s)}
             else:
                 choice["text"] = s.text
             choices.append(choice)
@@ -169,7 +190,8 @@ class Asked:
 
     def finish(self, i):
         """OpenAI's word for why sequence i ended."""
-        return "length" if self.sequences[i].finish == "length" else "stop"
+        words = {"length": "length", "calls": "tool_calls"}
+        return words.get(self.sequences[i].finish, "stop")
 
     def listed(self, told):
         """`logprob`s as a chat's or a completion's answer has them."""
@@ -216,6 +238,13 @@ class Asked:
         key = "reasoning_content" if kind == "think" else "content"
         return self.event(i, {key: text} if text or told else {}, told=told)
 
+    def ended(self, i):
+        """The last events of sequence i."""
+        if self.chat and self.sequences[i].left:
+            yield self.event(i, {"tool_calls": [{"index": k, **call} for k, call in
+                                                enumerate(called(self.sequences[i]))]})
+        yield self.event(i, {}, self.finish(i))
+
     def event(self, i, delta, finish=None, told=()):
         """A chunk of sequence i."""
         choice = {"index": i, "finish_reason": finish, "logprobs": self.listed([*told])}
@@ -229,6 +258,13 @@ class Asked:
             kind = "chat.completion.chunk" if self.chat else "text_completion"
             yield written({**self.about, "object": kind, "choices": [], "usage": self.counted()})
         yield b"data: [DONE]\n\n"
+
+
+def called(turn):
+    """The calls with which a turn ended, as OpenAI has them."""
+    return [{"id": f"call_{token_hex(12)}", "type": "function", "function": {
+        "name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}}
+        for call in turn.left]
 
 
 def written(event):

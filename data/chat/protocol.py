@@ -306,11 +306,17 @@ class Talk:
         """Return (ids, dropped): what the assistant has to go on with, which is its own last
         message, or its turn after a tool's, or else a new turn. ValueError as `normal`'s.
 
-        tools    names of those that the system message offers
+        tools    names of those that the system message offers, and OpenAI's "tools", which it is
+                 made to tell of
         limit    most ids; turns are left out (`dropped` of them) as by `encode`, but nothing is
                  cut: NoRoom if the last question is too long
         """
-        turns = self.turns(normal(messages), answer=True)
+        messages = normal(messages)
+        if functions := [tool for tool in tools if isinstance(tool, dict)]:
+            told = messages[0]["content"] if messages[0]["role"] == "system" else ""
+            messages = [{"role": "system", "content": describing(told, functions)},
+                        *messages[messages[0]["role"] == "system":]]
+        turns = self.turns(messages, answer=True)
         ids, _, dropped = self.join(turns, len(turns) - 1, limit)
         if len(ids) > (limit or len(ids)):
             raise NoRoom(f"the last question takes {len(ids)} tokens, and there is room for "

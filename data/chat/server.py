@@ -220,7 +220,8 @@ async def events(asked, worker):
                 return
             if item is None:
                 left -= 1
-                yield asked.event(i, {}, asked.finish(i))
+                for event in asked.ended(i):
+                    yield event
             else:
                 kind, token, text, more = item
                 told = asked.logprob(token, more)

@@ -34,13 +34,13 @@ class Syntax(NamedTuple):
     read: Callable
 
 
-def functions(names):
-    """Return what templates are told of the tools: OpenAI's "tools"."""
-    return [{"type": "function", "function": {
+def functions(tools):
+    """Return what templates are told of tools, OpenAI's "tools", of which ours are but names."""
+    return [name if isinstance(name, dict) else {"type": "function", "function": {
         "name": name, "description": DESCRIPTIONS[name][0], "parameters": {
             "type": "object", "required": [TOOLS[name]], "properties": {
                 TOOLS[name]: {"type": "string", "description": DESCRIPTIONS[name][1]}}}}}
-            for name in names]
+            for name in tools]
 
 
 def one(text, key="arguments"):

@@ -53,8 +53,9 @@ class Result(NamedTuple):
 class Tool(NamedTuple):
     """A tool that a model may call."""
 
-    call: Callable[[str], Result]       # never raises, for any str
+    call: Callable[[str], Result] | None     # never raises, for any str
     off: str | None                     # why it is not available, a sentence; None: it is
+    function: dict | None = None        # one of OpenAI's "tools": who asks calls it, not `call`
 
 
 def registry(index=None, budget=BUDGET):

@@ -98,6 +98,8 @@ class Turn(Sequence):
     kinds     the marks (of protocol.MARKS) that it may draw
     able      names of the tools that it may call
     calls     each Call, from when the model has written it
+    left      the calls (protocol.Asked) that the turn ended with, its `finish` then being "calls":
+              of functions that who asked is to call
     figures   PNG files (bytes) that tools made
     dropped   how many of the oldest turns had no room in the prompt
     messages  the new messages so far, in data/chat/protocol.py's normal form
@@ -115,13 +117,15 @@ class Turn(Sequence):
         self.context = engine.model.config.context
         self.tools = {name: tool for name, tool in (tools or {}).items()
                       if not (tool.off or self.talk.off)}
+        self.offered = [tool.function or name for name, tool in self.tools.items()]
+        self.functions, self.left = {name for name in self.tools if self.tools[name].function}, []
         limit = self.context - min(self.context // 4, settings.max_tokens)
-        prompt, self.dropped = self.talk.prompt(messages, limit, [*self.tools])
+        prompt, self.dropped = self.talk.prompt(messages, limit, self.offered)
         super().__init__(prompt, settings, index, record)
         self.results = READ * bool(self.tools)   # tokens of results yet to read
         self.asked, self.past = messages, []     # past: what came before the answer that grows
         self.begin_answer(prompt)
-        self.allow({"think", *self.tools})
+        self.allow({"think", *self.tools, *["python"] * bool(self.functions)})
         if think:
             begin = self.talk.thought()
             self.tokens, self.last = self.tokens + begin, self.last + len(begin)
@@ -168,7 +172,9 @@ class Turn(Sequence):
             shown = len(self.said) if final else self.talk.certain(self.said, self.able)
             text, self.shown = self.said[self.shown:shown], max(shown, self.shown)
             self.text += text
-        if called:
+        if self.functions & {call.name for call in called}:
+            self.left, self.finish = called, "calls"
+        elif called:
             called = called[:CALLS - len(self.calls)]
             self.calls += [Call(call.name, protocol.written(*call[:2]), call.problem)
                            for call in called]
@@ -182,7 +188,7 @@ class Turn(Sequence):
         """Ask the tools; return the tokens of their results, cut to what there is room for."""
         calls = self.calls[-len(called):]
         results = [self.ask(call) for call in calls]
-        reply = partial(self.talk.reply, [*self.asked, *self.past], [*self.tools],
+        reply = partial(self.talk.reply, [*self.asked, *self.past], self.offered,
                         self.tokens[self.begin:], called)
         ids, messages = reply([result.text for result in results])
         budget = max(len(result.text) for result in results)
