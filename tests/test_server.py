@@ -325,3 +325,42 @@ def test_functions_are_told_of_and_only_those_are_called(tokenizer):  # noqa: F8
     for tool in {"type": "function"}, 5, {"type": "code"}, {**TOOL, "function": {"name": "a b"}}:
         with pytest.raises(Refused, match="tools has"):
             Asked({**none, "tools": [tool], "model": "m"}, scripted(tokenizer), True)
+
+
+# ---- Answers of a form
+
+SCHEMA = {"type": "object", "required": ["town", "sure"], "additionalProperties": False,
+          "properties": {"town": {"enum": ["Cadun", "Tyre é"]}, "sure": {"type": "boolean"},
+                         "years": {"type": "array", "maxItems": 2, "items": {"enum": [1, 20]}}}}
+
+
+def test_an_answer_of_a_schema_is_never_an_invalid_document(running):
+    pytest.importorskip("llguidance")
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA}}
+    answer = running.ask(CHAT, {"messages": ASKED, "n": 16, "temperature": 3, "top_p": 1,
+                                "max_tokens": 200, "response_format": form})[1]
+    found = [json.loads(choice["message"]["content"]) for choice in answer["choices"]]
+    assert {choice["finish_reason"] for choice in answer["choices"]} == {"stop"}
+    assert {one["town"] for one in found} == {"Cadun", "Tyre é"}
+    assert all({*one} <= {*SCHEMA["properties"]} and type(one["sure"]) is bool for one in found)
+
+
+def test_any_object_is_json_unless_it_is_cut_off(running):
+    pytest.importorskip("llguidance")
+    answer = running.ask(CHAT, {"messages": ASKED, "n": 8, "temperature": 3, "top_p": 1,
+                                "response_format": {"type": "json_object"}})[1]
+    for choice in answer["choices"]:
+        text = choice["message"]["content"]
+        assert text.startswith("{")
+        if choice["finish_reason"] == "stop":
+            assert isinstance(json.loads(text), dict)
+
+
+@pytest.mark.parametrize("form, words", [
+    ({"type": "xml"}, "type 'xml'"), ({"type": "json_schema"}, "None as json_schema"),
+    ({"type": "json_schema", "json_schema": {"schema": {"type": "king"}}}, "cannot be used"),
+    ("json", "response_format is 'json'")])
+def test_forms_that_cannot_be_kept_to_are_refused(running, form, words):
+    pytest.importorskip("llguidance")
+    status, answer = running.ask(CHAT, {**SHORT, "response_format": form})
+    assert status == 400 and words in answer["error"]["message"], answer

@@ -23,9 +23,8 @@ TOP = 20             # alternatives to a token that it may ask for
 DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
 # What has no effect here: with any other value than these a request is refused.
 WITHOUT = {"logit_bias": ({},), "presence_penalty": (0,), "frequency_penalty": (0,),
-           "response_format": ({"type": "text"},), "functions": ([],), "best_of": (1,),
-           "tool_choice": ("none", "auto"), "suffix": ("",), "echo": (False,), "audio": (),
-           "modalities": (["text"],), "prediction": ()}
+           "functions": ([],), "tool_choice": ("none", "auto"), "best_of": (1,), "suffix": ("",),
+           "echo": (False,), "audio": (), "modalities": (["text"],), "prediction": ()}
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")        # of a function
 
 
@@ -96,6 +95,21 @@ def functions(body, talk):
     return found if body.get("tool_choice") != "none" else {}
 
 
+def schema_of(body):
+    """The JSON schema of a body's response_format; None: any text."""
+    form = take(body, "response_format", dict, {"type": "text"})
+    kind, about = form.get("type"), form.get("json_schema")
+    if kind not in ("text", "json_object", "json_schema"):
+        raise Refused(f"response_format has the type {short(kind)}, but must be of text, "
+                      f"json_object or json_schema", "response_format")
+    if kind != "json_schema":
+        return {"type": "object"} if kind == "json_object" else None
+    if not isinstance(about, dict) or not isinstance(about.get("schema"), dict):
+        raise Refused(f"response_format has {short(about)} as json_schema, but must have an object "
+                      f"with a schema", "response_format")
+    return about["schema"]
+
+
 class Asked:
     """What a body asks for, of a chat or of a text to complete.
 
@@ -138,9 +152,15 @@ class Asked:
             raise Refused("messages is missing: a list of {role, content}", "messages")
         messages = [{**one, "role": "system"} if isinstance(one, dict)
                     and one.get("role") == "developer" else one for one in messages]
-        tools = functions(body, talk_of(self.engine.tokenizer))
+        tools, schema = functions(body, talk_of(self.engine.tokenizer)), schema_of(body)
+        if tools and schema:
+            raise Refused("response_format does not go with tools", "response_format")
+        kind, how = Turn, {"tools": tools}
+        if schema:
+            from data.chat.form import Formed    # loaded when it is asked for
+            kind, how = Formed, {"schema": schema}
         try:
-            return [Turn(self.engine, messages, settings, i, tools, record=self.record)
+            return [kind(self.engine, messages, settings, i, **how, record=self.record)
                     for i in range(self.n)]
         except ChatError as error:
             raise Refused(str(error), "messages") from error
