@@ -292,7 +292,7 @@ def answer_of(tokenizer, body, *says):  # noqa: F811
     """What a model that says `says` answers to a body: whole, and in a stream's deltas."""
     found = []
     for _ in range(2):
-        asked = Asked({**body, "model": "m"}, scripted(tokenizer, *says), chat=True)
+        asked = Asked({**body, "model": "m"}, scripted(tokenizer, *says))
         turn, = asked.sequences
         [*asked.engine.generate([turn])]
         found.append(asked)
@@ -316,7 +316,7 @@ def test_a_function_that_is_called_ends_the_answer(tokenizer):  # noqa: F811
 
 
 def test_functions_are_told_of_and_only_those_are_called(tokenizer):  # noqa: F811
-    asked = Asked({"messages": ASKED, "tools": [TOOL], "model": "m"}, scripted(tokenizer), True)
+    asked = Asked({"messages": ASKED, "tools": [TOOL], "model": "m"}, scripted(tokenizer))
     prompt = tokenizer.decode(asked.sequences[0].tokens)
     assert "You can call these functions:" in prompt and '"name": "weather"' in prompt
     none = {"messages": ASKED, "tools": [TOOL], "tool_choice": "none", "temperature": 0}
@@ -324,7 +324,7 @@ def test_functions_are_told_of_and_only_those_are_called(tokenizer):  # noqa: F8
     assert "tool_calls" not in choice["message"]
     for tool in {"type": "function"}, 5, {"type": "code"}, {**TOOL, "function": {"name": "a b"}}:
         with pytest.raises(Refused, match="tools has"):
-            Asked({**none, "tools": [tool], "model": "m"}, scripted(tokenizer), True)
+            Asked({**none, "tools": [tool], "model": "m"}, scripted(tokenizer))
 
 
 # ---- Answers of a form

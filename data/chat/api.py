@@ -111,33 +111,30 @@ def schema_of(body):
 
 
 class Asked:
-    """What a body asks for, of a chat or of a text to complete.
+    """What the body of a chat asks for.
 
-    sequences   to be submitted: `n` of each prompt
+    sequences   to be submitted, `n` of each prompt
     stream      whether the answer comes in events, `usage` whether its last tells the tokens
     top         alternatives that are told of each token; None: not even the token's own chance
     """
 
-    def __init__(self, body, engine, chat):
-        self.engine, self.chat = engine, chat
-        self.stream = take(body, "stream", bool, False)
+    object, chunk, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl-"
+
+    def __init__(self, body, engine):
+        self.engine, self.stream = engine, take(body, "stream", bool, False)
         options = take(body, "stream_options", dict, {})
         self.usage = take(options, "include_usage", bool, False)
         self.n = take(body, "n", int, 1, f"[1, {MOST}]")
         self.top = self.alternatives(body)
         self.record = "" if self.top is None else "probabilities" if self.top else "logprob"
-        settings = sampling(body, engine.model.config.context)
-        self.sequences = self.turns(body, settings) if chat else self.texts(body, settings)
+        self.sequences = self.asked(body, sampling(body, engine.model.config.context))
         for sequence in self.sequences:
             engine.check(sequence)
-        self.about = {"id": ("chatcmpl-" if chat else "cmpl-") + token_hex(12),
-                      "object": "chat.completion" if chat else "text_completion",
+        self.about = {"id": self.prefix + token_hex(12), "object": self.object,
                       "created": int(time.time()), "model": body["model"]}
 
     def alternatives(self, body):
-        """OpenAI's chats have a switch and a number, its completions a number."""
-        if not self.chat:
-            return take(body, "logprobs", int, None, f"[0, {TOP}]")
+        """`top`: a chat has a switch and a number."""
         top = take(body, "top_logprobs", int, 0, f"[0, {TOP}]")
         if take(body, "logprobs", bool, False):
             return top
@@ -145,8 +142,8 @@ class Asked:
             raise Refused(f"top_logprobs is {top}, which needs logprobs", "top_logprobs")
         return None
 
-    def turns(self, body, settings):
-        """The assistant's turns after the messages."""
+    def asked(self, body, settings):
+        """The sequences: the assistant's turns after the messages."""
         messages = take(body, "messages", list)
         if not messages:
             raise Refused("messages is missing: a list of {role, content}", "messages")
@@ -165,13 +162,117 @@ class Asked:
         except ChatError as error:
             raise Refused(str(error), "messages") from error
 
-    def texts(self, body, settings):
-        """What continues the prompts."""
+    # ---- Answers
+
+    def counted(self):
+        """How many tokens were read and drawn."""
+        read = sum(s.prompt for s in self.sequences[::self.n])
+        made = sum(len(s.tokens) - s.prompt for s in self.sequences)
+        return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
+
+    def whole(self, told):
+        """The answer to a request without a stream; told: of each sequence, its `logprob`s."""
+        choices = [{"index": i, "finish_reason": self.finish(s), "logprobs": self.listed(told[i]),
+                    **self.content(s)} for i, s in enumerate(self.sequences)]
+        return {**self.about, "choices": choices, "usage": self.counted()}
+
+    def content(self, turn):
+        """What a turn says, in an answer."""
+        said = turn.messages[-1] if turn.messages else {}
+        thought = {key: said[key] for key in ("reasoning_content",) if key in said}
+        calls = {"tool_calls": called(turn)} if turn.left else {}
+        return {"message": {"role": "assistant", "content": turn.text if turn.text or not calls
+                            else None, "refusal": None, **thought, **calls}}
+
+    def finish(self, sequence):
+        """OpenAI's word for why a sequence ended."""
+        return {"length": "length", "calls": "tool_calls"}.get(sequence.finish, "stop")
+
+    def listed(self, told):
+        """`logprob`s as an answer has them."""
+        return None if self.top is None else {"content": [*told]}
+
+    def logprob(self, token, more):
+        """What is told of a token that was drawn, a list; more: as Engine.step gives it."""
+        if self.top is None:
+            return []
+        if not self.top:
+            return [{**self.named(token, 1), "logprob": float(more), "top_logprobs": []}]
+        best = more.argsort()[-self.top:][::-1]
+        return [{**self.named(token, more[token]),
+                 "top_logprobs": [self.named(i, more[i]) for i in best if more[i] > 0]}]
+
+    def named(self, i, probability):
+        """A token and the log of its probability."""
+        data = self.engine.tokenizer.decode_bytes([int(i)])
+        return {"token": data.decode("utf-8", "replace"), "bytes": [*data],
+                "logprob": math.log(probability)}
+
+    # ---- Events
+
+    def first(self):
+        """The events with which a stream begins."""
+        for i in range(len(self.sequences)):
+            yield self.event(i, {"role": "assistant", "content": None})
+
+    def drawn(self, i, kind, token, text, more):
+        """The events of a token that sequence i has drawn, as server.Worker tells of it. What a
+        call is made of is told when it is whole."""
+        told = self.logprob(token, more)
+        text = text if kind in ("text", "think") else ""
+        return self.grown(i, kind, text, told) if text or told else ()
+
+    def grown(self, i, kind, text, told):
+        """The events of text that sequence i has drawn: "think" or "text"."""
+        yield self.event(i, {"reasoning_content" if kind == "think" else "content": text},
+                         told=told)
+
+    def ended(self, i):
+        """The last events of sequence i."""
+        sequence = self.sequences[i]
+        if calls := called(sequence):
+            yield self.event(i, {"tool_calls": [{"index": k, **call}
+                                                for k, call in enumerate(calls)]})
+        yield self.event(i, {}, self.finish(sequence))
+
+    def last(self):
+        """The events with which a stream ends."""
+        if self.usage:
+            yield written({**self.about, "object": self.chunk, "choices": [],
+                           "usage": self.counted()})
+        yield b"data: [DONE]\n\n"
+
+    def event(self, i, delta, finish=None, told=()):
+        """A chunk of sequence i."""
+        choice = {"index": i, "finish_reason": finish, "logprobs": self.listed(told),
+                  **self.part(delta)}
+        return written({**self.about, "object": self.chunk, "choices": [choice]})
+
+    def part(self, delta):
+        """What a chunk has of a delta."""
+        return {"delta": delta}
+
+    def failed(self, error):
+        """The event that says why a stream ends early."""
+        return written(error.body())
+
+
+class Continued(Asked):
+    """What the body of a text to complete asks for."""
+
+    object = chunk = "text_completion"
+    prefix = "cmpl-"
+
+    def alternatives(self, body):
+        """`top`: a number."""
+        return take(body, "logprobs", int, None, f"[0, {TOP}]")
+
+    def asked(self, body, settings):
+        """What continues the prompts: texts, or lists of ids."""
         prompts = take(body, "prompt", (str, list), "")
         if isinstance(prompts, str) or prompts and all(type(one) is int for one in prompts):
             prompts = [prompts]
-        vocab = self.engine.model.config.vocab
-        made = []
+        vocab, made = self.engine.model.config.vocab, []
         for prompt in prompts:
             if isinstance(prompt, str):
                 prompt = self.engine.encode(prompt)
@@ -184,107 +285,33 @@ class Asked:
             raise Refused(f"prompt asks for {len(made)} texts, but may for 1 to {MOST}", "prompt")
         return made
 
-    # ---- Answers
-
-    def counted(self):
-        """How many tokens were read and drawn."""
-        read = sum(s.prompt for s in self.sequences[::self.n])
-        made = sum(len(s.tokens) - s.prompt for s in self.sequences)
-        return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
-
-    def whole(self, told):
-        """The answer to a request without a stream; told: of each sequence, its `logprob`s."""
-        choices = []
-        for i, s in enumerate(self.sequences):
-            choice = {"index": i, "finish_reason": self.finish(i),
-                      "logprobs": self.listed(told[i])}
-            if self.chat:
-                message = s.messages[-1] if s.messages else {"role": "assistant", "content": ""}
-                choice["message"] = {"refusal": None, **message, "content": s.text}
-                if s.left:
-                    choice["message"] |= {"content": s.text or None, "tool_calls": called(s)}
-            else:
-                choice["text"] = s.text
-            choices.append(choice)
-        return {**self.about, "choices": choices, "usage": self.counted()}
-
-    def finish(self, i):
-        """OpenAI's word for why sequence i ended."""
-        words = {"length": "length", "calls": "tool_calls"}
-        return words.get(self.sequences[i].finish, "stop")
+    def content(self, sequence):
+        """What a sequence says, in an answer."""
+        return {"text": sequence.text}
 
     def listed(self, told):
-        """`logprob`s as a chat's or a completion's answer has them."""
+        """`logprob`s as an answer has them."""
         if self.top is None:
             return None
-        if self.chat:
-            return {"content": told}
         return {"tokens": [one["token"] for one in told],
                 "token_logprobs": [one["logprob"] for one in told],
                 "top_logprobs": [{other["token"]: other["logprob"] for other in
                                   one["top_logprobs"]} for one in told] if self.top else None}
 
-    def logprob(self, token, more):
-        """What is told of a token that was drawn; more: as Engine.step gives it."""
-        if self.top is None:
-            return []
-        top = []
-        if self.top:
-            best = more.argpartition(-self.top)[-self.top:] if len(more) > self.top else \
-                more.argsort()
-            top = [self.named(i, more[i]) for i in sorted(best, key=lambda i: -more[i])
-                   if more[i] > 0]
-            told = self.named(token, more[token])
-        else:
-            told = {**self.named(token, 1), "logprob": float(more)}
-        return [{**told, "top_logprobs": top}]
-
-    def named(self, i, probability):
-        """A token and the log of its probability."""
-        data = self.engine.tokenizer.decode_bytes([int(i)])
-        return {"token": data.decode("utf-8", "replace"), "bytes": [*data],
-                "logprob": math.log(probability)}
-
-    # ---- Events
-
     def first(self):
-        """The events with which a stream begins."""
-        if self.chat:
-            for i in range(len(self.sequences)):
-                yield self.event(i, {"role": "assistant", "content": None})
+        """No event: a text begins with itself."""
+        return ()
 
-    def grown(self, i, kind, text, told):
-        """The event of text that sequence i has drawn: "think" or "text"."""
-        key = "reasoning_content" if kind == "think" else "content"
-        return self.event(i, {key: text} if text or told else {}, told=told)
-
-    def ended(self, i):
-        """The last events of sequence i."""
-        if self.chat and self.sequences[i].left:
-            yield self.event(i, {"tool_calls": [{"index": k, **call} for k, call in
-                                                enumerate(called(self.sequences[i]))]})
-        yield self.event(i, {}, self.finish(i))
-
-    def event(self, i, delta, finish=None, told=()):
-        """A chunk of sequence i."""
-        choice = {"index": i, "finish_reason": finish, "logprobs": self.listed([*told])}
-        choice |= {"delta": delta} if self.chat else {"text": delta.get("content") or ""}
-        kind = "chat.completion.chunk" if self.chat else "text_completion"
-        return written({**self.about, "object": kind, "choices": [choice]})
-
-    def last(self):
-        """The events with which a stream ends after its texts."""
-        if self.usage:
-            kind = "chat.completion.chunk" if self.chat else "text_completion"
-            yield written({**self.about, "object": kind, "choices": [], "usage": self.counted()})
-        yield b"data: [DONE]\n\n"
+    def part(self, delta):
+        """What a chunk has of a delta."""
+        return {"text": delta.get("content") or ""}
 
 
-def called(turn):
-    """The calls with which a turn ended, as OpenAI has them."""
+def called(sequence):
+    """The calls with which a sequence ended, as OpenAI has them."""
     return [{"id": f"call_{token_hex(12)}", "type": "function", "function": {
         "name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}}
-        for call in turn.left]
+        for call in getattr(sequence, "left", ())]
 
 
 def written(event):

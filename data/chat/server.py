@@ -1,7 +1,7 @@
-"""A server that OpenAI's clients can talk to: `python infer.py serve`.
+"""A server that OpenAI's and Anthropic's clients can talk to: `python infer.py serve`.
 
-    POST /v1/chat/completions   GET /v1/models   GET /health
-    POST /v1/completions        POST /tokenize   GET /metrics    (Prometheus's text)
+    POST /v1/chat/completions   /v1/completions   /v1/responses   /v1/messages (Anthropic's)
+    POST /tokenize    GET /v1/models    GET /health    GET /metrics (Prometheus's text)
 
 One thread a model calls its Engine; requests give it sequences and hear what they draw, so that all
 of them run side by side. Where a client goes away its sequences leave with the next token. What a
@@ -28,7 +28,8 @@ from starlette.routing import Route
 
 from csrc.files import ChatError
 from csrc.runs import find_model
-from data.chat.api import Asked, Refused, take
+from data.chat.api import Asked, Continued, Refused, take
+from data.chat.dialects import Messages, Responses
 from data.chat.turn import load
 
 LARGEST = 8 << 20    # bytes of a request
@@ -36,6 +37,8 @@ SECONDS = 30         # that a request may take to arrive
 WAITING = 256        # sequences that may wait; more are refused for now
 ALIVE = 10           # seconds of silence after which a stream says that it is alive
 HERE = ("127.0.0.1", "localhost", "::1")
+FORMS = {"/v1/chat/completions": Asked, "/v1/completions": Continued, "/v1/messages": Messages,
+         "/v1/responses": Responses}
 
 
 # ---- Models --------------------------------------------------------------------------------------
@@ -155,12 +158,12 @@ async def body_of(request):
 
 
 async def complete(request):
-    """A chat's next message, or what continues a text."""
+    """A chat's next message, or what continues a text, as FORMS says."""
     body, state = await body_of(request), request.app.state
     worker = await run_in_threadpool(state.models.get, body)
     if worker.size >= WAITING:
         raise Refused(f"{worker.size} texts are under way: try again later", status=429)
-    asked = await run_in_threadpool(Asked, body, worker.engine, request.url.path.count("/chat/"))
+    asked = await run_in_threadpool(FORMS[request.url.path], body, worker.engine)
     if asked.stream:
         return StreamingResponse(events(asked, worker), media_type="text/event-stream",
                                  headers={"Cache-Control": "no-cache"})
@@ -215,18 +218,15 @@ async def events(asked, worker):
                 yield b": ping\n\n"
                 continue
             if isinstance(item, Exception):
-                error = Refused(f"{type(item).__name__}: {item}", status=500).body()
-                yield b"data: " + json.dumps(error).encode() + b"\n\n"
+                yield asked.failed(Refused(f"{type(item).__name__}: {item}", status=500))
                 return
             if item is None:
                 left -= 1
                 for event in asked.ended(i):
                     yield event
             else:
-                kind, token, text, more = item
-                told = asked.logprob(token, more)
-                if text or told:
-                    yield asked.grown(i, kind, text, told)
+                for event in asked.drawn(i, *item):
+                    yield event
         for event in asked.last():
             yield event
 
@@ -334,7 +334,7 @@ def refused(request, error):
 
 def application(settings):
     """The application of these settings; ChatError where a model is not there."""
-    post = {"/v1/chat/completions": complete, "/v1/completions": complete, "/tokenize": tokenize}
+    post = {**dict.fromkeys(FORMS, complete), "/tokenize": tokenize}
     get = {"/v1/models": models, "/health": health, "/metrics": metrics}
     app = Starlette(
         routes=[Route(path, function, methods=[method])
