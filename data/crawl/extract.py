@@ -26,6 +26,7 @@ TREES = Path(__file__).with_name("blocks.txt")
 # LONG. Between two that are kept are kept those of more than -DOUBT.
 SURE, DOUBT, LONG = 4, 2, 1000
 WORTH = 0.2         # of the best run's value
+LINE = 60           # characters of a line of verse, or of an entry, at most
 ABOVE = 5           # blocks before the first one that is kept, among which its heading may be
 
 INVISIBLE = re.compile("[\u00ad\u2060\ufeff]|(?<![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff])\u200b")
@@ -88,11 +89,22 @@ def extract(html):
 
 def judged(page, left_out, odds):
     """Log-odds (n) after what rules say: what is left out is, unlikely links are no part of a gap,
-    code is."""
+    code is; and lines side by side are all as likely as they are on average."""
+    lines = runs_of_lines(page)
+    odds = (np.bincount(lines, odds) / np.bincount(lines))[lines]
     links = (2 * page.BLOCK_LINKED > page.BLOCK_CHARS) & (odds < 0)
     code = page.within(page.tagged("pre"))
     odds = np.where(links, odds - DOUBT, np.where(code, odds.clip(1 - DOUBT), odds))
     return np.where(left_out, -SURE, odds)
+
+
+def runs_of_lines(page):
+    """A number (n) for each block, the same for short ones side by side in elements of one kind."""
+    inner, short = page.BLOCK_ELEMENT, page.BLOCK_CHARS <= LINE
+    kind = np.stack([page.ELEMENT_PARENT[inner], page.ELEMENT_SIGNATURE[inner],
+                     page.ELEMENT_TAG[inner]])
+    same = (kind[:, 1:] == kind[:, :-1]).all(0) & short[1:] & short[:-1]
+    return np.concatenate([[0], np.cumsum(~same)])
 
 
 def chosen(odds, chars, headings, worth=WORTH):
