@@ -5,7 +5,7 @@
     python train.py --resume                           # go on with the newest run, bit for bit
     python train.py --arch gpt2 --depth 12             # GPT-2's block; --depth is the one dial
     python train.py sft                                # then the newest base model learns to answer
-    python train.py sft --model FOLDER --data chats.jsonl more.json
+    python train.py sft --model SmolLM2.gguf --data chats.jsonl more.json
     mpirun -n 8 python train.py                        # the same run, the work shared by 8 ranks
 
 A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) and
@@ -33,12 +33,12 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from csrc import cli, hf, launch, runs
+from csrc import cli, gguf, launch, runs
 from csrc.bind import ChatError, Job, Library, Model
 from csrc.cli import flag
 from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
 from csrc.engine import Engine, Sampling, Sequence
-from csrc.launch import ProgressLine, describe, model_flags, pass_rows
+from csrc.launch import ProgressLine, describe, model_flags, pass_rows, with_defaults
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
 from data.chat.rows import Conversations
 from data.chat.turn import Turn
@@ -56,7 +56,8 @@ class Training:
     data: list[str] = flag(lambda: [WORLD], "what to learn from")
     out: str | None = flag(None, "folder of the run; default runs/STAGE (of pretraining "
                                  "runs/base), or with -2, ... if that exists")
-    model: str | None = flag(None, "start from this model folder, not from random weights")
+    model: str | None = flag(None, "start from this model, a folder or a GGUF file, not from "
+                                   "random weights")
     resume: bool = flag(False, "go on with --out, or with the newest run, where it stopped")
     context: int = flag(256, "tokens in a window, T", limits=COUNT)
     batch: int | None = flag(None, "most windows in one pass, B; default 512 tokens a layer, "
@@ -101,13 +102,15 @@ class Pretrain(Training):
     tokenizer: str | None = flag(None, "a folder or a name (gpt2, cl100k_base, o200k_base); "
                                        "default: learnt from the text")
 
-    def horizon(self, layers: int, epoch: float) -> int:
-        """Steps, if not given, for an `epoch` of so many: over six only learn the text by heart."""
-        return min(max(int(6 * epoch), 70 * layers ** 2), 120 * layers ** 2)
+    def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
+        """Steps, if not given, for an `epoch` of so many: over six only learn the text by heart. A
+        model that is `foreign` reads it once."""
+        return max(1, round(epoch)) if foreign else \
+            min(max(int(6 * epoch), 70 * layers ** 2), 120 * layers ** 2)
 
-    def rate(self, channels: int) -> float:
+    def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return 2e-3 * (256 / channels) ** 0.5
+        return 5e-5 if foreign else 2e-3 * (256 / channels) ** 0.5
 
 
 @dataclass
@@ -115,21 +118,23 @@ class Sft(Training):
     """Learn to answer as the assistant does in conversations (supervised fine-tuning)."""
     data: list[str] = flag(lambda: [WORLD], "files or folders of conversations, in any format that "
                                             "`data/talk.py -h` lists; world: the pocket world's")
-    model: str | None = flag(None, "start from this model folder; default: the newest base model "
-                                   "in runs/")
+    model: str | None = flag(None, "start from this model, a folder or a GGUF file; default: the "
+                                   "newest base model in runs/")
     context: int = flag(512, "tokens in a row of conversations, T", limits=COUNT)
-    mix: float = flag(0.1, "share of the rows that are documents, so that they are not forgotten",
-                      limits=SHARE)
-    documents: list[str] = flag(lambda: [WORLD], "the documents: what pretraining takes as --data")
+    mix: float | None = flag(None, "share of the rows that are documents, so that they are not "
+                                   "forgotten; default 0.1, of a model from elsewhere 0 without "
+                                   "--documents", limits=SHARE)
+    documents: list[str] | None = flag(None, "the documents: what pretraining takes as --data; "
+                                             "default world")
     eval_tokens: int = flag(1 << 20, "held-out tokens in an evaluation, at most", limits=COUNT)
 
-    def horizon(self, layers: int, epoch: float) -> int:
-        """Steps, if not given: two epochs."""
-        return max(1, min(round(2 * epoch), 120 * layers ** 2))
+    def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
+        """Steps, if not given: two epochs, of a model that is `foreign` three."""
+        return max(1, min(round((2 + foreign) * epoch), 120 * layers ** 2))
 
-    def rate(self, channels: int) -> float:
+    def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return 1e-3 * (256 / channels) ** 2
+        return 5e-5 if foreign else 1e-3 * (256 / channels) ** 2
 
 
 def check(s: Training) -> None:
@@ -442,7 +447,7 @@ def sample(run: Run, number: int, length: int = 80) -> str:
         engine, settings = run.engine, Sampling(max_tokens=length, seed=run.settings.seed)
         question = run.data.question(number)
         sequence = Turn(engine, question, settings) if question else \
-            Sequence(engine.encode(""), settings)
+            Sequence([run.data.tokenizer.between], settings)
         text = "".join(text for _, _, text, _ in engine.generate([sequence]))
         return f"{question[-1]['content']}\n    {text}" if question else text
     except Exception as error:
@@ -450,27 +455,6 @@ def sample(run: Run, number: int, length: int = 80) -> str:
 
 
 # ---- From flags to a run -------------------------------------------------------------------------
-
-def with_defaults(s: Training, data, config: Config, ranks: int = 1) -> Training:
-    """The settings with every default that depends on others filled in: the same on any number of
-    ranks, which share a step's windows."""
-    rows = s.batch or max(1, min(512 * config.layers, 4096) // s.context)
-    one_pass = rows * s.context
-    batch_tokens = s.batch_tokens or max(1, 512 * config.layers // one_pass) * one_pass
-    if batch_tokens % s.context or batch_tokens < ranks * s.context:
-        whole = max(ranks, round(batch_tokens / s.context)) * s.context
-        raise ChatError(f"--batch-tokens {batch_tokens} is not a multiple of --context {s.context} "
-                        f"with a window for each of {ranks} ranks: {whole} is")
-    steps = s.steps or s.horizon(config.layers, data.loader.tokens / batch_tokens)
-    each = max(1, steps // 20)
-    if isinstance(s, Pretrain):
-        s = replace(s, vocab_size=data.vocab)
-    return replace(
-        s, batch=rows, batch_tokens=batch_tokens, steps=steps, lr=s.lr or s.rate(config.channels),
-        eval_every=s.eval_every or each,
-        sample_every=each if s.sample_every is None else s.sample_every,
-        checkpoint_every=s.checkpoint_every or max(1, steps // 5))
-
 
 def open_run(s: Training, given: set[str], job: Job):
     """(settings, folder, state): where the run will be written, and what is there to resume. The
@@ -488,7 +472,7 @@ def open_run(s: Training, given: set[str], job: Job):
         kind = STAGES[name].settings
         s = replace(launch.resumed(kind, s, given, saved), out=s.out)
         state = progress, saved, state and state[2]
-        if s.model and not Path(s.model, "config.json").exists():
+        if s.model and not runs.holds_model(Path(s.model)):
             tell(f"{s.model}, which the run began with, is gone: its tokenizer and architecture "
                  f"are taken from {s.out}")
             s = replace(s, model=s.out)
@@ -516,12 +500,16 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
     not 0 where a signal left the model unfinished. SIGUSR1 asks for what there is: that is 0."""
     s, folder, state = open_run(s, given, job)
     threads = job.core.call("device_threads", s.threads or job.cores)
-    data, changes = shared_data(s, job), {}
+    data, changes, family = shared_data(s, job), {}, None
     if s.model:
-        c = hf.configuration(s.model)[2]
+        family, _, c = Model.configuration(s.model)
+        if Path(s.model).is_file():
+            tell(f"{s.model}: weights in {', '.join(gguf.File(Path(s.model)).types)}, which are "
+                 f"unpacked")
         if s.context > c.context:                # RoPE goes on; learned positions end: an error
+            tell(f"--context {s.context} is more than the {c.context} that {s.model} has learned")
             changes = {"context": s.context}
-            c = hf.configuration(s.model, **changes)[2]
+            c = c.changed(**changes)
     else:
         c = architecture(s, data.vocab)
     s, flags = with_defaults(s, data, c, job.ranks), model_flags(s, job)
@@ -529,6 +517,7 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
     model = Model(c, s.device, s.dtype, flags) if s.resume else \
         Model.load(s.model, s.device, s.dtype, flags, **changes) if s.model else \
         Model.create(c, s.device, s.dtype, s.seed, flags)
+    model.family = model.family or family
     launch.announce(s, c, data, model, job, threads, *memory, why_not)
     model.reserve(pass_rows(s, job) * s.context)
     job.sum()
@@ -568,7 +557,7 @@ def start(s: Training, given: set[str]) -> int:
         s = replace(s, model=str(runs.newest_run("pretrain")))
     if s.model:
         s = replace(s, model=str(runs.find_model(s.model)))
-        hf.configuration(s.model)                # complains before any data is prepared
+        Model.configuration(s.model)             # complains before any data is prepared
     if s.resume and not Path(s.out).is_dir():
         raise ChatError(f"--resume: there is no run in {s.out}")
     device, dtype, why_not = launch.choose(s, read_settings(Path(s.out)) if s.resume else {})

@@ -231,6 +231,12 @@ def batch(tokens) -> np.ndarray:
     return tokens
 
 
+def opened(folder):
+    """(what is at a path, the module that reads it): a Hugging Face folder, or a GGUF file."""
+    folder = gguf.opened(folder)
+    return folder, gguf if isinstance(folder, gguf.File) else hf
+
+
 class Model:
     """A transformer. Shapes: B rows of T tokens, V logits. core: the Library that computes it.
 
@@ -283,14 +289,19 @@ class Model:
         return model
 
     @staticmethod
+    def configuration(folder, **changes):
+        """(family, Config, the same with `changes`) of the model in a folder or a GGUF file."""
+        folder, source = opened(folder)
+        return source.configuration(folder, **changes)
+
+    @staticmethod
     def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
              **changes) -> "Model":
         """A Hugging Face folder, as hf.load reads it, or a GGUF file, as gguf.load does; `changes`
         replace fields of its Config. ChatError, before any weight is read, if the memory is too
         small."""
         core = Library.load(device, dtype)       # what is wrong with it is not the folder's fault
-        folder = gguf.opened(folder)
-        source = gguf if isinstance(folder, gguf.File) else hf
+        folder, source = opened(folder)
         mapped = source is gguf and flags == GENERATES
 
         def make(config, size=0):

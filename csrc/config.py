@@ -4,7 +4,7 @@ which C is given as numbers."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +65,14 @@ class Config:
     def local_rope(self) -> int:
         """chat.h's: 1 if layers with a window have another RoPE."""
         return int(self.rope_local_theta > 0)
+
+    def changed(self, **changes) -> Config:
+        """The same with other fields; ChatError where there are too few learned positions."""
+        config = replace(self, **changes)
+        if config.position == LEARNED and config.context > self.context:
+            raise ChatError(f"there are {self.context} learned positions, too few for a context "
+                            f"of {config.context}")
+        return config
 
 
 # ---- RoPE ----------------------------------------------------------------------------------------

@@ -192,6 +192,11 @@ class File:
                 raise ChatError(f"is cut: it ends after {len(reader.data)} bytes, inside of "
                                 f"{reader.what}") from None
 
+    @property
+    def types(self) -> list[str]:
+        """What its tensors are made of."""
+        return sorted({tensor.type for tensor in self.tensors.values()})
+
 
 class Reader:
     """Reads what is in a buffer, from a place on; struct.error where it ends.
@@ -345,8 +350,16 @@ def begins(path: Path) -> bool:
 
 # ---- The model -----------------------------------------------------------------------------------
 
-def configuration(file: File) -> tuple[Family, Config]:
-    """(family, Config) that the metadata describe; ChatError names what is not supported."""
+def configuration(file: File, **changes) -> tuple[Family, Config, Config]:
+    """(family, Config that the metadata describe, the same with `changes`); ChatError names what is
+    not supported."""
+    with naming(file.path):
+        family, stored = described(file)
+        return family, stored, stored.changed(**changes)
+
+
+def described(file: File) -> tuple[Family, Config]:
+    """(family, Config) that the metadata describe."""
     architecture = file.values.get("general.architecture")
     if type(architecture) is not str or architecture not in MODELS:
         raise ChatError(f"general.architecture is {short(architecture)}, but must be one of "
@@ -449,9 +462,9 @@ def llama3(divisors: np.ndarray, theta: float) -> dict:
 def load(file: File, make: Callable, **changes):
     """The model in a file, which make(Config, bytes of the file) makes; `changes` as hf.load takes
     them. One made with MAPPED reads its weights where they are."""
+    family, _, config = configuration(file, **changes)
     with naming(file.path):
-        family, stored = configuration(file)
-        model = make(replace(stored, **changes), len(file.mapping.data))
+        model = make(config, len(file.mapping.data))
         fill(model, family, file)
     file.mapping.check()
     model.family = family

@@ -16,7 +16,6 @@ import re
 import sys
 import zlib
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
 from typing import BinaryIO, Callable, Iterable, NamedTuple
@@ -24,7 +23,7 @@ from typing import BinaryIO, Callable, Iterable, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from csrc.config import LEARNED, Config
+from csrc.config import Config
 from csrc.families import (HEAD, POSITIONS, SCORE, Family, Place, family_of, places, read_config,
                            write_config)
 from csrc.files import (ChatError, from_json, naming, read_json, to_json, unique,
@@ -41,11 +40,7 @@ def configuration(folder, **changes) -> tuple[Family, Config, Config]:
     raw = read_json(path)
     with naming(path):
         family, stored = read_config(raw)
-        config = replace(stored, **changes)
-        if config.position == LEARNED and config.context > stored.context:
-            raise ChatError(f"there are {stored.context} learned positions, too few for a context "
-                            f"of {config.context}")
-    return family, stored, config
+        return family, stored, stored.changed(**changes)
 
 
 def ends_of(folder) -> set[int]:

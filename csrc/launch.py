@@ -22,6 +22,8 @@ from csrc.config import Config
 from csrc.runs import peak, resident, tell
 
 RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}
+# A model from elsewhere is large: tokens in a step and in a pass; evaluations; checkpoints.
+FOREIGN = 2048, 1024, 5, 2
 FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
                   "threads", "resume", "out", "zero", "recompute"}
 
@@ -58,7 +60,8 @@ def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]
         with suppress(Exception):                # no picture, then, as the run will say
             import matplotlib.pyplot  # noqa: F401
     core = job.core
-    parts = core.memory(config, model_flags(s, job), pass_rows(s, job) * s.context)
+    tokens = min(pass_rows(s, job) * s.context, 2**31 - 1)       # as many as C can count
+    parts = core.memory(config, model_flags(s, job), tokens)
     drawing = 15e6                               # loss.png: fonts, a canvas
     writing = 6 * 4 * config.channels * max(config.vocab, config.hidden)   # copies of a tensor
     need, ranks = sum(parts.values()), ""
@@ -71,6 +74,29 @@ def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]
                         f"{have / 1e9:.1f} GB: use a smaller --batch, --context or --depth, "
                         f"or --recompute blocks")
     return need / (job.locals if s.device == "cpu" else 1), parts
+
+
+def with_defaults(s, data, config: Config, ranks: int = 1):
+    """The settings with every default that depends on others filled in: the same on any number of
+    ranks, which share a step's windows. A model is `foreign` whose tokenizer is none of ours."""
+    foreign = bool(s.model and data.tokenizer and not data.tokenizer.ours)
+    wanted, most, looks, saves = FOREIGN if foreign else (512 * config.layers, 4096, 20, 5)
+    rows = s.batch or max(1, min(wanted, most) // s.context)
+    one_pass = rows * s.context
+    batch_tokens = s.batch_tokens or max(1, wanted // one_pass) * one_pass
+    if batch_tokens % s.context or batch_tokens < ranks * s.context:
+        whole = max(ranks, round(batch_tokens / s.context)) * s.context
+        raise ChatError(f"--batch-tokens {batch_tokens} is not a multiple of --context {s.context} "
+                        f"with a window for each of {ranks} ranks: {whole} is")
+    steps = s.steps or s.horizon(config.layers, data.loader.tokens / batch_tokens, foreign)
+    each = max(1, steps // looks)
+    if hasattr(s, "vocab_size"):
+        s = dataclasses.replace(s, vocab_size=data.vocab)
+    return dataclasses.replace(
+        s, batch=rows, batch_tokens=batch_tokens, steps=steps,
+        lr=s.lr or s.rate(config.channels, foreign), eval_every=s.eval_every or each,
+        sample_every=each if s.sample_every is None else s.sample_every,
+        checkpoint_every=s.checkpoint_every or max(1, steps // saves))
 
 
 def resumed(kind: type, s, given: set[str], saved: dict):

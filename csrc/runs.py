@@ -257,9 +257,14 @@ def find_model(given) -> Path:
     if path.is_dir() and not (path / "config.json").is_file():
         files = [*path.glob("*.gguf")]
         path = files[0] if len(files) == 1 else path
-    if not path.is_file() and not (path / "config.json").is_file():
+    if not holds_model(path):
         raise FileNotFoundError(f"{path}: there is no model in it (no config.json)")
     return path
+
+
+def holds_model(path: Path) -> bool:
+    """Whether there is a model, or at least a file, at a path."""
+    return path.is_file() or (path / "config.json").is_file()
 
 
 def newest_run(stage: str | None = None, file: str = "model.safetensors") -> Path:

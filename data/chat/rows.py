@@ -13,12 +13,14 @@ import numpy as np
 from csrc.files import ChatError
 from data.chat import formats, protocol
 from data.chat.protocol import Encoded, NoRoom, Rows
+from data.chat.template import PLAIN
 from data.chat.turn import talk_of
 from data.tokens import bpe, shards
 from data.tokens.documents import WORLD, embedded, find_files, is_held
 from data.tokens.loader import Loader, Shuffled
 
 HELD_OUT = 0.02         # of the conversations
+MIX = 0.1               # of the rows, where documents are mixed in
 
 
 class RowLoader(Shuffled):
@@ -41,6 +43,17 @@ class RowLoader(Shuffled):
         """Go to a position: the next row is number `index` of the epoch."""
         self.epoch, self.index = epoch, index
         self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.counts))
+
+
+def with_template(model):
+    """Return the tokenizer of a model. One that has no chat template gets, by the tokens that it
+    has, ours or a plain one."""
+    tokenizer = bpe.Tokenizer.load(model)
+    if not tokenizer.config.get("chat_template"):
+        begin = "{{ bos_token }}" if tokenizer.begin is not None else ""
+        tokenizer.config["chat_template"] = bpe.CHAT_TEMPLATE \
+            if tokenizer.specials.keys() >= {*protocol.CHATML} else begin + PLAIN
+    return tokenizer
 
 
 def encode_all(talk, conversations, limit, skipped):
@@ -79,7 +92,7 @@ class Conversations:
     """
     def __init__(self, s, rank=0, ranks=1):
         files, mixed = self.prepare(s)
-        self.tokenizer, skipped, unused = bpe.Tokenizer.load(s.model), Counter(), Counter()
+        self.tokenizer, skipped, unused = with_template(s.model), Counter(), Counter()
         self.vocab, self.talk = self.tokenizer.vocab_size, talk_of(self.tokenizer)
         encoded, self.summary = encode_all(
             self.talk, (c for file in files for c in formats.read(file, skipped, unused)),
@@ -100,7 +113,8 @@ class Conversations:
                             for part in parts)
         self.val = protocol.pack(self.held, s.context)
         if mixed:
-            count = round(s.mix / (1 - s.mix) * sum(len(c.ids) for c in train) / s.context)
+            share = MIX if s.mix is None else s.mix
+            count = round(share / (1 - share) * sum(len(c.ids) for c in train) / s.context)
             rows = Loader(mixed, s.context, self.vocab, s.seed).next(max(1, count))
             train += [(row, np.ones(len(row), bool)) for row in rows]
             self.summary += f"; {len(rows)} windows of documents mixed in"
@@ -114,9 +128,10 @@ class Conversations:
         named = [embedded("conversations") / "conversations" if name == WORLD else name
                  for name in s.data]
         files = find_files(named, formats.ENDINGS)
-        if not s.mix:
+        if s.mix == 0 or s.mix is s.documents is None and not bpe.Tokenizer.load(s.model).ours:
             return files, []
-        return files, shards.find_shards(shards.prepare(s.documents, tokenizer=s.model))[0]
+        folder = shards.prepare(s.documents or WORLD, tokenizer=s.model)
+        return files, shards.find_shards(folder)[0]
 
     def baselines(self) -> dict[str, float]:
         """None: train.py measures the model before it learns."""

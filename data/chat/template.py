@@ -27,6 +27,10 @@ from data.chat.syntax import functions, syntax_of
 from data.tokens.codecs import alias
 
 SECONDS = 10         # that a template may take
+# For a model that has none: what it knows of texts tells it who speaks, and where an answer ends.
+PLAIN = ("{% for message in messages %}{% if message.role != 'system' %}{{ message.role | title }}:"
+         "\n{% endif %}{{ message.content }}{{ eos_token if message.role == 'assistant' }}\n\n"
+         "{% endfor %}{% if add_generation_prompt %}Assistant:\n{% endif %}")
 PLANES = range(0xF0000, 0x110000, 0x1000)        # where Unicode has room for private letters
 
 

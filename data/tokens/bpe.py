@@ -93,6 +93,7 @@ class Tokenizer:
                   none, or the tokenizer asks for none
     ends          the ids at which a text ends: of the special tokens in ENDS, of eos_token,
                   eot_token and eom_token, and those that generation_config.json names
+    between       the id that stands between documents: `begin`, or else what ends a text
     byte_lengths  int32 (vocab_size,): bytes of text in each token, 0 for special ones
     """
 
@@ -105,6 +106,8 @@ class Tokenizer:
         self.begin = self.specials.get(BEGIN, self.specials.get(self.named("bos_token")))
         if config.get("add_bos_token") is False:
             self.begin = None
+        end = self.specials.get(BEGIN, self.specials.get(self.named("eos_token")))
+        self.between = end if self.begin is None else self.begin
         self.byte_lengths = np.fromiter(map(len, self.codec.tokens), np.int32, self.vocab_size)
         self.byte_lengths[[*self.specials.values()]] = 0
         names = {*ENDS, *map(self.named, ("eos_token", "eot_token", "eom_token"))}

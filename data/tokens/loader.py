@@ -116,7 +116,8 @@ class Data:
         train, val = shards.find_shards(folder)
         home = folder if folder.is_dir() else folder.parent
         places = [s.tokenizer] if s.tokenizer else \
-            [p for p in (home, s.model) if p and Path(p, "tokenizer.json").exists()]
+            [p for p in (home, s.model) if p and (Path(p, "tokenizer.json").exists()
+                                                  or Path(p).is_file())]
         found = [bpe.Tokenizer.load(place) for place in places]
         self.tokenizer = found[0] if found else None
         if found[1:] and found[0].codec.tokens != found[1].codec.tokens:

@@ -137,7 +137,7 @@ class Writer:
 
 def tokenize(surveyed, tokenizer, folder, held_out, limit):
     """Write the shards; return {"train": {"documents", "bytes", "tokens"}, "val": ...}."""
-    begin = [] if tokenizer.begin is None else [tokenizer.begin]
+    begin = [] if tokenizer.between is None else [tokenizer.between]
     totals = {part: {"documents": 0, "bytes": 0, "tokens": 0} for part in ("train", "val")}
     characters = sum(size for _, _, size in surveyed)
     with (Writer(folder, "train", tokenizer.vocab_size, limit) as train,
