@@ -24,7 +24,9 @@ from collections import Counter
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from csrc import cli, gguf, gguf_write
+import numpy as np
+
+from csrc import cli, gguf, gguf_write, gptq
 from csrc.bind import TRAINS, Model
 from csrc.cli import flag
 from csrc.engine import Sampling, Sequence
@@ -38,6 +40,8 @@ from data.exams import formats, questions, run
 from data.tokens.bpe import Tokenizer
 from data.tokens.show import odds
 from data.tokens.tables import to_gguf
+
+TEXTS, LENGTH = 64, 256      # tokens of each, that GPTQ is given
 
 
 # ---- The flags of each command -------------------------------------------------------------------
@@ -125,6 +129,9 @@ class Quantize:
                              "adapter is merged")
     type: str | None = flag(None, "what matrices are made of: llama.cpp's names; default: q4_k_m, "
                             "in a folder f32", choices=[*gguf_write.MIXES])
+    rounding: str = flag("nearest", "nearest: each number by itself, in seconds; gptq: so that "
+                         "numbers make good what others lost, by texts that the model writes, in "
+                         "minutes", choices=["nearest", "gptq"])
 
 
 @dataclass(frozen=True)
@@ -297,9 +304,11 @@ def quantize(settings):
                             f".gguf file")
         model.save(out, tokenizer.generation())
         return tokenizer.save(out)
+    mix = settings.type or "q4_k_m"
     tables = {key: x for key, x in source.values.items() if key.startswith("tokenizer.")} \
         if isinstance(source, gguf.File) else to_gguf(tokenizer, model.config.vocab)
-    gguf_write.save(model, out, settings.type or "q4_k_m", tables)
+    blocks = rounded(model, tokenizer, mix) if settings.rounding == "gptq" else {}
+    gguf_write.save(model, out, mix, tables, blocks)
     note(f"{out}: {out.stat().st_size / 1e6:.1f} MB, "
          f"{8 * out.stat().st_size / model.parameters:.2f} bits a weight")
 
@@ -310,6 +319,16 @@ def serve(settings):
     """Answer clients over HTTP."""
     from data.chat import server                 # loaded when it is asked for
     server.serve(settings)
+
+
+def rounded(model, tokenizer, mix):
+    """Return {name: blocks} of matrices that are rounded together, on texts that the model writes:
+    each begins as documents do, and with a token by chance."""
+    rng, begin = np.random.default_rng(0), [tokenizer.begin] * (tokenizer.begin is not None)
+    plain = rng.choice(np.flatnonzero(tokenizer.byte_lengths), TEXTS)
+    texts = gptq.sampled(model, [[*begin, int(i)] for i in plain],
+                         min(LENGTH, model.config.context))
+    return gptq.rounded(model, gguf_write.types_of(model, mix), texts)
 
 
 # ---- The command line ----------------------------------------------------------------------------

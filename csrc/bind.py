@@ -441,6 +441,20 @@ class Model:
         self.call("model_logits", out, tokens, *tokens.shape)
         return out
 
+    def block(self, layer: int, x: np.ndarray, inputs: bool = False) -> dict | None:
+        """x (B,T,C) becomes what one layer makes of it; with `inputs`: what its products are given,
+        {names of matrices in the layer: (B*T,cols)}. See model_block."""
+        c, N = self.config, x.shape[0] * x.shape[1]
+        widths = {"self_attn.q self_attn.k self_attn.v": c.channels,
+                  "self_attn.o": c.heads * c.head_dim, "mlp.gate mlp.up": c.channels}
+        if f"model.layers.{layer}.mlp.down_proj.weight" in self.index:
+            widths["mlp.down"] = c.hidden
+        flat = np.empty(N * sum(widths.values()), np.float32) if inputs else None
+        self.call("model_block", layer, x, flat, *x.shape[:2])
+        ends = N * np.cumsum([*widths.values()])
+        return inputs and {tuple(f"{name}_proj.weight" for name in names.split()):
+                           part.reshape(N, -1) for names, part in zip(widths, np.split(flat, ends))}
+
     def cache(self, slots: int, length: int = 0) -> "Cache":
         """Room for the keys and values of `slots` sequences of up to `length` tokens each."""
         return Cache(self, slots, length)

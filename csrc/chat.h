@@ -184,6 +184,11 @@ int model_update(Model *model, const AdamW *adam);
 /* logits (B,T,V) =; tokens (B,T). A scalar head gives values (B,T). */
 int model_logits(Model *model, float *logits, const int *tokens, int B, int T);
 
+/* x (B,T,C) = what one layer makes of x. inputs, or NULL = what its products are given, one behind
+   the other: (B,T,C) of q, k and v; (B,T,H*D) of o; (B,T,C) of gate and up; and, unless it has
+   experts, (B,T,F) of down. */
+int model_block(Model *model, int layer, float *x, float *inputs, int B, int T);
+
 /* ---- Generation ------------------------------------------------------------------------------ */
 
 /* Keys and values of `slots` sequences of up to `length` tokens each; length 0: cache_resize gives

@@ -56,12 +56,12 @@ MIXES = {
 INSTEAD = {"Q4_K": "Q5_0", "Q6_K": "Q8_0", **dict.fromkeys(("Q4_0", "Q5_0", "Q8_0"), "F16")}
 
 
-def types_of(model, tensors: dict[str, list[str]], mix: str) -> dict[str, str]:
+def types_of(model, mix: str) -> dict[str, str]:
     """{one of our tensors: its type}; those that are joined in the file have one. Vectors, learned
     positions and routers stay float32."""
     config, about, found = model.config, MIXES[mix], {}
     L, head = config.layers, "model.embed_tokens.weight" if config.tied else "lm_head.weight"
-    for name, *others in tensors.values():
+    for name, *others in grouped(model).values():
         _, shape, matrix = model.tensors[model.index[name]]
         layer = re.search(r"layers\.(\d+)\.", name)
         l, type = int(layer[1]) if layer else 0, about.type
@@ -130,9 +130,10 @@ def values_of(config: Config, family: Family) -> dict:
 
 # ---- Tensors -------------------------------------------------------------------------------------
 
-def grouped(model, family: Family) -> dict[str, list[str]]:
+def grouped(model) -> dict[str, list[str]]:
     """{name in the file: the names of our tensors that it has, one behind the other}."""
     found: dict[str, list[str]] = {}
+    family = family_of(model.config, model.family)
     two_norms = family.name == "Falcon" and model.config.block == PARALLEL
     for name, _, _ in model.tensors:
         there = names_of(name, two_norms)[-1 if family.fused else 0]
@@ -161,10 +162,10 @@ def save(model, path, mix: str, tokenizer: dict,
         raise ChatError("a model with a scalar head (a reward model, a critic) cannot be a GGUF "
                         "file, which has no name for that")
     family = family_of(config, model.family)
-    tensors = grouped(model, family)
+    tensors = grouped(model)
     values, divisors = describe(model, tensors, family)
     values |= {"general.file_type": MIXES[mix].number, "general.name": path.stem, **tokenizer}
-    types = types_of(model, tensors, mix)
+    types = types_of(model, mix)
     entries = {name: ("F32", x.shape) for name, x in divisors.items()}
     for there, names in tensors.items():
         _, (rows, *cols), _ = model.tensors[model.index[names[0]]]

@@ -81,9 +81,6 @@ static void add_norm(const Model *m, real *out, real *branch, float *mean, float
     add_reals(out, out, residual, (size_t)N * m->config.channels);
 }
 
-/* Where a block's attention looks: at its own batch, or at a cache. */
-typedef struct { int B, T; const int *doc_start; Cache *cache; } Context;
-
 static void attention(const Model *m, Activations *a, int l, const Context *x, int N) {
     const Config *c = &m->config;
     const int H = c->heads, K = c->kv_heads, D = c->head_dim, window = window_of(c, l);
@@ -146,10 +143,7 @@ static int mlp_forward(const Model *m, int l, Activations *a, real *out, int N) 
     return 0;
 }
 
-/* Layer l on N rows: reads a->x, writes next (which may be a->x); NULL: only what the backward pass
-   needs is wanted. */
-static int block_forward(const Model *m, int l, Activations *a, real *next,
-                         const Context *x, int N) {
+int block_forward(const Model *m, int l, Activations *a, real *next, const Context *x, int N) {
     const Config *c = &m->config;
     const Layer *p = &m->layers[l];
     if (a->h1 != a->x) norm_forward(m, a->h1, a->mean1, a->rstd1, a->x, p->norm1, p->norm1_bias, N);

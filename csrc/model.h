@@ -129,6 +129,9 @@ struct Cache {
     int plans;                       /* the model's, when they were recorded */
 };
 
+/* Where a block's attention looks: at its own batch, or at a cache. */
+typedef struct { int B, T; const int *doc_start; Cache *cache; } Context;
+
 /* How many keys a query of layer l sees; 0: all. */
 static inline int window_of(const Config *c, int l) {
     return c->window_period && (l + 1) % c->window_period == 0 ? 0 : c->window;
@@ -206,6 +209,10 @@ int upload_weights(Model *m, const float *weights);
 
 /* Which rows go through which expert of layer l: begins and places of what N rows chose. */
 int group_rows(const Model *m, int l, int N);
+
+/* Layer l on N rows: reads a->x, writes next (which may be a->x); NULL: only what the backward pass
+   needs is wanted. (model.c) */
+int block_forward(const Model *m, int l, Activations *a, real *next, const Context *x, int N);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

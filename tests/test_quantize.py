@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrc import gguf, gguf_write, hf
+from csrc import gguf, gguf_write, gptq, hf
 from csrc.bind import ChatError, Library, Model
 from csrc.config import Config
 from data.tokens import bpe, codecs, foreign, tables
@@ -212,6 +212,67 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+# ---- GPTQ ----------------------------------------------------------------------------------------
+
+Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
+
+
+def correlated(seed, count, cols):
+    """Inputs (count,cols) of a few directions, as activations are."""
+    rng = np.random.default_rng(seed)
+    few = rng.standard_normal((count, cols // 8)) @ rng.standard_normal((cols // 8, cols))
+    return (few + 0.3 * rng.standard_normal((count, cols))).astype(np.float32)
+
+
+@pytest.mark.parametrize("type", ["Q4_0", "Q5_0", "Q4_K", "Q6_K"])
+def test_outputs_lose_less_where_numbers_make_good_what_others_lost(type):
+    model = Model(Config(vocab=8, context=4, layers=1, channels=256, heads=4, kv_heads=4,
+                         head_dim=64, hidden=32))
+    name, W, X = Q_PROJ, rows(5, 256, 256), correlated(0, 512, 256)
+    model.write(name, W)
+    gptq.fit(model, name, gguf.NUMBERS[type], (X.T @ X).astype(float), np.zeros((256, 256)))
+    ours, nearest = (((X @ (Q - W).T)**2).mean() for Q in (
+        model.read(name), there_and_back(type, W)))
+    assert ours < 0.5 * nearest
+
+
+def test_what_earlier_layers_lost_is_made_good():
+    """Inputs that are all 1.1 times too large."""
+    model = Model(Config(vocab=8, context=4, layers=1, channels=32, heads=4, kv_heads=4, head_dim=8,
+                         hidden=32))
+    name, W, X = Q_PROJ, rows(5, 32, 32), correlated(0, 512, 32)
+    model.write(name, W)
+    gptq.fit(model, name, gguf.NUMBERS["F32"], (X.T @ X).astype(float),
+             ((X / 1.1 - X).T @ X).astype(float))
+    assert np.abs(X @ model.read(name).T - X / 1.1 @ W.T).mean() < 0.02 * np.abs(X @ W.T).mean()
+
+
+@pytest.mark.parametrize("config", [
+    Config(**SIZES), CONFIGS["GPT2LMHeadModel"], CONFIGS["Gemma2ForCausalLM"],
+    CONFIGS["FalconForCausalLM"], CONFIGS["MixtralForCausalLM"]])
+def test_blocks_one_after_the_other_make_the_model_and_give_the_inputs_of_products(config):
+    model, ids = random_model(config), np.arange(20).reshape(2, 10)
+    types = dict.fromkeys(model.index, "F32")
+    before = model.logits(ids)
+    blocks = gptq.rounded(model, types, ids)     # F32 rounds nothing
+    np.testing.assert_allclose(model.logits(ids), before, rtol=1e-4, atol=1e-4)
+    assert len(blocks) == sum(name.endswith("_proj.weight") and ".experts." not in name
+                              for name in model.index)
+    inputs = model.block(0, rows(1, 20, config.channels).reshape(2, 10, -1), True)
+    for ends, X in inputs.items():
+        for name in (f"model.layers.0.{end}" for end in ends):
+            if name in model.index:
+                assert X.shape == (20, model.tensors[model.index[name]][1][1])
+
+
+def test_wrong_blocks_are_refused():
+    model, x = random_model(Config(**SIZES)), np.zeros((1, 50, 16), np.float32)
+    with pytest.raises(ChatError, match="T=50: must be at least 1, and T at most the context of 40"):
+        model.block(0, x)
+    with pytest.raises(ChatError, match="there is no layer 2 of 2"):
+        model.block(2, x)
+
+
 # ---- Tokenizers ----------------------------------------------------------------------------------
 
 TEXTS = ["", "Hello, world!  It's 2024.\n\n\tTabs", "né 中文 한국어 👩‍👩‍👧 \u200b\x00",
@@ -304,6 +365,18 @@ def test_a_folder_becomes_a_file_and_that_a_folder_again(run, tmp_path, monkeypa
     assert all(one.encode(text) == other.encode(text) for text in TEXTS)
     a, b = (gguf.File(tmp_path / name).values for name in ("a.gguf", "b.gguf"))
     assert str(a) == str(b | {"general.name": "a"})
+
+
+def test_gptq_writes_a_file_of_the_same_size_from_texts_of_its_own(run, tmp_path, monkeypatch):
+    for how in "nearest", "gptq":
+        quantize(monkeypatch, "--model", run, "--type", "q8_0", "--out", tmp_path / f"{how}.gguf",
+                 "--rounding", how)
+    one, other = (gguf.File(tmp_path / f"{how}.gguf") for how in ("nearest", "gptq"))
+    assert {name: (t.type, t.shape) for name, t in one.tensors.items()} == \
+        {name: (t.type, t.shape) for name, t in other.tensors.items()}
+    ids = np.arange(30)[None]
+    want = Model.load(run).logits(ids)
+    assert np.abs(Model.load(other).logits(ids) - want).max() < 0.1 * np.abs(want).max()
 
 
 def test_wrong_flags_are_refused_in_a_sentence(run, tmp_path, monkeypatch):
