@@ -22,7 +22,7 @@ from csrc.config import LAYERNORM, PARALLEL, PLAINNORM, ROPE, Config, powers, ro
 from csrc.families import POSITIONS, TRAINED, Family, family_of, rows_of, write_config
 from csrc.files import ChatError, write_files
 from csrc.gguf import (ARRAY, DIVISORS, FIELDS, INTERLEAVED, KEYS, MAGIC, MODELS, NUMBERS, STRING,
-                       TYPES, VALUES, VERSIONS, YARN, configuration, names_of, pairs_apart)
+                       TYPES, VALUES, VERSIONS, YARN, described, names_of, pairs_apart)
 from csrc.hf import finite
 from csrc.shown import progress
 
@@ -96,7 +96,7 @@ def describe(model, tensors: dict[str, list[str]], family: Family) -> tuple[dict
     try:
         rounded = {key: float(str(np.float32(x))) if type(x) is float else x
                    for key, x in values.items()}
-        _, again = configuration(SimpleNamespace(tensors=there, values=rounded))
+        _, again = described(SimpleNamespace(tensors=there, values=rounded))
         same = np.allclose(*(rope_rows(one) for one in (config, again)), rtol=1e-6, atol=0) \
             if config.position == again.position == ROPE else True
         problem = ", ".join(f"{name}={x}" for name, x in vars(config).items()

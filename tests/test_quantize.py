@@ -267,7 +267,7 @@ def test_blocks_one_after_the_other_make_the_model_and_give_the_inputs_of_produc
 
 def test_wrong_blocks_are_refused():
     model, x = random_model(Config(**SIZES)), np.zeros((1, 50, 16), np.float32)
-    with pytest.raises(ChatError, match="T=50: must be at least 1, and T at most the context of 40"):
+    with pytest.raises(ChatError, match="T=50: must be at least 1, and T at most the context"):
         model.block(0, x)
     with pytest.raises(ChatError, match="there is no layer 2 of 2"):
         model.block(2, x)
