@@ -29,7 +29,8 @@ WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 SAMPLING = np.dtype([("temperature", np.float32), ("top_k", np.int32), ("top_p", np.float32),
                      ("min_p", np.float32), ("repetition_penalty", np.float32),
                      ("seed", np.uint64), ("position", np.uint64), ("banned", np.int32),
-                     ("n_banned", np.int32), ("seen", np.int32), ("n_seen", np.int32)], align=True)
+                     ("n_banned", np.int32), ("biased", np.int32), ("n_biased", np.int32),
+                     ("seen", np.int32), ("n_seen", np.int32)], align=True)
 REAL = {"f32": ("float", np.float32), "bf16": ("uint16_t", np.uint16)}
 
 
@@ -473,19 +474,21 @@ class Model:
         self.call("model_extend", cache.handle, out, ints(slots), flat, counts, len(slots), every)
         return out
 
-    def draw(self, rows, ids=(), logprobs: bool = False, probabilities: bool = False):
+    def draw(self, rows, ids=(), logprobs: bool = False, probabilities: bool = False,
+             biases: np.ndarray | None = None):
         """One token from each row of logits that `extend` left on the device: (tokens, their
         log-probabilities or None, what each was drawn from (rows,V) or None).
 
         rows   (rows) of SAMPLING, as `samplings` makes them
-        ids    the tokens that their fields banned and seen point into
+        ids    the tokens that their fields banned, biased and seen point into
+        biases float32, one for each of ids: what is added to the logits of those biased
         """
         if len(rows) != self.rows:
             raise ValueError(f"settings for {len(rows)} rows, but {self.rows} rows of logits")
         tokens, ids = np.empty(self.rows, np.int32), ints(np.asarray(ids, np.int64))
         logs = np.empty(self.rows, np.float32) if logprobs else None
         drawn_from = np.empty((self.rows, self.config.vocab), np.float32) if probabilities else None
-        self.call("model_sample", tokens, logs, drawn_from, rows, ids, len(ids))
+        self.call("model_sample", tokens, logs, drawn_from, rows, ids, biases, len(ids))
         return tokens.tolist(), logs, drawn_from
 
 

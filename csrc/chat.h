@@ -227,18 +227,20 @@ typedef struct {
     unsigned long long seed;         /* a draw depends on (seed, position) only: on the sequence, */
     unsigned long long position;     /* and on how many tokens it has */
     int   banned, n_banned;          /* ids[banned], ids[banned + 1], ...: tokens never drawn */
-    int   seen, n_seen;              /* likewise those to be penalized, each named once */
+    int   biased, n_biased;          /* likewise those whose logits biases[...] are added to, */
+    int   seen, n_seen;              /* and those to be penalized before; each named once */
 } Sampling;
 
 /* Fails, naming field and value, unless these settings make sense. */
 int check_sampling(const Sampling *settings);
 
 /* Draws a token from each row of the logits that model_extend just left on the device, row i by
-   settings[i]; ids (n_ids) are the tokens that settings name. tokens (n) =, logprobs (n) = the log
+   settings[i]; ids (n_ids) are the tokens that settings name, biases (n_ids; NULL: none is
+   biased) what is added to the logits of some. tokens (n) =, logprobs (n) = the log
    of the probability that each was drawn with, or NULL; probabilities (n,V) = what they were drawn
    from, or NULL. Fails where no token is left or a logit is not a number. */
 int model_sample(Model *model, int *tokens, float *logprobs, float *probabilities,
-                 const Sampling *settings, const int *ids, int n_ids);
+                 const Sampling *settings, const int *ids, const float *biases, int n_ids);
 
 /* ---- Ranks ----------------------------------------------------------------------------------- */
 /* A job is one process or several, on one machine or many, that train one model: its ranks. mpirun,

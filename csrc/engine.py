@@ -52,6 +52,9 @@ class Sampling:
                         "[0, 1]")
     repetition_penalty: float = flag(1.0, "make tokens that the text has less likely; 1 is off",
                                      "[0.01, 100]")
+    presence_penalty: float = flag(0.0, "lower the logits of tokens that were drawn by X; 0 is off",
+                                   "[-2, 2]")
+    frequency_penalty: float = flag(0.0, "likewise, by X for each time that they were", "[-2, 2]")
     seed: int = flag(lambda: secrets.randbits(32), "the same seed, the same text; default: random, "
                      "and the line after the text tells it", "[0, 18446744073709551616)")
     stop: tuple[str, ...] = flag((), "end before these texts")
@@ -94,12 +97,14 @@ class Sequence:
     last      how many tokens there are when it is full
     room      how many there may be at most, with all that it may still wait for
     banned    ids that are not drawn next, a list; None: the engine's `banned`
+    bias      {id: what is added to its logit}
     pending   what it waits for, a future whose tokens are appended when it is done; None: nothing
     record    "logprob": keep the log-probability of each token drawn in `logprobs`;
               "probabilities": and hand out what each was drawn from
     """
 
     banned = pending = None
+    bias: dict = {}
 
     def __init__(self, prompt, settings, index=0, record=""):
         self.tokens, self.prompt, self.text, self.finish = list(prompt), len(prompt), "", ""
@@ -111,6 +116,15 @@ class Sequence:
     @property
     def room(self):
         return self.last
+
+    def biases(self, tokens):
+        """Return {id: what is added to its logit} of what follows these tokens."""
+        how, found = self.settings, dict(self.bias)
+        if how.presence_penalty or how.frequency_penalty:
+            for token, count in Counter(tokens[self.prompt:]).items():
+                found[token] = found.get(token, 0) - how.presence_penalty \
+                    - how.frequency_penalty * count
+        return found
 
     def take(self, token, text):
         """Called for each token that was drawn, with what it adds to the text; returns that, or as
@@ -340,7 +354,7 @@ class Engine:
         rows = np.repeat(self.samplings[[slot.number for slot in ready]], [*map(len, new)])
         rows["position"] = [len(slot.held) + i for slot, tokens in zip(ready, new)
                             for i in range(1, len(tokens) + 1)]
-        ids, lists, row = [], {}, 0
+        ids, lists, biased, row = [], {}, {}, 0
         for slot, tokens in zip(ready, new):
             banned = self.banned if slot.sequence.banned is None else slot.sequence.banned
             if id(banned) not in lists:          # most sequences share one
@@ -352,9 +366,18 @@ class Engine:
                 seen = {*slot.held, *tokens[:i + 1]} - self.ends
                 rows[row + i]["seen"], rows[row + i]["n_seen"] = len(ids), len(seen)
                 ids += seen
+            for i in range(len(tokens)):
+                if biases := slot.sequence.biases([*slot.held, *tokens[:i + 1]]):
+                    rows[row + i]["biased"], rows[row + i]["n_biased"] = len(ids), len(biases)
+                    biased[len(ids)] = [*biases.values()]
+                    ids += biases
             row += len(tokens)
         records = {slot.sequence.record for slot in ready}
-        drawn, *more = self.model.draw(rows, ids, records != {""}, "probabilities" in records)
+        added = np.zeros(len(ids), np.float32) if biased else None
+        for at, biases in biased.items():
+            added[at:at + len(biases)] = biases
+        drawn, *more = self.model.draw(rows, ids, records != {""}, "probabilities" in records,
+                                       added)
         return zip(drawn, *([None] * len(drawn) if each is None else each for each in more))
 
     def accept(self, s, tokens, rows):

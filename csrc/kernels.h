@@ -256,11 +256,11 @@ void nll_forward(float *nll, real *dlogits,
 
 /* tokens (n) = one draw from each row of logits (n,P), of which the first V count, by settings[i];
    logprobs (n) = the log of its probability. -1 and NaN where no token is left or a logit is not a
-   number. ids: the tokens that settings name. logits are changed: with `probabilities` the first V
-   of a row become what its token was drawn from. The same on a GPU as here, but where the rounding
-   of sums decides. */
+   number. ids, biases: as model_sample has them. logits are changed: with `probabilities` the first
+   V of a row become what its token was drawn from. The same on a GPU as here, but where the
+   rounding of sums decides. */
 void sample_rows(int *tokens, float *logprobs, float *logits,
-                 const Sampling *settings, const int *ids,
+                 const Sampling *settings, const int *ids, const float *biases,
                  int n, int V, int P, int probabilities);
 
 /* out (n,C) = the given rows of inp. */

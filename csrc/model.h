@@ -106,6 +106,7 @@ struct Model {
     int *drawn;
     float *logprobs;
     int *ids, n_ids;                 /* those that settings name, and how many there is room for */
+    float *biases;                   /* (n_ids) */
     int *begins;                     /* (L,E+1), on the host: where the rows of each expert begin */
     real *pairs, *dpairs;            /* (N*k,C): rows by expert */
     real *drouter;                   /* (N,E) */

@@ -50,12 +50,13 @@ static int likeliest(const float *logits, int V) {
     return logits[best] > -INFINITY && logits[best] < INFINITY ? best : -1;
 }
 
-static int draw(float *logprob, float *logits, const Sampling *s, const int *ids, int V, int *heap,
-                int *kept, float *top) {
+static int draw(float *logprob, float *logits, const Sampling *s, const int *ids,
+                const float *biases, int V, int *heap, int *kept, float *top) {
     for (int i = s->seen; i < s->seen + s->n_seen; i++) {
         float *x = &logits[ids[i]];
         *x = *x > 0 ? *x / s->repetition_penalty : *x * s->repetition_penalty;
     }
+    for (int i = s->biased; i < s->biased + s->n_biased; i++) logits[ids[i]] += biases[i];
     for (int i = s->banned; i < s->banned + s->n_banned; i++) logits[ids[i]] = -INFINITY;
     const int best = likeliest(logits, V);
     *logprob = NAN;
@@ -83,7 +84,7 @@ static int draw(float *logprob, float *logits, const Sampling *s, const int *ids
 }
 
 void sample_rows(int *tokens, float *logprobs, float *logits, const Sampling *settings,
-                 const int *ids, int n, int V, int P, int probabilities) {
+                 const int *ids, const float *biases, int n, int V, int P, int probabilities) {
     (void)probabilities;                         /* they are there in any case */
     #pragma omp parallel num_threads(n > 1 ? team((size_t)n * V) : 1)
     {
@@ -92,8 +93,8 @@ void sample_rows(int *tokens, float *logprobs, float *logits, const Sampling *se
         for (int i = 0; i < n; i++) {
             tokens[i] = -1;
             if (heap)
-                tokens[i] = draw(&logprobs[i], logits + (size_t)i * P, &settings[i], ids, V, heap,
-                                 heap + V, (float *)(heap + 2 * V));
+                tokens[i] = draw(&logprobs[i], logits + (size_t)i * P, &settings[i], ids, biases,
+                                 V, heap, heap + V, (float *)(heap + 2 * V));
         }
         free(heap);
     }

@@ -386,7 +386,7 @@ void model_free(Model *m) {
     device_free(m->moments); device_free(m->arena);
     device_free(m->rope[0]); device_free(m->rope[1]);
     free(m->turns);
-    device_free(m->ids);
+    device_free(m->ids); device_free(m->biases);
     free(m->target_rows_host);
     free_outline(m);
     free(m);

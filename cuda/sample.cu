@@ -134,7 +134,7 @@ __device__ void to_probabilities(const Choice &row, float min_p, double all) {
 
 __global__ void __launch_bounds__(BINS)
 sample_row(int *tokens, float *logprobs, float *logits, const Sampling *settings, const int *ids,
-           int V, int P, float scale, int probabilities) {
+           const float *biases, int V, int P, float scale, int probabilities) {
     const Sampling s = settings[blockIdx.x];
     Choice row = { logits + (size_t)blockIdx.x * P, V, scale, 0, V };
     float *p = row.p;
@@ -142,6 +142,9 @@ sample_row(int *tokens, float *logprobs, float *logits, const Sampling *settings
         const float x = p[ids[s.seen + i]];
         p[ids[s.seen + i]] = x > 0 ? x / s.repetition_penalty : x * s.repetition_penalty;
     }
+    __syncthreads();
+    for (int i = threadIdx.x; i < s.n_biased; i += BINS)
+        p[ids[s.biased + i]] += biases[s.biased + i];
     __syncthreads();
     for (int i = threadIdx.x; i < s.n_banned; i += BINS) p[ids[s.banned + i]] = -INFINITY;
     __syncthreads();
@@ -194,9 +197,9 @@ sample_row(int *tokens, float *logprobs, float *logits, const Sampling *settings
 }
 
 void sample_rows(int *tokens, float *logprobs, float *logits, const Sampling *settings,
-                 const int *ids, int n, int V, int P, int probabilities) {
+                 const int *ids, const float *biases, int n, int V, int P, int probabilities) {
     int bits = 62;
     for (int v = V; v > 1; v = ceil_div(v, 2)) bits--;
-    launch("sample_rows", sample_row, n, BINS, 0, tokens, logprobs, logits, settings, ids, V, P,
-           ldexpf(1, bits), probabilities);
+    launch("sample_rows", sample_row, n, BINS, 0, tokens, logprobs, logits, settings, ids, biases,
+           V, P, ldexpf(1, bits), probabilities);
 }

@@ -177,12 +177,16 @@ def linear_forward(lib, inp, weight, bias=None, residual=None, kernel="linear_fo
 
 
 def sample(lib, logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
-           seed=0, position=0, seen=(), banned=()):
+           seed=0, position=0, seen=(), banned=(), bias={}):
     """(token, probabilities (V)) that sample_rows draws from one row of logits (V)."""
-    seen, ids = np.unique(np.array([*seen], np.int32)), np.array([*banned], np.int32)
+    seen, ids = np.unique(np.array([*seen], np.int32)), np.array([*banned, *bias], np.int32)
     rows = samplings(1, temperature, top_k, top_p, min_p, repetition_penalty, seed,
-                     position=position, n_banned=len(ids), seen=len(ids), n_seen=len(seen))
+                     position=position, n_banned=len(banned), biased=len(banned),
+                     n_biased=len(bias), seen=len(ids), n_seen=len(seen))
+    biases = np.zeros(len(ids) + len(seen), np.float32)
+    biases[len(banned):len(ids)] = [*bias.values()]
     token, logprob, p = np.empty(1, np.int32), np.empty(1, np.float32), np.array(logits, np.float32)
-    lib.call("sample_rows", token, logprob, p, rows, np.append(ids, seen), 1, p.size, p.size, 1)
+    lib.call("sample_rows", token, logprob, p, rows, np.append(ids, seen), biases, 1, p.size,
+             p.size, 1)
     assert token[0] < 0 or abs(logprob[0] - np.log(p[token[0]])) < 1e-4
     return int(token[0]), p

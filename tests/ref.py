@@ -443,11 +443,12 @@ def adamw(weight, gradient, m, v, step, lr, beta1, beta2, eps, weight_decay):
 # ---- Sampling ------------------------------------------------------------------------------------
 
 def distribution(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
-                 history=(), banned=()):
+                 history=(), banned=(), bias={}):
     """The probabilities (V) that a token is drawn from: chat.h's Sampling, one line a rule."""
     x = np.array(logits, np.float64)
     seen = np.unique(np.array(history, int))
     x[seen] *= np.where(x[seen] > 0, 1 / repetition_penalty, repetition_penalty)
+    x[[*bias]] += [*bias.values()]
     x[list(banned)] = -np.inf
     if temperature == 0:
         return np.eye(len(x))[x.argmax()]

@@ -78,7 +78,7 @@ class Script:
         logits[range(len(rows)), self.drawn] = 0
         return logits
 
-    def draw(self, rows, ids, logprobs=False, probabilities=False):
+    def draw(self, rows, ids, logprobs=False, probabilities=False, biases=None):
         return self.drawn, None, None
 
 

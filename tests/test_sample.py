@@ -25,15 +25,17 @@ LOGITS = (4 * np.random.default_rng(0).standard_normal(50)).astype(np.float32)
        top_k=st.sampled_from([0, 1, 2, 7, 49, 50, 2000]),
        top_p=st.sampled_from([1.0, 0.9, 0.5, 0.01]),
        min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]), penalty=st.sampled_from([1.0, 1.3, 0.5]),
-       banned=st.integers(0, 3), seed=seeds)
+       banned=st.integers(0, 3), biased=st.integers(0, 3), seed=seeds)
 @examples(300)
 def test_sampling_keeps_exactly_the_right_tokens(cpu, V, temperature, top_k, top_p, min_p, penalty,
-                                                 banned, seed):
+                                                 banned, biased, seed):
     rng = np.random.default_rng(seed)
     logits = (3 * rng.standard_normal(V)).astype(np.float32)
     rules = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
                  repetition_penalty=penalty, seen=rng.integers(0, V, 4),
-                 banned=rng.permutation(V)[:min(banned, V - 1)])
+                 banned=rng.permutation(V)[:min(banned, V - 1)],
+                 bias={i: float(rng.choice([-5, 1, 100]))
+                       for i in rng.permutation(V)[:biased].tolist()})
     token, probabilities = sample(cpu, logits, seed=seed, **rules)
     want = ref.distribution(logits, history=rules.pop("seen"), **rules)
     assert np.array_equal(probabilities > 1e-12, want > 1e-12)           # sums see no smaller ones
@@ -114,7 +116,7 @@ def draw(lib, logits, how, banned=(), V=None):
     how["n_banned"] = len(banned)
     tokens, logprobs = np.full(n, -7, np.int32), np.full(n, 7, np.float32)
     lib.call("sample_rows", tokens, logprobs, np.array(logits, np.float32), how,
-             np.array(banned, np.int32), n, V, P, 0)
+             np.array(banned, np.int32), None, n, V, P, 0)
     assert ((logprobs <= 0) == (tokens >= 0)).all() and np.isnan(logprobs[tokens < 0]).all()
     return tokens
 
@@ -198,7 +200,8 @@ def test_a_draw_depends_on_its_own_seed_and_position_only(lib):
 
 @pytest.mark.parametrize("rules", [
     {}, dict(temperature=0), dict(top_k=5, repetition_penalty=1.3, seen=[1, 2, 3], banned=[4, 5]),
-    dict(temperature=2, top_p=0.7, min_p=0.05, repetition_penalty=0.7, seen=[48], banned=[49])])
+    dict(temperature=2, top_p=0.7, min_p=0.05, repetition_penalty=0.7, seen=[48], banned=[49],
+         bias={1: 3.0, 2: -100.0, 48: 1.5})])
 def test_probabilities_and_their_logs_are_those_of_the_cpu(lib, cpu, rules):
     for logits in LOGITS, -LOGITS, np.zeros(50), np.linspace(-3, 1, 700):
         got, want = sample(lib, logits, **rules), sample(cpu, logits, **rules)

@@ -130,6 +130,18 @@ def test_texts_are_continued_each_as_often_as_is_asked(running, engine):
     assert running.ask(TEXT, {"prompt": ids, "max_tokens": 1})[0] == 200
 
 
+def test_biases_and_penalties_decide_what_is_drawn(running):
+    body = {"prompt": "ab", "max_tokens": 20, "temperature": 0}
+    text = running.ask(TEXT, {**body, "logit_bias": {"65": 100}})[1]["choices"][0]["text"]
+    assert text == "A" * 20
+    text = running.ask(TEXT, {**body, "logit_bias": {str(65 + i): 90 + i for i in range(9)},
+                              "presence_penalty": 2})[1]["choices"][0]["text"]
+    assert {*"ABCDEFGHI"} >= {*text} and len({*text}) > 1
+    often = running.ask(TEXT, {**body, "logit_bias": {"65": 92, "66": 90},
+                               "frequency_penalty": 1.5})[1]["choices"][0]["text"]
+    assert 8 <= often.count("A") <= 14 and often.count("B") == 20 - often.count("A")
+
+
 def test_stop_strings_end_a_text_and_are_not_in_it(running):
     text = running.ask(CHAT, {**SHORT, "max_tokens": 40})[1]["choices"][0]["message"]["content"]
     stop = text[3:5]
@@ -196,7 +208,10 @@ def test_models_are_listed_and_loaded_when_they_are_asked_for(running):
     (CHAT, {**SHORT, "top_k": 1 << 40}, 400, "top_k"),
     (CHAT, {**SHORT, "seed": -1}, 400, "seed is -1"), (CHAT, {**SHORT, "stop": [""]}, 400, "stop"),
     (CHAT, {**SHORT, "top_logprobs": 3}, 400, "needs logprobs"),
-    (CHAT, {**SHORT, "logit_bias": {"1": 5}}, 400, "logit_bias"),
+    (CHAT, {**SHORT, "logit_bias": {"99999": 5}}, 400, "logit_bias has '99999'"),
+    (CHAT, {**SHORT, "logit_bias": {"1": 500}}, 400, "logit_bias has '1': 500"),
+    (CHAT, {**SHORT, "presence_penalty": 3}, 400, "presence_penalty is 3"),
+    (CHAT, {**SHORT, "best_of": 4}, 400, "best_of is 4"),
     (CHAT, {"messages": [{"role": "user", "content": "x" * 5000}]}, 400, "there is room for"),
     (TEXT, {"prompt": [1, 2, 99999]}, 400, "prompt has"), (TEXT, {"prompt": []}, 400, "0 texts"),
     (TEXT, {"prompt": "x" * 5000}, 400, "5001"), (TEXT, {"prompt": ["a"] * 99}, 400, "99 texts"),

@@ -140,7 +140,7 @@ class Says:
     def extend(self, cache, slots, tokens, every=False, read=True):
         pass
 
-    def draw(self, rows, ids, logprobs=False, probabilities=False):
+    def draw(self, rows, ids, logprobs=False, probabilities=False, biases=None):
         token = self.script.pop(0)
         assert len(rows) == 1 and token not in ids[:rows[0]["n_banned"]]
         return [token], None, None

@@ -86,7 +86,7 @@ class Scripted:
         self.rows = logits
         return logits
 
-    def draw(self, rows, ids, logprobs=False, probabilities=False):
+    def draw(self, rows, ids, logprobs=False, probabilities=False, biases=None):
         logits = self.rows.copy()
         for row, settings in zip(logits, rows):
             row[ids[settings["banned"]:][:settings["n_banned"]]] = -np.inf

@@ -20,10 +20,10 @@ from data.chat.turn import Turn, talk_of
 
 MOST = 16            # texts (n) that one request may ask for
 TOP = 20             # alternatives to a token that it may ask for
-DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
+DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
+           "frequency_penalty", "seed")
 # What has no effect here: with any other value than these a request is refused.
-WITHOUT = {"logit_bias": ({},), "presence_penalty": (0,), "frequency_penalty": (0,),
-           "functions": ([],), "tool_choice": ("none", "auto"), "best_of": (1,), "suffix": ("",),
+WITHOUT = {"functions": ([],), "tool_choice": ("none", "auto"), "best_of": (1,), "suffix": ("",),
            "echo": (False,), "audio": (), "modalities": (["text"],), "prediction": ()}
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")        # of a function
 
@@ -110,6 +110,17 @@ def schema_of(body):
     return about["schema"]
 
 
+def bias_of(body, vocab):
+    """{id: bias} of a body's logit_bias."""
+    found = take(body, "logit_bias", dict, {})
+    for i, bias in found.items():
+        if not i.isdecimal() or int(i) >= vocab or type(bias) not in (int, float) \
+                or not -100 <= bias <= 100:
+            raise Refused(f"logit_bias has {short(i)}: {short(bias)}, but must have ids below "
+                          f"{vocab}, and numbers in [-100, 100]", "logit_bias")
+    return {int(i): float(bias) for i, bias in found.items()}
+
+
 class Asked:
     """What the body of a chat asks for.
 
@@ -128,7 +139,9 @@ class Asked:
         self.top = self.alternatives(body)
         self.record = "" if self.top is None else "probabilities" if self.top else "logprob"
         self.sequences = self.asked(body, sampling(body, engine.model.config.context))
+        bias = bias_of(body, engine.model.config.vocab)
         for sequence in self.sequences:
+            sequence.bias = bias
             engine.check(sequence)
         self.about = {"id": self.prefix + token_hex(12), "object": self.object,
                       "created": int(time.time()), "model": body["model"]}
