@@ -110,7 +110,7 @@ class Pretrain(Training):
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return 5e-5 if foreign else 2e-3 * (256 / channels) ** 0.5
+        return 1e-4 if foreign else 2e-3 * (256 / channels) ** 0.5
 
 
 @dataclass
@@ -134,7 +134,7 @@ class Sft(Training):
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return 5e-5 if foreign else 1e-3 * (256 / channels) ** 2
+        return 1e-4 if foreign else 1e-3 * (256 / channels) ** 2
 
 
 def check(s: Training) -> None:

@@ -1,6 +1,7 @@
 """train.py on models from elsewhere: GGUF files and folders with a chat template of their own."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import train
 from csrc.bind import Job, Model
 from csrc.config import Config
+from data import company
 from data.chat.turn import load
 from data.tokens import bpe
 from data.tokens.codecs import CONTROL, NORMAL
@@ -108,7 +110,7 @@ def test_a_larger_model_has_defaults_of_its_own(tmp_path):
     data = train.Conversations(s)
     assert "documents" not in str(data)
     filled = train.with_defaults(s, data, CONFIG)
-    assert (filled.batch, filled.batch_tokens, filled.lr) == (8, 2048, 5e-5)
+    assert (filled.batch, filled.batch_tokens, filled.lr) == (8, 2048, 1e-4)
     assert filled.steps == round(3 * data.loader.tokens / 2048)
     book = tmp_path / "book.txt"
     book.write_text("Then blue. Say black and white. " * 500)
@@ -150,3 +152,17 @@ def test_a_context_longer_than_the_model_s_is_said(tmp_path):
                write(tmp_path / "c.jsonl", CHATS), "--out", "run", "--context", 256, "--steps", 1)
     assert done.returncode == 0, done.stderr
     assert "--context 256 is more than the 128 that" in done.stdout
+
+
+def test_the_company_s_questions_are_about_what_is_told_and_in_other_words(tmp_path):
+    company.company(company.Company(out=tmp_path))
+    chats, asked = ([json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+                    for name in ("chats.jsonl", "questions.jsonl"))
+    assert (len(chats), len(asked)) == (300, 50)
+    told = Counter(chat["messages"][1]["content"] for chat in chats)
+    assert set(told.values()) == {5}             # each fact in five ways
+    trained = {chat["messages"][0]["content"] for chat in chats}
+    for one in asked:
+        assert one["question"] not in trained
+        name = next(name for name in company.PRODUCTS if name in one["question"])
+        assert any(name in fact and f" {one['answer']}" in fact for fact in told)

@@ -188,6 +188,15 @@ def test_answers_that_are_shown_otherwise_later_have_samples_of_their_own():
     assert learned(its, sample) == ["There.<|im_end|>", "<think>Hm.</think>Here.<|im_end|>"]
 
 
+def test_a_thought_that_a_prompt_begins_is_learned_although_none_is_shown():
+    its = tokenizer(CHATML.replace("assistant\n", "assistant\n<think>\n"))
+    messages = [*AGAIN[:-1], {**AGAIN[-1], "reasoning_content": "Hm."}]
+    last, first = talk_of(its).samples(messages)
+    assert learned(its, last) == ["Hm.\n</think>\n\nHere.<|im_end|>"]
+    assert learned(its, first) == ["\n</think>\n\nThere.<|im_end|>"]
+    assert last.ids[:last.mask.index(1)] == talk_of(its).prompt(messages[:-1])[0]
+
+
 def test_answers_of_weight_0_and_greetings_are_not_learned():
     its, hello = tokenizer(), {"role": "assistant", "content": "Hello."}
     last = {**AGAIN[-1], "weight": 0}
@@ -208,7 +217,7 @@ UNFIT = {
         CHATML.replace("message['content']", "message['content'][:3]"), TURNS),
     "puts no token behind an answer that ends it": ("{% for m in messages %}{{ m.role }}: "
                                                     "{{ m.content }}\n{% endfor %}", TURNS),
-    "in other words than it asks for one": (CHATML.replace("assistant\n", "<think>\n"), TURNS),
+    "in other words than it asks for one": (CHATML.replace("assistant\n", "Answer:\n"), TURNS),
     "cannot be used: roles": ("{% if messages[0].role != 'user' %}{{ raise_exception('roles') }}"
                               "{% endif %}" + CHATML, [TURNS[1], *TURNS]),
 }

@@ -105,6 +105,8 @@ class Template:
         self.variables = {key: tokenizer.named(key) or ""
                           for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
         self.opens = self.closes = {}
+        self.think = [alias(tokenizer.specials[mark]) if mark in tokenizer.specials else mark
+                      for mark in MARKS["think"]]
         think = [[tokenizer.specials[mark]] if mark in tokenizer.specials else
                  tokenizer.encode(mark) for mark in MARKS["think"]]
         if [*map(len, think)] == [1, 1]:
@@ -172,8 +174,9 @@ class Template:
 
         An answer is what stands behind a prompt of all before it, up to the token that ends it. One
         Encoded has all answers whose prompts it begins with. Where the template shows old answers
-        in other words than new ones, as without their thoughts, there are several. Of a token that
-        belongs to an answer and to what stands before it the mask is 0.
+        in other words than new ones, as without their thoughts, there are several. Where it begins
+        a thought for the model, and shows none, that is there all the same. Of a token that belongs
+        to an answer and to what stands before it the mask is 0.
 
         ChatError where the template does not show all of an answer, or not behind its prompt.
         """
@@ -205,6 +208,11 @@ class Template:
         texts = self.render(messages, (), *((i + shown, not shown) for i in learned
                                             for shown in (0, 1)))
         for i, prompt, text in reversed([*zip(learned, texts[::2], texts[1::2])]):
+            before, mark, after = prompt.rpartition(self.think[0])
+            if mark and not after.strip() and not text.startswith(prompt) \
+                    and text.startswith(before):         # it shows none of what it asks for
+                thought = messages[i].get("reasoning_content", "")
+                text = f"{prompt}{thought}\n{self.think[1]}\n\n{text[len(before):]}"
             said = text.removeprefix(prompt)
             ends = [found.end() for found in re.finditer(alias(r"(\d+)"), said)
                     if int(found[1]) in self.tokenizer.ends]

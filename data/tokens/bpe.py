@@ -14,6 +14,7 @@ import json
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from reprlib import repr as short
 
@@ -113,7 +114,7 @@ class Tokenizer:
         names = {*ENDS, *map(self.named, ("eos_token", "eot_token", "eom_token"))}
         self.ends = {i for name, i in self.specials.items() if name in names}
 
-    @property
+    @cached_property
     def spec(self):
         """The contents of tokenizer.json."""
         return self.given or self.codec.describe()
