@@ -262,10 +262,12 @@ class Model:
         self.handle = out[0]
         info = ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
+        self.frozen: set[str] = set()            # what it does not learn
         for i in range(self.call("model_tensors")):
             self.call("model_tensor", i, info)
             shape = (info.rows, info.cols) if info.cols else (info.rows,)
             self.tensors.append((ffi.string(info.name).decode(), shape, bool(info.decay)))
+            self.frozen |= {self.tensors[-1][0]} if info.frozen else set()
         self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
 
     @staticmethod

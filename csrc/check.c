@@ -39,11 +39,17 @@ int check_config(const Config *c) {
         || check_size("window", c->window, 0, MANY)
         || check_size("window_period", c->window_period, 0, 10000)
         || check_size("local_rope", c->local_rope, 0, c->position == ROPE)
+        || check_size("lora", c->lora, 0, MANY)
         || check_size("experts", c->experts, 0, min_int(MOST_EXPERTS, (1 << 18) / c->layers))
         || (c->experts && check_experts(c)))
         return -1;
     if (c->heads % c->kv_heads)
         return chat_fail("heads (%d) is not a multiple of kv_heads (%d)", c->heads, c->kv_heads);
+    const int side = min_int(min_int(c->channels, c->heads * c->head_dim), c->hidden);
+    if (c->lora > side)
+        return chat_fail("lora is %d, but must be at most %d: a matrix of %d rows or columns has no"
+                         " higher rank", c->lora, side, side);
+    if (c->lora && c->scalar) return chat_fail("a scalar head learns, but with lora only adapters");
     if (c->head_dim % 2) return chat_fail("head_dim is %d, but must be even", c->head_dim);
     if (!(c->norm_eps > 0 && c->norm_eps < 1))
         return chat_fail("norm_eps is %g, but must be between 0 and 1", c->norm_eps);

@@ -51,6 +51,7 @@ class Config:
     expert_hidden: int = 0
     expert_norm: int = 0
     expert_period: int = 0
+    lora: int = 0
     norm_eps: float = 1e-6
     embedding_scale: float = 0.0
     attention_scale: float = 0.0

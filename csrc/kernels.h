@@ -108,11 +108,13 @@ void embed_quant(real *out,
                  const int *tokens, const int *positions, const void *rows, const real *wpe,
                  int type, int N, int C);
 
-/* dinp (N,C) = dout weight; dweight (O,C) += dout^T inp; dbias (O) += sum of dout's rows; each may
-   be NULL. weight (O,C) as it is, not packed. With pre (N,C), of which inp is the gelu, dinp is the
-   gradient of pre. work: linear_work(N,C,O,1) bytes. */
+/* dinp (N,C) = dout weight + residual; dweight (O,C) += dout^T inp; dbias (O) += sum of dout's rows;
+   each may be NULL. weight (O,C) as it is or, where that is NULL, packed; residual (N,C), which may
+   be dinp, or NULL. With pre (N,C), of which inp is the gelu, dinp is the gradient of pre.
+   work: linear_work(N,C,O,1) bytes. */
 void linear_backward(real *dinp, float *dweight, float *dbias,
-                     const real *dout, const real *inp, const real *weight, const real *pre,
+                     const real *dout, const real *inp, const real *weight, const real *packed,
+                     const real *pre, const real *residual,
                      void *work, int N, int C, int O);
 
 /* C (M,N) = A (M,K) B^T with B (N,K), three loops: what the fast one must agree with. */

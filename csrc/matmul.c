@@ -331,6 +331,23 @@ void embed_packed(real *out, const int *tokens, const int *positions, const real
     }
 }
 
+/* The panels of weight^T (C,O) out of those of weight (O,C): in each pair of them lies a block of
+   NR x NR numbers, which is transposed. */
+static void turn_panels(unit *turned, const real *packed, int C, int O) {
+    const int steps = ceil_div(C, PAIR), turned_steps = ceil_div(O, PAIR);
+    #pragma omp parallel for collapse(2) schedule(static) num_threads(team((size_t)C * O))
+    for (int p = 0; p < ceil_div(C, NR); p++)
+        for (int q = 0; q < ceil_div(O, NR); q++) {
+            const real *from = packed + ((size_t)q * steps * NR + p * NR / PAIR * NR) * PAIR;
+            real *to = (real *)(turned + (size_t)p * turned_steps * NR + q * NR / PAIR * NR);
+            const int columns = min_int(NR, steps * PAIR - p * NR);
+            for (int o = 0; o < min_int(NR, turned_steps * PAIR - q * NR); o++, from += PAIR)
+                for (int c = 0; c < NR; c++)
+                    to[(o / PAIR * NR + c) * PAIR + o % PAIR] =
+                        c < columns ? from[c / PAIR * NR * PAIR + c % PAIR] : to_real(0);
+        }
+}
+
 /* to (M,N) = a (M,K) times packed b (N,K). */
 static void multiply_rows(Result to, Operand a, const unit *b, unit *work, int N) {
     for (int M = a.rows; to.row < M; to.row += a.rows, a.data += a.rows * a.row_stride) {
@@ -353,11 +370,13 @@ void linear_forward_float(float *out, const real *inp, const real *packed, void 
 }
 
 void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
-                     const real *weight, const real *pre, void *work, int N, int C, int O) {
+                     const real *weight, const real *packed, const real *pre, const real *residual,
+                     void *work, int N, int C, int O) {
     unit *b = work;
     if (dinp) {                                  /* dout (N,O) times weight^T (C,O)^T */
-        pack_b(b, (Operand){ weight, C, O, 1, C });
-        multiply_rows((Result){ .out = dinp }, (Operand){ dout, N, O, O, 1 },
+        if (weight) pack_b(b, (Operand){ weight, C, O, 1, C });
+        else turn_panels(b, packed, C, O);
+        multiply_rows((Result){ .out = dinp, .residual = residual }, (Operand){ dout, N, O, O, 1 },
                       b, b + packed_units(C, O, NR), C);
         if (pre) gelu_backward(dinp, dinp, pre, (size_t)N * C);
     }

@@ -33,14 +33,25 @@ static void forward_mapped(const Model *m, real *out, const real *inp, const Ten
                       t->type, t->pairs, N, C, t->rows, w->out);
 }
 
+/* out += what the adapter of w makes of inp: (inp A^T) B^T. */
+static void adapter_forward(const Model *m, real *out, const real *inp, const Tensor *w, int N) {
+    const Tensor *A = w->adapter, *B = A + 1;
+    linear_forward(m->low, NULL, inp, multiplied(A), NULL, NULL, m->work, N, A->cols, A->out);
+    linear_forward(out, NULL, m->low, multiplied(B), NULL, out, m->work, N, B->cols, B->out);
+}
+
 static void forward(const Model *m, real *out, real *pre, const real *inp, const Tensor *w,
                     const Tensor *bias, const real *residual, int N) {
-    if (!w->blocks) {
+    if (!w->blocks && !w->adapter) {
         linear_forward(out, pre, inp, multiplied(w), weight(bias), residual, m->work,
                        N, w->cols, w->out);
         return;
     }
-    forward_mapped(m, pre ? pre : out, inp, w, weight(bias), residual, N);
+    real *sum = pre ? pre : out;
+    if (w->blocks) forward_mapped(m, sum, inp, w, weight(bias), residual, N);
+    else linear_forward(sum, NULL, inp, multiplied(w), weight(bias), residual, m->work,
+                        N, w->cols, w->out);
+    if (w->adapter) adapter_forward(m, sum, inp, w, N);
     if (pre) gelu_forward(out, pre, (size_t)N * w->out);
 }
 
@@ -215,8 +226,8 @@ static void head(Model *m, int N, int backward) {
         if (backward && is_capped(m))
             softcap_backward(m->dlogits, logits, m->config.logit_cap, (size_t)rows * m->P);
         if (backward)
-            linear_backward(dh + at, p->grad, NULL, m->dlogits, h + at, p->w, NULL, m->work,
-                            rows, C, p->out);
+            linear_backward(dh + at, p->grad, NULL, m->dlogits, h + at, p->w, p->packed, NULL,
+                            NULL, m->work, rows, C, p->out);
     }
     if (!few || !backward) return;
     device_zero(dh + (size_t)count * C, sizeof(real) * C);   /* what target_index says of others */
@@ -287,9 +298,22 @@ static void norm_backward(const Model *m, real *dinp, const real *dout, const re
                            N, C);
 }
 
+/* The gradients of an adapter's A and B; dinp = the part of it that comes through them. */
+static void adapter_backward(const Model *m, real *dinp, const real *dout, const real *inp,
+                             const Tensor *w, int N) {
+    const Tensor *A = w->adapter, *B = A + 1;
+    linear_forward(m->low, NULL, inp, multiplied(A), NULL, NULL, m->work, N, A->cols, A->out);
+    linear_backward(m->dlow, B->grad, NULL, dout, m->low, B->w, NULL, NULL, NULL, m->work,
+                    N, B->cols, B->out);
+    linear_backward(dinp, A->grad, NULL, m->dlow, inp, A->w, NULL, NULL, NULL, m->work,
+                    N, A->cols, A->out);
+}
+
 static void backward(const Model *m, real *dinp, const real *dout, const real *inp,
                      const Tensor *w, const Tensor *bias, const real *pre, int N) {
-    linear_backward(dinp, w->grad, grad(bias), dout, inp, w->w, pre, m->work, N, w->cols, w->out);
+    if (w->adapter) adapter_backward(m, dinp, dout, inp, w, N);
+    linear_backward(dinp, w->grad, grad(bias), dout, inp, w->w, w->packed, pre,
+                    w->adapter ? dinp : NULL, m->work, N, w->cols, w->out);
 }
 
 /* What block_forward computed and another layer has overwritten since. */
@@ -469,16 +493,17 @@ int model_grad_norm(Model *m, float *norm) {
 int model_update(Model *m, const AdamW *adam) {
     size_t n, before = 0;            /* elements of other tensors: whatever lies between them */
     if (check_adamw(adam) || ensure_moments(m)) return -1;
-    for (const Tensor *t = m->tensors, *next; t < m->end; t = next) {
-        next = next_run(t, m->end, &n);
-        for (const Tensor *u = t; u < next; before += size_of(u++))
+    for (Tensor *t = m->tensors, *next; t < m->end; t = next) {
+        next = (Tensor *)next_run(t, m->end, &n);
+        for (Tensor *u = t; u < next; before += size_of(u++)) {
+            u->stale = !u->frozen;
             if (u->moment1)
                 adamw(u->w, u->master, u->moment1, u->moment2, u->grad, adam, u->decay, before,
                       size_of(u));
+        }
         if (m->flags & SHARD) comm_gather(t->w, n * sizeof(real), t->owner);
     }
     comm_wait();
-    m->stale = 1;
     return 0;
 }
 

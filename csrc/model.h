@@ -13,23 +13,27 @@
 #include "job.h"
 
 /* A parameter. Those that are multiplied together (q, k, v; gate, up) are parts of one product:
-   they lie one behind the other, and the first stands for all, as a weight (out,cols). */
-typedef struct {
+   they lie one behind the other, and the first stands for all, as a weight W (out,cols). The
+   product may have an adapter (LoRA, arXiv:2106.09685): y = x W^T + (x A^T) B^T. */
+typedef struct Tensor Tensor;
+struct Tensor {
     char name[64];
     int rows, cols;                  /* (rows,cols), or (rows,) where cols is 0 */
     int decay;                       /* weight decay applies */
     int multiplied;                  /* the weight of a linear layer, which may be packed */
     int row, out;                    /* its first row in its product, of how many rows, padded */
     int frozen;                      /* has no gradient and is never updated */
+    Tensor *adapter;                 /* A (lora,cols), and behind it B (out,lora); NULL: none */
     int owner;                       /* the rank that updates it; with SHARD the others do not */
     real *w;                         /* (rows,cols); NULL: there is only `packed`, or `blocks` */
     real *packed;                    /* the whole product, for linear_forward; NULL: it reads w */
+    int stale;                       /* w, or another of its product, changed since */
     const void *blocks;              /* where model_map said that it lies; NULL: nowhere (so far) */
     int type, pairs;                 /* how, for quant_forward */
     float *master;                   /* NULL: w is all there is, or another rank has it */
     float *grad;                     /* NULL: frozen, or not used so far */
     float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them */
-} Tensor;
+};
 
 /* Where among its tensors, gate, up and down, an expert's two products begin. */
 enum { EXPERT_UP, EXPERT_DOWN = 2, EXPERT_TENSORS };
@@ -84,7 +88,6 @@ struct Model {
 
     char *weights, *masters, *grads, *moments;   /* the arenas where tensors have their numbers */
     size_t n_grads;                  /* floats */
-    int stale;                       /* weights changed since they were packed */
     double *turns;                   /* what model_create was given as rope; NULL: no RoPE */
     float *rope[2];                  /* (rope_rows,D): of layers; NULL, or of those with a window */
     int rope_rows;                   /* the positions that there were so far, at least */
@@ -111,6 +114,7 @@ struct Model {
     real *pairs, *dpairs;            /* (N*k,C): rows by expert */
     real *drouter;                   /* (N,E) */
     real *dx, *dc, *dw, *du, *da;    /* gradients (N,C), (N,C), (N,W), (N,U), (N,max(F,H*D)) */
+    real *low, *dlow;                /* (N,lora): x A^T of an adapter, and its gradient */
     void *work;
 
     int B, T, has_doc_start, fused;  /* the batch of the last model_forward; T = 0: none */
@@ -162,6 +166,8 @@ static inline int *begins_of(const Model *m, int l) {
 static inline size_t size_of(const Tensor *t) { return (size_t)t->rows * max_int(1, t->cols); }
 static inline const real *weight(const Tensor *t) { return t ? t->w : NULL; }
 static inline float *grad(const Tensor *t) { return t ? t->grad : NULL; }
+/* The first tensor of a product. */
+static inline Tensor *product_of(Tensor *t) { while (t->row) t--; return t; }
 
 /* Whether this rank keeps a tensor's master and moments, and updates it. */
 static inline int is_kept(const Model *m, const Tensor *t) {

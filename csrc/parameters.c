@@ -10,6 +10,7 @@ static Tensor *add(Model *m, int layer, int wanted, const char *name, int rows, 
     t->rows = t->out = rows;
     t->cols = cols;
     t->decay = cols > 0;
+    t->frozen = m->config.lora > 0;
     return t;
 }
 
@@ -26,6 +27,17 @@ static Tensor *join(Tensor *first, int n) {
     for (int i = 0; first && i < n; rows += first[i++].rows) first[i].row = rows;
     for (int i = 0; first && i < n; i++) first[i].out = rows;
     return first;
+}
+
+/* Of a product of layer l its A and B, which alone learn. */
+static void add_adapter(Model *m, int l, Tensor *product, const char *name) {
+    const int r = m->config.lora;
+    char full[40];
+    snprintf(full, sizeof full, "%s.lora_A.weight", name);
+    product->adapter = add_linear(m, l, r, full, r, product->cols);
+    snprintf(full, sizeof full, "%s.lora_B.weight", name);
+    add_linear(m, l, r, full, product->out, r);
+    if (r) m->end[-2].frozen = m->end[-1].frozen = 0;
 }
 
 /* A norm of a layer, or with layer -1 the last one, and where there is one its bias. */
@@ -66,8 +78,10 @@ static void list_mlp(Model *m, int l) {
     gate = add(m, l, gated && bias, "mlp.gate_proj.bias", F, 0);
     up = add(m, l, bias, "mlp.up_proj.bias", F, 0);
     x->up_bias = gated ? join(gate, 2) : up;
+    add_adapter(m, l, x->up, gated ? "mlp.gate_up_proj" : "mlp.up_proj");
     x->down = add_linear(m, l, 1, "mlp.down_proj.weight", C, F);
     x->down_bias = add(m, l, bias, "mlp.down_proj.bias", C, 0);
+    add_adapter(m, l, x->down, "mlp.down_proj");
 }
 
 static void list_layer(Model *m, int l) {
@@ -90,10 +104,12 @@ static void list_layer(Model *m, int l) {
                   add(m, l, qkv_bias, "self_attn.v_proj.bias", KV, 0);
     join(x->qkv, 3);
     join(x->qkv_bias, 3);
+    add_adapter(m, l, x->qkv, "self_attn.qkv_proj");
     x->q_norm = add(m, l, c->qk_norm, "self_attn.q_norm.weight", q_norm, 0);
     x->k_norm = add(m, l, c->qk_norm, "self_attn.k_norm.weight", k_norm, 0);
     x->proj = add_linear(m, l, 1, "self_attn.o_proj.weight", C, Q);
     x->proj_bias = add(m, l, c->bias & BIAS_PROJ, "self_attn.o_proj.bias", C, 0);
+    add_adapter(m, l, x->proj, "self_attn.o_proj");
     x->post1 = add_norm(m, l, post, "post_self_attn_layernorm", &x->post1_bias);
     if (c->block == PARALLEL_SHARED) {
         x->norm2 = x->norm1;

@@ -18,14 +18,14 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* Matrices, from the largest one on, go to the rank that owns least so far; vectors stay with the
-   matrix before them. */
+   matrix before them. What is frozen counts for nothing. */
 static int choose_owners(Model *m) {
     const int n = m->end - m->tensors;
     Tensor **order = malloc(sizeof *order * n);
     size_t *owned = calloc(job.ranks, sizeof *owned);
     int count = 0;
     for (int i = 0; order && i < n; i++)
-        if (m->tensors[i].cols) order[count++] = &m->tensors[i];
+        if (m->tensors[i].cols && !m->tensors[i].frozen) order[count++] = &m->tensors[i];
     if (order) qsort(order, count, sizeof *order, by_size);
     for (int i = 0; owned && i < count; i++) {
         int least = 0;
@@ -72,14 +72,15 @@ static int is_mapped(const Model *m, const Tensor *t) {
     return m->flags & MAPPED && quant_multiplies() && (t->multiplied || t == m->wte);
 }
 
-/* A model that only generates holds what it can packed, and nothing else of it; or nothing of what
-   is mapped. */
+/* What it can a model holds packed and in no other way, unless it may learn that; and nothing of
+   what is mapped. */
 static size_t place_weights(Model *m, char *base) {
     Arena a = { base, 0 };
     for (Tensor *t = m->tensors; t < m->end; t++) {
         if (is_mapped(m, t)) continue;
         if (t->row) t->w = t[-1].w ? t[-1].w + size_of(t - 1) : NULL;
-        else if (m->flags & TRAINS || !is_packed(t)) t->w = take(&a, product_size(t), sizeof(real));
+        else if ((m->flags & TRAINS && !t->frozen) || !is_packed(t))
+            t->w = take(&a, product_size(t), sizeof(real));
     }
     for (Tensor *t = m->tensors; t < m->end; t++) {
         if (is_mapped(m, t)) continue;
@@ -90,14 +91,15 @@ static size_t place_weights(Model *m, char *base) {
     return a.used;
 }
 
-static int has_masters(const Model *m) {
-    return m->flags & TRAINS && !(m->flags & NO_MASTERS) && sizeof(real) < sizeof(float);
+static int has_master(const Model *m, const Tensor *t) {
+    return m->flags & TRAINS && !(m->flags & NO_MASTERS) && sizeof(real) < sizeof(float)
+        && !t->frozen;
 }
 
 static size_t place_masters(Model *m, char *base) {
     Arena a = { base, 0 };
     for (Tensor *t = m->tensors; t < m->end; t++)
-        if (has_masters(m) && is_kept(m, t)) t->master = take(&a, size_of(t), sizeof(float));
+        if (has_master(m, t) && is_kept(m, t)) t->master = take(&a, size_of(t), sizeof(float));
     return a.used;
 }
 
@@ -179,7 +181,7 @@ static void place_layer(Model *m, int l, Arena *arena, size_t N, int training) {
     KEEP(blocks, mean1, N, S);       KEEP(blocks, rstd1, N, S);
     a->h1 = a->x;
     if (c->block != POST_NORM) KEEP(all, h1, N * C, R);
-    KEEP(blocks, qkv, N * m->W, R);
+    KEEP(blocks && (c->qk_norm || !transformed), qkv, N * m->W, R);
     KEEP(blocks, qk_rstd, N * (c->heads + c->kv_heads), S);
     a->rotated = a->qkv;
     if (transformed) KEEP(blocks, rotated, N * m->W, R);
@@ -217,6 +219,7 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
     m->last = TAKE(N * C, R);   m->h = TAKE(N * C, R);
     m->mean = TAKE(N, S);       m->rstd = TAKE(N, S);
     m->pairs = TAKE(N * k * C, R);
+    m->low = TAKE(N * c->lora, R);
     m->logits = TAKE(M * m->head->out, S);
     m->settings = TAKE(M, sizeof(Sampling));
     m->drawn = TAKE(M, I);      m->logprobs = TAKE(M, S);
@@ -229,6 +232,7 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
         m->dw = TAKE(N * m->W, R);      m->du = TAKE(N * m->U, R);
         m->da = TAKE(N * max_size(HD, m->F), R);
         m->dpairs = TAKE(N * k * C, R); m->drouter = TAKE(N * c->experts, R);
+        m->dlow = TAKE(N * c->lora, R);
     }
     m->work = TAKE(work_size(m, N, M, training), 1);
     return whole.used;
@@ -276,14 +280,13 @@ static int outline(Model *m, const Config *config, int flags) {
         return chat_fail("a model cannot learn weights that are mapped");
     const int E = config->experts, k = experts_used(config);
     const int dense = !E || config->expert_period > 1;           /* some layers have no experts */
-    const int most = 6 + (24 + EXPERT_TENSORS * E) * config->layers;     /* tensors at most */
+    const int most = 6 + (32 + EXPERT_TENSORS * E) * config->layers;     /* tensors at most */
     m->config = *config;
     m->flags = flags;
     m->W = (config->heads + 2 * config->kv_heads) * config->head_dim;
     m->F = max_int(dense ? config->hidden : 0, k ? k * config->expert_hidden : 0);
     m->U = m->F * (is_gated(config) ? 2 : 1);
     m->P = (config->vocab + 127) / 128 * 128;
-    m->stale = flags & TRAINS;
     m->layers = calloc(config->layers + 1, sizeof(Layer));
     m->acts = calloc(config->layers, sizeof(Activations));
     m->tensors = calloc(most, sizeof(Tensor));
@@ -405,7 +408,8 @@ static Tensor *find(const Model *m, int index) {
 int model_tensor(const Model *m, int index, TensorInfo *info) {
     const Tensor *t = find(m, index);
     if (!t) return -1;
-    *info = (TensorInfo){ .rows = t->rows, .cols = t->cols, .decay = t->decay };
+    *info = (TensorInfo){ .rows = t->rows, .cols = t->cols, .decay = t->decay,
+                          .frozen = t->frozen };
     memcpy(info->name, t->name, sizeof t->name);
     return 0;
 }
@@ -415,8 +419,8 @@ int model_freeze(Model *m, int index) {
     if (!t) return -1;
     if (m->grads || m->moments)
         return chat_fail("%s has a gradient already: freeze it before the first one", t->name);
-    while (t->row) t--;
-    do t++->frozen = 1; while (t < m->end && t->row);
+    t = product_of(t);
+    do { t->frozen = 1; t->master = NULL; } while (++t < m->end && t->row);
     return 0;
 }
 
@@ -450,7 +454,9 @@ static int read_reals(const Tensor *t, float *out) {
 int model_read(Model *m, int what, int index, float *out) {
     const Tensor *t = find(m, index);
     if (!t || ensure_kind(m, what, t)) return -1;
-    if (what == WEIGHT && !has_masters(m)) return read_reals(t, out);
+    if (what == WEIGHT && !t->w)
+        return chat_fail("%s is frozen and packed: it cannot be read back", t->name);
+    if (what == WEIGHT && !has_master(m, t)) return read_reals(t, out);
     const size_t bytes = size_of(t) * sizeof(float);
     if (is_kept(m, t) && device_read(out, floats_of(t, what), bytes)) return -1;
     return m->flags & SHARD ? comm_broadcast(out, bytes, t->owner) : 0;
@@ -458,10 +464,10 @@ int model_read(Model *m, int what, int index, float *out) {
 
 /* The reals of a tensor = values, rounded to the nearest: some rows at a time, so that there is no
    second copy of all. Where weights only are packed, that is done here. */
-static int write_reals(Model *m, Tensor *t, const float *values) {
+static int write_reals(Tensor *t, const float *values) {
     const size_t cols = max_int(1, t->cols);
     const int some = min_int(1024, t->rows);
-    m->stale = m->flags & TRAINS;
+    product_of(t)->stale = 1;
     if (sizeof(real) == sizeof(float) && t->w) {
         device_write(t->w, values, size_of(t) * sizeof(float));
         return 0;
@@ -489,7 +495,7 @@ int model_write(Model *m, int what, int index, const float *values) {
         float *floats = floats_of(t, what);
         if (floats) device_write(floats, values, size_of(t) * sizeof(float));
     }
-    return what == WEIGHT ? write_reals(m, t, values) : 0;
+    return what == WEIGHT ? write_reals(t, values) : 0;
 }
 
 size_t quant_row(int type, int C) {
@@ -540,7 +546,7 @@ int model_map(Model *m, int index, int type, const void *data, size_t bytes, int
 }
 
 void pack_weights(Model *m) {
-    for (const Tensor *t = m->tensors; m->stale && t < m->end; t++)
-        if (t->packed && t->row == 0) linear_pack(t->packed, t->w, 0, t->out, t->cols, t->out);
-    m->stale = 0;
+    for (Tensor *t = m->tensors; t < m->end; t->stale = 0, t++)
+        if (t->stale && t->packed && t->w && t->row == 0)
+            linear_pack(t->packed, t->w, 0, t->out, t->cols, t->out);
 }

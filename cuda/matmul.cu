@@ -338,13 +338,16 @@ __global__ void __launch_bounds__(1024) sum_rows(float *dbias, const real *dout,
 }
 
 void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout, const real *inp,
-                     const real *weight, const real *pre, void *work, int N, int C, int O) {
+                     const real *weight, const real *packed, const real *pre, const real *residual,
+                     void *work, int N, int C, int O) {
     const size_t work_size = linear_work(N, C, O, 1);
     Product p = {};
     if (dinp) {
         p.M = N, p.N = C, p.K = O;
-        p.out = dinp, p.a = dout, p.b = weight, p.dgelu = pre;
+        p.out = dinp, p.a = dout, p.b = weight ? weight : packed;
+        p.add = residual, p.dgelu = residual ? NULL : pre;
         multiply(p, work, work_size);
+        if (residual && pre) gelu_backward(dinp, dinp, pre, (size_t)N * C);
     }
     p = {};
     p.M = O, p.N = C, p.K = N;

@@ -203,8 +203,8 @@ def gemm(bench, dtype):
             library.call("linear_forward", out, None, inp, packed, None, None, work, N, C, O)
 
         def backward(dinp, dweight):
-            library.call("linear_backward", dinp, dweight, None, out, inp, weight, None, work, N, C,
-                         O)
+            library.call("linear_backward", dinp, dweight, None, out, inp, weight, None,
+                         None, None, work, N, C, O)
 
         peak = Probe(library, "device_peak")
         NT, TN, both, _, *theirs = bench.alternate(

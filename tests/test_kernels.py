@@ -437,7 +437,7 @@ def test_a_nan_is_never_hidden(lib):
         check("rmsnorm_backward", [rows, vector], ref.rmsnorm_backward(bad, good, weight, EPS),
               bad, good, weight, ones, norm_work(lib, N, C), N, C)
         check("linear_backward", [rows, matrix, vector], ref.linear_backward(bad, good, square),
-              bad, good, square, None, work, N, C, C)
+              bad, good, square, None, None, None, work, N, C, C)
         for name in "gelu", "gelu_erf":
             check(f"{name}_forward", [rows], [getattr(ref, name)(bad)], bad, N * C)
             check(f"{name}_backward", [rows], getattr(ref, f"{name}_backward")(bad, good),
@@ -480,7 +480,8 @@ def test_every_kernel_has_the_same_bits_on_one_and_two_threads(lib):
         ("rmsnorm_backward", [y, vectors[0]], x, y, weight, rows, norm_work(lib, N, C), N, C),
         ("linear_forward", [real(N, C), real(N, C)], x, packed, bias, y, work, N, C, C),
         ("linear_forward_float", [single(N, C)], x, packed, work, N, C, C),
-        ("linear_backward", [real(N, C), square, vectors[0]], x, y, matrix, y, work, N, C, C),
+        ("linear_backward", [real(N, C), square, vectors[0]], x, y, matrix, None, y, None,
+         work, N, C, C),
         ("qk_norm_rope_forward", [real(N, W), single(N, H + K)],
          qkv, *norms, rope, positions, N, H, K, D, 0, EPS),
         ("qk_norm_rope_backward", [real(N, W), np.float32(draw(D)), np.float32(draw(D))],

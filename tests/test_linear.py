@@ -45,19 +45,22 @@ def test_linear_forward(lib, N, C, O, bias, residual, scale, seed):
 
 
 @given(N=linear_sizes, C=linear_sizes, O=linear_sizes, dinp=st.booleans(), bias=st.booleans(),
-       scale=scales, seed=seeds)
+       packs=st.booleans(), residual=st.booleans(), scale=scales, seed=seeds)
 @examples(50)
-def test_linear_backward(lib, N, C, O, dinp, bias, scale, seed):
+def test_linear_backward(lib, N, C, O, dinp, bias, packs, residual, scale, seed):
     draw = Draw(lib, seed)
     inp, weight, dout = draw(N, C), draw(O, C), draw(N, O, scale=scale)
     start = draw(O, C, scale=scale).astype(np.float32), draw(O, scale=scale).astype(np.float32)
     work = np.zeros(lib.call("linear_work", N, C, O, 1), np.uint8)
     outputs = [real(N, C) if dinp else None, start[0], start[1] if bias else None]
-    got = run(lib, "linear_backward", outputs, dout, inp, weight, None, work, N, C, O)
+    r = draw(N, C, scale=scale) if residual else None
+    weights = (None, linear_pack(lib, weight)) if packs else (weight, None)
+    got = run(lib, "linear_backward", outputs, dout, inp, *weights, None, r, work, N, C, O)
     want = ref.linear_backward(dout, inp, weight)
     size = ref.linear_backward(np.abs(dout), np.abs(inp), np.abs(weight))
     if dinp:
-        assert_within(got[0], want[0], unit(lib) * np.abs(want[0]) + 2 * (O + 2) * FLOAT * size[0])
+        whole, sums = (want[0] + r, size[0] + np.abs(r)) if residual else (want[0], size[0])
+        assert_within(got[0], whole, unit(lib) * np.abs(whole) + 2 * (O + 4) * FLOAT * sums)
     for i in (1, 2) if bias else (1,):
         assert_within(got[i], start[i - 1] + 2 * want[i],
                       2 * (N + 4) * FLOAT * (2 * size[i] + np.abs(start[i - 1])))
@@ -81,8 +84,8 @@ def test_linear_with_gelu_is_both_kernels_one_after_the_other(lib, N, C, O, bias
                   + 2 * sums + 32 * FLOAT)
 
     dout, start = draw(N, O), np.zeros((O, O), np.float32)
-    got, _, _ = run(lib, "linear_backward", [real(N, O), start, None], dout, out, up, pre, work,
-                    N, O, O)
+    got, _, _ = run(lib, "linear_backward", [real(N, O), start, None], dout, out, up, None,
+                    pre, None, work, N, O, O)
     dact = ref.linear_backward(dout, out, up)[0]
     size = ref.linear_backward(np.abs(dout), np.abs(out), np.abs(up))[0]
     dpre, = ref.gelu_backward(dact, pre)
