@@ -33,7 +33,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from csrc import cli, gguf, launch, runs
+from csrc import adapter, cli, gguf, launch, runs
 from csrc.bind import ChatError, Job, Library, Model
 from csrc.cli import flag
 from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
@@ -85,8 +85,12 @@ class Training:
     threads: int = flag(0, "threads of a rank; 0: its share of the cores", limits="[0, 1024]")
     zero: str = flag("on", "ranks share the optimizer's state (ZeRO-1)", choices=("on", "off"))
     masters: str = flag("on", "float32 copies of bf16; off: round by chance", choices=("on", "off"))
-    recompute: str = flag("none", "compute twice, to save memory: cheap (norms, activation "
-                                  "functions) or blocks", choices=tuple(launch.RECOMPUTE))
+    recompute: str | None = flag(None, "compute twice, to save memory: cheap (norms, activation "
+                                       "functions; default with adapters), blocks, or none "
+                                       "(default)", choices=tuple(launch.RECOMPUTE))
+    lora: int | None = flag(None, f"learn only adapters of this rank beside the model's matrices; "
+                                  f"0: all weights; default {launch.RANK} for a model from "
+                                  f"elsewhere", limits=FROM_0)
 
 
 @dataclass
@@ -143,6 +147,8 @@ def check(s: Training) -> None:
     if has.get("tokenizer") and (s.model or s.vocab_size):
         raise ChatError(f"--tokenizer {s.tokenizer} does not go with "
                         f"{'--model, which brings its own' if s.model else '--vocab-size'}")
+    if s.lora and not s.model and type(s) is Pretrain:
+        raise ChatError(f"--lora {s.lora} needs --model: random weights are nothing to adapt")
     if (has.get("channels") or 64) % 64:
         raise ChatError(f"--channels is {s.channels}, but must be a multiple of 64")
 
@@ -302,27 +308,12 @@ def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     return job.sum(total)[0], model.grad_norm()
 
 
-def find_again(s: Training, data, model: Model, before: dict | None) -> dict:
-    """What a run needs where it is resumed: {what: a value that changes with it}. ChatError where
-    that is not as it was `before`. A tokenizer that was not given is learnt from the data."""
-    given = vars(s).get("tokenizer") or s.model
-    # What is as it is by default says nothing: so a field that is added later changes no run.
-    shape = {field: value for field, value in vars(model.config).items()
-             if value != getattr(Config, field, None)}
-    now = {**({} if given else data.identity), "config.json": repr(shape),
-           "the tokenizer": data.tokenizer and data.tokenizer.identity, **data.identity}
-    for what in {**now, **(before or now)}:
-        if before and before.get(what) != now.get(what):
-            place = given if given and what not in data.identity else " ".join(s.data)
-            raise ChatError(f"{place} is not what the run was trained on: {what} changed")
-    return now
-
-
 def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Job) -> Run:
     """A run, new or resumed: then the model and the loader are where they were."""
     progress = {"step": 0, "updates": 0, "epoch": 0, "index": 0, "time": 0.0, "recent": [],
                 "best": None} | (state[0] if state else {})
-    progress["identity"] = find_again(s, data, model, progress.get("identity"))
+    base = [checksum(path) for path in adapter.files_of(s.model)] if s.lora else []
+    progress["identity"] = launch.find_again(s, data, model, base, progress.get("identity"))
     if state:
         runs.restore(job, model, state[2])
         data.loader.seek(progress["epoch"], progress["index"])
@@ -473,6 +464,9 @@ def open_run(s: Training, given: set[str], job: Job):
         s = replace(launch.resumed(kind, s, given, saved), out=s.out)
         state = progress, saved, state and state[2]
         if s.model and not runs.holds_model(Path(s.model)):
+            if s.lora:
+                raise ChatError(f"{s.model} is gone, and {path} has only adapters to it: bring it "
+                                f"back to --resume")
             tell(f"{s.model}, which the run began with, is gone: its tokenizer and architecture "
                  f"are taken from {s.out}")
             s = replace(s, model=s.out)
@@ -501,6 +495,7 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
     s, folder, state = open_run(s, given, job)
     threads = job.core.call("device_threads", s.threads or job.cores)
     data, changes, family = shared_data(s, job), {}, None
+    s = replace(s, lora=launch.adapter_rank(s, data.tokenizer))
     if s.model:
         family, _, c = Model.configuration(s.model)
         if Path(s.model).is_file():
@@ -509,15 +504,17 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
         if s.context > c.context:                # RoPE goes on; learned positions end: an error
             tell(f"--context {s.context} is more than the {c.context} that {s.model} has learned")
             changes = {"context": s.context}
-            c = c.changed(**changes)
+        changes |= {"lora": s.lora}
+        c = c.changed(**changes)
     else:
         c = architecture(s, data.vocab)
     s, flags = with_defaults(s, data, c, job.ranks), model_flags(s, job)
     memory = launch.expect_memory(s, c, job)
-    model = Model(c, s.device, s.dtype, flags) if s.resume else \
+    model = Model(c, s.device, s.dtype, flags) if s.resume and not s.lora else \
         Model.load(s.model, s.device, s.dtype, flags, **changes) if s.model else \
         Model.create(c, s.device, s.dtype, s.seed, flags)
     model.family = model.family or family
+    adapter.begin(model, s.seed)
     launch.announce(s, c, data, model, job, threads, *memory, why_not)
     model.reserve(pass_rows(s, job) * s.context)
     job.sum()

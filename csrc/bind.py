@@ -19,7 +19,7 @@ from pathlib import Path
 import cffi
 import numpy as np
 
-from csrc import gguf, hf, ranks
+from csrc import adapter, gguf, hf, ranks
 from csrc.config import Config, rope_rows
 from csrc.files import ChatError
 
@@ -232,10 +232,9 @@ def batch(tokens) -> np.ndarray:
     return tokens
 
 
-def opened(folder):
-    """(what is at a path, the module that reads it): a Hugging Face folder, or a GGUF file."""
-    folder = gguf.opened(folder)
-    return folder, gguf if isinstance(folder, gguf.File) else hf
+def reader(place):
+    """The module that reads a Hugging Face folder, or a gguf.File."""
+    return gguf if isinstance(place, gguf.File) else hf
 
 
 class Model:
@@ -252,7 +251,10 @@ class Model:
         self.mapping = bool(flags & MAPPED)
         self.mapped: dict[str, np.ndarray] = {}  # of tensors that lie in a file their bytes there,
         self.check_file = None                   # and what raises a ChatError if that was changed
-        self.family = None                       # of the folder that it was loaded from
+        self.family = None                       # of the folder that it was loaded from,
+        self.base = None                         # and what that is called
+        self.added: dict[str, list] = {}         # {tensor: functions that give what is added to it
+                                                 # when it is written first}: adapters are merged
         self.before_read = None                  # with SHARD: tells the other ranks to read it too
         self.core, self.lock = Library.load(device, dtype), threading.RLock()
         ffi = self.core.ffi
@@ -260,15 +262,19 @@ class Model:
         out = ffi.new("Model **")
         self.core.call("model_create", out, self.core.config(config), rope_rows(config), flags)
         self.handle = out[0]
-        info = ffi.new("TensorInfo *")
+        self.list_tensors()
+        self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
+
+    def list_tensors(self) -> None:
+        """Ask for the tensors, and which of them it does not learn."""
+        info = self.core.ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
-        self.frozen: set[str] = set()            # what it does not learn
+        self.frozen: set[str] = set()
         for i in range(self.call("model_tensors")):
             self.call("model_tensor", i, info)
             shape = (info.rows, info.cols) if info.cols else (info.rows,)
-            self.tensors.append((ffi.string(info.name).decode(), shape, bool(info.decay)))
+            self.tensors.append((self.core.ffi.string(info.name).decode(), shape, bool(info.decay)))
             self.frozen |= {self.tensors[-1][0]} if info.frozen else set()
-        self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
 
     @staticmethod
     def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0,
@@ -293,31 +299,37 @@ class Model:
 
     @staticmethod
     def configuration(folder, **changes):
-        """(family, Config, the same with `changes`) of the model in a folder or a GGUF file."""
-        folder, source = opened(folder)
-        return source.configuration(folder, **changes)
+        """(family, Config, the same with `changes`) of what `load` takes."""
+        place, _ = adapter.beneath(folder)
+        return reader(place).configuration(place, **changes)
 
     @staticmethod
     def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
              **changes) -> "Model":
-        """A Hugging Face folder, as hf.load reads it, or a GGUF file, as gguf.load does; `changes`
-        replace fields of its Config. ChatError, before any weight is read, if the memory is too
-        small."""
+        """A Hugging Face folder, as hf.load reads it, or a GGUF file, as gguf.load does, or PEFT's
+        folder of an adapter, which is merged with its base; `changes` replace fields of its Config.
+        ChatError, before any weight is read, if the memory is too small."""
         core = Library.load(device, dtype)       # what is wrong with it is not the folder's fault
-        folder, source = opened(folder)
-        mapped = source is gguf and flags == GENERATES
+        place, adapters = adapter.beneath(folder)
+        source = reader(place)
+        mapped = source is gguf and flags == GENERATES and not adapters
 
         def make(config, size=0):
             need = sum(core.memory(config, MAPPED if mapped else flags).values()) + size * mapped
             if need > (have := core.call("device_memory")):
                 raise ChatError(f"this model needs {need / 1e9:.1f} GB of memory, and the machine "
                                 f"has {have / 1e9:.1f} GB")
-            return Model(config, device, dtype, MAPPED if mapped else flags)
-        return source.load(folder, make, **changes)
+            model = Model(config, device, dtype, MAPPED if mapped else flags)
+            for one in adapters:
+                adapter.merge(one, model, source.configuration(place)[0])
+            return model
+        model = source.load(place, make, **changes)
+        model.base = str(getattr(folder, "path", folder))
+        return model
 
     def save(self, folder, special: dict | None = None, stage: str | None = None) -> None:
-        """Write a Hugging Face folder, as hf.save does."""
-        hf.save(self, folder, special, stage)
+        """Write a Hugging Face folder, as hf.save does, or PEFT's where there are adapters."""
+        (adapter if self.config.lora else hf).save(self, folder, special, stage)
 
     def call(self, name: str, *args):
         """Call a function of chat.h that takes this model first."""
@@ -352,6 +364,8 @@ class Model:
         values = np.ascontiguousarray(values, np.float32)
         if values.shape != shape:
             raise ValueError(f"{name} has shape {shape}, got {values.shape}")
+        for change in self.added.pop(name, ()) if what == "weight" else ():
+            values = values + change()
         self.call("model_write", WHAT[what], self.index[name], values)
 
     def map(self, name: str, type: int, blocks: np.ndarray, pairs: int = 0) -> None:
@@ -364,6 +378,7 @@ class Model:
     def freeze(self, name: str) -> None:
         """Give a tensor no gradient, nor those of its product (q, k, v; gate, up): model_freeze."""
         self.call("model_freeze", self.index[name])
+        self.list_tensors()
 
     def weights(self) -> dict[str, np.ndarray]:
         """A copy of every tensor."""
@@ -371,8 +386,14 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model learns."""
+        """How many numbers the model has."""
         return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)
+
+    @property
+    def learned(self) -> int:
+        """How many of them it learns."""
+        return sum(int(np.prod(shape)) for name, shape, _ in self.tensors
+                   if name not in self.frozen)
 
     @property
     def active(self) -> int:

@@ -480,8 +480,8 @@ def fill(model, family: Family, file: File) -> None:
     taken = Counter({name: file.tensors[name].rows for name in DIVISORS.values()
                      if name in file.tensors})
     for name, shape, _ in model.tensors:
-        if name == families.SCORE:
-            continue                             # a new head begins as zeros
+        if name == families.SCORE or ".lora_" in name:
+            continue                             # what is new begins as zeros
         source = source_of(name, file.tensors, family)
         first = taken[source]
         taken[source] += shape[0]

@@ -93,7 +93,7 @@ def save(model, folder, special: dict | None = None, stage: str | None = None) -
     programs leave it alone, and what they write has none.
     """
     family = family_of(model.config, model.family)
-    ids, stop = special_ids(special or {}, model.config.vocab)
+    ids, _ = special_ids(special or {}, model.config.vocab)
     dtype, name = DTYPES[model.dtype]
     about = {**write_config(model.config, family), **ids, "torch_dtype": name, "dtype": name}
     tensors = places_of(model, family, model.config.context)
@@ -102,8 +102,7 @@ def save(model, folder, special: dict | None = None, stage: str | None = None) -
         return encoded(dtype, finite(name, gather(model, tensors[name])))
     sums = {name: checksum(read(name)) for name in tensors}
     write_files(Path(folder), {
-        "generation_config.json": to_json({**ids, "eos_token_id": stop,
-                                           **({"stage": stage} if stage else {})}),
+        "generation_config.json": generation(special, model.config.vocab, stage),
         "config.json": to_json(about),
         "model.safetensors": serialized(dtype, {name: place.shape for name, place in
                                                 tensors.items()}, read,
@@ -116,6 +115,12 @@ def finite(name: str, values: np.ndarray) -> np.ndarray:
         raise ChatError(f"{name} is not finite: go on from the last checkpoint, or start anew with "
                         f"a lower --lr")
     return values
+
+
+def generation(special: dict | None, vocab: int, stage: str | None) -> list[bytes]:
+    """generation_config.json, as write_files takes it."""
+    ids, stop = special_ids(special or {}, vocab)
+    return to_json({**ids, "eos_token_id": stop, **({"stage": stage} if stage else {})})
 
 
 def special_ids(special: dict, vocab: int) -> tuple[dict, list[int] | None]:
@@ -134,7 +139,7 @@ def special_ids(special: dict, vocab: int) -> tuple[dict, list[int] | None]:
 
 def places_of(model, family: Family, context: int) -> dict[str, Place]:
     """{name in the file: Place}; context is the file's, not the model's."""
-    shapes = {name: shape for name, shape, _ in model.tensors}
+    shapes = {name: shape for name, shape, _ in model.tensors if ".lora_" not in name}
     if POSITIONS in shapes:
         shapes[POSITIONS] = (context, model.config.channels)
     return places(model.config, shapes, family)

@@ -21,11 +21,24 @@ from csrc.bind import ChatError, Job, Library, Model
 from csrc.config import Config
 from csrc.runs import peak, resident, tell
 
+RANK, RATE = 16, 5e-4            # of adapters, where they are the default; their peak rate
 RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}
 # A model from elsewhere is large: tokens in a step and in a pass; evaluations; checkpoints.
 FOREIGN = 2048, 1024, 5, 2
 FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
                   "threads", "resume", "out", "zero", "recompute"}
+
+
+def adapter_rank(s, tokenizer) -> int:
+    """--lora; where it is not given some for a model from elsewhere, 0 for one of ours."""
+    if s.lora is not None or s.resume:
+        return s.lora or 0
+    return RANK if is_foreign(s, tokenizer) else 0
+
+
+def is_foreign(s, tokenizer) -> bool:
+    """Whether a run begins with a model from elsewhere: its tokenizer is none of ours."""
+    return bool(s.model and tokenizer and not tokenizer.ours)
 
 
 def choose(s, saved: dict) -> tuple[str, str, str]:
@@ -49,7 +62,7 @@ def pass_rows(s, job: Job) -> int:
 
 def model_flags(s, job: Job) -> int:
     """The flags of model_create."""
-    return bind.TRAINS + RECOMPUTE[s.recompute] \
+    return bind.TRAINS + RECOMPUTE[s.recompute or "none"] \
         + bind.NO_MASTERS * (s.masters == "off") + bind.SHARD * (s.zero == "on" and job.ranks > 1)
 
 
@@ -78,8 +91,8 @@ def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]
 
 def with_defaults(s, data, config: Config, ranks: int = 1):
     """The settings with every default that depends on others filled in: the same on any number of
-    ranks, which share a step's windows. A model is `foreign` whose tokenizer is none of ours."""
-    foreign = bool(s.model and data.tokenizer and not data.tokenizer.ours)
+    ranks, which share a step's windows."""
+    foreign = is_foreign(s, data.tokenizer)
     wanted, most, looks, saves = FOREIGN if foreign else (512 * config.layers, 4096, 20, 5)
     rows = s.batch or max(1, min(wanted, most) // s.context)
     one_pass = rows * s.context
@@ -94,7 +107,9 @@ def with_defaults(s, data, config: Config, ranks: int = 1):
         s = dataclasses.replace(s, vocab_size=data.vocab)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps,
-        lr=s.lr or s.rate(config.channels, foreign), eval_every=s.eval_every or each,
+        lr=s.lr or (RATE if s.lora else s.rate(config.channels, foreign)),
+        recompute=s.recompute or ("cheap" if s.lora else "none"),
+        eval_every=s.eval_every or each,
         sample_every=each if s.sample_every is None else s.sample_every,
         checkpoint_every=s.checkpoint_every or max(1, steps // saves))
 
@@ -129,6 +144,24 @@ def resumed(kind: type, s, given: set[str], saved: dict):
     return made
 
 
+def find_again(s, data, model: Model, base: list[int], before: dict | None) -> dict:
+    """What a run needs where it is resumed: {what: a value that changes with it}. ChatError where
+    that is not as it was `before`. A tokenizer that was not given is learnt from the data. base:
+    checksums of the files of the model that adapters are on."""
+    given = vars(s).get("tokenizer") or s.model
+    # What is as it is by default says nothing: so a field that is added later changes no run.
+    shape = {field: value for field, value in vars(model.config).items()
+             if value != getattr(Config, field, None)}
+    now = {**({} if given else data.identity), "config.json": repr(shape),
+           "the tokenizer": data.tokenizer and data.tokenizer.identity, **data.identity,
+           **({"the base model": base} if base else {})}
+    for what in {**now, **(before or now)}:
+        if before and before.get(what) != now.get(what):
+            place = given if given and what not in data.identity else " ".join(s.data)
+            raise ChatError(f"{place} is not what the run was trained on: {what} changed")
+    return now
+
+
 def fits(value, hint) -> bool:
     """Whether a value out of a file of JSON is of a field's type."""
     origin, args = get_origin(hint), get_args(hint)
@@ -151,8 +184,9 @@ def announce(s, c: Config, data, model: Model, job: Job, threads: int, need: flo
     ranks = f"{job.ranks} ranks, {' or '.join(map(str, shares))} of {windows} windows a step " \
             f"each; " if job.ranks > 1 else ""
     device = model.core.ffi.string(model.core.lib.device_name()).decode()
+    learned = f", of which {model.learned / 1e6:.2f} M learn" * bool(model.frozen)
     tell(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
-         f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters\n"
+         f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters{learned}\n"
          f"{data}; {s.steps} steps of {s.batch_tokens} tokens "
          f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
          f"{device}, {threads} thread{'s' * (threads > 1)}{why_not}; {ranks}"
@@ -173,11 +207,13 @@ class ProgressLine:
 
     def __init__(self, s, model: Model, before: float, ranks: int = 1):
         c = model.config
-        matrices = sum(np.prod(shape) * model.used(name) for name, shape, matrix in model.tensors
-                       if matrix and name != "model.positions.weight"
-                       and not (name == "model.embed_tokens.weight" and not c.tied))
-        # 6 FLOP a weight; queries by keys and probabilities by values, causal: half of T each.
-        self.flop = 6 * matrices + 6 * c.layers * c.heads * c.head_dim * s.context
+        # 6 FLOP a weight, 4 if it is frozen; queries by keys and probabilities by values, causal:
+        # half of T each.
+        self.flop = 6 * c.layers * c.heads * c.head_dim * s.context + sum(
+            (4 if name in model.frozen else 6) * np.prod(shape) * model.used(name)
+            for name, shape, matrix in model.tensors
+            if matrix and name != "model.positions.weight"
+            and not (name == "model.embed_tokens.weight" and not c.tied))
         self.core, self.peak, self.ranks = model.core, 0.0, ranks
         self.steps, self.tokens, self.start = s.steps, s.batch_tokens, time.time() - before
         self.rate = 0.0

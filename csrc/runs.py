@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from csrc import hf
+from csrc.adapter import is_adapter
 from csrc.bind import Job, Model
 from csrc.files import ChatError, from_json, locked, write_files
 from csrc.hf import serialized
@@ -35,11 +36,11 @@ MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")   # of a fol
 
 def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) -> None:
     """The model as other programs read it and, last, everything to resume: float32 weights and both
-    moments in a file that appears whole or not at all, as metadata settings, progress and a CRC-32
-    of each of these and of each tensor. The state before it is kept. ChatError, and nothing is
-    written, where a tensor holds what is no number."""
+    moments of what it learns, in a file that appears whole or not at all, as metadata settings,
+    progress and a CRC-32 of each of these and of each tensor. The state before it is kept.
+    ChatError, and nothing is written, where a tensor holds what is no number."""
     shapes = {f"{what}.{name}": shape for what in ("weight", "moment1", "moment2")
-              for name, shape, _ in model.tensors}
+              for name, shape, _ in model.tensors if name not in model.frozen}
 
     def read(key):
         what, name = key.split(".", 1)
@@ -57,13 +58,13 @@ def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) 
 
 
 def save_model(model: Model, tokenizer, folder: Path, stage: str | None = None) -> None:
-    """The model as a Hugging Face folder, with its tokenizer if there is one, and what stage of
-    train.py it is of, if not pretraining."""
+    """The model as a Hugging Face folder, or PEFT's of its adapters, with its tokenizer if there is
+    one, and what stage of train.py it is of, if not pretraining."""
     folder.mkdir(exist_ok=True)
     if tokenizer:
         tokenizer.save(folder)
-    hf.save(model, folder, tokenizer.generation() if tokenizer else None,
-            None if stage == "pretrain" else stage)
+    model.save(folder, tokenizer.generation() if tokenizer else None,
+               None if stage == "pretrain" else stage)
 
 
 def read_settings(folder: Path) -> dict:
@@ -101,14 +102,14 @@ def restore(job: Job, model: Model, tensors: dict | None) -> None:
     """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then.
     ChatError if they are another model's."""
     shapes = {f"{what}.{name}": tuple(shape) for what in ("weight", "moment1", "moment2")
-              for name, shape, _ in model.tensors}
+              for name, shape, _ in model.tensors if name not in model.frozen}
     if not job.rank and shapes != {key: values.shape for key, values in tensors.items()}:
         raise ChatError("the state's tensors are not those of the model that its settings describe")
-    for what in ("weight", "moment1", "moment2"):
-        for name, shape, _ in model.tensors:
-            values = np.empty(shape, np.float32) if job.rank else tensors.pop(f"{what}.{name}")
-            job.fill(values)
-            model.write(name, values, what)
+    for key, shape in shapes.items():
+        what, name = key.split(".", 1)
+        values = np.empty(shape, np.float32) if job.rank else tensors.pop(key)
+        job.fill(values)
+        model.write(name, values, what)
 
 
 def read_state(folder: Path):
@@ -250,11 +251,11 @@ def peak() -> float:
 
 
 def find_model(given) -> Path:
-    """The folder, or the GGUF file, of the model that a command is given, of an address that of a
-    copy; without one the newest run's. FileNotFoundError if there is no model. A folder whose only
-    model is a GGUF file is that file."""
+    """The folder, or the GGUF file, of the model or the adapter that a command is given, of an
+    address that of a copy; without one the newest run's. FileNotFoundError if there is no model. A
+    folder whose only model is a GGUF file is that file."""
     path = local(given, MODEL_FILES) if given else newest_run()
-    if path.is_dir() and not (path / "config.json").is_file():
+    if path.is_dir() and not holds_model(path):
         files = [*path.glob("*.gguf")]
         path = files[0] if len(files) == 1 else path
     if not holds_model(path):
@@ -263,13 +264,14 @@ def find_model(given) -> Path:
 
 
 def holds_model(path: Path) -> bool:
-    """Whether there is a model, or at least a file, at a path."""
-    return path.is_file() or (path / "config.json").is_file()
+    """Whether there is a model, an adapter, or at least a file, at a path."""
+    return path.is_file() or (path / "config.json").is_file() or is_adapter(path)
 
 
-def newest_run(stage: str | None = None, file: str = "model.safetensors") -> Path:
-    """The folder in runs/, or up to two levels deeper, whose `file` was written last; of a `stage`,
-    if given. What a run keeps beside its model, in best/ and reference/, is no run."""
+def newest_run(stage: str | None = None, file: str = "*model.safetensors") -> Path:
+    """The folder in runs/, or up to two levels deeper, whose `file`, a model's or an adapter's, was
+    written last; of a `stage`, if given. What a run keeps beside its model, in best/ and
+    reference/, is no run."""
     found = [path for depth in range(1, 4) for path in Path("runs").glob("*/" * depth + file)
              if path.parent.name not in ("best", REFERENCE)]
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):

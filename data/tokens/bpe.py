@@ -20,7 +20,7 @@ from reprlib import repr as short
 
 import numpy as np
 
-from csrc import gguf, hf
+from csrc import adapter, gguf, hf
 from csrc.files import ChatError, from_json, read_json, read_whole, write_file
 from csrc.remote import local
 from data.tokens import codecs, foreign, openai
@@ -67,6 +67,8 @@ def read(place):
     if isinstance(place, gguf.File) or place.is_file() and gguf.begins(place):
         return foreign.from_gguf(gguf.opened(place))
     path, about, template = (place / name for name in FILES)
+    if adapter.is_adapter(place) and not path.is_file():
+        return read(adapter.base_of(place))
     if path.is_file():
         spec, config, codec = from_json(read_whole(path)), {}, None
     elif str(place) in openai.KNOWN or place.is_file():
