@@ -109,9 +109,9 @@ void embed_quant(real *out,
                  int type, int N, int C);
 
 /* dinp (N,C) = dout weight + residual; dweight (O,C) += dout^T inp; dbias (O) += the sum of dout's
-   rows; each may be NULL. weight (O,C) as it is or, where that is NULL, packed; residual (N,C), which may
-   be dinp, or NULL. With pre (N,C), of which inp is the gelu, dinp is the gradient of pre.
-   work: linear_work(N,C,O,1) bytes. */
+   rows; each may be NULL. weight (O,C) as it is or, where that is NULL, packed; residual (N,C),
+   which may be dinp, or NULL. With pre (N,C), of which inp is the gelu, dinp is the gradient of
+   pre. work: linear_work(N,C,O,1) bytes. */
 void linear_backward(real *dinp, float *dweight, float *dbias,
                      const real *dout, const real *inp, const real *weight, const real *packed,
                      const real *pre, const real *residual,

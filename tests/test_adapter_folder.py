@@ -42,7 +42,7 @@ def adapted(name="LlamaForCausalLM", r=3):
     return model
 
 
-# ---- The folder ------------------------------------------------------------------------------------
+# ---- The folder ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_adapter_is_merged_where_it_is_loaded(name):
@@ -138,7 +138,7 @@ def test_what_is_no_part_of_a_lora_and_a_pickle_are_refused():
         Model.load("adapter")
 
 
-# ---- PEFT ------------------------------------------------------------------------------------------
+# ---- PEFT ----------------------------------------------------------------------------------------
 
 def transformers_logits(model):
     torch = pytest.importorskip("torch")
@@ -166,7 +166,7 @@ def test_peft_gives_the_same_logits_and_its_own_adapters_are_read(name):
     assert abs(got - want).max() > 0.01
 
 
-# ---- Runs ------------------------------------------------------------------------------------------
+# ---- Runs ----------------------------------------------------------------------------------------
 
 FLAGS = ["--context", 64, "--batch", 2, "--batch-tokens", 256, "--mix", 0, "--dtype", "f32",
          "--sample-every", 2, "--eval-every", 2, "--checkpoint-every", 2, "--lora", 4]
