@@ -51,7 +51,8 @@ def base_of(folder) -> Path:
     named = read_json(path).get("base_model_name_or_path")
     if type(named) is not str or not named:
         raise ChatError(f"{path}: base_model_name_or_path is {named!r}, but must name a model")
-    found = next((place for place in (Path(named), Path(folder, named)) if place.exists()), None)
+    found = next((place for place in (Path(named), Path(folder, named)) if place.is_file()
+                  or is_adapter(place) or (place / "config.json").is_file()), None)
     if not found:
         raise ChatError(f"{folder} is an adapter, and its base model {named} is not there: bring "
                         f"it back, or write where it is as base_model_name_or_path into {path}")

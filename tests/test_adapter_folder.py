@@ -215,16 +215,16 @@ def test_a_run_whose_base_has_changed_or_gone_does_not_go_on(base):  # noqa: F81
 
 
 def test_models_from_elsewhere_have_adapters_by_default(base):  # noqa: F811
-    """A GGUF file, or a tokenizer that is not ours; of documents, too."""
+    """Those whose tokenizer is not ours; a GGUF file may be the base, of documents, too."""
     tokenizer = bpe.Tokenizer.load(base)
     gguf_write.save(Model.load(base), Path("base.gguf"), "f32",
                     to_gguf(tokenizer, tokenizer.vocab_size))
     book = Path("book.txt")
     book.write_text("After red comes green. Then blue. Say black and white. " * 200)
     done = run(".", "--model", "base.gguf", "--data", book, "--context", 16, "--steps", 2,
-               "--out", "run", "--sample-every", 0, "--dtype", "f32")
+               "--out", "run", "--sample-every", 0, "--dtype", "f32", "--lora", 16)
     assert done.returncode == 0, done.stderr
-    assert "its weights are expanded to f32, 0 MB, to learn beside them" in done.stdout
+    assert "weights in F32, which are unpacked" in done.stdout
     assert runs.read_settings(Path("run"))["lora"] == 16 and runs_json("run")["r"] == 16
     Model.load("run", flags=GENERATES).logits(TOKENS)
     s = train.Sft(model=str(base))
