@@ -44,7 +44,7 @@ def tuned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     file = packed(folder / "m.gguf")
     done = run(folder, "sft", "--model", file, "--data", write(folder / "c.jsonl", CHATS),
-               "--context", 64, "--steps", 2, "--out", "run", "--dtype", "f32")
+               "--context", 64, "--steps", 2, "--out", "run", "--dtype", "f32", "--lora", 0)
     assert done.returncode == 0, done.stderr
     assert "m.gguf: weights in F32, which are unpacked" in done.stdout
     assert done.stdout.count("\n--- ") == 2 and "no sample" not in done.stdout
