@@ -1,4 +1,4 @@
-# make            the environment (.venv) and the C library, for this machine
+# make            the environment (.venv), the C library and build/run, for this machine
 # make test       everything that a machine without GPU and network can test (SANITIZE=1: under
 #                 AddressSanitizer and UndefinedBehaviorSanitizer)
 # make cuda       the library for NVIDIA GPUs (ARCHS="80 90a 100": for which; default: the one that
@@ -24,7 +24,7 @@ MODEL   := model block batch parameters tensors cache check
 CPU     := kernels attention extend matmul quant unpack quantize sample device comm
 RANKS    = $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu
-TEXT    := bpe words minhash page
+TEXT    := bpe encode words minhash page
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -44,7 +44,7 @@ MPI    := $(filter -I% -L% -l% -Wl%,$(call MPI_AS,--showme:compile,-compile-info
 MPI    := $(if $(MPI),$(if $(call try,$(MPI) -include mpi.h),$(MPI)))
 LIBS    = $(addprefix $(BUILD)/libchat_,cpu_f32.so $(if $(BF16),cpu_bf16.so) text.so)
 
-all: .venv/installed libraries
+all: .venv/installed libraries $(BUILD)/run
 
 libraries: $(LIBS)
 
@@ -86,6 +86,23 @@ $(BUILD)/libchat_text.so: $(call objects,any,$(TEXT)) $(call objects,base,$(BASE
 	  $(if $(BF16),,bf16 (this CPU has no AVX-512 bf16 instructions)) \
 	  $(if $(filter -fopenmp,$(OPENMP)),,OpenMP ($(CC) does not have it: one thread)) \
 	  $(if $(MPI),,MPI ($(MPICC) was not found, or is of another machine: one rank))),nothing)"
+
+# One program: static where the libraries for that are there, and not under sanitizers.
+PRECISION = $(if $(BF16),bf16,f32)
+STATIC   = $(if $(SANITIZE),,$(if $(call try,-static $(OPENMP) -include math.h -lm),-static))
+RUN      = $(addprefix $(OBJ)/$(PRECISION)/,$(addsuffix .o,run $(MODEL) $(CPU))) \
+             $(call objects,any,no_mpi bpe encode) $(call objects,base,$(BASE))
+
+$(OBJ)/$(PRECISION)/run.o: $(BUILD)/unicode.h
+$(OBJ)/%/run.o: FLAGS += -I$(BUILD)
+$(BUILD)/run: $(RUN)
+	@echo "  $(CC) -o $@" && $(CC) $(FLAGS) $(STATIC) $^ -lm -o $@.new && mv $@.new $@
+
+# What kind of character begins at each code point where that changes: data/tokens/learn.py says.
+$(BUILD)/unicode.h: data/tokens/learn.py $(BUILD)/libchat_text.so | .venv/installed
+	@$(SANITIZED) $(PY) -c "from data.tokens.learn import classes; import numpy as np; k = classes(); \
+	  print(*(f'{{ {i}, {k[i]} }},' for i in [0, *np.flatnonzero(np.diff(k)) + 1]), \
+	  '{ 0x110000, 0 }', sep='\n')" >$@.new && mv $@.new $@
 
 # The GPU's kernels as plain C++, for the tests: tests/cuda_on_cpu.h says how.
 SHIM    := $(BUILD)/shim/libchat_cuda_f32.so $(BUILD)/shim/libchat_cuda_bf16.so

@@ -16,7 +16,7 @@ static void *grow(void *array, size_t *room, size_t want, size_t size) {
     return moved;
 }
 
-/* ---- Splitting: PATTERN of data/tokens/learn.py by hand -------------------------------------- */
+/* ---- Splitting: the patterns that a Split says, by hand ----------------------------------- */
 
 enum { KIND = 7, NOTHING = 7 };      /* the bits of a class that tell the kind; the text's end */
 
@@ -50,26 +50,48 @@ static const uint8_t *contraction(const uint8_t *p, const uint8_t *end, const ui
         ? p + next : NULL;
 }
 
-/* Where the chunk that begins at p ends. The alternatives of the pattern, in its order. */
-static const uint8_t *chunk_end(const uint8_t *p, const uint8_t *end, const uint8_t *classes) {
+/* Where the chunk that begins at p ends. The alternatives of the patterns, in their order. */
+static inline const uint8_t *chunk_end(const uint8_t *p, const uint8_t *end,
+                                       const uint8_t *classes, Split split) {
     int size, next;
     int kind = class_at(p, end, classes, &size) & KIND;
     const uint8_t *q = p + size, *line = NULL, *last = p;
     int second = class_at(q, end, classes, &next) & KIND;
-    if (*p == '\'' && (line = contraction(q, end, classes))) return line;
-    if (kind == KIND_LETTER
-        || (second == KIND_LETTER && (kind == KIND_OTHER || kind == KIND_BLANK)))
+    if (*p == '\'' && (line = contraction(q, end, classes))) {
+        while (split.old && q < line && *q >= 'a' && *q <= 'z') q++;
+        if (!split.old || q == line) return line;
+        q = p + size;
+        line = NULL;
+    }
+    if (kind == KIND_LETTER || (second == KIND_LETTER && (
+            split.old ? *p == ' ' : kind == KIND_OTHER || kind == KIND_BLANK)))
         return skip(q, end, classes, KIND_LETTER);
-    if (kind == KIND_NUMBER) return q;
-    if (kind == KIND_OTHER || (*p == ' ' && second == KIND_OTHER))
-        return skip(skip(q, end, classes, KIND_OTHER), end, classes, KIND_NEWLINE);
+    if (!split.digits && (kind == KIND_NUMBER || (*p == ' ' && second == KIND_NUMBER)))
+        return skip(q, end, classes, KIND_NUMBER);
+    if (kind == KIND_NUMBER) {
+        for (int n = 1; n < split.digits && second == KIND_NUMBER; n++) {
+            q += next;
+            second = class_at(q, end, classes, &next) & KIND;
+        }
+        return q;
+    }
+    if (kind == KIND_OTHER || (*p == ' ' && second == KIND_OTHER)) {
+        q = skip(q, end, classes, KIND_OTHER);
+        return split.old ? q : skip(q, end, classes, KIND_NEWLINE);
+    }
     for (q = p; ; q += size) {       /* blanks: up to the last newline, else all but the last one */
         kind = class_at(q, end, classes, &size) & KIND;
         if (kind != KIND_BLANK && kind != KIND_NEWLINE) break;
         last = q;
-        if (kind == KIND_NEWLINE) line = q + size;
+        if (kind == KIND_NEWLINE && !split.old) line = q + size;
     }
+    if (split.old && split.digits && kind == KIND_NUMBER) return q;
     return line ? line : q == end || last == p ? q : last;
+}
+
+const uint8_t *split_end(const uint8_t *p, const uint8_t *end, const uint8_t *classes,
+                         Split split) {
+    return chunk_end(p, end, classes, split);
 }
 
 /* ---- Counting: a hash table whose entries stay in the order they came in --------------------- */
@@ -110,30 +132,53 @@ static int reindex(Chunks *c, size_t n) {
     return 0;
 }
 
+/* Where in the index a chunk is, or would be. */
+static uint32_t *find(const Chunks *c, const uint8_t *chunk, size_t size, uint32_t hash) {
+    for (size_t at = hash & (c->capacity - 1); ; at = (at + 1) & (c->capacity - 1)) {
+        if (!c->index[at]) return &c->index[at];
+        const Chunk *known = &c->list[c->index[at] - 1];
+        if (known->hash == hash && known->size == size
+            && !memcmp(c->text + known->offset, chunk, size)) return &c->index[at];
+    }
+}
+
 static int put(Chunks *c, const uint8_t *chunk, uint32_t size, uint32_t hash, uint64_t count) {
     if (2 * c->n >= c->capacity && reindex(c, c->n + 1)) return -1;
-    size_t at = hash & (c->capacity - 1);
-    for (; c->index[at]; at = (at + 1) & (c->capacity - 1)) {
-        Chunk *known = c->list + c->index[at] - 1;
-        if (known->hash == hash && known->size == size
-            && !memcmp(c->text + known->offset, chunk, size)) {
-            known->count += count;
-            return 0;
-        }
+    uint32_t *at = find(c, chunk, size, hash);
+    if (*at) {
+        c->list[*at - 1].count += count;
+        return 0;
     }
     if (c->n == UINT32_MAX) return chat_fail("over %u different chunks: learn from less text",
                                              UINT32_MAX);
     Chunk *list = grow(c->list, &c->room, c->n + 1, sizeof *list);
     if (!list) return -1;
     c->list = list;
-    uint8_t *text = grow(c->text, &c->text_room, c->bytes + size, 1);
+    uint8_t *text = grow(c->text, &c->text_room, c->bytes + size + 1, 1);
     if (!text) return -1;
     c->text = text;
     memcpy(c->text + c->bytes, chunk, size);
     c->list[c->n++] = (Chunk){ hash, size, count, c->bytes };
     c->bytes += size;
-    c->index[at] = (uint32_t)c->n;
+    *at = (uint32_t)c->n;
     return 0;
+}
+
+int chunks_put(Chunks *c, const uint8_t *chunk, size_t size) {
+    if (size > INT32_MAX || c->n >= INT32_MAX)
+        return chat_fail("%zu bytes are too long for a chunk, or %zu chunks too many", size, c->n);
+    const uint32_t hash = hash_bytes(chunk, size);
+    if (put(c, chunk, (uint32_t)size, hash, 1)) return -1;
+    return (int)*find(c, chunk, size, hash) - 1;
+}
+
+int chunks_find(const Chunks *c, const uint8_t *chunk, size_t size) {
+    return c->capacity ? (int)*find(c, chunk, size, hash_bytes(chunk, size)) - 1 : -1;
+}
+
+const uint8_t *chunks_text(const Chunks *c, int i, size_t *size) {
+    *size = c->list[i].size;
+    return c->text + c->list[i].offset;
 }
 
 int chunks_create(Chunks **out) {
@@ -151,7 +196,7 @@ int chunks_split(Chunks *c, const uint8_t *text, const uint64_t *ends, size_t n,
     const uint8_t *p = text, *next;
     for (size_t i = 0; i < n; i++) {
         for (const uint8_t *end = text + ends[i]; p < end; p = next) {
-            next = chunk_end(p, end, classes);
+            next = chunk_end(p, end, classes, (Split){ .digits = 1 });
             for (; next - p > longest; p += longest)
                 if (put(c, p, longest, hash_bytes(p, longest), 1)) return -1;
             if (put(c, p, next - p, hash_bytes(p, next - p), 1)) return -1;
@@ -401,4 +446,60 @@ int bpe_learn(Bpe *b, int *merges, uint64_t *counts, int n) {
         b->made++;
     }
     return found;
+}
+
+/* ---- Joining: what encodes a text ------------------------------------------------------------ */
+
+/* Two neighbours, of which the first begins at `at`; they end at `end`. */
+typedef struct { uint64_t rank; uint32_t at, end; } Join;
+
+static int joins_before(Join a, Join b) { return a.rank != b.rank ? a.rank < b.rank : a.at < b.at; }
+
+static void push_join(Join *heap, size_t *n, Join join) {
+    size_t i = (*n)++;
+    for (; i && joins_before(join, heap[(i - 1) / 2]); i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
+    heap[i] = join;
+}
+
+static Join pop_join(Join *heap, size_t *n) {
+    const Join top = heap[0], last = heap[--*n];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < *n; i = child) {
+        if (child + 1 < *n && joins_before(heap[child + 1], heap[child])) child++;
+        if (!joins_before(heap[child], last)) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = last;
+    return top;
+}
+
+int bpe_join(uint32_t *ends, const uint8_t *text, size_t n, RankOf *rank_of, const void *ranks) {
+    if (n >= UINT32_MAX / 4) return chat_fail("a text of %zu bytes is too long", n);
+    Join *heap = malloc(sizeof *heap * (3 * n + 1));
+    uint32_t *begins = malloc(sizeof *begins * (n + 1));     /* of the piece that ends there */
+    size_t joins = 0, end;
+    #define OFFER(from, middle, to) do { \
+        const uint64_t rank = rank_of(ranks, text + (from), (middle) - (from), (to) - (from)); \
+        if (rank < UINT64_MAX) push_join(heap, &joins, (Join){ rank, from, to }); } while (0)
+    for (size_t at = 0, before = 0; heap && begins && at < n; before = at, at = end) {
+        for (end = at + 1; end < n && (text[end] & 0xc0) == 0x80; ) ends[end++] = 0;
+        ends[at] = end;
+        begins[end] = at;
+        if (at) OFFER(before, at, end);
+    }
+    while (heap && begins && joins) {
+        const Join join = pop_join(heap, &joins);
+        const uint32_t middle = ends[join.at];
+        if (!middle || middle >= join.end || ends[middle] != join.end) continue;     /* no longer */
+        ends[join.at] = join.end;
+        ends[middle] = 0;
+        begins[join.end] = join.at;
+        if (join.at) OFFER(begins[join.at], join.at, join.end);
+        if (join.end < n) OFFER(join.at, join.end, ends[join.end]);
+    }
+    #undef OFFER
+    const int failed = heap && begins ? 0 : chat_fail("no memory for a text of %zu bytes", n);
+    free(heap);
+    free(begins);
+    return failed;
 }

@@ -13,7 +13,7 @@ int chat_fail(const char *format, ...);
 /* Fails where this CPU lacks instructions that the library was built with: to be called first. */
 int cpu_ready(void);
 
-/* ---- Byte-pair encoding (bpe.c): data/tokens/learn.py calls it ------------------------------- */
+/* ---- Byte-pair encoding (bpe.c): data/tokens/learn.py and encode.c call it ------------------ */
 
 typedef struct Chunks Chunks;        /* different chunks of text, counted, the first seen first */
 typedef struct Bpe Bpe;              /* chunks while merges are learnt from them */
@@ -22,6 +22,18 @@ typedef struct Bpe Bpe;              /* chunks while merges are learnt from them
    or "'re", which of its letters it is. */
 enum { KIND_OTHER, KIND_LETTER, KIND_NUMBER, KIND_BLANK, KIND_NEWLINE };
 enum { ENDS_ALONE = 8, BEFORE_E = 16, IS_E = 24, IS_L = 32 };
+
+/* A pattern that splits texts: Qwen2's (learn.PATTERN: digits 1), Llama 3's (digits 3), GPT-2's
+   (old), SmolLM's (old, digits 1). */
+typedef struct {
+    int digits;                      /* of a number, in one chunk; 0: all, after a blank */
+    int old;                         /* words have only a blank before them, no newline ends a line,
+                                        and contractions are in small letters */
+} Split;
+
+/* Where the chunk that begins at p, before `end`, ends. classes (0x110000): of each code point. */
+const uint8_t *split_end(const uint8_t *p, const uint8_t *end, const uint8_t *classes,
+                         Split split);
 
 int  chunks_create(Chunks **out);
 void chunks_free(Chunks *chunks);
@@ -33,6 +45,13 @@ int chunks_split(Chunks *chunks, const uint8_t *text, const uint64_t *ends, size
                  const uint8_t *classes, int longest);
 int chunks_add(Chunks *chunks, const Chunks *other);             /* += */
 int chunks_forget(Chunks *chunks, uint64_t least);               /* those that occur less often */
+
+/* Chunks as a table of strings, numbered from 0. chunks_put counts one more occurrence and returns
+   the number of the chunk, as chunks_find does; below 0: it failed, or there is none. chunks_text:
+   chunk i, *size long; valid until the next one is put. */
+int chunks_put(Chunks *chunks, const uint8_t *chunk, size_t size);
+int chunks_find(const Chunks *chunks, const uint8_t *chunk, size_t size);
+const uint8_t *chunks_text(const Chunks *chunks, int i, size_t *size);
 
 /* How many chunks and, of all of them, how many bytes; and which: chunk i ends at ends[i]. */
 size_t chunks_size(const Chunks *chunks);
@@ -46,6 +65,56 @@ int  bpe_create(Bpe **out, const uint8_t *text, const uint64_t *ends, const uint
                 size_t n);
 int  bpe_learn(Bpe *bpe, int *merges, uint64_t *counts, int n);
 void bpe_free(Bpe *bpe);
+
+/* Joins neighbours until no two can be, first those of the lowest rank, of equal ones the first. A
+   text in UTF-8 begins as its characters. ends (n) = where each piece that is left ends, at the
+   place where it begins, and 0 elsewhere. rank_of(ranks, pieces, middle, n): of two pieces of
+   `middle` and n - middle bytes; UINT64_MAX where they cannot be joined. */
+typedef uint64_t RankOf(const void *ranks, const uint8_t *pieces, size_t middle, size_t n);
+int bpe_join(uint32_t *ends, const uint8_t *text, size_t n, RankOf *rank_of, const void *ranks);
+
+/* ---- Encoding (encode.c): run.c calls it ----------------------------------------------------- */
+
+typedef struct Encoder Encoder;
+
+/* A vocabulary as a GGUF file has it, in arrays at no multiple of 4, which are not copied but for
+   the names: names and merges are strings, each 8 bytes of length before its bytes; a kind is an
+   int32, a score a float. */
+typedef struct {
+    const uint8_t *names, *kinds, *scores, *merges;
+    size_t n_names, n_merges;
+    const char *split;               /* GGUF's name of how texts are split into chunks, in which
+                                        merges join bytes as GPT-2 spells them; NULL: pieces of
+                                        SentencePiece are joined by their scores, */
+    int prefix;                      /* behind a blank that is put before each text */
+    const uint8_t *classes;          /* as chunks_split takes them */
+} Vocabulary;
+
+int  encoder_create(Encoder **out, const Vocabulary *vocabulary);
+void encoder_free(Encoder *encoder);
+
+/* The id of a token's name, or -1; what an id stands for. encoder_ends: a special one ends a text,
+   as those do whose names say so. */
+enum { ROLE_TEXT, ROLE_SPECIAL, ROLE_END };
+int  encoder_find(const Encoder *encoder, const char *name);
+int  encoder_role(const Encoder *encoder, int id);
+void encoder_ends(Encoder *encoder, int id);
+
+/* ids = those of text (n), in UTF-8, at most 3 * n + 3; returns how many. What looks like a special
+   token is plain text. */
+int encoder_encode(const Encoder *encoder, int *ids, const uint8_t *text, size_t n);
+
+/* out (at most 1023) = the bytes of an id; returns how many. */
+int encoder_decode(const Encoder *encoder, uint8_t *out, int id);
+
+/* How many bytes the character at p takes, of n > 0; 0 where n are too few to tell; where there is
+   none, minus how many bytes one U+FFFD stands for, as Python has it. */
+int utf8_character(const uint8_t *p, size_t n, uint32_t *code);
+
+/* out (3 * n + 3) = the characters that n more bytes of a stream make whole, U+FFFD for what is
+   none or would act on a terminal (csrc/shown.py); returns how many bytes. n 0: it ends. */
+typedef struct { uint8_t held[8]; size_t n; } Utf8;      /* bytes that may begin a character */
+size_t utf8_plain(uint8_t *out, Utf8 *stream, const uint8_t *bytes, size_t n);
 
 /* ---- Words of a document (words.c) ----------------------------------------------------------- */
 
