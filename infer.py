@@ -12,7 +12,7 @@
     python infer.py complete --as-assistant --prompt "What is the capital of France?"
     python infer.py eval                           how much it knows and can
     python infer.py quantize --out F.gguf          the model as one file, for other programs
-    python infer.py serve                          for OpenAI's clients, at http://127.0.0.1:8000/v1
+    python infer.py serve                          a page to chat at http://127.0.0.1:8000, an API
 """
 
 if __name__ == "__main__":
@@ -136,7 +136,7 @@ class Quantize:
 
 @dataclass(frozen=True)
 class Serve:
-    """Answer OpenAI's clients over HTTP."""
+    """Chat in a browser, and answer OpenAI's clients."""
 
     model: list[str] = flag(list, "folders or GGUF files, or NAME=FOLDER; default: the newest in "
                                   "runs/. A model is loaded when it is first asked for")
@@ -144,6 +144,7 @@ class Serve:
                                   "--api-key")
     port: int = flag(8000, "the port; 0: any that is free", limits="[0, 65535]")
     api_key: str | None = flag(None, "what clients have to send as their key")
+    threads: Path = flag(Path("runs/chats.db"), "the chats of the page", metavar="FILE")
     device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
     dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
 
@@ -317,8 +318,8 @@ def quantize(settings):
 
 def serve(settings):
     """Answer clients over HTTP."""
-    from data.chat import server                 # loaded when it is asked for
-    server.serve(settings)
+    from data.chat import page, server           # loaded when they are asked for
+    server.serve(settings, page.routes(settings.threads))
 
 
 def rounded(model, tokenizer, mix):

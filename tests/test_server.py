@@ -28,8 +28,8 @@ LONG = {"messages": ASKED, "stream": True, "stop": [], "max_tokens": 200}
 class Running:
     """A server on a free port, and requests to it."""
 
-    def __init__(self, settings):
-        self.guard = server.application(settings)
+    def __init__(self, settings, routes=()):
+        self.guard = server.application(settings, routes)
         config = uvicorn.Config(self.guard, port=0, log_level="error", timeout_graceful_shutdown=1)
         listening = config.bind_socket()
         listening.listen()

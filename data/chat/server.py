@@ -305,7 +305,7 @@ class Guard:
             if (name in self.hosts or not self.hosts) and origin.netloc == host:
                 given = headers.get("authorization", "").removeprefix("Bearer ") or \
                     headers.get("x-api-key", "")
-                if path == "/health" or not self.key or secrets.compare_digest(
+                if path in ("/", "/health") or not self.key or secrets.compare_digest(
                         given.encode(), self.key.encode()):
                     return None
                 return Refused("the key is missing or wrong: send the server's --api-key as "
@@ -332,14 +332,14 @@ def refused(request, error):
     return answer(error if isinstance(error, Refused) else Refused(str(error)))
 
 
-def application(settings):
-    """The application of these settings; ChatError where a model is not there."""
+def application(settings, routes=()):
+    """The application of these settings, with more routes; ChatError where a model is not there."""
     post = {**dict.fromkeys(FORMS, complete), "/tokenize": tokenize}
     get = {"/v1/models": models, "/health": health, "/metrics": metrics}
     app = Starlette(
-        routes=[Route(path, function, methods=[method])
+        routes=[*routes, *(Route(path, function, methods=[method])
                 for method, table in (("POST", post), ("GET", get))
-                for path, function in table.items()],
+                for path, function in table.items())],
         exception_handlers={kind: refused for kind in (ChatError, HTTPException,
                                                        ClientDisconnect, Exception)})
     app.state.models = Models(settings)
@@ -347,11 +347,11 @@ def application(settings):
     return Guard(app, hosts, settings.api_key)
 
 
-def serve(settings):
-    """Serve until Ctrl-C."""
+def serve(settings, routes=()):
+    """Serve until Ctrl-C; `routes`: more than there are here."""
     if settings.host not in HERE and not settings.api_key:
         raise ChatError(f"--host {settings.host} lets other machines in: give an --api-key, too")
-    app = application(settings)
+    app = application(settings, routes)
     config = uvicorn.Config(app, settings.host, settings.port, log_level="warning",
                             timeout_graceful_shutdown=1)
     listening = config.bind_socket()
