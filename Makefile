@@ -24,7 +24,7 @@ MODEL   := model block batch parameters tensors cache check
 CPU     := kernels attention extend matmul quant unpack quantize sample device comm
 RANKS    = $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu
-TEXT    := bpe encode words minhash page
+TEXT    := bpe encode gguf words minhash page
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.
@@ -91,7 +91,7 @@ $(BUILD)/libchat_text.so: $(call objects,any,$(TEXT)) $(call objects,base,$(BASE
 PRECISION = $(if $(BF16),bf16,f32)
 STATIC   = $(if $(SANITIZE),,$(if $(call try,-static $(OPENMP) -include math.h -lm),-static))
 RUN      = $(addprefix $(OBJ)/$(PRECISION)/,$(addsuffix .o,run $(MODEL) $(CPU))) \
-             $(call objects,any,no_mpi bpe encode) $(call objects,base,$(BASE))
+             $(call objects,any,no_mpi bpe encode gguf) $(call objects,base,$(BASE))
 
 $(OBJ)/$(PRECISION)/run.o: $(BUILD)/unicode.h
 $(OBJ)/%/run.o: FLAGS += -I$(BUILD)

@@ -74,12 +74,6 @@ size_t utf8_plain(uint8_t *out, Utf8 *s, const uint8_t *bytes, size_t n) {
 
 /* ---- The vocabulary -------------------------------------------------------------------------- */
 
-static uint64_t number_at(const uint8_t *data, size_t bytes) {
-    uint64_t number = 0;
-    memcpy(&number, data, bytes);
-    return number;
-}
-
 /* The byte that a token's name <0x7F> says, or -1. */
 static int byte_of(const uint8_t *name, size_t n) {
     char text[7] = "", *end;

@@ -7,14 +7,10 @@
    csrc/engine.py say in Python, and of more kinds of files, what is here. Nothing in a file is
    trusted: what is wrong in it ends the program with a sentence. */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "real.h"
@@ -47,115 +43,38 @@ static void *room(void *array, size_t count, size_t size) {
     return array;
 }
 
-/* ---- A GGUF file ----------------------------------------------------------------------------- */
+/* ---- What a file's metadata say -------------------------------------------------------------- */
 
-typedef struct { const uint8_t *at; size_t n; } Bytes;
+enum { PIECE = 512, LIST = ARRAY_OF + VALUE_STRING };    /* tokens that are read at a time */
 #define SHOWN(bytes) (int)((bytes).n < 200 ? (bytes).n : 200), (const char *)(bytes).at
-
-enum { PIECE = 512 };                            /* tokens that are read at a time */
-enum { U32 = 4, I32, FLOAT, BOOL, STRING, ARRAY, OF = 16 };      /* OF + a type: an array of it */
-typedef struct { int type; size_t count; const uint8_t *data; } Value;
-/* A vector is (rows,1). row: bytes of one; place: where it begins; used: by the model. */
-typedef struct { Bytes name; int type, used; size_t rows, cols, row, place; } Matrix;
-typedef struct {
-    int handle; struct stat state;               /* as it was when it was opened */
-    const uint8_t *data; size_t size, at;        /* at: what is read next; at last all tensors */
-    Chunks *keys, *names; Value *values; Matrix *tensors;        /* names, and what is called so */
-    Bytes kind;                                  /* the architecture */
-} File;
-
-static uint64_t number_at(const uint8_t *data, size_t bytes) {
-    uint64_t number = 0;
-    memcpy(&number, data, bytes);
-    return number;
-}
-
-static Bytes string_at(const uint8_t *data) { return (Bytes){ data + 8, number_at(data, 8) }; }
 
 static int is(Bytes s, const char *name) {
     return s.n == strlen(name) && !memcmp(s.at, name, s.n);
 }
 
-static const uint8_t *take(File *f, size_t bytes) {
-    if (f->size - f->at < bytes) FAIL("is cut: it ends after %zu bytes: fetch it again", f->size);
-    f->at += bytes;
-    return f->data + f->at - bytes;
-}
-
-static uint64_t take_number(File *f, size_t bytes) { return number_at(take(f, bytes), bytes); }
-
-/* How many things follow, of at least one byte each. */
-static size_t take_count(File *f) {
-    const size_t count = take_number(f, 8);
-    if (count > f->size) FAIL("it says that %zu things follow in %zu bytes", count, f->size);
-    return count;
-}
-
-/* The next string; where there is a table, it is a name, number i of those there. */
-static Bytes take_string(File *f, Chunks *table, size_t i) {
-    const size_t n = take_count(f);
-    const Bytes name = { take(f, n), n };
-    if (table && chunks_put(table, name.at, n) != (int)i) FAIL("%.*s is there twice", SHOWN(name));
-    return name;
-}
-
-static void take_value(File *f, size_t i) {
-    static const uint8_t SIZES[] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
-    const Bytes key = take_string(f, f->keys, i);
-    uint32_t type = take_number(f, 4), array = type == ARRAY;
-    if (array) type = take_number(f, 4);
-    if (type >= COUNT(SIZES) || type == ARRAY) FAIL("%.*s has an unknown type", SHOWN(key));
-    const size_t count = array ? take_count(f) : 1;
-    f->values[i] = (Value){ (int)(array * OF + type), count, f->data + f->at };
-    if (type != STRING) take(f, SIZES[type] * count);
-    else for (size_t k = 0; k < count; k++) take_string(f, NULL, 0);
-}
-
-static void take_tensor(File *f, size_t i) {
-    Matrix t = { .name = take_string(f, f->names, i), .rows = 1, .cols = 1 };
-    const uint32_t dims = take_number(f, 4);
-    int odd = dims < 1 || dims > 4;
-    for (uint32_t d = 0; d < dims && !odd; d++) {
-        const size_t n = take_number(f, 8);
-        odd = n < 1 || n > INT32_MAX || __builtin_mul_overflow(t.rows, n, &t.rows);
-        if (d == 0 && dims > 1) t.cols = n, t.rows = 1;
-    }
-    t.type = (int)take_number(f, 4);
-    t.row = odd ? 0 : quant_row(t.type, (int)t.cols);
-    t.place = take_number(f, 8);
-    if (!t.row || t.rows > f->size / t.row)
-        FAIL("%.*s is cut, or its shape or type (%d) is not read here", SHOWN(t.name), t.type);
-    f->tensors[i] = t;
-}
-
-static Matrix *find_tensor(const File *f, const char *name) {
-    const int i = chunks_find(f->names, (const uint8_t *)name, strlen(name));
-    return i < 0 ? NULL : &f->tensors[i];
-}
-
 /* The value of a key, behind the architecture's name if it begins with a dot; NULL where there is
    none. type -1: any number's. */
 static const Value *find(const File *f, const char *key, int type) {
-    char full[128];
-    const int n = snprintf(full, sizeof full, "%.*s%s", *key == '.' ? (int)f->kind.n : 0,
-                           (const char *)f->kind.at, key);
-    const int i = chunks_find(f->keys, (const uint8_t *)full, n);
-    const int known = i < 0 ? type : f->values[i].type;
-    if (i >= 0 && (type < 0 ? known < U32 || known > BOOL : known != type))
-        FAIL("%s is of the type %d, which is not read here", full, known);
-    return i < 0 ? NULL : &f->values[i];
+    char full[128] = "";
+    const Value *kind = *key == '.' ? gguf_value(f, "general.architecture") : NULL;
+    if (kind) snprintf(full, sizeof full, "%.*s", SHOWN(string_at(kind->data)));
+    const Value *v = gguf_value(f, strncat(full, key, sizeof full - strlen(full) - 1));
+    const int number = v && v->type >= VALUE_U32 && v->type <= VALUE_BOOL;
+    if (v && (type < 0 ? !number : v->type != type))
+        FAIL("%s is of the type %d, which is not read here", full, v->type);
+    return v;
 }
 
 static Bytes word(const File *f, const char *key) {
-    const Value *v = find(f, key, STRING);
+    const Value *v = find(f, key, VALUE_STRING);
     return v ? string_at(v->data) : (Bytes){ f->data, 0 };
 }
 
 static double told(const File *f, const char *key, double otherwise) {
     const Value *v = find(f, key, -1);
-    const uint32_t bits = v ? number_at(v->data, v->type == BOOL ? 1 : 4) : 0;
-    return !v ? otherwise : v->type == FLOAT ? bits_float(bits) : v->type == I32 ? (double)(int)bits
-         : bits;
+    const uint32_t bits = v ? number_at(v->data, v->type == VALUE_BOOL ? 1 : 4) : 0;
+    return !v ? otherwise : v->type == VALUE_FLOAT ? bits_float(bits)
+         : v->type == VALUE_I32 ? (double)(int)bits : bits;
 }
 
 static int whole(const File *f, const char *key, int otherwise) {
@@ -163,30 +82,6 @@ static int whole(const File *f, const char *key, int otherwise) {
     if (!(number >= -1 && number <= INT32_MAX && number == floor(number)))
         FAIL("%s is %g, but must be a whole number", key, number);
     return (int)number;
-}
-
-static void file_open(File *f) {
-    *f = (File){ .handle = open(path, O_RDONLY | O_CLOEXEC) };
-    if (f->handle < 0 || fstat(f->handle, &f->state)) FAIL("%s", strerror(errno));
-    f->size = S_ISREG(f->state.st_mode) ? f->state.st_size : 0;
-    f->data = f->size ? mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->handle, 0) : MAP_FAILED;
-    if (f->data == MAP_FAILED || memcmp(take(f, 4), "GGUF", 4)) FAIL("is no GGUF file");
-    const uint32_t version = take_number(f, 4);
-    if (version != 2 && version != 3) FAIL("its version is %u, but must be 2 or 3", version);
-    const size_t tensors = take_count(f), values = take_count(f);
-    f->values = room(NULL, values, sizeof *f->values);
-    f->tensors = room(NULL, tensors, sizeof *f->tensors);
-    CHECK(chunks_create(&f->keys) || chunks_create(&f->names));
-    for (size_t i = 0; i < values; i++) take_value(f, i);
-    for (size_t i = 0; i < tensors; i++) take_tensor(f, i);
-    const Value *unit_told = find(f, "general.alignment", U32);
-    const size_t unit = unit_told ? number_at(unit_told->data, 4) : 32;
-    if (__builtin_popcountll(unit) != 1) FAIL("general.alignment is %zu, no power of two", unit);
-    f->at = (f->at + unit - 1) / unit * unit;
-    for (Matrix *t = f->tensors; t < f->tensors + tensors; t++)
-        if (t->place % unit || f->at > f->size || t->place > f->size - f->at
-            || t->rows * t->row > f->size - f->at - t->place)
-            FAIL("is cut: %.*s is not in its %zu bytes: fetch it again", SHOWN(t->name), f->size);
 }
 
 /* ---- Its model ------------------------------------------------------------------------------- */
@@ -218,12 +113,12 @@ static const char *const NAMES[][2] = {
     { "mlp.up_proj", "ffn_up" }, { "mlp.down_proj", "ffn_down" },
 };
 
-static const Family *read_config(File *f, Config *c, int context) {
+static const Family *read_config(const File *f, Config *c, int context) {
     const Family *family = FAMILIES, *end = FAMILIES + COUNT(FAMILIES);
-    const Matrix *embedding = find_tensor(f, "token_embd.weight");
-    f->kind = word(f, "general.architecture");
-    while (family < end && !is(f->kind, family->name)) family++;
-    if (family == end) FAIL("its architecture, %.*s, is not supported here", SHOWN(f->kind));
+    const Matrix *embedding = gguf_tensor(f, "token_embd.weight");
+    const Bytes kind = word(f, "general.architecture");
+    while (family < end && !is(kind, family->name)) family++;
+    if (family == end) FAIL("its architecture, %.*s, is not supported here", SHOWN(kind));
     if (!embedding || whole(f, ".expert_count", 0)) FAIL("has experts, or no token_embd.weight");
     *c = family->config;
     c->vocab = (int)embedding->rows;
@@ -235,10 +130,10 @@ static const Family *read_config(File *f, Config *c, int context) {
     c->head_dim = whole(f, ".attention.key_length", c->channels / max_int(1, c->heads));
     c->hidden = whole(f, ".feed_forward_length", 0);
     if (family->window) c->window = whole(f, ".attention.sliding_window", c->window);
-    c->tied = !find_tensor(f, "output.weight");
-    c->bias = (find_tensor(f, "blk.0.attn_q.bias") ? BIAS_QKV : 0)
-            | (find_tensor(f, "blk.0.attn_output.bias") ? BIAS_PROJ : 0)
-            | (find_tensor(f, "blk.0.ffn_up.bias") ? BIAS_MLP : 0);
+    c->tied = !gguf_tensor(f, "output.weight");
+    c->bias = (gguf_tensor(f, "blk.0.attn_q.bias") ? BIAS_QKV : 0)
+            | (gguf_tensor(f, "blk.0.attn_output.bias") ? BIAS_PROJ : 0)
+            | (gguf_tensor(f, "blk.0.ffn_up.bias") ? BIAS_MLP : 0);
     c->norm_eps = (float)told(f, ".attention.layer_norm_rms_epsilon", 1e-6);
     c->attention_cap = (float)told(f, ".attn_logit_softcapping", c->attention_cap);
     c->logit_cap = (float)told(f, ".final_logit_softcapping", c->logit_cap);
@@ -258,11 +153,12 @@ static void read_rope(const File *f, int D, double theta, double *rope) {
     if (scaling.n && !is(scaling, "none") && !is(scaling, "linear"))
         FAIL("RoPE's scaling, %.*s, is not supported here", SHOWN(scaling));
     double by = is(scaling, "linear") ? told(f, ".rope.scaling.factor", 1) : 1;
-    Matrix *t = find_tensor(f, "rope_freqs.weight");     /* Llama 3's divisors of frequencies */
-    if (t && (t->type != GGUF_F32 || t->rows * 2 != (size_t)D)) FAIL("rope_freqs.weight is unfit");
+    Matrix *t = gguf_tensor(f, "rope_freqs.weight");     /* Llama 3's divisors of frequencies */
+    if (t && (t->type != GGUF_F32 || t->rows * 2 != (size_t)D || f->size - t->place < t->rows * 4))
+        FAIL("rope_freqs.weight is unfit");
     rope[0] = rope[1 + D / 2] = 1;
     for (int i = 0; i < D / 2; i++) {
-        if (t) by = bits_float(number_at(f->data + f->at + t->place + 4 * i, 4)), t->used = 1;
+        if (t) by = bits_float(number_at(f->data + t->place + 4 * i, 4)), t->used = 1;
         rope[1 + i] = pow(told(f, ".rope.freq_base", theta), -2.0 * i / D) / by;
         rope[2 + D / 2 + i] = pow(told(f, ".rope.freq_base_swa", 1e4), -2.0 * i / D);
     }
@@ -277,12 +173,12 @@ static Matrix *source(const File *f, const char *name) {
     while (!is((Bytes){ (const uint8_t *)name + begin, kind - name - begin }, NAMES[i][0])) i++;
     const int n = begin ? snprintf(there, sizeof there, "blk.%d.", layer) : 0;
     snprintf(there + n, sizeof there - n, "%s%s", NAMES[i][1], kind);
-    Matrix *t = find_tensor(f, there);
+    Matrix *t = gguf_tensor(f, there);
     if (!t) FAIL("there is no %s, which the metadata promise", there);
     return t;
 }
 
-static Model *read_model(File *f, Config *c, int context) {
+static Model *read_model(const File *f, Config *c, int context) {
     double rope[2 * (1 + 128)];
     Model *m;
     Memory need;
@@ -299,10 +195,13 @@ static Model *read_model(File *f, Config *c, int context) {
         CHECK(model_tensor(m, i, &info));
         Matrix *t = source(f, info.name);
         const int turned = strstr(info.name, "q_proj") || strstr(info.name, "k_proj");
+        const size_t row = quant_row(t->type, max_int(1, info.cols));
+        if (!row || row * info.rows > f->size - t->place)
+            FAIL("%.*s is cut, or of the type %d, which is not read", SHOWN(t->name), t->type);
         if (t->cols != (size_t)max_int(1, info.cols) || t->rows != (size_t)info.rows)
             FAIL("%.*s is (%zu,%zu), but the metadata make (%d,%d) of it", SHOWN(t->name), t->rows,
                  t->cols, info.rows, max_int(1, info.cols));
-        CHECK(model_map(m, i, t->type, f->data + f->at + t->place, t->rows * t->row,
+        CHECK(model_map(m, i, t->type, f->data + t->place, row * info.rows,
                         turned && family->pairs ? c->head_dim : 0));
         t->used = 1;
     }
@@ -327,10 +226,10 @@ static Encoder *read_vocabulary(const File *f, int *begin, int rows) {
     const int pieces = is(model, "llama");
     if (!pieces && !is(model, "gpt2"))
         FAIL("its tokenizer, %.*s, is not supported here", SHOWN(model));
-    const Value *names = find(f, "tokenizer.ggml.tokens", OF + STRING);
-    const Value *kinds = find(f, "tokenizer.ggml.token_type", OF + I32);
-    const Value *scores = pieces ? find(f, "tokenizer.ggml.scores", OF + FLOAT) : kinds;
-    const Value *merges = pieces ? kinds : find(f, "tokenizer.ggml.merges", OF + STRING);
+    const Value *names = find(f, "tokenizer.ggml.tokens", LIST);
+    const Value *kinds = find(f, "tokenizer.ggml.token_type", ARRAY_OF + VALUE_I32);
+    const Value *scores = pieces ? find(f, "tokenizer.ggml.scores", ARRAY_OF + VALUE_FLOAT) : kinds;
+    const Value *merges = pieces ? names : find(f, "tokenizer.ggml.merges", LIST);
     if (!names || !kinds || !scores || !merges || kinds->count != names->count
         || scores->count != names->count || names->count > (size_t)rows)
         FAIL("its tokens, with types and scores or merges, do not fit %d embeddings", rows);
@@ -451,12 +350,9 @@ static uint64_t mixed_seed(uint64_t seed, uint32_t index) {
 
 /* Lets the model read the ids that it has not read; Ctrl-C ends that. */
 static void extend(Run *r) {
-    struct stat now, *was = &r->file.state;
     while (r->held < r->n && !stopped) {
         const int slot = 0, n = min_int(PIECE, (int)(r->n - r->held));
-        if (fstat(r->file.handle, &now) || now.st_size != was->st_size
-            || memcmp(&now.st_mtim, &was->st_mtim, sizeof now.st_mtim))
-            FAIL("was changed while it was in use: start again");
+        CHECK(gguf_same(&r->file));
         CHECK(model_extend(r->model, r->cache, NULL, &slot, r->ids + r->held, &n, 1, 0));
         r->held += n;
     }
@@ -474,7 +370,7 @@ static int answer(Run *r) {
     const double begun = seconds();
     for (int id, role, thinks = 0; !end && !stopped; ) {
         r->how.position = r->n;
-        CHECK(model_sample(r->model, &id, NULL, NULL, &r->how, r->banned, r->how.n_banned));
+        CHECK(model_sample(r->model, &id, NULL, NULL, &r->how, r->banned, NULL, r->how.n_banned));
         add(r, id);
         role = encoder_role(r->encoder, id);
         thinks = id == r->think[0] || (thinks && id != r->think[1]);
@@ -567,7 +463,7 @@ int main(int argc, char **argv) {
     r.how.top_p = (float)n[TOP_P];
     r.how.min_p = (float)n[MIN_P];
     CHECK(check_sampling(&r.how));
-    file_open(&r.file);
+    CHECK(gguf_open(&r.file, path));
     r.model = read_model(&r.file, &r.config, (int)n[CONTEXT]);
     r.encoder = read_vocabulary(&r.file, &r.begin, r.config.vocab);
     CHECK(cache_create(&r.cache, r.model, 1, r.config.context));

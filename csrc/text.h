@@ -116,6 +116,33 @@ int utf8_character(const uint8_t *p, size_t n, uint32_t *code);
 typedef struct { uint8_t held[8]; size_t n; } Utf8;      /* bytes that may begin a character */
 size_t utf8_plain(uint8_t *out, Utf8 *stream, const uint8_t *bytes, size_t n);
 
+/* ---- GGUF files (gguf.c): run.c reads them --------------------------------------------------- */
+
+typedef struct { const uint8_t *at; size_t n; } Bytes;
+uint64_t number_at(const uint8_t *data, size_t bytes);   /* little-endian, at any place */
+Bytes string_at(const uint8_t *data);                    /* 8 bytes of length, then the string */
+
+/* A value's type, to which ARRAY_OF is added where it is an array, of `count` of them at `data`; a
+   tensor's shape, (rows,1) of a vector, its type (chat.h), and where in the file it begins. Whether
+   it ends there, its user finds out; `used` is the user's. */
+enum { VALUE_U32 = 4, VALUE_I32, VALUE_FLOAT, VALUE_BOOL, VALUE_STRING, VALUE_ARRAY,
+       ARRAY_OF = 16 };
+typedef struct { int type; size_t count; const uint8_t *data; } Value;
+typedef struct { Bytes name; int type, used; size_t rows, cols, place; } Matrix;
+typedef struct {
+    const uint8_t *data; size_t size;            /* the file, mapped */
+    Chunks *keys, *names;
+    Value *values; Matrix *tensors;              /* by the numbers of their keys and names */
+    int handle; uint64_t stamp[3];
+} File;
+
+/* Fails where the file is not as it should be, which stays open; gguf_same: where it was changed
+   since. The value of a key and the tensor of a name are NULL where there is none. */
+int gguf_open(File *file, const char *path);
+int gguf_same(const File *file);
+const Value *gguf_value(const File *file, const char *key);
+Matrix *gguf_tensor(const File *file, const char *name);
+
 /* ---- Words of a document (words.c) ----------------------------------------------------------- */
 
 /* What Gopher's repetition filter (arXiv:2112.11446, table A1) asks of a document, in letters.
