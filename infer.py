@@ -324,11 +324,13 @@ def serve(settings):
 
 def rounded(model, tokenizer, mix):
     """Return {name: blocks} of matrices that are rounded together, on texts that the model writes:
-    each begins as documents do, and with a token by chance."""
-    rng, begin = np.random.default_rng(0), [tokenizer.begin] * (tokenizer.begin is not None)
-    plain = rng.choice(np.flatnonzero(tokenizer.byte_lengths), TEXTS)
-    texts = gptq.sampled(model, [[*begin, int(i)] for i in plain],
-                         min(LENGTH, model.config.context))
+    each begins as documents do, and with a token by chance. A quarter is nothing but chance, for
+    texts unlike those."""
+    begin = [tokenizer.begin] * (tokenizer.begin is not None)
+    plain, length = np.flatnonzero(tokenizer.byte_lengths), min(LENGTH, model.config.context)
+    chance = np.random.default_rng(0).choice(plain, (TEXTS, length))
+    written = gptq.sampled(model, [[*begin, int(ids[0])] for ids in chance[TEXTS // 4:]], length)
+    texts = np.concatenate([chance[:TEXTS // 4], written])
     return gptq.rounded(model, gguf_write.types_of(model, mix), texts)
 
 
