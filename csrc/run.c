@@ -366,6 +366,7 @@ static int answer(Run *r) {
     uint8_t bytes[1024];
     Utf8 s = { .n = 0 };
     r->how.seed = mixed_seed(r->seed, r->style->close ? r->asked++ : 0);
+    CHECK(cache_resize(r->cache, 0, min_int(r->config.context, (int)r->n + r->most)));
     extend(r);
     const double begun = seconds();
     for (int id, role, thinks = 0; !end && !stopped; ) {
@@ -466,7 +467,7 @@ int main(int argc, char **argv) {
     CHECK(gguf_open(&r.file, path));
     r.model = read_model(&r.file, &r.config, (int)n[CONTEXT]);
     r.encoder = read_vocabulary(&r.file, &r.begin, r.config.vocab);
-    CHECK(cache_create(&r.cache, r.model, 1, r.config.context));
+    CHECK(cache_create(&r.cache, r.model, 1, 0));
     const int chat = *command ? !strcmp(command, "chat")
                    : chunks_find(r.file.keys, (const uint8_t *)"tokenizer.chat_template", 23) >= 0;
     for (const Style *s = STYLES + 1; chat && s < STYLES + COUNT(STYLES); s++)
