@@ -1,6 +1,8 @@
 """train.py on models from elsewhere: GGUF files and folders with a chat template of their own."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -9,14 +11,15 @@ import pytest
 import train
 from csrc.bind import Job, Model
 from csrc.config import Config
+from csrc.engine import Sampling
 from data import company
-from data.chat.turn import load
+from data.chat.turn import Turn, load
 from data.tokens import bpe
 from data.tokens.codecs import CONTROL, NORMAL
 from data.tokens.vocabulary import TO_CHAR
 from folders import random_model
 from gguf_files import gguf, metadata, tensors_of
-from test_sft import CHATS, run, write
+from test_sft import CHATS, ROOT, run, write
 from test_template import CHATML, learned
 
 pytest.importorskip("jinja2")
@@ -60,6 +63,16 @@ def test_a_run_that_began_with_a_file_is_a_whole_folder(tuned):
     assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [258, 259]
     engine = load(folder, "cpu", "f32")
     assert engine.ends == {258, 259} and engine.model.family.name == "Llama"
+
+
+def test_one_talks_with_it_by_its_template(tuned):
+    done = subprocess.run([sys.executable, ROOT / "infer.py", "--model", tuned[0], "--prompt",
+                           "What comes after red?", "--max-tokens", "4", "--temperature", "0"],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "not trained to chat" not in done.stderr, done.stderr
+    turn = Turn(load(tuned[0], "cpu", "f32"), [{"role": "user", "content": "Why?"}], Sampling())
+    assert turn.engine.tokenizer.decode(turn.tokens).endswith(
+        "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_it_goes_on_without_the_file(tuned):

@@ -259,8 +259,8 @@ class Tokenizers:
         listed = isinstance(model["vocab"], list)                # Unigram's
         vocab = [token for token, _ in model["vocab"]] if listed else model["vocab"]
         items = [*zip(vocab, range(len(vocab)))] if listed else [*vocab.items()]
-        named = self.specials | matched
-        check_ids([*items, *(item for item in named.items() if item not in set(items))])
+        named, known = self.specials | matched, {*items}
+        check_ids([*items, *(item for item in named.items() if item not in known)])
         try:
             self.tokenizer = tokenizers.Tokenizer.from_str(json.dumps(hidden(spec, self.specials)))
         except Exception as error:                               # the library's own has no class
@@ -269,9 +269,10 @@ class Tokenizers:
             if self.tokenizer.token_to_id(alias(i) if name in self.specials else name) != i:
                 raise ChatError(f"the added token {name!r} has another id than {i} in tokenizers")
         byte_level = "ByteLevel" in json.dumps([spec.get("pre_tokenizer"), spec.get("decoder")])
-        self.tokens = [b""] * len({*dict(items).values(), *named.values()})
+        added = {*named.values()}
+        self.tokens = [b""] * len({*dict(items).values()} | added)
         for token, i in chain(items, named.items()):
-            self.tokens[i] = token.encode() if i in named.values() else bytes_of(token, byte_level)
+            self.tokens[i] = token.encode() if i in added else bytes_of(token, byte_level)
 
     def encode(self, text):
         """Return the ids of a text; ChatError if that takes too long for its length."""
