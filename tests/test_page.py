@@ -263,7 +263,24 @@ def test_a_reload_after_a_kill_shows_every_token(browser, place, tmp_path):  # n
         page.close()
 
 
+def test_a_full_context_is_told_and_a_new_chat_offered(page, running):
+    opened(page, seeded(running, *("twenty letters of it" for _ in range(20)), "and?"))
+    page.wait_for_selector("#full >> text=oldest messages are no longer read")
+    page.click("#full button")
+    page.wait_for_selector(".empty")
+
+
 # ---- What is shown
+
+def test_thoughts_are_folded_into_a_line(page, running):
+    name = seeded(running, "q", "a")
+    running.threads.append(running.threads.read(name)["head"], "", "I had to think", [])
+    opened(page, name)
+    assert page.text_content("details.thought summary") == "Thought (4 words)"
+    assert not page.is_visible("text=I had to think")
+    page.click("details.thought summary")
+    assert page.is_visible("text=I had to think")
+
 
 def test_markdown_is_shown(page, running):
     opened(page, seeded(running, "q", DOCUMENT))

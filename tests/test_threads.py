@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -331,3 +332,20 @@ def test_the_page_may_run_its_own_script_and_nothing_else(running):
     assert rules["default-src"] == rules["frame-ancestors"] == rules["form-action"] == "'none'"
     assert rules["script-src"] == f"'sha256-{hashed}'" and rules["connect-src"] == "'self'"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_itself_needs_no_key_and_its_chats_do(place, tmp_path):  # noqa: F811
+    settings = Serve(model=[str(place)], api_key="abc", dtype="f32", device="cpu")
+    keyed = Running(settings, page.routes(tmp_path / "chats.db"))
+    assert keyed.ask("/")[0] == 200 and keyed.ask("/threads")[0] == 401
+    assert keyed.ask("/threads", Authorization="Bearer abc") == (200, [])
+    keyed.close()
+
+
+def test_a_damaged_file_keeps_the_server_from_starting(place, tmp_path):  # noqa: F811
+    (tmp_path / "chats.db").write_text("my diary")
+    done = subprocess.run([sys.executable, "infer.py", "serve", "--model", str(place), "--threads",
+                           tmp_path / "chats.db"], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[1])
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "chats.db: cannot be used for chats" in done.stderr

@@ -128,12 +128,16 @@ class Template:
 
     def prompt(self, messages, limit=None, tools=()):
         """Return (ids, dropped), as Talk.prompt does."""
-        for dropped, kept in shortened(normal(messages)):
-            ids = self.encode(kept, tools)
-            if len(ids) <= (limit or len(ids)):
-                return ids, dropped
-        raise NoRoom(f"the last question takes {len(ids)} tokens, and there is room for {limit}: "
-                     f"shorten it")
+        choices = [*shortened(normal(messages))]
+        encoded = cache(lambda i: self.encode(choices[i][1], tools))
+
+        def fits(i):
+            return not limit or len(encoded(i)) <= limit
+        at = 0 if fits(0) else bisect_left(range(len(choices)), True, key=fits)
+        if at == len(choices):
+            raise NoRoom(f"the last question takes {len(encoded(at - 1))} tokens, and there is "
+                         f"room for {limit}: shorten it")
+        return encoded(at), choices[at][0]
 
     def encode(self, messages, tools=()):
         """Return the ids of messages in normal form, and of how the assistant's next begins, if the
