@@ -10,11 +10,11 @@ the peer (x) or to the limit (of) that we want, * marks it where we have it. Wha
 machine is left out, and named. The table also goes to build/bench.json, the roofline to
 build/bench.png.
 
-Peers (PyTorch, llama.cpp, tokenizers, tiktoken, rustbpe, datatrove, trafilatura) count where they
-can be imported. They install with pip into an environment of their own, whose Python runs this:
+Peers (PyTorch, PEFT, llama.cpp, tokenizers, tiktoken, rustbpe, datatrove, trafilatura) count where
+they can be imported. They install with pip into an environment of their own, whose Python runs this:
 
-    python3 -m venv peers && peers/bin/pip install -r requirements.txt torch llama-cpp-python gguf \
-        rustbpe 'datatrove[processing]' spacy trafilatura lxml_html_clean
+    python3 -m venv peers && peers/bin/pip install -r requirements.txt torch peft llama-cpp-python \
+        gguf rustbpe 'datatrove[processing]' spacy trafilatura lxml_html_clean
     make bench PY=peers/bin/python
 """
 
@@ -29,6 +29,7 @@ from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -37,8 +38,9 @@ import numpy as np  # noqa: E402
 
 import bench_peers as peers  # noqa: E402
 from bench_picture import roofline  # noqa: E402
-from csrc.bind import GENERATES, TRAINS, ChatError, Library, Model  # noqa: E402
-from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, ROPE, SWIGLU, Config  # noqa: E402
+from csrc import adapter  # noqa: E402
+from csrc.bind import GENERATES, RECOMPUTE, TRAINS, ChatError, Library, Model  # noqa: E402
+from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, SWIGLU, Config  # noqa: E402
 from kernel_calls import to_real  # noqa: E402
 
 GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_heads=12,
@@ -46,6 +48,8 @@ GPT2 = Config(vocab=50257, context=1024, layers=12, channels=768, heads=12, kv_h
               activation=GELU, bias=BIAS_ALL, qk_norm=0, norm_eps=1e-5)
 SMALL = Config(vocab=4096, context=4096, layers=6, channels=256, heads=4, kv_heads=4,
                head_dim=64, hidden=704)
+SMOLLM2 = Config(vocab=49152, context=2048, layers=30, channels=576, heads=9, kv_heads=3,
+                 head_dim=64, hidden=1536, qk_norm=0, norm_eps=1e-5, rope_theta=1e5)
 TINYLLAMA = Config(vocab=32000, context=2048, layers=22, channels=2048, heads=32, kv_heads=4,
                    head_dim=64, hidden=5632, qk_norm=0, tied=0, norm_eps=1e-5)
 
@@ -161,7 +165,7 @@ def training_bytes(model, N, size):
     AdamW, and what the forward pass leaves written and read once. size: bytes of a weight."""
     c = model.config
     W, HD = (c.heads + 2 * c.kv_heads) * c.head_dim, c.heads * c.head_dim
-    rotated = W if c.qk_norm or c.position == ROPE else 0
+    rotated = W if c.qk_norm else 0
     mlp = c.hidden * (3 if c.activation == SWIGLU else 2)
     kept = 4 * c.channels + W + rotated + HD + mlp       # struct Activations in csrc/model.h
     return model.parameters * (2 * size + 8 + adamw_bytes(size)) + 2 * size * N * c.layers * kept
@@ -266,6 +270,24 @@ def training(bench, dtype):
                   max(rates.values(), default=None), B * T * peak.median() * 1e9 / flop,
                   x=reach[dtype], point=(flop, moved, ours),
                   name=", ".join(f"{which} {rate:,.0f}" for which, rate in rates.items()))
+
+
+def adapting(bench, dtype):
+    """whole steps of adapters of rank 16 beside all matrices of a frozen model"""
+    B, T, flags = 4, 256, TRAINS + RECOMPUTE
+    config = replace(SMOLLM2, layers=2) if bench.quick else SMOLLM2
+    bench.part(f"Adapters {dtype}", peers.name("peft"), "the peak")
+    need(4 * memory(replace(config, lora=16), dtype, flags, B * T))
+    with TemporaryDirectory() as folder:
+        Model.create(config, "cpu", dtype).save(folder)
+        model = Model.load(folder, "cpu", dtype, flags, lora=16)
+        adapter.begin(model, 0)
+        theirs = peers.adapted(folder, dtype, 16, *batch(config, B, T), bench.threads)
+    peak = Probe(model.core, "device_peak")
+    ours, _, *other = bench.alternate(our_step(model, B, T), peak, *filter(None, [theirs]))
+    flop = training_flop(model, T) * B * T * 2 / 3       # what is frozen has no gradient
+    bench.row(f"SmolLM2 135M, {dtype}, B={B} T={T}", B * T / ours, "tok/s",
+              B * T / other[0] if other else None, B * T * peak.median() * 1e9 / flop, x=1.6)
 
 
 def adamw(bench, dtype):
@@ -430,7 +452,8 @@ def scaling(bench, dtype):
 # ---- The command line --------------------------------------------------------------------------
 
 BOTH, BF16, BEST = ("f32", "bf16"), ("bf16",), ("best",)
-PARTS = {"gemm": (gemm, BOTH), "training": (training, BOTH), "adamw": (adamw, BOTH),
+PARTS = {"gemm": (gemm, BOTH), "training": (training, BOTH),
+         "adapters": (adapting, BOTH), "adamw": (adamw, BOTH),
          "scaling": (scaling, BEST), "bpe": (tokenizing, BEST), "decoding": (decoding, BF16),
          "serving": (serving, BF16), "lookup": (lookup, BEST),
          "quantized": (quantized, BEST)}

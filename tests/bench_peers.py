@@ -16,7 +16,7 @@ import numpy as np
 from csrc.config import BIAS_ALL, LAYERNORM
 from csrc.hf import bfloat16
 
-NAMES = {"torch": "PyTorch", "llama_cpp": "llama.cpp (llama-cpp-python)"}
+NAMES = {"torch": "PyTorch", "peft": "PEFT", "llama_cpp": "llama.cpp (llama-cpp-python)"}
 ABSENT = {}                                      # name: why
 QUIET = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
 
@@ -146,6 +146,30 @@ def steps(config, dtype, tokens, targets, threads, device="cpu"):
         ABSENT["torch.compile"] = f"{type(error).__name__}: {error}".splitlines()[0]
         return {"eager": partial(step, model)}
     return {"eager": partial(step, model), "compiled": compiled}
+
+
+def adapted(folder, dtype, r, tokens, targets, threads):
+    """A function that takes a step of PEFT's adapters, on all linear layers of the model in a
+    folder; None without PEFT."""
+    torch, transformers, peft = map(peer, ("torch", "transformers", "peft"))
+    if not (torch and transformers and peft):
+        return None
+    torch.set_num_threads(threads)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.bfloat16 if dtype == "bf16" else torch.float32)
+    model = peft.get_peft_model(model, peft.LoraConfig(
+        r=r, lora_alpha=r, target_modules="all-linear", task_type="CAUSAL_LM")).train()
+    learned = [x for x in model.parameters() if x.requires_grad]
+    optimizer = torch.optim.AdamW(learned, 1e-4, (0.9, 0.95), fused=True)
+    tokens, targets = (torch.tensor(x.astype(np.int64)) for x in (tokens, targets))
+
+    def step():
+        logits = model(input_ids=tokens).logits.float()
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.reshape(-1)).backward()
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return step
 
 
 def attention(B, T, H, D, times=20):
