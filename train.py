@@ -11,11 +11,11 @@
 A run folder is a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) and
 beside it state.safetensors (everything to resume), log.jsonl, loss.png and best/, the model with
 the best validation figure. With --lora it is PEFT's folder instead, of adapters alone: their base
-stays where it is, and whatever loads the folder merges them. Cost: 6 FLOP per weight and token, 20 bytes of memory per weight beside
-the activations (of these, ranks share 12 or in float32 8); of frozen weights 4 FLOP and the
-weights. Documents are packed one after the
-other, each begins with <|endoftext|>, and a window may see the end of the one before: attention is
-not masked between. Conversations that share a row do not see each other."""
+stays where it is, and whatever loads the folder merges them. Cost: 6 FLOP per weight and token, 20
+bytes of memory per weight beside the activations (of these, ranks share 12 or in float32 8); of
+frozen weights 4 FLOP, and their own bytes. Documents are packed one after the other, each begins
+with <|endoftext|>, and a window may see the end of the one before: attention is not masked between.
+Conversations that share a row do not see each other."""
 
 from __future__ import annotations
 
