@@ -11,7 +11,8 @@ machine is left out, and named. The table also goes to build/bench.json, the roo
 build/bench.png.
 
 Peers (PyTorch, PEFT, llama.cpp, tokenizers, tiktoken, rustbpe, datatrove, trafilatura) count where
-they can be imported. They install with pip into an environment of their own, whose Python runs this:
+they can be imported. They install with pip into an environment of their own, whose Python runs
+this:
 
     python3 -m venv peers && peers/bin/pip install -r requirements.txt torch peft llama-cpp-python \
         gguf rustbpe 'datatrove[processing]' spacy trafilatura lxml_html_clean
