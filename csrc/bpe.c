@@ -142,12 +142,13 @@ static uint32_t *find(const Chunks *c, const uint8_t *chunk, size_t size, uint32
     }
 }
 
-static int put(Chunks *c, const uint8_t *chunk, uint32_t size, uint32_t hash, uint64_t count) {
+/* Returns the chunk's number; below 0: it failed. */
+static int64_t put(Chunks *c, const uint8_t *chunk, uint32_t size, uint32_t hash, uint64_t count) {
     if (2 * c->n >= c->capacity && reindex(c, c->n + 1)) return -1;
     uint32_t *at = find(c, chunk, size, hash);
     if (*at) {
         c->list[*at - 1].count += count;
-        return 0;
+        return *at - 1;
     }
     if (c->n == UINT32_MAX) return chat_fail("over %u different chunks: learn from less text",
                                              UINT32_MAX);
@@ -161,15 +162,13 @@ static int put(Chunks *c, const uint8_t *chunk, uint32_t size, uint32_t hash, ui
     c->list[c->n++] = (Chunk){ hash, size, count, c->bytes };
     c->bytes += size;
     *at = (uint32_t)c->n;
-    return 0;
+    return *at - 1;
 }
 
 int chunks_put(Chunks *c, const uint8_t *chunk, size_t size) {
     if (size > INT32_MAX || c->n >= INT32_MAX)
         return chat_fail("%zu bytes are too long for a chunk, or %zu chunks too many", size, c->n);
-    const uint32_t hash = hash_bytes(chunk, size);
-    if (put(c, chunk, (uint32_t)size, hash, 1)) return -1;
-    return (int)*find(c, chunk, size, hash) - 1;
+    return (int)put(c, chunk, (uint32_t)size, hash_bytes(chunk, size), 1);
 }
 
 int chunks_find(const Chunks *c, const uint8_t *chunk, size_t size) {
@@ -198,8 +197,8 @@ int chunks_split(Chunks *c, const uint8_t *text, const uint64_t *ends, size_t n,
         for (const uint8_t *end = text + ends[i]; p < end; p = next) {
             next = chunk_end(p, end, classes, (Split){ .digits = 1 });
             for (; next - p > longest; p += longest)
-                if (put(c, p, longest, hash_bytes(p, longest), 1)) return -1;
-            if (put(c, p, next - p, hash_bytes(p, next - p), 1)) return -1;
+                if (put(c, p, longest, hash_bytes(p, longest), 1) < 0) return -1;
+            if (put(c, p, next - p, hash_bytes(p, next - p), 1) < 0) return -1;
         }
     }
     return 0;
@@ -207,7 +206,8 @@ int chunks_split(Chunks *c, const uint8_t *text, const uint64_t *ends, size_t n,
 
 int chunks_add(Chunks *c, const Chunks *other) {
     for (const Chunk *from = other->list; from < other->list + other->n; from++)
-        if (put(c, other->text + from->offset, from->size, from->hash, from->count)) return -1;
+        if (put(c, other->text + from->offset, from->size, from->hash, from->count) < 0)
+            return -1;
     return 0;
 }
 
