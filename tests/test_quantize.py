@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrc import gguf, gguf_write, gptq, hf
+from csrc import adapter, gguf, gguf_write, gptq, hf
 from csrc.bind import ChatError, Library, Model
 from csrc.config import Config
 from data.tokens import bpe, codecs, foreign, tables
@@ -377,6 +377,22 @@ def test_gptq_writes_a_file_of_the_same_size_from_texts_of_its_own(run, tmp_path
     ids = np.arange(30)[None]
     want = Model.load(run).logits(ids)
     assert np.abs(Model.load(other).logits(ids) - want).max() < 0.1 * np.abs(want).max()
+
+
+def test_an_adapter_is_merged_into_the_file(run, tmp_path, monkeypatch):
+    model, rng = Model.load(run, lora=2), np.random.default_rng(1)
+    adapter.begin(model, 0)
+    for name, shape, _ in model.tensors:
+        if name.endswith("lora_B.weight"):
+            model.write(name, 0.3 * rng.standard_normal(shape))
+    model.save(tmp_path / "adapter")
+    bpe.Tokenizer.load(run).save(tmp_path / "adapter")
+    quantize(monkeypatch, "--model", tmp_path / "adapter", "--type", "f32", "--out",
+             tmp_path / "a.gguf")
+    ids = np.arange(20)[None]
+    got, plain = (Model.load(place).logits(ids) for place in (tmp_path / "a.gguf", run))
+    np.testing.assert_allclose(got, model.logits(ids), atol=1e-3)
+    assert np.abs(got - plain).max() > 0.05
 
 
 def test_wrong_flags_are_refused_in_a_sentence(run, tmp_path, monkeypatch):
