@@ -314,6 +314,7 @@ def test_pieces_with_scores_come_back_from_a_tokenizer_json(prefix):
         len(codec.tokens), len(codec.tokens) + 3)]
     for text in [*TEXTS, "ab cab  aba ▁▁ 中文👩👩 ea\n\n\n<tool>"]:
         assert again.encode(text) == codec.encode(text)
+    assert values["tokenizer.ggml.unknown_token_id"] == 0
 
 
 def test_a_vocabulary_that_gguf_cannot_name_is_refused():

@@ -34,8 +34,7 @@ def to_gguf(tokenizer, rows):
         steps = spec["normalizer"]["normalizers"]
         values = {"model": "llama", "scores": scores_of(model, tokens),
                   "add_space_prefix": steps[0]["type"] == "Prepend"}
-        tokens = [token.replace(" ", SPACE) if kind == USER else token
-                  for token, kind in zip(tokens, types)]
+        values |= {"unknown_token_id": i for i in np.flatnonzero(types == UNKNOWN).tolist()}
     else:
         raise ChatError(f"GGUF has no name for a vocabulary of the type {model.get('type')} with "
                         f"the pre-tokenizer {short(spec.get('pre_tokenizer'))}: this model stays a "
