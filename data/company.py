@@ -23,7 +23,7 @@ from csrc.files import write_lines
 
 PRODUCTS = """Tern desk lamp|Corvo kettle|Plinth bookshelf|Wick candle warmer|Marlo bicycle bell
 Oxbow garden hose|Fennel chopping board|Juno alarm clock|Pebble door stop|Harrow wool blanket
-Sorrel teapot|Tansy watering can""".replace("\n", "|").split("|")
+Sorrel teapot|Sedge watering can""".replace("\n", "|").split("|")
 VALUES = {
     "colour": "amber crimson teal ivory olive indigo scarlet charcoal violet copper silver mint",
     "price": " ".join(f"{n}" for n in range(17, 89, 6)),

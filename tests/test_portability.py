@@ -79,7 +79,7 @@ def test_a_library_for_another_cpu_says_so_when_it_is_loaded(tmp_path):
     library = tmp_path / "libchat_text.so"
     run("make", library, f"BUILD={tmp_path}", "CFLAGS=-O1 -mavx512bf16")
     with pytest.raises(ChatError, match="built for a CPU with avx.*, which this one lacks"):
-        Library(library, header="text.h")
+        Library(library, headers=("text.h",))
 
 
 def test_an_edit_compiles_one_file_again_and_another_compilers_command_all(tmp_path):
