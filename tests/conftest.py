@@ -1,6 +1,7 @@
 """What tests share: where the project is, how hypothesis behaves, the library in each precision."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ hypothesis.settings.register_profile("chat", deadline=None, derandomize="CI" in 
 hypothesis.settings.load_profile("chat")
 
 import csrc.bind  # noqa: E402  (the path above is needed)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:    # as in a job in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = ["test_portability", "test_attention", "test_model", "test_ranks", "test_train"]
 
