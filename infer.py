@@ -297,12 +297,13 @@ def quantize(settings):
     source, out = gguf.opened(find_model(settings.model)), settings.out
     if out.exists():
         raise ChatError(f"{out} exists; remove it or choose another")
+    for name, wanted in (("type", "f32"), ("rounding", "nearest")):
+        if out.suffix != ".gguf" and getattr(settings, name) not in (None, wanted):
+            raise ChatError(f"--{name} is {getattr(settings, name)}, but a folder's is {wanted}: "
+                            f"let --out name a .gguf file")
     tokenizer = Tokenizer.load(source)
     model = Model.load(source, "cpu", "f32", TRAINS)
     if out.suffix != ".gguf":
-        if settings.type not in (None, "f32"):
-            raise ChatError(f"--type is {settings.type}, but a folder's is f32: let --out name a "
-                            f".gguf file")
         model.save(out, tokenizer.generation())
         return tokenizer.save(out)
     mix = settings.type or "q4_k_m"
@@ -312,14 +313,6 @@ def quantize(settings):
     gguf_write.save(model, out, mix, tables, blocks)
     note(f"{out}: {out.stat().st_size / 1e6:.1f} MB, "
          f"{8 * out.stat().st_size / model.parameters:.2f} bits a weight")
-
-
-# ---- serve ---------------------------------------------------------------------------------------
-
-def serve(settings):
-    """Answer clients over HTTP."""
-    from data.chat import page, server           # loaded when they are asked for
-    server.serve(settings, page.routes(settings.threads))
 
 
 def rounded(model, tokenizer, mix):
@@ -332,6 +325,14 @@ def rounded(model, tokenizer, mix):
     written = gptq.sampled(model, [[*begin, int(ids[0])] for ids in chance[TEXTS // 4:]], length)
     texts = np.concatenate([chance[:TEXTS // 4], written])
     return gptq.rounded(model, gguf_write.types_of(model, mix), texts)
+
+
+# ---- serve ---------------------------------------------------------------------------------------
+
+def serve(settings):
+    """Answer clients over HTTP."""
+    from data.chat import page, server           # loaded when they are asked for
+    server.serve(settings, page.routes(settings.threads))
 
 
 # ---- The command line ----------------------------------------------------------------------------

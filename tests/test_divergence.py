@@ -81,6 +81,8 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(monkeypatch, folder, t
         compare(monkeypatch, folder, reference="other")
     with pytest.raises(ChatError, match="--kl compares one --model with a reference"):
         compare(monkeypatch, folder, "--model", f"{folder / 'b'}")
+    with pytest.raises(ChatError, match="--kl takes no exams .*: leave out --exam"):
+        compare(monkeypatch, folder, "--exam", "x.jsonl")
     (tmp_path / "text.txt").write_text("")
     with pytest.raises(ChatError, match="text.txt: empty, there is no document in it"):
         [*divergence.windows(bpe.Tokenizer.load(folder / "a"), tmp_path / "text.txt", 30)]

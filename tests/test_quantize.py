@@ -401,6 +401,8 @@ def test_wrong_flags_are_refused_in_a_sentence(run, tmp_path, monkeypatch):
         quantize(monkeypatch, "--model", run, "--type", "q3_k", "--out", tmp_path / "a.gguf")
     with pytest.raises(ChatError, match="--type is q4_0, but a folder's is f32"):
         quantize(monkeypatch, "--model", run, "--type", "q4_0", "--out", tmp_path / "a")
+    with pytest.raises(ChatError, match="--rounding is gptq, but a folder's is nearest"):
+        quantize(monkeypatch, "--model", run, "--rounding", "gptq", "--out", tmp_path / "a")
     for taken in run, run / "config.json":
         with pytest.raises(ChatError, match="exists; remove it or choose another"):
             quantize(monkeypatch, "--model", run, "--out", taken)

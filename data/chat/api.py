@@ -211,9 +211,8 @@ class Asked:
             return []
         if not self.top:
             return [{**self.named(token, 1), "logprob": float(more), "top_logprobs": []}]
-        best = more.argsort()[-self.top:][::-1]
         return [{**self.named(token, more[token]),
-                 "top_logprobs": [self.named(i, more[i]) for i in best if more[i] > 0]}]
+                 "top_logprobs": [self.named(i, more[i]) for i in likeliest(more, self.top)]}]
 
     def named(self, i, probability):
         """A token and the log of its probability."""
@@ -318,6 +317,12 @@ class Continued(Asked):
     def part(self, delta):
         """What a chunk has of a delta."""
         return {"text": delta.get("content") or ""}
+
+
+def likeliest(probabilities, count):
+    """The `count` likeliest tokens that can be drawn, the likeliest first."""
+    best = probabilities.argpartition(-min(count, len(probabilities)))[-count:].tolist()
+    return sorted((i for i in best if probabilities[i] > 0), key=lambda i: -probabilities[i])
 
 
 def called(sequence):

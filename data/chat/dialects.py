@@ -4,7 +4,6 @@ in its own words."""
 
 import json
 from reprlib import repr as short
-from secrets import token_hex
 
 from data.chat.api import Asked, Refused, called, take
 
@@ -33,8 +32,8 @@ class Dialect(Asked):
     def __init__(self, body, engine):
         super().__init__({**self.chat(body), "model": body["model"],
                           "stream": take(body, "stream", bool)}, engine)
-        self.id, self.items, self.open = self.prefix + token_hex(12), [], None
-        self.made = 0                            # events so far
+        self.id = self.about["id"]
+        self.items, self.open, self.made = [], None, 0       # made: events so far
 
     def named_event(self, kind, **about):
         """An event, which says its kind twice."""
@@ -59,9 +58,8 @@ class Messages(Dialect):
             messages += self.messages(message)
         choice = take(body, "tool_choice", dict, {}).get("type", "auto")
         return {"messages": messages, "stop": body.get("stop_sequences"), "tool_choice": choice,
-                "tools": [{"type": "function", "function": {
-                    **({} if not isinstance(tool, dict) else tool),
-                    "parameters": tool.get("input_schema") if isinstance(tool, dict) else None}}
+                "tools": [tool if not isinstance(tool, dict) else {"type": "function", "function": {
+                    **tool, "parameters": tool.get("input_schema")}}
                     for tool in take(body, "tools", list, [])],
                 **{key: body.get(key) for key in ("max_tokens", "temperature", "top_p", "top_k")}}
 

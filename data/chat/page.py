@@ -18,15 +18,14 @@ import math
 import re
 from pathlib import Path
 from reprlib import repr as short
-from types import SimpleNamespace
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from data.chat.api import DRAWING, TOP, Refused, sampling, take, written
+from data.chat.api import DRAWING, TOP, Refused, likeliest, sampling, take, written
 from data.chat.protocol import read_text
-from data.chat.server import ALIVE, WAITING, body_of, drawn
+from data.chat.server import ALIVE, body_of, drawn, worker_of
 from data.chat.threads import EXPORTS, Missing, Threads, conversation
 from data.chat.turn import Turn
 
@@ -155,9 +154,7 @@ class Page:
     async def answer(self, request):
         """Let the model answer a message: {parent}, or {from, keep, token} as `begin` says."""
         body, thread = await body_of(request), request.path_params["id"]
-        worker = await run_in_threadpool(request.app.state.models.get, body)
-        if worker.size >= WAITING:
-            raise Refused(f"{worker.size} texts are under way: try again later", status=429)
+        worker = await worker_of(request, body)
         answer = await beside(self.begin, thread, body, worker.engine)
         return StreamingResponse(self.events(answer, worker), media_type="text/event-stream",
                                  headers=HEADERS)
@@ -203,10 +200,10 @@ class Page:
 
     async def events(self, answer, worker):
         """The events of an answer. What is drawn is stored, then sent; who goes away ends it."""
-        asked, ended = SimpleNamespace(sequences=[answer.turn]), "stopped"
+        ended = "stopped"
         try:
             yield written(answer.start())
-            async with drawn(asked, worker) as queue:
+            async with drawn([answer.turn], worker) as queue:
                 items = []
                 while None not in items:
                     try:
@@ -306,10 +303,8 @@ class Answer:
             return one
         if not self.top:
             return {**one, "p": round(math.exp(more), 4)}
-        best = more.argpartition(-min(self.top, len(more)))[-self.top:]
         return {**one, "p": round(float(more[token]), 4), "top": [
-            [int(i), self.raw(i), round(float(more[i]), 4)]
-            for i in sorted(best, key=lambda i: -more[i]) if more[i] > 0]}
+            [i, self.raw(i), round(float(more[i]), 4)] for i in likeliest(more, self.top)]}
 
     def texts(self, tokens):
         """The text and the thought that tokens add."""

@@ -157,12 +157,18 @@ async def body_of(request):
     return body
 
 
-async def complete(request):
-    """A chat's next message, or what continues a text, as FORMS says."""
-    body, state = await body_of(request), request.app.state
-    worker = await run_in_threadpool(state.models.get, body)
+async def worker_of(request, body):
+    """The Worker of the model that a body names; refused where too much is under way."""
+    worker = await run_in_threadpool(request.app.state.models.get, body)
     if worker.size >= WAITING:
         raise Refused(f"{worker.size} texts are under way: try again later", status=429)
+    return worker
+
+
+async def complete(request):
+    """A chat's next message, or what continues a text, as FORMS says."""
+    body = await body_of(request)
+    worker = await worker_of(request, body)
     asked = await run_in_threadpool(FORMS[request.url.path], body, worker.engine)
     if asked.stream:
         return StreamingResponse(events(asked, worker), media_type="text/event-stream",
@@ -171,7 +177,7 @@ async def complete(request):
 
 
 @asynccontextmanager
-async def drawn(asked, worker):
+async def drawn(sequences, worker):
     """A queue of (number of the sequence, what Worker puts); whatever happens, the sequences run no
     longer than this."""
     loop, queue = asyncio.get_running_loop(), asyncio.Queue()
@@ -183,18 +189,18 @@ async def drawn(asked, worker):
         return put
 
     try:
-        for i, sequence in enumerate(asked.sequences):
+        for i, sequence in enumerate(sequences):
             worker.submit(sequence, putter(i))
         yield queue
     finally:
-        for sequence in asked.sequences:
+        for sequence in sequences:
             worker.cancel(sequence)
 
 
 async def whole(asked, worker):
     """The answer to a request without a stream."""
     told, left = [[] for _ in asked.sequences], len(asked.sequences)
-    async with drawn(asked, worker) as queue:
+    async with drawn(asked.sequences, worker) as queue:
         while left:
             i, item = await queue.get()
             if isinstance(item, Exception):
@@ -208,7 +214,7 @@ async def whole(asked, worker):
 async def events(asked, worker):
     """The events of a stream."""
     left = len(asked.sequences)
-    async with drawn(asked, worker) as queue:
+    async with drawn(asked.sequences, worker) as queue:
         for event in asked.first():
             yield event
         while left:

@@ -366,6 +366,9 @@ def compare(settings):
     models = labelled(settings.model or [find_model(None)])
     if len(models) > 1:
         raise ChatError("--kl compares one --model with a reference")
+    if settings.exam or settings.html:
+        raise ChatError(f"--kl takes no exams and writes no report: leave out "
+                        f"{'--exam' if settings.exam else '--html'}")
     settings = replace(settings, kl=find_model(settings.kl))
     check(settings, True)
     found = divergence.evaluate(models[0][1], settings)
