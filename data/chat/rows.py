@@ -128,7 +128,8 @@ class Conversations:
         named = [embedded("conversations") / "conversations" if name == WORLD else name
                  for name in s.data]
         files = find_files(named, formats.ENDINGS)
-        if s.mix == 0 or s.mix is s.documents is None and not bpe.Tokenizer.load(s.model).ours:
+        asked = s.mix is not None or s.documents is not None
+        if s.mix == 0 or not (asked or bpe.Tokenizer.load(s.model).ours):
             return files, []
         folder = shards.prepare(s.documents or WORLD, tokenizer=s.model)
         return files, shards.find_shards(folder)[0]
