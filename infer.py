@@ -145,6 +145,7 @@ class Serve:
     port: int = flag(8000, "the port; 0: any that is free", limits="[0, 65535]")
     api_key: str | None = flag(None, "what clients have to send as their key")
     threads: Path = flag(Path("runs/chats.db"), "the chats of the page", metavar="FILE")
+    index: str | None = flag(None, "what its search reads (data/tools.py index)", metavar="FILE")
     device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
     dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
 
@@ -332,7 +333,7 @@ def rounded(model, tokenizer, mix):
 def serve(settings):
     """Answer clients over HTTP."""
     from data.chat import page, server           # loaded when they are asked for
-    server.serve(settings, page.routes(settings.threads))
+    server.serve(settings, page.routes(settings.threads, settings.index))
 
 
 # ---- The command line ----------------------------------------------------------------------------

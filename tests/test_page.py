@@ -206,7 +206,7 @@ def test_files_are_read_into_the_context(page, running, tmp_path):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
     page.set_input_files("#pick", [tmp_path / "notes.csv", tmp_path / "picture.png"])
     page.wait_for_selector("#files >> text=notes.csv, 8 tokens")
-    assert "picture.png is not a text file" in page.text_content("#status")
+    page.wait_for_selector("#status >> text='picture.png': it is no text, but must be text, Markd")
     ask(page, "Sum")
     first = stored(running, page)["messages"][0]
     assert first["files"] == [{"name": "notes.csv", "text": "a,b\n1,2\n"}]
@@ -214,9 +214,11 @@ def test_files_are_read_into_the_context(page, running, tmp_path):
 
 def test_token_view_shows_all_and_goes_on_with_another_token(page, running):
     page.click("#set")
-    page.fill("dialog label:has-text('Instructions') textarea", "Be brief.")
+    page.fill("dialog label:has-text('Stop') textarea", "never this\nnor this")
     page.click("dialog button.main")
+    running.threads.keep("instructions", {"text": "Be brief."})
     ask(page, "Why")
+    running.threads.keep("instructions", {"text": ""})
     page.click("#view")
     page.wait_for_selector("#tokens [role=button]")
     raw = page.text_content("#tokens")
@@ -276,9 +278,10 @@ def test_thoughts_are_folded_into_a_line(page, running):
     name = seeded(running, "q", "a")
     running.threads.append(running.threads.read(name)["head"], "", "I had to think", [])
     opened(page, name)
-    assert page.text_content("details.thought summary") == "Thought (4 words)"
+    page.wait_for_selector("details.run")
+    assert page.text_content("details.run summary") == "Thought (4 words)"
     assert not page.is_visible("text=I had to think")
-    page.click("details.thought summary")
+    page.click("details.run summary")
     assert page.is_visible("text=I had to think")
 
 
@@ -338,7 +341,7 @@ def test_a_question_in_the_address_waits_for_the_user(page, running):
 def test_a_long_thread_opens_quickly(page, running):
     name = seeded(running, *(f"Message {i} **bold**\n\n- a\n- b" for i in range(300)))
     opened(page, name)
-    assert page.locator("article").count() == 300
+    true(page, "document.querySelectorAll('article').length === 300")
     page.wait_for_selector("article:last-child strong")
     assert page.locator("article.assistant strong").count() < 100      # those that are near
     assert page.evaluate("""() => { const start = performance.now(); show();

@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from csrc.files import ChatError
-from data.chat import formats, page
-from data.chat.threads import Missing, Threads
+from data.chat import formats, page, protocol, tools
+from data.chat.server import Worker
+from data.chat.threads import VERSIONS, Missing, Threads
+from data.chat.turn import talk_of
 from infer import Serve
 from test_server import Running, place, until  # noqa: F401  (fixtures)
-from test_turn import random_model, tokenizer  # noqa: F401
+from test_turn import LOOK, RUN, engine, random_model, tokenizer  # noqa: F401
 
 TALK = [("user", "Where is the Café?"), ("assistant", "In **Rome**."), ("user", "And the inn?")]
 
@@ -161,6 +163,69 @@ def test_files_stand_before_the_question(threads):
     assert "".join(threads.export("markdown")).startswith("# Sum it up\n\n**User**\n\na.csv:")
 
 
+CALL = {"name": "python", "text": "6 * 7 < 50", "said": 5, "thought": 2, "result": "True",
+        "figures": []}
+
+
+@pytest.mark.parametrize("form", ["openai", "sharegpt"])
+def test_calls_of_tools_are_exported_as_they_are_trained_on(threads, tmp_path, form):
+    thread, (_, answer) = filled(threads, [("user", "Is it?"), ("assistant", "So: \u2713")],
+                                 tools=["python"])
+    threads.append(answer, " it is.", "Hm", [], [CALL])
+    threads.add(thread, answer, "user", "Sure?")
+    (tmp_path / "chats.jsonl").write_text("".join(threads.export(form)))
+    talk, = formats.read(tmp_path / "chats.jsonl")
+    system, _, call, result, said, _ = talk["messages"]
+    assert system["content"] == protocol.OFFERS["python"]
+    assert (call["content"], call["reasoning_content"]) == ("So: \u2713", "Hm")
+    assert json.loads(call["tool_calls"][0]["function"]["arguments"]) == {"code": "6 * 7 < 50"}
+    assert (result["content"], said["content"].strip()) == ("True", "it is.")
+    assert "6 * 7 < 50" in "".join(threads.export("markdown"))
+
+
+def test_what_is_kept_for_all_chats(threads):
+    note = threads.keep("note", {"text": "I like tea"})
+    assert threads.keep("note", {"text": "I like tea"}) != note      # told again: once, the newest
+    first = threads.keep("instructions", {"text": "Be brief"})
+    assert threads.keep("instructions", {"text": "Be kind"}) == first
+    one = threads.keep("assistant", {"name": "Poet", "instructions": "", "tools": []})
+    threads.keep("assistant", {"name": "Bard", "instructions": "", "tools": []}, one)
+    kept = threads.kept()
+    assert [one["text"] for one in kept["note"] + kept["instructions"]] == ["I like tea", "Be kind"]
+    assert [(one["id"], one["name"]) for one in kept["assistant"]] == [(one, "Bard")]
+    threads.forget(one)
+    with pytest.raises(Missing, match=f"nothing is kept as {one}"):
+        threads.forget(one)
+
+
+def test_a_file_of_an_older_version_is_carried_on_and_one_of_a_newer_left(tmp_path):
+    base = sqlite3.connect(tmp_path / "chats.db")
+    base.executescript(VERSIONS[0])
+    base.execute("INSERT INTO threads VALUES ('abc', 'Old', 1, '{}', 0, 0)")
+    base.execute("INSERT INTO messages VALUES (1, 'abc', NULL, 'user', 'Hi', '', '[]', NULL, "
+                 "'stop', 0, 0)")
+    base.commit()
+    base.close()
+    threads = Threads(tmp_path / "chats.db")
+    assert threads.read("abc")["messages"][0]["calls"] == [] and threads.list("hi")
+    threads.base.execute("PRAGMA user_version = 99")
+    threads.close()
+    with pytest.raises(ChatError, match="a newer version"):
+        Threads(tmp_path / "chats.db")
+
+
+def test_a_full_disk_is_said_and_what_there_was_stays(threads):
+    thread, ids = filled(threads)
+    size, = threads.base.execute("PRAGMA page_count").fetchone()
+    threads.base.execute(f"PRAGMA max_page_count = {size}")
+    with pytest.raises(ChatError, match="chats.db: the disk is full .*: make room"):
+        for _ in range(99):
+            threads.append(ids[1], "x" * 4096, "", [])
+    threads.base.execute(f"PRAGMA max_page_count = {size + 999}")
+    assert threads.read(thread)["messages"][1]["content"].startswith("In **Rome**.")
+    threads.append(ids[1], "!", "", [])
+
+
 # ---- Wrong files
 
 @pytest.mark.parametrize("damage", ["text", "torn", "foreign", "folder"])
@@ -199,7 +264,9 @@ def test_half_a_surrogate_pair_is_no_text(threads):
 @pytest.fixture(scope="module")
 def running(place, tmp_path_factory):  # noqa: F811
     settings = Serve(model=[str(place)], dtype="f32", device="cpu")
-    one = Running(settings, page.routes(tmp_path_factory.mktemp("chats") / "chats.db"))
+    routes = page.routes(tmp_path_factory.mktemp("chats") / "chats.db")
+    one = Running(settings, routes)
+    one.page = routes[0].endpoint.__self__
     yield one
     one.close()
 
@@ -281,6 +348,108 @@ def test_a_client_that_goes_away_leaves_what_was_drawn(running, monkeypatch):
     assert (found["content"], found["thought"]) == said(tokens)
 
 
+@pytest.fixture
+def scripted(running, tokenizer, monkeypatch):  # noqa: F811
+    """Let the server have a model "said" that says what is given, and tools that find and run."""
+    known = {"search": tools.Tool(lambda text: tools.Result(f"[1] https://e.org/{text}"), None),
+             "python": tools.Tool(lambda text: tools.Result("42", (b"\x89PNG",)), None)}
+    monkeypatch.setattr(running.page, "known", lambda budget: known)
+    models = running.guard.app.state.models
+
+    def says(*texts):
+        models.places["said"] = None
+        one = engine(tokenizer, *texts, context=900)
+        draw = one.model.draw
+        one.model.draw = lambda *a, **how: (draw(*a)[0], [0.0] * len(a[0]), None)
+        models.workers["said"] = Worker(one)
+        return known
+    yield says
+    models.workers.pop("said", None)
+    models.places.pop("said", None)
+
+
+def test_a_turn_with_tools_is_told_stored_and_made_again(running, scripted):
+    scripted("<think>Hm.</think>I look. " + LOOK + "So " + RUN + "it is 42.")
+    at, message = asked(running, tools=["search", "python"])
+    said_by = {"model": "said", "temperature": 0, "max_tokens": 200}
+    first, told, last = answered(running, at, parent=message, **said_by)
+    until(lambda: running.ask(at)[1]["messages"][-1]["finish"])
+    answer = running.ask(at)[1]["messages"][-1]
+    assert last == {"finish": "stop"} and answer["content"] == "I look. So it is 42."
+    assert [(one["name"], one["text"], one["said"], one["thought"], one["result"])
+            for one in answer["calls"]] == [("search", "it", 8, 3, "[1] https://e.org/it"),
+                                            ("python", "6 * 7", 11, 3, "42")]
+    assert answer["calls"][1]["figures"] == [base64.b64encode(b"\x89PNG").decode()]
+    seen = running.ask(f"{at}/tokens", {"message": answer["id"], "model": "said"})[1]
+    assert seen["answer"] == told
+    raw = "".join(one["raw"] for one in told)
+    assert "<|result_start|>[1] https://e.org/it<|result_end|>So <|python_start|>" in raw
+    assert {one["kind"] for one in told if "p" not in one} == {"result"}
+    assert protocol.OFFERS["search"] in "".join(one["raw"] for one in seen["prompt"])
+    # what a later turn reads of it is what the model read and wrote
+    words = running.workers["said"].engine.tokenizer
+    later = talk_of(words).prompt(page.conversation(running.ask(at)[1], answer["id"]))[0]
+    assert [*map(int, later)][1 - len(told):] == [one["id"] for one in told][:-1]
+    # what if: from a token behind the first call on; its result is not asked for again
+    keep = next(i for i, one in enumerate(told) if one["raw"] == "S")
+    running.page.known(0)["search"] = tools.Tool(lambda text: 1 / 0, None)
+    other, more, _ = answered(running, at, **{"from": answer["id"]}, keep=keep, token=ord("S"),
+                              **said_by)
+    again = running.ask(f"{at}/tokens", {"message": other["message"], "model": "said"})[1]["answer"]
+    assert [one["id"] for one in again] == [one["id"] for one in told]
+    until(lambda: running.ask(at)[1]["messages"][-1]["finish"])
+    assert running.ask(at)[1]["messages"][-1]["calls"] == answer["calls"]
+
+
+def test_an_answer_that_is_written_is_written_once(running, scripted, monkeypatch):
+    scripted("ab" * 80)
+    at, message = asked(running)
+    model = running.workers["said"].engine.model
+    draw = model.draw
+    monkeypatch.setattr(model, "draw", lambda *a, **k: [time.sleep(0.02), draw(*a, **k)][1])
+    link = running.open(f"{at}/answer", {"parent": message, "model": "said", "max_tokens": 100})
+    stream = link.getresponse()
+    first = json.loads(stream.readline().removeprefix(b"data: "))["message"]
+    until(lambda: running.ask(at)[1]["growing"] == [first])
+    status, said = running.ask(f"{at}/answer", {"from": first, "model": "said"})
+    assert status == 409 and "another window" in said["error"]["message"]
+    stream.read()
+    link.close()
+    until(lambda: running.ask(at)[1]["growing"] == [])
+    assert running.ask(at)[1]["messages"][-1]["content"] == "ab" * 50
+
+
+def test_tools_that_are_off_say_why(running, scripted):
+    running.page.known = page.cache(lambda budget: tools.registry(None, budget))
+    found = running.ask("/tools?model=small")[1]
+    assert found["search"].startswith("no search index") and found["think"] is None
+
+
+def test_a_chat_begins_with_instructions_notes_and_an_assistant(running):
+    for kind, more in (("instructions", {"text": "Be brief."}), ("note", {"text": "I am Mara."}),
+                       ("assistant", {"name": "Poet", "instructions": "Rhyme.",
+                                      "tools": ["search"]})):
+        status, poet = running.ask("/kept", {"kind": kind, **more})
+        assert status == 200
+    at, _ = asked(running)
+    message = running.ask(f"{at}/messages", {"content": "Hi. Please remember that I like tea."})[1]
+    assert message["noted"] == "I like tea."
+    assert running.ask(f"{at}/messages", {"content": "Do you remember that?"})[1]["noted"] is None
+    made = running.ask("/threads", {"assistant": poet})[1]
+    assert made["settings"] == {
+        "system": "Be brief.\n\nRhyme.\n\nWhat the user asked you to remember:\n- I am Mara.\n"
+                  "- I like tea.", "tools": ["search"], "assistant": "Poet"}
+    kept = running.ask("/kept")[1]
+    for one in [one for kind in kept.values() for one in kind]:
+        assert running.ask(f"/kept/{one['id']}", method="DELETE")[0] == 200
+    assert running.ask("/threads", {"assistant": poet})[0] == 404
+    for body, words in [({"kind": "x"}, "kind is 'x'"), ({"kind": "note"}, "text is empty"),
+                        ({"kind": "assistant", "name": "a", "tools": ["rm"]}, "tools is ['rm']"),
+                        ({"kind": "note", "text": "\ud800"}, "surrogate")]:
+        status, said = running.ask("/kept", body)
+        assert status == 400 and words in said["error"]["message"]
+
+
 def test_threads_are_listed_changed_exported_and_deleted(running):
     at, message = asked(running, "A question about lanterns")
     name = at.rpartition("/")[2]
@@ -306,8 +475,9 @@ def test_threads_are_listed_changed_exported_and_deleted(running):
 
 @pytest.mark.parametrize("path, body, words", [
     ("", {"title": 5}, "title is 5"), ("", {"title": "\ud800"}, "surrogate"), ("", {}, "nothing"),
-    ("", {"settings": {"system": 7}}, "7 stands where text"),
-    ("", b'{"settings": {"x": NaN}}', "settings: "), ("", {"head": 1e30}, "head is 1e+30"),
+    ("", {"settings": {"system": 7}}, "system is 7"),
+    ("", b'{"settings": {"think": NaN}}', "think is nan"),
+    ("", {"settings": {"tools": ["x"]}}, "tools is ['x']"), ("", {"head": 1e30}, "head is 1e+30"),
     ("/messages", {"role": "system"}, "role is 'system'"),
     ("/messages", {"content": []}, "content"), ("/messages", {"files": [1]}, "files is [1]"),
     ("/messages", {"files": [{"name": "a"}]}, "None"),

@@ -1,6 +1,10 @@
 """What infer.html asks of the server: itself, threads (data/chat/threads.py), answers.
 
     GET    /                       the page
+    GET    /tools?model=NAME       {tool or "think": why it is off with this model, or null}
+    POST   /files?name=&model=     a file's bytes become {name, text, count} (data/chat/attached.py)
+    GET    /kept                   instructions, notes and assistants: for all chats
+    POST   /kept                   keep one more             PATCH, DELETE /kept/ID    change it
     GET    /threads?q=WORDS        threads by their words    POST /threads             a new one
     GET    /threads/ID             all of one                PATCH, DELETE             change it
     POST   /threads/ID/messages    add a message             POST /threads/ID/vote     for, against
@@ -13,9 +17,8 @@ The page may load nothing and run nothing but its own script, by whose hash it i
 import asyncio
 import base64
 import hashlib
-import json
-import math
 import re
+from functools import cache
 from pathlib import Path
 from reprlib import repr as short
 
@@ -23,24 +26,36 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from data.chat.api import DRAWING, TOP, Refused, likeliest, sampling, take, written
-from data.chat.protocol import read_text
-from data.chat.server import ALIVE, body_of, drawn, worker_of
-from data.chat.threads import EXPORTS, Missing, Threads, conversation
-from data.chat.turn import Turn
+from csrc.files import ChatError
+from data.chat import attached
+from data.chat.answers import Answer, texts
+from data.chat.api import DRAWING, TOP, Refused, sampling, take, written
+from data.chat.protocol import TOOLS, read_text
+from data.chat.server import ALIVE, body_of, bytes_of, drawn, worker_of
+from data.chat.threads import EXPORTS, KINDS, Missing, Threads, conversation
+from data.chat.tools import budget_of, registry
+from data.chat.turn import Turn, talk_of
 
 FILE = Path(__file__).resolve().parents[2] / "infer.html"
 FILES = 32           # that a message may have
 WORDS = 200          # characters of a search
 IDS = "[1, 9e15]"    # of messages
+APART = 0.04         # seconds between two events of an answer, each of all that was drawn meanwhile
+NOTED = re.compile(r"(?:^|[.!?\n])\s*(?:please,? )?remember (?:that|this:?) (\S.*)", re.IGNORECASE)
+TOLD = "What the user asked you to remember:"
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin",
            "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 
-def routes(path):
-    """The routes of the page, whose threads are in the file of that path."""
-    page = Page(Threads(path))
-    table = {("GET", "/"): page.show, ("GET", "/threads"): page.list,
+def routes(path, index=None):
+    """The routes of the page, whose threads are in the file of that path; index: what the tool
+    "search" reads."""
+    page = Page(Threads(path), index)
+    table = {("GET", "/"): page.show, ("GET", "/tools"): page.offered,
+             ("POST", "/files"): page.file,
+             ("GET", "/kept"): page.kept, ("POST", "/kept"): page.keep,
+             ("PATCH", "/kept/{id:int}"): page.keep, ("DELETE", "/kept/{id:int}"): page.forget,
+             ("GET", "/threads"): page.list,
              ("POST", "/threads"): page.create, ("GET", "/threads/{id}"): page.read,
              ("PATCH", "/threads/{id}"): page.change, ("DELETE", "/threads/{id}"): page.delete,
              ("POST", "/threads/{id}/messages"): page.add,
@@ -64,10 +79,16 @@ async def beside(function, *args, **how):
 
 
 class Page:
-    """Functions of requests to threads."""
+    """Functions of requests to threads.
 
-    def __init__(self, threads):
-        self.threads = threads
+    known    {name: tools.Tool} of all tools, whose results have at most so many characters
+    growing  ids of the messages that are being written
+    """
+
+    def __init__(self, threads, index=None):
+        self.threads, self.growing = threads, set()
+        self.known = cache(lambda budget: registry(index, budget))
+        self.known(budget_of(1 << 30))           # ChatError if the index cannot be read
 
     async def show(self, request):
         """The page, with what it may do."""
@@ -89,14 +110,26 @@ class Page:
         return await told(self.threads.list, request.query_params.get("q", "")[:WORDS])
 
     async def create(self, request):
-        """A new thread."""
-        settings = take(await body_of(request), "settings", dict, {})
-        name = await beside(self.threads.create, checked(settings))
-        return JSONResponse({"id": name})
+        """A new thread: {settings, assistant}. Its system message is the user's instructions, the
+        assistant's, and the notes, unless the settings have one."""
+        body = await body_of(request)
+        settings = checked(take(body, "settings", dict, {}))
+        chosen, kept = take(body, "assistant", int, None, IDS), await beside(self.threads.kept)
+        one = next((one for one in kept["assistant"] if one["id"] == chosen), None)
+        if chosen and not one:
+            raise Refused(f"assistant is {chosen}, but there is none: it may be deleted",
+                          "assistant", 404)
+        settings.setdefault("system", introduction(kept, one))
+        if one:
+            settings = {"tools": one["tools"], **settings, "assistant": one["name"]}
+        return JSONResponse({"id": await beside(self.threads.create, settings),
+                             "settings": settings})
 
     async def read(self, request):
-        """A thread with its messages."""
-        return await told(self.threads.read, request.path_params["id"])
+        """A thread with its messages, and ids of those that are being written."""
+        found = await beside(self.threads.read, request.path_params["id"])
+        growing = [one["id"] for one in found["messages"] if one["id"] in self.growing]
+        return JSONResponse({**found, "growing": growing}, headers=HEADERS)
 
     async def change(self, request):
         """A thread's title, head or settings."""
@@ -116,7 +149,8 @@ class Page:
         return await told(self.threads.delete, request.path_params["id"])
 
     async def add(self, request):
-        """A message that was typed: {parent, role, content, files}."""
+        """A message that was typed: {parent, role, content, files}. What its user asks to remember
+        is kept as a note."""
         body = await body_of(request)
         role, files = take(body, "role", str, "user"), take(body, "files", list, [])
         if role not in ("user", "assistant"):
@@ -128,7 +162,10 @@ class Page:
         message = await beside(self.threads.add, request.path_params["id"],
                                take(body, "parent", int, None, IDS), role,
                                take(body, "content", str, ""), files)
-        return JSONResponse({"id": message})
+        noted = NOTED.search(body.get("content") or "") if role == "user" else None
+        if noted:
+            await beside(self.threads.keep, "note", {"text": noted[1].strip()})
+        return JSONResponse({"id": message, "noted": noted and noted[1].strip()})
 
     async def vote(self, request):
         """A vote on an answer: {message, vote}."""
@@ -149,6 +186,55 @@ class Page:
         return Response(await beside(whole), media_type=kind, headers={
             **HEADERS, "Content-Disposition": "attachment"})
 
+    # ---- Tools, files, and what is kept for all chats
+
+    async def offered(self, request):
+        """Why each tool is off with a model, or null; and why it cannot begin with a thought."""
+        def all():
+            engine = request.app.state.models.get(dict(request.query_params)).engine
+            talk = talk_of(engine.tokenizer)
+            known = self.known(budget_of(engine.model.config.context))
+            return {**{name: tool.off or talk.off for name, tool in known.items()},
+                    "think": None if "think" in talk.opens.values() else
+                    "this model's tokenizer has no tokens for thoughts"}
+        return await told(all)
+
+    async def file(self, request):
+        """A file as a text, with its number of tokens; refused if the model cannot read as much."""
+        data, query = await bytes_of(request), dict(request.query_params)
+
+        def all():
+            name, text = attached.read(query.get("name", ""), data)
+            engine = request.app.state.models.get(query).engine
+            count, context = len(engine.tokenizer.encode(text)), engine.model.config.context
+            if count > context:
+                raise ChatError(f"{name!r} has {count} tokens, more than the model's context of "
+                                f"{context}")
+            return {"name": name, "text": text, "count": count}
+        return await told(all)
+
+    async def kept(self, request):
+        """{kind: [{id, ...}]}."""
+        return await told(self.threads.kept)
+
+    async def keep(self, request):
+        """Keep {kind, text}, or of an assistant {kind, name, instructions, tools}."""
+        body = await body_of(request)
+        kind = take(body, "kind", str, "")
+        if kind not in KINDS:
+            raise Refused(f"kind is {short(kind)}, but must be one of {', '.join(KINDS)}", "kind")
+        names = ("name", "instructions") if kind == "assistant" else ("text",)
+        value = {name: read_text(take(body, name, str, "")).strip() for name in names}
+        if not value[names[0]] and kind != "instructions":
+            raise Refused(f"{names[0]} is empty", names[0])
+        if kind == "assistant":
+            value["tools"] = tools_of(body)
+        return await told(self.threads.keep, kind, value, request.path_params.get("id"))
+
+    async def forget(self, request):
+        """Keep it no longer."""
+        return await told(self.threads.forget, request.path_params["id"])
+
     # ---- Answers
 
     async def answer(self, request):
@@ -167,40 +253,61 @@ class Page:
         path = self.threads.path_to(thread, begun or parent)
         if not path:
             raise Refused("parent is missing: the message to answer", "parent")
+        last = path[-1]
         keep, token = (take(body, name, int, None, limits) for name, limits in (
             ("keep", "[0, 9e15]"), ("token", f"[0, {engine.model.config.vocab - 1}]")))
-        if not begun and path[-1]["role"] != "user":
+        if not begun and last["role"] != "user":
             raise Refused(f"parent is {parent}, but must be a message of the user's", "parent")
+        if begun in self.growing:
+            raise Refused("this answer is still being written, perhaps in another window", "from",
+                          409)
         tokens = self.threads.tokens(thread, begun) if begun else []
-        if tokens and path[-1]["model"] == body["model"]:
-            parent = path[-1]["parent"]
-            ids = [one["id"] for one in tokens[:keep] if one["id"] not in engine.ends]
-        elif keep is None and token is None:
-            parent, ids = begun or parent, []    # typed, or another model's: a text to go on with
+        same = begun and keep is None and token is None
+        if tokens and last["model"] == body["model"]:
+            parent, tokens = last["parent"], drawn_again(tokens[:keep], engine.ends)
+        elif same or not begun:
+            parent, tokens = begun or parent, []     # typed, or another model's: a text to go on
         else:
             raise Refused("the answer has no tokens of this model that could be kept", "from")
-        top = take(body, "top", int, 0, f"[0, {TOP}]")
-        drawing = {name: body.get(name) for name in (*DRAWING, "max_tokens", "stop")}
-        turn = Turn(engine, conversation(found, parent),
-                    sampling(drawing, engine.model.config.context),
-                    record="probabilities" if top else "logprob")
-        answer = Answer(engine, turn, top)
-        answer.replay(ids if token is None else [*ids, token])
-        engine.check(turn)
-        if begun and keep is None and token is None:
+        calls = last["calls"] if tokens else []
+        answer = self.answer_of(found, parent, body, engine, tokens, calls)
+        answer.replay(tokens if token is None else [*tokens, {"id": token}], calls,
+                      last["seconds"])
+        engine.check(answer.turn)
+        if same:
             answer.name = begun
             self.threads.end(begun, None)
         else:
             answer.name = self.threads.add(thread, parent, "assistant", "", model=body["model"],
                                            finish=None)
-            answer.kept = tokens[:len(ids)] + [answer.about(i, text, kind, None)
-                                               for i, text, kind in answer.given[len(ids):]]
-            self.threads.append(answer.name, *answer.texts(answer.kept), answer.kept)
+            self.threads.append(answer.name, *texts(answer.kept), answer.kept, answer.calls())
         return answer
+
+    def answer_of(self, found, parent, body, engine, tokens, calls):
+        """An Answer to a message of a thread, as a body asks for it; it will begin with tokens."""
+        top = take(body, "top", int, 0, f"[0, {TOP}]")
+        drawing = {name: body.get(name) for name in (*DRAWING, "max_tokens", "stop")}
+        how = sampling(drawing, engine.model.config.context)
+        talk = talk_of(engine.tokenizer)
+        think = not tokens and bool(found["settings"].get("think")) \
+            and "think" in talk.opens.values()
+        turn = self.turn(found, parent, engine, how, [call["name"] for call in calls], think=think,
+                         record="probabilities" if top else "logprob")
+        return Answer(engine, turn, top)
+
+    def turn(self, found, head, engine, how, called=(), **more):
+        """The Turn that follows a message, with the tools that are on or were called."""
+        talk, wanted = talk_of(engine.tokenizer), {*found["settings"].get("tools", ()), *called}
+        tools = {name: tool for name, tool in
+                 self.known(budget_of(engine.model.config.context)).items()
+                 if name in wanted and not (tool.off or talk.off)}
+        return Turn(engine, conversation(found, head, talk.offering, tools), how, tools=tools,
+                    **more)
 
     async def events(self, answer, worker):
         """The events of an answer. What is drawn is stored, then sent; who goes away ends it."""
-        ended = "stopped"
+        ended, name, calls = "stopped", answer.name, answer.calls()
+        self.growing.add(name)
         try:
             yield written(answer.start())
             async with drawn([answer.turn], worker) as queue:
@@ -216,18 +323,28 @@ class Page:
                     for item in items:
                         if isinstance(item, Exception):
                             raise item
-                    new = [answer.about(token, text, kind, more)
-                           for kind, token, text, more in filter(None, items)]
-                    await run_in_threadpool(self.threads.append, answer.name,
-                                            *answer.texts(new), new)
-                    yield written({"tokens": new})
+                    new = [one for item in filter(None, items) for one in answer.tell(*item)]
+                    before, calls = calls, answer.calls()
+                    changed = calls if calls != before else None
+                    await run_in_threadpool(self.threads.append, name, *texts(new), new, changed,
+                                            answer.seconds)
+                    yield written({"tokens": new, "seconds": answer.seconds,
+                                   **({"calls": changed} if changed else {})})
+                    await asyncio.sleep(APART)
             ended = answer.turn.finish
             yield written({"finish": ended})
         except Exception as error:
             ended = "error"
             yield written({"error": {"message": f"{error}" or type(error).__name__}})
         finally:                                 # perhaps cancelled: nothing is waited for here
-            asyncio.get_running_loop().run_in_executor(None, self.threads.end, answer.name, ended)
+            asyncio.get_running_loop().run_in_executor(None, self.end, name, ended)
+
+    def end(self, name, ended):
+        """An answer is no longer written."""
+        try:
+            self.threads.end(name, ended)
+        finally:
+            self.growing.discard(name)
 
     async def tokens(self, request):
         """What the model read before an answer, and what it drew: {message}; `brief`: how many."""
@@ -239,74 +356,43 @@ class Page:
             found, last = self.threads.read(thread), self.threads.path_to(thread, message)[-1]
             parent = last["parent"] if last["role"] == "assistant" else message
             engine = worker.engine
-            turn = Turn(engine, conversation(found, parent), sampling({}, 1 << 30))
+            turn = self.turn(found, parent, engine, sampling({}, 1 << 30))
             answer, made = Answer(engine, turn, 0), self.threads.tokens(thread, message)
             return {"count": len(turn.tokens) + len(made), "dropped": turn.dropped,
                     "context": engine.model.config.context, **({} if brief else {
-                        "prompt": [answer.about(i, "", "prompt", None) for i in turn.tokens],
+                        "prompt": [answer.about(i, "", "prompt") for i in turn.tokens],
                         "answer": made})}
         return await told(both)
 
 
+def drawn_again(tokens, ends):
+    """Of tokens that were told those that an answer which goes on begins with: all but its ends,
+    unless results of tools follow."""
+    return [one for one, after in zip(tokens, [*tokens[1:], {"kind": ""}])
+            if one["id"] not in ends or after["kind"] == "result"]
+
+
+def introduction(kept, assistant):
+    """The system message with which a chat begins."""
+    notes = [f"- {one['text']}" for one in kept["note"]]
+    return "\n\n".join(filter(None, [
+        *(one["text"] for one in kept["instructions"]),
+        assistant and assistant["instructions"], "\n".join([TOLD, *notes]) if notes else ""]))
+
+
+def tools_of(body):
+    """The names of tools that a body has."""
+    found = take(body, "tools", list, [])
+    if not all(isinstance(name, str) and name in TOOLS for name in found):
+        raise Refused(f"tools is {short(found)}, but must be of {', '.join(TOOLS)}", "tools")
+    return found
+
+
 def checked(settings):
-    """Settings of a thread that can be stored: the system message is a text."""
-    if settings.get("system") is not None:
-        read_text(settings["system"])
-    try:
-        read_text(json.dumps(settings, ensure_ascii=False, allow_nan=False))
-    except ValueError as error:
-        raise Refused(f"settings: {error}", "settings") from error
-    return settings
-
-
-class Answer:
-    """An answer that grows: its turn, and what the page is told of each token.
-
-    name   the id of its message
-    given  (id, text, kind) of tokens that it begins with
-    kept   what is told of them where the message is a new one
-    top    alternatives that are told of each token
-    """
-
-    def __init__(self, engine, turn, top):
-        self.engine, self.turn, self.top, self.name = engine, turn, top, None
-        self.given, self.kept = [], []
-        self.names = {i: name for name, i in engine.tokenizer.specials.items()}
-
-    def replay(self, ids):
-        """Let the turn begin with tokens."""
-        self.turn.last += len(ids)
-        for i in ids:
-            text = self.engine.append(self.turn, i)
-            self.given.append((i, text, self.turn.kind))
-
-    def start(self):
-        """The first event."""
-        return {"message": self.name, "prompt": self.turn.prompt, "dropped": self.turn.dropped,
-                "context": self.engine.model.config.context, "seed": self.turn.settings.seed,
-                "begun": len(self.given), "tokens": self.kept}
-
-    def raw(self, i):
-        """A token as a text."""
-        i = int(i)
-        return self.names.get(i) or \
-            self.engine.tokenizer.decode_bytes([i]).decode("utf-8", "replace")
-
-    def about(self, token, text, kind, more):
-        """{id, raw, text, kind}; of one that was drawn p, its probability, and `top` alternatives
-        [id, raw, p]; more: as Engine.step gives it."""
-        token = int(token)
-        one = {"id": token, "raw": self.raw(token), "text": text, "kind": kind}
-        if token in self.names:
-            one["special"] = True
-        if more is None:
-            return one
-        if not self.top:
-            return {**one, "p": round(math.exp(more), 4)}
-        return {**one, "p": round(float(more[token]), 4), "top": [
-            [i, self.raw(i), round(float(more[i]), 4)] for i in likeliest(more, self.top)]}
-
-    def texts(self, tokens):
-        """The text and the thought that tokens add."""
-        return tuple("".join(one["text"] for one in tokens if one["kind"] in kinds)
-                     for kinds in (("text",), ("think",)))
+    """Settings of a thread that can be stored: a system message, tools, whether to think."""
+    found = {name: take(settings, name, kind) for name, kind in
+             (("system", str), ("think", bool), ("assistant", str))}
+    found = {name: value for name, value in found.items() if value is not None}
+    for name in ("system", "assistant"):
+        read_text(found.get(name, ""))
+    return {**found, "tools": tools_of(settings)} if "tools" in settings else found

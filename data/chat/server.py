@@ -134,20 +134,25 @@ class Models:
 
 # ---- Requests ------------------------------------------------------------------------------------
 
-async def body_of(request):
-    """The object that a request carries."""
+async def bytes_of(request):
+    """What a request carries."""
     async def arrived():
         data = bytearray()
         async for piece in request.stream():
             data += piece
             if len(data) > LARGEST:
                 raise Refused(f"the request has over {LARGEST} bytes", status=413)
-        return data
+        return bytes(data)
 
     try:
-        data = await asyncio.wait_for(arrived(), SECONDS)
+        return await asyncio.wait_for(arrived(), SECONDS)
     except asyncio.TimeoutError:
         raise Refused(f"the request took over {SECONDS} seconds to arrive", status=408) from None
+
+
+async def body_of(request):
+    """The object that a request carries."""
+    data = await bytes_of(request)
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -4,11 +4,14 @@ A thread is a tree of messages: an edit, or another answer, is a message with th
 path from the first message to the thread's `head` is what the page shows. Each token of an answer
 is written before it is shown, so that it outlives `kill -9`.
 
-    threads   id, title, head, settings (an object, of the page's), created, changed
+    threads   id, title, head, created, changed; settings {system, tools, think, assistant}
     messages  id, thread, parent, role, content, thought, files [{name, text}], model, vote,
-              created, finish: None while it grows, and for ever where the program was killed
+              created, finish: None while it grows, and for ever where the program was killed;
+              calls of tools [{name, text, result, figures, said, thought}], each made after so many
+              characters of the content and of the thought; seconds that it thought
     pieces    the tokens of an answer as they were drawn: lists of what the page was told of each
     found     the words of messages, for search (FTS5)
+    kept      what is there for all chats, by its kind: the user's instructions, notes, assistants
 """
 
 import json
@@ -22,12 +25,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from csrc.files import ChatError
-from data.chat.protocol import read_text
+from data.chat.protocol import TOOLS, offering, read_text, understood
 
 OURS = 0x63686174    # SQLite's application_id of these files
 TITLE = 60           # characters of the first question that name a thread
 LISTED = 200         # threads that a list has at most
-SCHEMA = f"""
+KINDS = ("instructions", "note", "assistant")    # of what is kept for all chats
+# The file's schema, and what later versions added: user_version counts them.
+VERSIONS = f"""
 PRAGMA application_id = {OURS};
 CREATE TABLE threads (id TEXT PRIMARY KEY, title TEXT NOT NULL, head INTEGER,
     settings TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL);
@@ -43,6 +48,11 @@ CREATE INDEX pieces_of ON pieces (message);
 CREATE VIRTUAL TABLE found USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2');
 CREATE TRIGGER forgotten AFTER DELETE ON messages
     BEGIN DELETE FROM found WHERE rowid = old.id; END;
+""", """
+ALTER TABLE messages ADD COLUMN calls TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE messages ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+CREATE TABLE kept (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, value TEXT NOT NULL,
+    UNIQUE (kind, value));
 """
 
 
@@ -61,17 +71,21 @@ class Threads:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             self.base = sqlite3.connect(self.path, check_same_thread=False, timeout=10)
             self.base.row_factory = sqlite3.Row
-            ours, = self.base.execute("PRAGMA application_id").fetchone()
+            ours, done = (self.base.execute(f"PRAGMA {name}").fetchone()[0]
+                          for name in ("application_id", "user_version"))
+            done = max(done, int(ours == OURS))
             if self.base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                if ours != OURS:
-                    raise sqlite3.DatabaseError("made by another program")
+                if ours != OURS or done > len(VERSIONS):
+                    raise sqlite3.DatabaseError("made by another program" if ours != OURS else
+                                                "made by a newer version of this program")
                 wrong, = self.base.execute("PRAGMA quick_check(1)").fetchone()
                 if wrong != "ok":
                     raise sqlite3.DatabaseError(wrong)
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
                 self.base.execute(f"PRAGMA {pragma}")
-            if ours != OURS:
-                self.base.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            for number, script in enumerate(VERSIONS[done:], done + 1):
+                self.base.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number};"
+                                        f" COMMIT;")
             self.index("SELECT id FROM messages WHERE id NOT IN (SELECT rowid FROM found)")
 
     def close(self):
@@ -126,8 +140,9 @@ class Threads:
             found = execute("SELECT * FROM threads WHERE id = ?", (thread,)).fetchone()
             if not found:
                 raise Missing("there is no such thread: it may be deleted")
-            messages = [{**row, "files": json.loads(row["files"])} for row in execute(
-                "SELECT * FROM messages WHERE thread = ? ORDER BY id", (thread,))]
+            messages = [{**row, **{name: json.loads(row[name]) for name in ("files", "calls")}}
+                        for row in execute("SELECT * FROM messages WHERE thread = ? ORDER BY id",
+                                           (thread,))]
         return {**found, "settings": json.loads(found["settings"]), "messages": messages}
 
     def change(self, thread, **columns):
@@ -177,11 +192,14 @@ class Threads:
             self.index("SELECT id FROM messages WHERE id = ?", made)
         return made
 
-    def append(self, message, content, thought, tokens):
-        """Append what was drawn to an answer. Missing if it was deleted meanwhile."""
+    def append(self, message, content, thought, tokens, calls=None, seconds=None):
+        """Append what was drawn to an answer, and say what calls it has by now, and how long it
+        thought, where that changed. Missing if it was deleted meanwhile."""
+        calls = None if calls is None else json.dumps(calls)
         with self.transaction() as execute:
-            done = execute("UPDATE messages SET content = content || ?, thought = thought || ? "
-                           "WHERE id = ?", (content, thought, message))
+            done = execute("UPDATE messages SET content = content || ?, thought = thought || ?, "
+                           "calls = coalesce(?, calls), seconds = coalesce(?, seconds) "
+                           "WHERE id = ?", (content, thought, calls, seconds, message))
             if not done.rowcount:
                 raise Missing("the thread was deleted while its answer was written")
             execute("INSERT INTO pieces VALUES (?, ?)", (message, json.dumps(tokens)))
@@ -204,6 +222,31 @@ class Threads:
         self.path_to(thread, message)
         with self.transaction() as execute:
             execute("UPDATE messages SET vote = ? WHERE id = ?", (vote, message))
+
+    # ---- What is there for all chats
+
+    def kept(self):
+        """{kind: [{id, ...}]} of all that is kept, the oldest first."""
+        with self.transaction() as execute:
+            rows = execute("SELECT * FROM kept ORDER BY id").fetchall()
+        return {kind: [{"id": row["id"], **json.loads(row["value"])} for row in rows
+                       if row["kind"] == kind] for kind in KINDS}
+
+    def keep(self, kind, value, place=None):
+        """Keep an object, in the place of the one with the id `place`, and instructions in that of
+        those that there are; its id."""
+        with self.transaction() as execute:
+            execute("INSERT OR REPLACE INTO kept VALUES (coalesce(?, (SELECT id FROM kept WHERE "
+                    "kind = 'instructions' AND kind = ?)), ?, ?)",
+                    (place, kind, kind, json.dumps(value)))
+            return execute("SELECT id FROM kept WHERE kind = ? AND value = ?",
+                           (kind, json.dumps(value))).fetchone()["id"]
+
+    def forget(self, place):
+        """Keep the object of this id no longer."""
+        with self.transaction() as execute:
+            if not execute("DELETE FROM kept WHERE id = ?", (place,)).rowcount:
+                raise Missing(f"nothing is kept as {place}: it may be deleted")
 
     # ---- Export
 
@@ -237,23 +280,48 @@ def titled(content, files=()):
 # ---- As others know them -------------------------------------------------------------------------
 
 def spoken(message):
-    """A message as OpenAI's, with its files before its text."""
-    texts = [f"{file['name']}:\n```\n{file['text']}\n```" for file in message["files"]]
-    thought = {"reasoning_content": message["thought"]} if message["thought"] else {}
-    return {"role": message["role"], **thought,
-            "content": "\n\n".join(filter(None, [*texts, message["content"]]))}
+    """The messages, as OpenAI's, that a stored one stands for: the user's with its files before its
+    text; the assistant's, one for each call of a tool with its result behind it, and one more."""
+    if message["role"] == "user":
+        texts = [quoted(file) for file in message["files"]]
+        return [{"role": "user", "content": "\n\n".join(filter(None, [*texts,
+                                                                      message["content"]]))}]
+    found, said, thought = [], 0, 0
+    for call in [*message["calls"], None]:
+        ends = (call["said"], call["thought"]) if call else (None, None)
+        texts = message["content"][said:ends[0]], message["thought"][thought:ends[1]]
+        found.append({"role": "assistant", **({"reasoning_content": texts[1]} if texts[1] else {}),
+                      "content": texts[0]})
+        if call:
+            said, thought = ends
+            name, arguments = understood(call["name"] if call["name"] in TOOLS else "python",
+                                         call["text"])
+            function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+            name = f"call_{message['id']}_{len(found)}"
+            found[-1]["tool_calls"] = [{"id": name, "type": "function", "function": function}]
+            found.append({"role": "tool", "tool_call_id": name, "content": call["result"] or ""})
+    return found
 
 
-def conversation(thread, head):
-    """The messages up to one, as OpenAI's, with the thread's system message before them; without
-    answers that were stopped before they began."""
-    by_id, found = {one["id"]: one for one in thread["messages"]}, []
+def quoted(file):
+    """A file as the model reads it: its name, and its text between longer fences than it has."""
+    fence = "`" * max(3, *(1 + len(run) for run in re.findall("`+", file["text"])), 0)
+    return f"{file['name']}:\n{fence}\n{file['text']}\n{fence}"
+
+
+def conversation(thread, head, offer=offering, tools=None):
+    """The messages up to one, as OpenAI's, with the thread's system message before them, which
+    offers `tools`, by default the thread's; without answers that were stopped before they began."""
+    by_id, path = {one["id"]: one for one in thread["messages"]}, []
     while head is not None:
-        found.append(spoken(by_id[head]))
+        path.append(by_id[head])
         head = by_id[head]["parent"]
-    system = thread["settings"].get("system") or ""
+    settings = thread["settings"]
+    system = offer(settings.get("system") or "", settings.get("tools", ()) if tools is None
+                   else tools)
     return [{"role": "system", "content": system}] * bool(system.strip()) + [
-        one for one in reversed(found) if one["content"].strip()]
+        one for message in reversed(path) for one in spoken(message)
+        if message["calls"] or one["content"].strip()]
 
 
 def openai(thread):
@@ -263,19 +331,30 @@ def openai(thread):
 
 
 def sharegpt(thread):
-    """{"conversations": [{"from", "value"}]}, the same."""
-    names = {"system": "system", "user": "human", "assistant": "gpt"}
-    if messages := conversation(thread, thread["head"]):
-        yield json.dumps({"conversations": [
-            {"from": names[one.pop("role")], "value": one.pop("content"), **one}
-            for one in messages]}, ensure_ascii=False) + "\n"
+    """{"conversations": [{"from", "value"}]}, the same; calls stand in the text, as Hermes has
+    them."""
+    names = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
+    turns = []
+    for one in conversation(thread, thread["head"]):
+        calls = [json.dumps({"name": call["function"]["name"], "arguments": json.loads(
+            call["function"]["arguments"])}, ensure_ascii=False).replace("<", "\\u003c")
+            for call in one.get("tool_calls", ())]
+        told = [f"<tool_call>\n{call}\n</tool_call>" for call in calls]
+        turns.append({"from": names[one["role"]], "value": "\n".join(
+            filter(None, [one["content"], *told])), **{
+                key: one[key] for key in ("reasoning_content",) if key in one}})
+    if turns:
+        yield json.dumps({"conversations": turns}, ensure_ascii=False) + "\n"
 
 
 def markdown(thread):
     """The same to be read."""
     yield f"# {thread['title']}\n\n"
     for one in conversation(thread, thread["head"]):
-        yield f"**{one['role'].capitalize()}**\n\n{one['content']}\n\n"
+        calls = [call["function"] for call in one.get("tool_calls", ())]
+        told = [f"Calls {call['name']}: `{call['arguments']}`" for call in calls]
+        yield "\n\n".join(filter(None, [f"**{one['role'].capitalize()}**", one["content"], *told]))
+        yield "\n\n"
 
 
 def preferences(thread):
@@ -285,7 +364,7 @@ def preferences(thread):
         for bad in thread["messages"]:
             if (good["vote"], bad["vote"]) == (1, -1) and good["parent"] == bad["parent"]:
                 yield json.dumps({"prompt": conversation(thread, good["parent"]),
-                                  "chosen": [spoken(good)], "rejected": [spoken(bad)]},
+                                  "chosen": spoken(good), "rejected": spoken(bad)},
                                  ensure_ascii=False) + "\n"
 
 

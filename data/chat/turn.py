@@ -81,11 +81,12 @@ def is_assistant(engine, folder):
 
 @dataclass
 class Call:
-    """A tool's name, what it is asked, as text, why that cannot be understood, or "", and its
-    Result; None until it has answered."""
+    """A tool's name, what it is asked, as text, how many tokens there were when it was, why that
+    cannot be understood, or "", and its Result; None until it has answered."""
 
     name: str
     text: str
+    place: int
     problem: str = ""
     result: toolbox.Result | None = None
 
@@ -98,6 +99,8 @@ class Turn(Sequence):
     kinds     the marks (of protocol.MARKS) that it may draw
     able      names of the tools that it may call
     calls     each Call, from when the model has written it
+    known     Results that the next calls get without being asked: of an answer that is made again
+    inserted  {place in tokens: ids} of what the model reads of results
     left      the calls (protocol.Asked) that the turn ended with, its `finish` then being "calls":
               of functions that who asked is to call
     figures   PNG files (bytes) that tools made
@@ -114,6 +117,7 @@ class Turn(Sequence):
         think    whether the turn begins with a thought
         """
         self.engine, self.talk, self.calls = engine, talk_of(engine.tokenizer), []
+        self.known, self.inserted = [], {}
         self.context = engine.model.config.context
         self.tools = {name: tool for name, tool in (tools or {}).items()
                       if not (tool.off or self.talk.off)}
@@ -176,8 +180,8 @@ class Turn(Sequence):
             self.left, self.finish = called, "calls"
         elif called:
             called = called[:CALLS - len(self.calls)]
-            self.calls += [Call(call.name, protocol.written(*call[:2]), call.problem)
-                           for call in called]
+            self.calls += [Call(call.name, protocol.written(*call[:2]), len(self.tokens),
+                                call.problem) for call in called]
             if ended:                            # and another answer follows
                 self.finish = "" if len(self.tokens) < self.last else "length"
             if not self.finish:
@@ -190,19 +194,22 @@ class Turn(Sequence):
         results = [self.ask(call) for call in calls]
         reply = partial(self.talk.reply, [*self.asked, *self.past], self.offered,
                         self.tokens[self.begin:], called)
-        ids, messages = reply([result.text for result in results])
-        budget = max(len(result.text) for result in results)
+        texts = [result.text for result in results]
+        ids, messages = reply(texts)
+        budget = max(map(len, texts))
         left = self.context - len(self.tokens)
         room = min(left - LEFT, self.results)
         while budget and len(ids) > room:
             budget = min(budget - 1, budget * max(0, room - 2) // len(ids))
-            ids, messages = reply([toolbox.cut(result.text, budget) for result in results])
-        for call, result in zip(calls, results):
-            call.result = result
+            texts = [toolbox.cut(result.text, budget) for result in results]
+            ids, messages = reply(texts)
+        for call, result, text in zip(calls, results, texts):
+            call.result = result._replace(text=text)
         if len(ids) > left:
             self.finish = "length"
             return []
         self.results -= len(ids)
+        self.inserted[len(self.tokens)] = ids
         if len(self.calls) == CALLS or self.results < LEFT:
             self.allow({"think"})
         if messages:
@@ -212,6 +219,8 @@ class Turn(Sequence):
 
     def ask(self, call):
         """Return the Result of a call."""
+        if self.known:
+            return self.known.pop(0)
         if call.problem or call.name not in self.tools:
             return toolbox.Result(call.problem or f"There is no tool {call.name}, only "
                                   f"{' and '.join(self.tools)}.")
