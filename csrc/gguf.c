@@ -128,6 +128,9 @@ int gguf_open(File *f, const char *path) {
     void *data = f->size ? mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->handle, 0) : MAP_FAILED;
     if (data == MAP_FAILED) return chat_fail("is no GGUF file");
     f->data = data;
+#ifdef MADV_HUGEPAGE
+    madvise(data, f->size, MADV_HUGEPAGE);
+#endif
     stamp(f->stamp, &state);
     Reader r = { f, 0, 0 };
     take_all(&r);

@@ -19,6 +19,7 @@ import re
 import struct
 import weakref
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
@@ -160,6 +161,8 @@ class Mapping:
         if not self.stamp[0]:
             raise ChatError("is empty")
         self.data = mmap.mmap(self.handle, 0, access=mmap.ACCESS_READ)
+        with suppress(AttributeError, OSError):  # where it can be, in pages of 2 MB: faster
+            self.data.madvise(mmap.MADV_HUGEPAGE)
 
     def now(self) -> tuple[int, int]:
         """The file's size and when it was last written."""

@@ -362,9 +362,9 @@ static void multiply_rows(const Result *to, const Product *x, int n, int r) {
 
 static void multiply(const Result to, const Product x) {
     const int step = x.rows < LANES ? 1 : LANES;
-    /* Panels that lie together, up to a 64th of all, are one thread's. */
+    /* A thread takes panels that lie together, first many, at last few: memory is read ahead. */
     #pragma omp parallel for collapse(2) num_threads(team((double)x.N * x.C * x.rows)) \
-            schedule(dynamic, max_int(1, min_int(8, x.rows / LANES / 64)))
+            schedule(guided, 4)
     for (int n = 0; n < x.N; n += NB)
         for (int r = 0; r < x.rows; r += step)
             multiply_rows(&to, &x, n, r);
