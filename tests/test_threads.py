@@ -402,21 +402,22 @@ def test_a_turn_with_tools_is_told_stored_and_made_again(running, scripted):
 
 
 def test_an_answer_that_is_written_is_written_once(running, scripted, monkeypatch):
-    scripted("ab" * 80)
+    scripted("ab" * 400)
     at, message = asked(running)
     model = running.workers["said"].engine.model
     draw = model.draw
     monkeypatch.setattr(model, "draw", lambda *a, **k: [time.sleep(0.02), draw(*a, **k)][1])
-    link = running.open(f"{at}/answer", {"parent": message, "model": "said", "max_tokens": 100})
+    link = running.open(f"{at}/answer", {"parent": message, "model": "said", "max_tokens": 600})
     stream = link.getresponse()
     first = json.loads(stream.readline().removeprefix(b"data: "))["message"]
     until(lambda: running.ask(at)[1]["growing"] == [first])
     status, said = running.ask(f"{at}/answer", {"from": first, "model": "said"})
     assert status == 409 and "another window" in said["error"]["message"]
-    stream.read()
-    link.close()
+    link.sock.shutdown(socket.SHUT_RDWR)
+    _, _, last = answered(running, at, **{"from": first}, model="said", max_tokens=700)
+    assert last == {"finish": "stop"}            # as soon as the other is gone
     until(lambda: running.ask(at)[1]["growing"] == [])
-    assert running.ask(at)[1]["messages"][-1]["content"] == "ab" * 50
+    assert running.ask(at)[1]["messages"][-1]["content"] == "ab" * 400
 
 
 def test_tools_that_are_off_say_why(running, scripted):

@@ -41,6 +41,7 @@ FILES = 32           # that a message may have
 WORDS = 200          # characters of a search
 IDS = "[1, 9e15]"    # of messages
 APART = 0.04         # seconds between two events of an answer, each of all that was drawn meanwhile
+ENDING = 12          # times as long for which an answer may take to end that was stopped
 NOTED = re.compile(r"(?:^|[.!?\n])\s*(?:please,? )?remember (?:that|this:?) (\S.*)", re.IGNORECASE)
 TOLD = "What the user asked you to remember:"
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin",
@@ -241,6 +242,9 @@ class Page:
         """Let the model answer a message: {parent}, or {from, keep, token} as `begin` says."""
         body, thread = await body_of(request), request.path_params["id"]
         worker = await worker_of(request, body)
+        begun = take(body, "from", int, None, IDS)
+        for _ in range(ENDING * (begun in self.growing)):    # it was stopped just now, perhaps
+            await asyncio.sleep(APART * (begun in self.growing))
         answer = await beside(self.begin, thread, body, worker.engine)
         return StreamingResponse(self.events(answer, worker), media_type="text/event-stream",
                                  headers=HEADERS)
