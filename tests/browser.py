@@ -118,10 +118,11 @@ def said(running, page, tokenizer):  # noqa: F811
     """Let a model "said" say what is given, and the page ask it."""
     models = running.guard.app.state.models
 
-    def says(*texts, context=2000):
+    def says(*texts, context=2000, pause=0):
         one = engine(tokenizer, *texts, context=context)
         draw = one.model.draw
-        one.model.draw = lambda *a, **how: (draw(*a)[0], [0.0] * len(a[0]), None)
+        one.model.draw = lambda *a, **how: (time.sleep(pause) or draw(*a)[0], [0.0] * len(a[0]),
+                                            None)
         models.places["said"], models.workers["said"] = None, Worker(one)
         page.evaluate("""() => { $("model").append(el("option", {value: "said"}, "said"));
             $("model").value = "said"; Object.assign(options, {alternatives: false,

@@ -313,6 +313,7 @@ def test_a_reload_after_a_kill_shows_every_token(browser, place, tmp_path):  # n
     page = browser.new_page()
     page.goto(address)
     page.wait_for_selector("#model option", state="attached")
+    true(page, "'search' in state.off")
     page.evaluate("Object.assign(options, {max_tokens: 180, temperature: 9})")
     send(page, "Go")
     true(page, "state.used > 40")
