@@ -326,7 +326,7 @@ def test_a_reload_after_a_kill_shows_every_token(browser, place, tmp_path):  # n
     true(page, "'search' in state.off")
     page.evaluate("Object.assign(options, {max_tokens: 180, temperature: 9})")
     send(page, "Go")
-    true(page, "[...state.byId.values()].at(-1).content.length > 9")
+    true(page, "[...state.byId.values()].at(-1)?.content.length > 9")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     ended(page)

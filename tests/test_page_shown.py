@@ -5,7 +5,8 @@ import json
 import pytest
 
 from browser import (EVIL, ask, browser, ended, needs_chromium, opened, page,  # noqa: F401
-                     place, random_model, running, said, seeded, send, slow, stored, tokenizer, true)
+                     place, random_model, running, said, seeded, send, slow, stored, tokenizer,
+                     true)
 
 pytestmark = needs_chromium
 DOCUMENT = """# Title
