@@ -70,6 +70,9 @@ class Chat(Generate):
                                    "search, if there is an index")
     load: str | None = flag(None, "continue this conversation (OpenAI's messages)", metavar="FILE")
     index: str | None = flag(None, "what search reads (data/tools.py index)", metavar="FILE")
+    url: str | None = flag(None, "talk to the server there (`infer.py serve`), as "
+                                 "http://127.0.0.1:8000; --model is then the name of one of its")
+    api_key: str | None = flag(None, "the server's --api-key")
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,11 @@ class Serve:
                                   "--api-key")
     port: int = flag(8000, "the port; 0: any that is free", limits="[0, 65535]")
     api_key: str | None = flag(None, "what clients have to send as their key")
-    threads: Path = flag(Path("runs/chats.db"), "the chats of the page", metavar="FILE")
+    threads: Path = flag(Path("runs/chats.db"), "the chats of the page; beside it, as .kv, what "
+                         "lets them go on without being read again", metavar="FILE")
     index: str | None = flag(None, "what its search reads (data/tools.py index)", metavar="FILE")
+    cache_size: float = flag(4.0, "GB that this may take, the least recently used goes first; 0: "
+                                  "keep nothing", limits="[0, inf)")
     device: str = flag("auto", "auto: cuda where built", choices=["auto", "cpu", "cuda"])
     dtype: str = flag("auto", "auto: bf16 where built", choices=["auto", "f32", "bf16"])
 
@@ -158,6 +164,8 @@ def start(settings, given):
     if chats and completes:
         raise ChatError(f"{cli.option(chats[0])} is a flag of `infer.py chat`, and "
                         f"{cli.option(completes[0])} one of `infer.py complete`: give one command")
+    if settings.url:
+        return chat(settings)
     folder = find_model(settings.model)
     engine = engine_of(settings, folder)
     asked = not completes and (settings.prompt is not None or sys.stdin.isatty())
@@ -185,6 +193,8 @@ def piped(settings):
 
 def chat(settings, engine=None):
     """Answer the prompt as an assistant, or one question after the other as they are typed."""
+    if settings.url:
+        return talk(settings, terminal.Remote(settings))
     folder = find_model(settings.model)
     engine = engine or engine_of(settings, folder)
     talk_of(engine.tokenizer)                    # ChatError if it has no tokens for conversations
@@ -194,12 +204,17 @@ def chat(settings, engine=None):
     names = settings.tools or ["search"] * bool(settings.index)
     known = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
     talking = terminal.Chat(engine, settings, known, names, settings.system)
+    what = f"Seed {settings.seed}. Ask something; /help lists commands.{hint}"
+    talk(settings, talking, hint, lambda: converse(engine, folder, what, talking.answer))
+
+
+def talk(settings, talking, hint="", typed=None):
+    """Have a conversation: about --prompt or, as `typed` does it, with what is typed."""
     if settings.load:
         talking.do_load(settings.load)
     prompt = piped(settings)
     if prompt is None:
-        what = f"Seed {settings.seed}. Ask something; /help lists commands.{hint}"
-        return converse(engine, folder, what, talking.answer)
+        return typed() if typed else terminal.listen(talking.answer)
     finished = talking.ask(prompt)
     note(f"seed {settings.seed}{hint}")
     if not finished:

@@ -305,10 +305,11 @@ class Model:
 
     @staticmethod
     def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
-             **changes) -> "Model":
+             room=None, **changes) -> "Model":
         """A Hugging Face folder, as hf.load reads it, or a GGUF file, as gguf.load does, or PEFT's
         folder of an adapter, which is merged with its base; `changes` replace fields of its Config.
-        ChatError, before any weight is read, if the memory is too small."""
+        ChatError, before any weight is read, if the memory is too small; room: is called before,
+        with the bytes that the model needs and those that the device has."""
         core = Library.load(device, dtype)       # what is wrong with it is not the folder's fault
         place, adapters = adapter.beneath(folder)
         source = reader(place)
@@ -319,7 +320,10 @@ class Model:
             if need > (have := core.call("device_memory")):
                 raise ChatError(f"this model needs {need / 1e9:.1f} GB of memory, and the machine "
                                 f"has {have / 1e9:.1f} GB")
+            if room:
+                room(need, have)
             model = Model(config, device, dtype, MAPPED if mapped else flags)
+            model.need = need
             for one in adapters:
                 adapter.merge(one, model, source.configuration(place)[0])
             return model
@@ -514,6 +518,18 @@ class Model:
         self.call("model_sample", tokens, logs, drawn_from, rows, ids, biases, len(ids))
         return tokens.tolist(), logs, drawn_from
 
+    def last_logits(self) -> np.ndarray:
+        """(rows,V): the logits that `extend` left on the device, before `draw`."""
+        out = np.empty((self.rows, self.config.vocab), np.float32)
+        self.call("model_last_logits", out, self.rows)
+        return out
+
+    def last_states(self, n: int) -> np.ndarray:
+        """(n,C): what the head is given of the first n of the tokens that `extend` just read."""
+        out = np.empty((n, self.config.channels), np.float32)
+        self.call("model_last_states", out, n)
+        return out
+
 
 class Cache:
     """Keys and values of `slots` sequences of up to `length` tokens each; 0: see `resize`."""
@@ -539,6 +555,24 @@ class Cache:
         """Slot `to` becomes the first `count` tokens of slot `from_`; to == from_ cuts it back."""
         with self.model.lock:
             self.model.core.call("cache_fork", self.handle, to, from_, count)
+
+    def size(self, count: int) -> int:
+        """Bytes of the keys and values of `count` tokens."""
+        return self.model.core.call("cache_size", self.handle, count)
+
+    def read(self, slot: int, start: int, count: int) -> np.ndarray:
+        """The keys and values of `count` tokens of a slot, from number `start` on: bytes."""
+        out = np.empty(self.size(count), np.uint8)
+        with self.model.lock:
+            self.model.core.call("cache_export", self.handle, out, slot, start, count)
+        return out
+
+    def write(self, slot: int, data: np.ndarray, count: int) -> None:
+        """Append what `read` gave, of a model of the same weights, to what a slot holds."""
+        if data.nbytes != self.size(count):
+            raise ValueError(f"{data.nbytes} bytes, but {count} tokens have {self.size(count)}")
+        with self.model.lock:
+            self.model.core.call("cache_import", self.handle, data, slot, count)
 
     def __del__(self):
         if getattr(self, "handle", None):

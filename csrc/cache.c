@@ -64,6 +64,49 @@ int cache_fork(Cache *x, int to, int from, int count) {
     return 0;
 }
 
+size_t cache_size(const Cache *x, int count) {
+    return x->model ? (size_t)cache_bytes(x->model, count) : 0;
+}
+
+/* Where layer l's keys or values of token `at` of a slot lie; *size = bytes of `count` of them. */
+static char *place_of(const Cache *x, char *kept, int l, int slot, int at, int count,
+                      size_t *size) {
+    const size_t token = cache_size(x, 1) / x->model->config.layers / 2;
+    *size = count * token;
+    return kept + ((size_t)l * x->total + x->slot[slot].start + at) * token;
+}
+
+int cache_export(const Cache *x, void *bytes, int slot, int from, int count) {
+    char *out = bytes;
+    size_t size;
+    if (check_slot(x, slot)) return -1;
+    if (from < 0 || count < 1 || from > x->slot[slot].used - count)
+        return chat_fail("slot %d holds %d tokens: there are no %d from %d on", slot,
+                         x->slot[slot].used, count, from);
+    for (int i = 0; i < 2 * x->model->config.layers; i++, out += size) {
+        const char *kept = place_of(x, i % 2 ? x->values : x->keys, i / 2, slot, from, count,
+                                    &size);
+        if (device_read(out, kept, size)) return -1;
+    }
+    return 0;
+}
+
+int cache_import(Cache *x, const void *bytes, int slot, int count) {
+    const char *from = bytes;
+    size_t size;
+    if (check_slot(x, slot)) return -1;
+    const int used = x->slot[slot].used;
+    if (count < 1 || count > x->slot[slot].length - used)
+        return chat_fail("slot %d holds %d of %d tokens: there is no room for %d more", slot, used,
+                         x->slot[slot].length, count);
+    for (int i = 0; i < 2 * x->model->config.layers; i++, from += size) {
+        char *kept = place_of(x, i % 2 ? x->values : x->keys, i / 2, slot, used, count, &size);
+        device_write(kept, from, size);
+    }
+    x->slot[slot].used += count;
+    return 0;
+}
+
 /* ---- The room of slots ----------------------------------------------------------------------- */
 
 static void forget_graphs(Cache *x) {

@@ -213,6 +213,12 @@ double cache_memory(const Cache *cache);
    slot back to `count` tokens; count 0 empties it. */
 int cache_fork(Cache *cache, int to, int from, int count);
 
+/* bytes = the keys and values of `count` tokens of a slot, from number `from` on; cache_import
+   appends such bytes, of the same model, to what a slot holds. cache_size: how many they are. */
+size_t cache_size(const Cache *cache, int count);
+int cache_export(const Cache *cache, void *bytes, int slot, int from, int count);
+int cache_import(Cache *cache, const void *bytes, int slot, int count);
+
 /* Appends counts[i] >= 1 tokens to slot slots[i], for n different slots; tokens holds them one slot
    after the other. logits (n,V) = those after each slot's last token (scalar head: values (n)), or
    with `every` (sum of counts,V) = those after each token. Prefill, decode, a tool's result and the
@@ -246,6 +252,11 @@ int check_sampling(const Sampling *settings);
    from, or NULL. Fails where no token is left or a logit is not a number. */
 int model_sample(Model *model, int *tokens, float *logprobs, float *probabilities,
                  const Sampling *settings, const int *ids, const float *biases, int n_ids);
+
+/* logits (n,V) = the n rows of logits that model_extend just left on the device. states (n,C) =
+   what the head is given of the first n of the tokens that model_extend just appended. */
+int model_last_logits(Model *model, float *logits, int n);
+int model_last_states(Model *model, float *states, int n);
 
 /* ---- Ranks ----------------------------------------------------------------------------------- */
 /* A job is one process or several, on one machine or many, that train one model: its ranks. mpirun,

@@ -31,6 +31,7 @@ from csrc.bind import samplings
 from csrc.cli import check, flag
 from csrc.files import ChatError
 from csrc.lookup import DRAFT, Costs, Lookup
+from csrc.store import BLOCK
 
 SLOTS = 32           # sequences that run at the same time; more wait
 PIECE = 512          # tokens of prompts that a step reads
@@ -100,7 +101,8 @@ class Sequence:
     bias      {id: what is added to its logit}
     pending   what it waits for, a future whose tokens are appended when it is done; None: nothing
     record    "logprob": keep the log-probability of each token drawn in `logprobs`;
-              "probabilities": and hand out what each was drawn from
+              "probabilities": and hand out what each was drawn from; "raw": and hand out the logs
+              of the model's own, before all that Sampling and biases make of them
     """
 
     banned = pending = None
@@ -116,6 +118,13 @@ class Sequence:
     @property
     def room(self):
         return self.last
+
+    def shared(self, held):
+        """Return how many of its tokens, but the last, need not be read where `held` are."""
+        return shared(held, self.tokens)
+
+    def was_read(self, model, count):
+        """Called when the model has just read that many more of its tokens, before any is drawn."""
 
     def biases(self, tokens):
         """Return {id: what is added to its logit} of what follows these tokens."""
@@ -141,7 +150,8 @@ class Slot:
     room      how many there is room for
     sequence  whose it is; None: it is free, but what it holds others may share
     lookup    where the sequence's text repeats itself
-    begun     whether the sequence's first tokens were looked for in other slots
+    begun     whether the sequence's first tokens were looked for in other slots and on disk
+    kept      how many of the tokens are known to be on disk
     """
 
     number: int
@@ -150,6 +160,7 @@ class Slot:
     sequence: Sequence | None = None
     lookup: Lookup | None = None
     begun: bool = False
+    kept: int = 0
 
     @property
     def unread(self):
@@ -168,7 +179,10 @@ class Engine:
     lookup            whether to use prompt lookup: that changes how long a text takes and no bit
     tokens, seconds   so far, or of the last `generate`, by "prefill" and "decode"
     drafts            likewise, of prompt lookup, by "made" and "accepted"
+    blocks            where keys and values are kept on disk (csrc/store.py); None: nowhere
     """
+
+    blocks = None
 
     def __init__(self, model, tokenizer, lookup=True, keep=False):
         V, known = model.config.vocab, tokenizer.vocab_size
@@ -238,8 +252,8 @@ class Engine:
             if s.finish:
                 self.waiting.popleft()
                 continue
-            slot = max(self.free, key=lambda slot: shared(slot.held, s.tokens))
-            self.hold(slot, slot, shared(slot.held, s.tokens))
+            slot = max(self.free, key=lambda slot: s.shared(slot.held))
+            self.hold(slot, slot, s.shared(slot.held))
             need = min(max(s.room, len(s.tokens)), self.model.config.context)
             if not need <= slot.room <= 2 * need:
                 self.cache.resize(slot.number, need)
@@ -256,7 +270,20 @@ class Engine:
         """Make of a slot the first `count` tokens of another or, if it is itself, of its own."""
         held, slot.held = source.held[:count], []
         self.cache.fork(slot.number, source.number, count)
-        slot.held = held
+        slot.held, slot.kept = held, 0
+
+    def load(self, slot):
+        """Let a slot hold what is on disk of its sequence's beginning."""
+        s, held = slot.sequence, slot.held
+        slot.held = []
+        slot.held = self.blocks.load(self.cache, slot.number, held, s.tokens[:s.shared(s.tokens)])
+
+    def save(self):
+        """Write to disk what slots hold in blocks that have become full."""
+        for slot in self.running if self.blocks else ():
+            if len(slot.held) >= slot.kept + BLOCK:
+                self.blocks.save(self.cache, slot.number, slot.held)
+                slot.kept = len(slot.held) // BLOCK * BLOCK
 
     # ---- A step
 
@@ -279,6 +306,7 @@ class Engine:
                      and not slot.sequence.finish and slot.unread == 0]
             if ready:
                 yield from self.decode(ready)
+            self.save()
         except BaseException:                    # Ctrl-C among others: the cache may hold more
             for slot in self.running:
                 self.cache.fork(slot.number, slot.number, len(slot.held))
@@ -302,18 +330,21 @@ class Engine:
         for slot in self.running:
             if left == 0 or slot.sequence.pending:
                 continue
-            tokens = slot.sequence.tokens
+            s = slot.sequence
             if not slot.begun:
                 slot.begun = True
-                source = max(self.running + self.free, key=lambda one: shared(one.held, tokens))
-                if shared(source.held, tokens) > len(slot.held):
-                    self.hold(slot, source, shared(source.held, tokens))
-            piece = tokens[len(slot.held):-1][:left]
+                source = max(self.running + self.free, key=lambda one: s.shared(one.held))
+                if s.shared(source.held) > len(slot.held):
+                    self.hold(slot, source, s.shared(source.held))
+                if self.blocks:
+                    self.load(slot)
+            piece = s.tokens[len(slot.held):-1][:left]
             if piece:
                 left -= len(piece)
                 with self.timed("prefill", len(piece)):
                     self.model.extend(self.cache, [slot.number], [piece], read=False)
                     slot.held += piece
+                s.was_read(self.model, len(piece))
 
     def decode(self, ready):
         """Draw what follows in the slots that are `ready`; yield what `step` returns."""
@@ -349,8 +380,9 @@ class Engine:
         return [slot.lookup.draft(counts[slot.number]) for slot in ready]
 
     def draw(self, ready, new):
-        """Return an iterator over (token, log-probability, probabilities) drawn after each of the
-        tokens `new` of the slots; the last two where they are recorded."""
+        """Return an iterator over (token, log-probability, probabilities, logs of the model's own)
+        drawn after each of the tokens `new` of the slots; the last three where they are
+        recorded."""
         rows = np.repeat(self.samplings[[slot.number for slot in ready]], [*map(len, new)])
         rows["position"] = [len(slot.held) + i for slot, tokens in zip(ready, new)
                             for i in range(1, len(tokens) + 1)]
@@ -376,22 +408,28 @@ class Engine:
         added = np.zeros(len(ids), np.float32) if biased else None
         for at, biases in biased.items():
             added[at:at + len(biases)] = biases
+        own = None
+        if "raw" in records:
+            own = self.model.last_logits()
+            own -= own.max(1, keepdims=True)
+            own -= np.log(np.exp(own).sum(1, keepdims=True))
         drawn, *more = self.model.draw(rows, ids, records != {""}, "probabilities" in records,
                                        added)
-        return zip(drawn, *([None] * len(drawn) if each is None else each for each in more))
+        return zip(drawn, *([None] * len(drawn) if each is None else each for each in (*more, own)))
 
     def accept(self, s, tokens, rows):
         """Give a sequence what was drawn after each of `tokens`, its last one and drafts, until a
         draft is another token than was drawn; what follows that means nothing. Yield what `step`
         returns; return how many of `tokens` are right."""
         drawn, banned, right = [next(rows) for _ in tokens], s.banned, 0
-        for token, (following, logprob, probabilities) in zip(tokens, drawn):
+        for token, (following, logprob, probabilities, own) in zip(tokens, drawn):
             if s.tokens[-1] != token or s.finish or s.pending or s.banned is not banned:
                 break
             right += 1
             if s.record:
                 s.logprobs.append(float(logprob))
-            more = {"": None, "logprob": logprob, "probabilities": probabilities}[s.record]
+            more = {"": None, "logprob": logprob, "probabilities": probabilities,
+                    "raw": own}[s.record]
             with self.timed("decode", 1):
                 text = self.append(s, following)
             yield s, following, text, more

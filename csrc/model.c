@@ -544,52 +544,8 @@ int model_extend(Model *m, Cache *x, float *logits, const int *slots, const int 
         if (graph) device_record_end(graph);
     }
     m->undrawn = logits ? 0 : rows;
+    m->extended = N;
     if (logits && read_logits(m, logits, h, rows)) return -1;
     for (int i = 0; i < n; i++) x->slot[slots[i]].used += counts[i];
-    return 0;
-}
-
-/* Whether row i's settings make sense, and name only ids that there are. */
-static int check_row(const Sampling *s, int i, int n_ids) {
-    if (check_sampling(s)) return -1;
-    if (s->banned < 0 || s->n_banned < 0 || s->banned > n_ids - s->n_banned
-        || s->biased < 0 || s->n_biased < 0 || s->biased > n_ids - s->n_biased
-        || s->seen < 0 || s->n_seen < 0 || s->seen > n_ids - s->n_seen)
-        return chat_fail("row %d names tokens beyond the %d ids", i, n_ids);
-    return 0;
-}
-
-int model_sample(Model *m, int *tokens, float *logprobs, float *probabilities,
-                 const Sampling *settings, const int *ids, const float *biases, int n_ids) {
-    const int n = m->undrawn, V = m->config.vocab;
-    if (n == 0) return chat_fail("model_sample needs a model_extend without logits just before it");
-    if (n_ids < 0 || check_ids("token", ids, 0, V, n_ids, n_ids)) return -1;
-    for (int i = 0; i < n; i++) {
-        if (check_row(&settings[i], i, n_ids)) return -1;
-        if (settings[i].n_biased && !biases) return chat_fail("row %d is biased, by no biases", i);
-    }
-    if (n_ids > m->n_ids) {
-        device_free(m->ids); device_free(m->biases);
-        m->n_ids = 0;
-        m->ids = device_alloc(n_ids * sizeof *ids);
-        m->biases = device_alloc(n_ids * sizeof *biases);
-        if (!m->ids || !m->biases) return -1;
-        m->n_ids = n_ids;
-    }
-    device_write(m->settings, settings, n * sizeof *settings);
-    device_write(m->ids, ids, n_ids * sizeof *ids);
-    if (biases) device_write(m->biases, biases, n_ids * sizeof *biases);
-    sample_rows(m->drawn, m->logprobs, m->logits, m->settings, m->ids, m->biases, n, V, m->P,
-                !!probabilities);
-    m->undrawn = 0;
-    if (device_read(tokens, m->drawn, n * sizeof *tokens)) return -1;
-    for (int i = 0; i < n; i++)
-        if (tokens[i] < 0)
-            return chat_fail("row %d has no token left to draw, or a logit that is no number", i);
-    if (logprobs && device_read(logprobs, m->logprobs, n * sizeof *logprobs)) return -1;
-    for (int i = 0; i < n && probabilities; i++)
-        if (device_read(probabilities + (size_t)i * V, m->logits + (size_t)i * m->P,
-                        V * sizeof *probabilities))
-            return -1;
     return 0;
 }

@@ -118,7 +118,8 @@ struct Model {
     void *work;
 
     int B, T, has_doc_start, fused;  /* the batch of the last model_forward; T = 0: none */
-    int undrawn;                     /* rows of logits that model_extend left for model_sample */
+    int undrawn, extended;           /* rows of logits that model_extend left for model_sample, and
+                                        rows of states for model_states */
     int plans;                       /* how often there was a new plan */
     Cache *caches;                   /* the first of those that are not freed */
 };

@@ -241,6 +241,7 @@ static size_t place_activations(Model *m, char *base, size_t N, size_t M, int tr
 
 int plan(Model *m, int N, int rows, int training) {
     int M = min_int(rows, nll_rows());
+    m->undrawn = m->extended = 0;
     for (const Tensor *t = m->tensors; m->flags & MAPPED && !m->rows && t < m->end; t++)
         if (is_mapped(m, t) && !t->blocks)
             return chat_fail("%s has not been mapped: model_map says where it lies", t->name);
@@ -252,7 +253,7 @@ int plan(Model *m, int N, int rows, int training) {
         N = max_int(N, m->rows);
         M = max_int(M, m->logit_rows);
     }
-    m->T = m->undrawn = m->rows = m->logit_rows = 0;
+    m->T = m->rows = m->logit_rows = 0;
     m->plans++;
     device_free(m->arena);
     free(m->target_rows_host);

@@ -15,8 +15,8 @@ import numpy as np
 from csrc.bind import CSRC, Library
 
 DEVICES = [os.environ["CHAT_DEVICE"]] if "CHAT_DEVICE" in os.environ else ["cpu", "cuda"]
-HOST = ("device_", "model_", "cache_create", "cache_free", "cache_fork", "check_", "chat_",
-        "comm_", "mpi_")
+HOST = ("device_", "model_", "cache_create", "cache_free", "cache_fork", "cache_export",
+        "cache_import", "check_", "chat_", "comm_", "mpi_")
 
 
 class OnDevice(Library):

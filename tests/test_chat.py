@@ -1,15 +1,20 @@
 """data/chat/terminal.py and `infer.py chat`: a conversation with its commands."""
 
+import http.server
 import json
 import os
 import re
+import threading
+from pathlib import Path
 
 import pytest
 
+from csrc.files import ChatError
 from data.chat import protocol
-from data.chat.terminal import Chat, converse
+from data.chat.terminal import Chat, Remote, converse, listen
 from data.chat.tools import Result, Tool
 from data.chat.turn import talk_of
+from infer import Chat as Settings
 from test_infer import in_terminal, infer
 from test_turn import (GREEDY, INJECTION, LOOK, RUN, engine, known, random_model,  # noqa: F401
                        tokenizer)                # (random_model and tokenizer are fixtures)
@@ -26,16 +31,21 @@ def chat(tokenizer, tmp_path, monkeypatch):
     return make
 
 
-def play(chat, monkeypatch, *lines):
-    """Type lines, then Ctrl-D; an exception among them is raised where a line is waited for."""
-    typed = iter(lines)
+def typed(monkeypatch, *lines):
+    """Let these be typed, then Ctrl-D."""
+    lines = iter(lines)
 
     def read(_):
-        line = next(typed, EOFError())
+        line = next(lines, EOFError())
         if isinstance(line, BaseException):
             raise line
         return line
     monkeypatch.setattr("builtins.input", read)
+
+
+def play(chat, monkeypatch, *lines):
+    """Type lines, then Ctrl-D; an exception among them is raised where a line is waited for."""
+    typed(monkeypatch, *lines)
     converse(chat.engine, "runs/x", "Ask.", chat.answer)
 
 
@@ -260,3 +270,89 @@ def test_in_a_terminal_a_model_that_was_trained_for_it_chats(folder, tmp_path):
         expect(b"> ")
         type(b"\x04")
         assert child.wait(30) == 0
+
+
+# ---- With a server
+
+class Streaming(http.server.BaseHTTPRequestHandler):
+    """Answers with what `say` says; keeps what it was asked in `bodies`."""
+
+    say, bodies, status = ["Hel", "lo."], [], 200
+
+    def do_POST(self):
+        self.bodies.append((self.headers["Authorization"], json.loads(
+            self.rfile.read(int(self.headers["Content-Length"])))))
+        self.send_response(self.status)
+        self.end_headers()
+        if self.status != 200:
+            self.wfile.write(b'{"error": {"message": "the key is wrong"}}')
+            return
+        for one in self.say:
+            event = one if isinstance(one, dict) else {"choices": [
+                {"delta": {"content": one}, "finish_reason": "stop" if one == "" else None}]}
+            self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        self.wfile.write(b"data: [DONE]\n\n" if self.say[-1] == "" else b"")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """(Streaming, a function that gives a Remote of it), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Streaming)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(Streaming, "bodies", [])
+    url = f"http://127.0.0.1:{server.server_port}"
+    yield Streaming, lambda **how: Remote(Settings(**{"url": url, "seed": 5, **how}))
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_chat_with_a_server_remembers_streams_and_saves(served, monkeypatch, capsys):
+    handler, remote = served
+    monkeypatch.setattr(handler, "say", ["Hel", {"choices": [{"finish_reason": None, "delta": {
+        "reasoning_content": "hm"}}]}, "lo.", ""])
+    talking = remote(api_key="abc", model="small", system="Be brief.", temperature=0)
+    typed(monkeypatch, "a", "b", "/save x.jsonl", "/retry", "/tokens", "/system", "/new", "c")
+    listen(talking.answer)
+    out, err = capsys.readouterr()
+    assert out == "Hello.\n" * 4 + "\n" and "hm" in err and "/tokens needs the model here" in err
+    (key, first), (_, second), (_, third), (_, last) = handler.bodies
+    assert key == "Bearer abc" and (first["model"], first["temperature"]) == ("small", 0)
+    assert [one["content"] for one in second["messages"]] == ["Be brief.", "a", "Hello.", "b"]
+    assert third["messages"] == second["messages"] and third["seed"] != second["seed"]
+    assert last["messages"] == [{"role": "user", "content": "c"}]
+    assert json.loads((talking.file or Path("x.jsonl")).read_text())["messages"][-1] == {
+        "role": "assistant", "content": "Hello."}
+
+
+def test_what_a_server_refuses_or_breaks_off_is_said(served, monkeypatch):
+    handler, remote = served
+    for says, words in (["Hel"], "broke off"), ([{"error": {"message": "no memory"}}], "no memory"):
+        monkeypatch.setattr(handler, "say", says)
+        with pytest.raises(ChatError, match=words):
+            remote().ask("a")
+    monkeypatch.setattr(handler, "status", 401)
+    talking = remote()
+    with pytest.raises(ChatError, match="the key is wrong"):
+        talking.ask("a")
+    assert talking.messages == []
+    for url, words in (("ftp://x", "must be as http"), ("http://127.0.0.1:9", "does not answer")):
+        with pytest.raises(ChatError, match=words):
+            remote(url=url).ask("a")
+    with pytest.raises(ChatError, match="for a model here"):
+        remote(tools=["search"])
+
+
+def test_ctrl_c_stops_a_server_s_answer_and_what_was_said_stays(served, monkeypatch, capsys):
+    handler, remote = served
+    monkeypatch.setattr(handler, "say", ["Hel", "lo.", ""])
+    talking = remote()
+
+    def say(text):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(talking, "say", lambda text: say(text) if text == "lo." else None)
+    assert not talking.ask("a") and "(stopped)" in capsys.readouterr().err
+    assert [one["content"] for one in talking.messages] == ["a", "Hel"]

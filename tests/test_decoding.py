@@ -137,6 +137,48 @@ def test_logits_that_stay_on_the_device_can_be_drawn_from_once(lib):
         model.draw(samplings(2))
 
 
+def test_the_last_states_are_what_the_head_is_given(lib):
+    model = make(lib, "qwen3")
+    cache = model.cache(2, 9)
+    logits = model.extend(cache, [0, 1], [[1, 2, 3], [4]], every=True)
+    head = model.read("lm_head.weight" if "lm_head.weight" in model.index else
+                      "model.embed_tokens.weight")
+    assert_close(model.last_states(4) @ head.T, logits, CACHED[lib.dtype])
+    assert np.array_equal(model.last_states(2), model.last_states(4)[:2])
+    for n in 0, 5:
+        with pytest.raises(ChatError, match=f"states of {n} tokens, but model_extend was given 4"):
+            model.last_states(n)
+    model.extend(cache, [0, 1], [[1], [2]], read=False)
+    assert model.last_logits().shape == logits[:2].shape
+    model.draw(samplings(2))
+    with pytest.raises(ChatError, match="2 rows of logits, but model_extend left 0"):
+        model.last_logits()
+    model.logits([[1]])
+    with pytest.raises(ChatError, match="states of 1 tokens, but model_extend was given 0"):
+        model.last_states(1)
+
+
+@each_config
+def test_keys_and_values_go_out_and_come_back_to_the_bit(lib, name):
+    model = make(lib, name)
+    cache, tokens = model.cache(2, 20), Batch(model.config, 1, 20).tokens[0]
+    model.extend(cache, [0], [tokens[:15]])
+    first, rest = cache.read(0, 0, 8), cache.read(0, 8, 7)
+    want = model.extend(cache, [0], [tokens[15:]])
+    for data, count in (first, 8), (rest, 7):
+        cache.write(1, data, count)
+    assert np.array_equal(model.extend(cache, [1], [tokens[15:]]), want)
+    for call, words in ((lambda: cache.read(0, 0, 0), "there are no 0 from 0"),
+                        (lambda: cache.read(0, -1, 2), "no 2 from -1"),
+                        (lambda: cache.read(0, 15, 6), "holds 20 tokens: there are no 6 from 15"),
+                        (lambda: cache.read(2, 0, 1), "no slot 2"),
+                        (lambda: cache.write(1, first, 8), "no room for 8 more"),
+                        (lambda: cache.write(5, first, 8), "no slot 5"),
+                        (lambda: cache.write(1, first[1:], 8), "bytes, but 8 tokens have")):
+        with pytest.raises((ChatError, ValueError), match=words):
+            call()
+
+
 def test_slots_have_the_room_they_are_given_and_keep_what_they_hold(lib):
     model = make(lib, "qwen3")
     cache, tokens = model.cache(3), Batch(model.config, 3, 40).tokens

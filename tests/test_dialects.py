@@ -78,13 +78,30 @@ def test_a_response_has_items_and_numbered_events(tokenizer):  # noqa: F811
     assert cut["status"] == "incomplete" and events[-1]["type"] == "response.incomplete"
 
 
+@pytest.mark.parametrize("kind, choices", [
+    (Messages, [{"type": "any"}, {"type": "tool", "name": "weather"}]),
+    (Responses, ["required", {"type": "function", "name": "weather"}])])
+def test_a_call_is_forced_in_each_dialect_s_words(tokenizer, kind, choices):  # noqa: F811
+    form = pytest.importorskip("data.chat.form")
+    about = TOOL["function"]
+    tool = {"type": "function", **about, "input_schema": about["parameters"]}
+    for choice in choices:
+        body = {"model": "m", "max_tokens": 9, "messages": ASKED, "input": "Where is it?",
+                "tools": [tool], "tool_choice": choice}
+        turn, = kind(body, scripted(tokenizer)).sequences
+        allowed = {*range(turn.engine.model.config.vocab)} - {*turn.banned}
+        assert type(turn) is form.Formed and allowed == {tokenizer.special("<|python_start|>")}
+
+
 @pytest.mark.parametrize("kind, body, words", [
     (Messages, {"messages": ASKED, "max_tokens": None}, "max_tokens is missing"),
     (Messages, {"messages": [{"role": "system", "content": "x"}]}, "messages has"),
     (Messages, {"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages has"),
     (Messages, {"messages": [5]}, "messages has 5"), (Messages, {"messages": []}, "messages is"),
     (Messages, {"messages": ASKED, "tools": [5]}, "tools has"),
-    (Messages, {"messages": ASKED, "tool_choice": {"type": "any"}}, "tool_choice is 'any'"),
+    (Messages, {"messages": ASKED, "tool_choice": {"type": "any"}}, "tool_choice is 'required'"),
+    (Messages, {"messages": ASKED, "tool_choice": {"type": 5}}, "type is 5"),
+    (Responses, {"input": "a", "tool_choice": {"type": "function", "name": "x"}}, "tool_choice is"),
     (Responses, {"input": "a", "previous_response_id": "resp_1"}, "previous_response_id"),
     (Responses, {"input": [{"type": "image"}]}, "input has"), (Responses, {}, "messages is"),
     (Responses, {"input": [{"role": "user", "content": 5}]}, "input has 5"),

@@ -27,7 +27,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
          "csrc.cli csrc.config csrc.ranks", "csrc.families",
          "csrc.hf csrc.gguf csrc.gguf_write csrc.lookup", "csrc.adapter",
-         "csrc.bind csrc.gptq", "csrc.engine",
+         "csrc.bind csrc.gptq csrc.store", "csrc.engine",
          "csrc.runs csrc.plot csrc.launch", "data.tokens", "data.crawl",
          "data.chat", "data.exams", "data.pocket", "data.experiments", "data", "infer train"]
 # What is looked up by its name, when it is asked for: (who, what). The embedded corpus; the

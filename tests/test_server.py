@@ -1,11 +1,13 @@
 """data/chat/server.py and api.py: what clients send, what they hear, and what they must not do."""
 
+import base64
 import http.client
 import json
 import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 import uvicorn
 
@@ -20,7 +22,7 @@ from infer import Serve
 from test_turn import ASKED, random_model, tokenizer  # noqa: F401  (fixtures)
 from test_turn import engine as scripted
 
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 SHORT = {"messages": ASKED, "max_tokens": 9, "seed": 3}
 LONG = {"messages": ASKED, "stream": True, "stop": [], "max_tokens": 200}
 
@@ -160,10 +162,13 @@ def test_chances_are_told_of_each_token(running, stream):
     assert len(told) == 9
     for one in told:
         top = one["top_logprobs"]
-        assert 1 <= len(top) <= 3 and [x["logprob"] for x in top] == sorted(
+        assert len(top) == 3 and [x["logprob"] for x in top] == sorted(
             (x["logprob"] for x in top), reverse=True)
         assert one["logprob"] <= 0 and bytes(one["bytes"]).decode("utf-8", "replace") \
             == one["token"]
+    cold = running.ask(CHAT, {**body, "temperature": 0, "stream": False})[1]["choices"][0]
+    assert all(one["logprob"] == one["top_logprobs"][0]["logprob"] < -0.01
+               for one in cold["logprobs"]["content"])           # of the model, not of the draw
     answer = running.ask(TEXT, {"prompt": "ab", "max_tokens": 4, "logprobs": 2, "seed": 1})[1]
     told = answer["choices"][0]["logprobs"]
     assert [*map(len, told.values())] == [4, 4, 4]
@@ -188,6 +193,49 @@ def test_models_are_listed_and_loaded_when_they_are_asked_for(running):
     assert {*running.workers} == {"small", "other"}
     assert running.ask("/health") == (200, {"status": "ok"})
     assert 'chat_requests_total{model="other"} 1\n' in running.ask("/metrics")[1]
+
+
+def test_models_make_room_for_one_another_where_nobody_uses_them(place, monkeypatch):
+    serves = Running(Serve(model=[f"{name}={place}" for name in "abc"], dtype="f32", device="cpu"))
+    models = serves.guard.app.state.models
+    want = [serves.ask(CHAT, {**SHORT, "model": name})[1]["choices"] for name in "ab"][0]
+    models.memory = sum(worker.memory for worker in models.workers.values())     # no room for three
+    for name, loaded in ("c", "bc"), ("b", "bc"), ("a", "ab"), ("c", "ac"):
+        assert serves.ask(CHAT, {**SHORT, "model": name})[1]["choices"] == want
+        assert {*models.workers} == {*loaded}
+    for name in models.workers:
+        monkeypatch.setattr(type(models.workers[name]), "size", 1)
+    status, answer = serves.ask(CHAT, {**SHORT, "model": "b"})
+    assert status == 503, answer
+    assert "no memory for another model" in answer["error"]["message"]
+    monkeypatch.undo()
+    models.places["b"] = place / "gone"
+    status, answer = serves.ask(CHAT, {**SHORT, "model": "b"})
+    assert status == 404 and "model b of a, b, c cannot be loaded" in answer["error"]["message"]
+    serves.close()
+
+
+# ---- Texts as vectors
+
+def test_an_embedding_is_the_mean_of_a_text_s_last_states(running, engine):
+    def want(ids):
+        engine.model.extend(engine.model.cache(1, len(ids)), [0], [ids])
+        return engine.model.last_states(len(ids)).mean(0)
+
+    long = "A longer text, which others may share. " * 6
+    texts = ["ab", long, long[:200] + "x", [*b"ab"]]
+    for _ in range(2):                           # what an engine has read is read again
+        status, answer = running.ask("/v1/embeddings", {"input": texts, "model": "small"})
+        assert status == 200 and [one["index"] for one in answer["data"]] == [0, 1, 2, 3]
+        for one, text in zip(answer["data"], texts):
+            assert np.allclose(one["embedding"], want(engine.encode(text) if text != texts[3]
+                                                      else text), atol=1e-6)
+    count = sum(map(len, texts)) + 3             # the token that begins a text
+    assert answer["usage"] == {"prompt_tokens": count, "total_tokens": count}
+    coded = running.ask("/v1/embeddings", {"input": texts[3], "encoding_format": "base64",
+                                           "dimensions": 16})[1]["data"][0]["embedding"]
+    assert np.array_equal(np.frombuffer(base64.b64decode(coded), "<f4"),
+                          np.float32(answer["data"][3]["embedding"]))
 
 
 # ---- What is refused
@@ -215,6 +263,15 @@ def test_models_are_listed_and_loaded_when_they_are_asked_for(running):
     (CHAT, {"messages": [{"role": "user", "content": "x" * 5000}]}, 400, "there is room for"),
     (TEXT, {"prompt": [1, 2, 99999]}, 400, "prompt has"), (TEXT, {"prompt": []}, 400, "0 texts"),
     (TEXT, {"prompt": "x" * 5000}, 400, "5001"), (TEXT, {"prompt": ["a"] * 99}, 400, "99 texts"),
+    (TEXT, b'{"prompt": "\\ud800"}', 400, "half of a surrogate"),
+    ("/tokenize", b'{"content": "\\ud800"}', 400, "half of a surrogate"),
+    (EMBED, {"input": []}, 400, "input has 0 texts"), (EMBED, {}, 400, "none of them empty"),
+    (EMBED, {"input": ["a", ""]}, 400, "none of them empty"),
+    (EMBED, {"input": 5}, 400, "input is 5"),
+    (EMBED, {"input": [[1, -2]]}, 400, "input has [1, -2]"),
+    (EMBED, {"input": "a", "dimensions": 8}, 400, "dimensions is 8"),
+    (EMBED, {"input": "a", "encoding_format": "hex"}, 400, "encoding_format is 'hex'"),
+    (EMBED, {"input": "x" * 256}, 400, "a text of 257 tokens"),
     (TEXT, b" " * (server.LARGEST + 1), 413, "bytes"), ("/v1/none", {}, 404, "Not Found"),
     (CHAT, None, 405, "Method Not Allowed"), ("/tokenize", {"content": 5}, 400, "content is 5")])
 def test_what_is_wrong_is_said_in_a_sentence(running, path, body, status, words):
@@ -337,9 +394,19 @@ def test_functions_are_told_of_and_only_those_are_called(tokenizer):  # noqa: F8
     none = {"messages": ASKED, "tools": [TOOL], "tool_choice": "none", "temperature": 0}
     choice, _ = answer_of(tokenizer, none, "Hm." + CALLED)
     assert "tool_calls" not in choice["message"]
-    for tool in {"type": "function"}, 5, {"type": "code"}, {**TOOL, "function": {"name": "a b"}}:
+    for tool in {"type": "function"}, 5, {"type": "code"}, {**TOOL, "function": {"name": "a b"}}, \
+            {**TOOL, "function": {"name": "a", "parameters": [5]}}:
         with pytest.raises(Refused, match="tools has"):
             Asked({**none, "tools": [tool], "model": "m"}, scripted(tokenizer))
+
+
+@pytest.mark.parametrize("choice", ["any", 5, {"type": "function", "function": {"name": "sun"}},
+                                    {"type": "function"}, {"function": {"name": "python"}}])
+def test_calls_that_cannot_be_forced_are_refused(tokenizer, choice):  # noqa: F811
+    own = {"type": "function", "function": {"name": "python"}}
+    with pytest.raises(Refused, match="tool_choice"):
+        Asked({"messages": ASKED, "tools": [TOOL, own], "tool_choice": choice, "model": "m"},
+              scripted(tokenizer))
 
 
 # ---- Answers of a form

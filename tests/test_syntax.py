@@ -2,14 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csrc.bind import ChatError
+from csrc.bind import ChatError, Model
 from csrc.config import Config
 from csrc.engine import Engine, Sampling
 from data.chat import protocol, syntax
+from data.chat.api import Asked
 from data.chat.tools import Result, Tool
 from data.chat.turn import CALLS, Turn, talk_of
 from data.tokens import bpe
@@ -339,3 +341,36 @@ def test_no_answer_crashes_a_syntax(text):
             for call in one.read(said[found.start():], ["python"]) if found else []:
                 assert call.problem or protocol.read_call(
                     {"function": {"name": call.name, "arguments": call.arguments}})
+
+
+TOOLS = [{"type": "function", "function": {"name": name, "parameters": {
+    "type": "object", "required": ["town", "year"], "additionalProperties": False,
+    "properties": {"town": {"enum": ["Cadun", "Tyre é"]}, "year": {"$ref": "#/$defs/year"}},
+    "$defs": {"year": {"enum": [1, 20]}}}}} for name in ("weather", "time-of-day")]
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "ours"])
+def test_calls_that_are_forced_follow_their_schema_in_the_family_s_words(family):
+    pytest.importorskip("llguidance")
+    its = bpe.Tokenizer.from_merges([]) if family == "ours" else tokenizer_of(family)
+    core = Model.create(Config(its.vocab_size + 1, 4096, 1, 16, 2, 2, 8, 16))
+    rng = np.random.default_rng(0)
+    for name, shape, matrix in core.tensors:
+        if matrix:
+            core.write(name, 0.3 * rng.standard_normal(shape))
+    engine, most = Engine(core, its), []
+    for choice, many in (("required", True), ("required", False),
+                         ({"type": "function", "function": {"name": "time-of-day"}}, True)):
+        asked = Asked({"model": "m", "messages": ASKED[1:], "tools": TOOLS, "tool_choice": choice,
+                       "parallel_tool_calls": many, "temperature": 2, "top_p": 1, "n": 8,
+                       "max_tokens": 600, "seed": 3}, engine)
+        [*engine.generate(asked.sequences)]
+        found = asked.whole([[]] * 8)["choices"]
+        assert {one["finish_reason"] for one in found} == {"tool_calls"}
+        found = [[call["function"] for call in one["message"]["tool_calls"]] for one in found]
+        names = {call["name"] for calls in found for call in calls}
+        assert names == {"weather", "time-of-day"} if choice == "required" else {"time-of-day"}
+        for arguments in [json.loads(call["arguments"]) for calls in found for call in calls]:
+            assert arguments["town"] in ("Cadun", "Tyre é") and arguments["year"] in (1, 20)
+        most.append(max(map(len, found)))
+    assert most[1] == 1 and (most[0] > 1) == (family not in ("llama", "ours"))

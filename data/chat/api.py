@@ -4,27 +4,31 @@ answers or events. server.py carries both over HTTP.
 A field that is unknown is left out, as OpenAI's clients expect; one that is known has the value
 that it may have and an effect, or the request is refused with the field's name."""
 
+import base64
 import json
-import math
 import re
 import time
 from dataclasses import fields
 from reprlib import repr as short
 from secrets import token_hex
 
+import numpy as np
+
 from csrc.cli import inside
 from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError
+from data.chat.protocol import TOOLS, read_text
 from data.chat.tools import Tool
 from data.chat.turn import Turn, talk_of
 
 MOST = 16            # texts (n) that one request may ask for
+TEXTS = 256          # texts that it may have embedded
 TOP = 20             # alternatives to a token that it may ask for
 DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
            "frequency_penalty", "seed")
 # What has no effect here: with any other value than these a request is refused.
-WITHOUT = {"functions": ([],), "tool_choice": ("none", "auto"), "best_of": (1,), "suffix": ("",),
-           "echo": (False,), "audio": (), "modalities": (["text"],), "prediction": ()}
+WITHOUT = {"functions": ([],), "best_of": (1,), "suffix": ("",), "echo": (False,), "audio": (),
+           "modalities": (["text"],), "prediction": ()}
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")        # of a function
 
 
@@ -36,11 +40,12 @@ class Refused(ChatError):
         self.field, self.status = field, status
 
     def body(self):
-        """What OpenAI's clients make an exception of."""
+        """What OpenAI's clients make an exception of, and Anthropic's."""
         kind = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-        return {"error": {"message": str(self), "param": self.field, "code": None,
-                          "type": kind.get(self.status, "invalid_request_error" if self.status < 500
-                                           else "server_error")}}
+        kind = kind.get(self.status, "invalid_request_error" if self.status < 500
+                        else "server_error")
+        return {"type": "error", "error": {"message": str(self), "type": kind,
+                                           "param": self.field, "code": None}}
 
 
 # ---- Fields --------------------------------------------------------------------------------------
@@ -86,13 +91,30 @@ def functions(body, talk):
     for tool in take(body, "tools", list, []):
         about = tool.get("function") if isinstance(tool, dict) else None
         name = about.get("name") if isinstance(about, dict) else None
-        if not isinstance(name, str) or not NAME.fullmatch(name) or tool.get("type") != "function":
+        if not isinstance(name, str) or not NAME.fullmatch(name) or tool.get("type") != "function" \
+                or not isinstance(about.get("parameters") or {}, dict):
             raise Refused(f"tools has {short(tool)}, but must have functions, each with a name of "
-                          f"letters, digits, _ and -", "tools")
+                          f"letters, digits, _ and -, and parameters that are an object", "tools")
         found[name] = Tool(None, None, tool)
     if found and talk.off:
         raise Refused(f"tools: {talk.off}", "tools")
     return found if body.get("tool_choice") != "none" else {}
+
+
+def forced(body, tools):
+    """The functions of which a body's tool_choice asks for a call; none: the model decides."""
+    choice = take(body, "tool_choice", (str, dict), "auto")
+    about = choice.get("function") if isinstance(choice, dict) else None
+    name = about.get("name") if isinstance(about, dict) else None
+    names = {"none": [], "auto": [], "required": [*tools]}.get(
+        choice if isinstance(choice, str) else "", [name] if name in [*tools] else None)
+    if names is None or choice == "required" and not names:
+        raise Refused(f"tool_choice is {short(choice)}, but must be none, auto, required or one of "
+                      f"the tools, as {{type: function, function: {{name}}}}", "tool_choice")
+    if TOOLS.keys() & {*names}:
+        raise Refused(f"tool_choice: calls of {' and '.join(TOOLS)} are not JSON and cannot be "
+                      f"forced: name the function otherwise", "tool_choice")
+    return [tools[name].function["function"] for name in names]
 
 
 def schema_of(body):
@@ -137,7 +159,7 @@ class Asked:
         self.usage = take(options, "include_usage", bool, False)
         self.n = take(body, "n", int, 1, f"[1, {MOST}]")
         self.top = self.alternatives(body)
-        self.record = "" if self.top is None else "probabilities" if self.top else "logprob"
+        self.record = "" if self.top is None else "raw"
         self.sequences = self.asked(body, sampling(body, engine.model.config.context))
         bias = bias_of(body, engine.model.config.vocab)
         for sequence in self.sequences:
@@ -162,18 +184,28 @@ class Asked:
             raise Refused("messages is missing: a list of {role, content}", "messages")
         messages = [{**one, "role": "system"} if isinstance(one, dict)
                     and one.get("role") == "developer" else one for one in messages]
-        tools, schema = functions(body, talk_of(self.engine.tokenizer)), schema_of(body)
-        if tools and schema:
+        talk = talk_of(self.engine.tokenizer)
+        tools, schema = functions(body, talk), schema_of(body)
+        called, many = forced(body, tools), take(body, "parallel_tool_calls", bool, True)
+        if tools and schema is not None:
             raise Refused("response_format does not go with tools", "response_format")
         kind, how = Turn, {"tools": tools}
-        if schema:
-            from data.chat.form import Formed    # loaded when it is asked for
-            kind, how = Formed, {"schema": schema}
+        if called or schema is not None:
+            from data.chat import form           # loaded when it is asked for
+            kind = form.Formed
+            try:
+                how["grammar"] = form.calls(self.engine.tokenizer, talk.form, called, many) \
+                    if called else form.document(schema)
+            except ChatError as error:
+                raise Refused(str(error), "tools" if called else "response_format") from error
         try:
-            return [kind(self.engine, messages, settings, i, **how, record=self.record)
+            made = [kind(self.engine, messages, settings, i, **how, record=self.record)
                     for i in range(self.n)]
         except ChatError as error:
             raise Refused(str(error), "messages") from error
+        for turn in made:
+            turn.most = None if many else 1
+        return made
 
     # ---- Answers
 
@@ -206,19 +238,19 @@ class Asked:
         return None if self.top is None else {"content": [*told]}
 
     def logprob(self, token, more):
-        """What is told of a token that was drawn, a list; more: as Engine.step gives it."""
+        """What is told of a token that was drawn, a list: of the model's own probabilities, as in
+        OpenAI's API, whatever the token was drawn from; more: as Engine.step gives it."""
         if self.top is None:
             return []
-        if not self.top:
-            return [{**self.named(token, 1), "logprob": float(more), "top_logprobs": []}]
+        top = likeliest(np.exp(more), self.top) if self.top else ()
         return [{**self.named(token, more[token]),
-                 "top_logprobs": [self.named(i, more[i]) for i in likeliest(more, self.top)]}]
+                 "top_logprobs": [self.named(i, more[i]) for i in top]}]
 
-    def named(self, i, probability):
+    def named(self, i, logprob):
         """A token and the log of its probability."""
         data = self.engine.tokenizer.decode_bytes([int(i)])
         return {"token": data.decode("utf-8", "replace"), "bytes": [*data],
-                "logprob": math.log(probability)}
+                "logprob": float(logprob)}
 
     # ---- Events
 
@@ -281,18 +313,8 @@ class Continued(Asked):
 
     def asked(self, body, settings):
         """What continues the prompts: texts, or lists of ids."""
-        prompts = take(body, "prompt", (str, list), "")
-        if isinstance(prompts, str) or prompts and all(type(one) is int for one in prompts):
-            prompts = [prompts]
-        vocab, made = self.engine.model.config.vocab, []
-        for prompt in prompts:
-            if isinstance(prompt, str):
-                prompt = self.engine.encode(prompt)
-            if not isinstance(prompt, list) or not all(type(i) is int and 0 <= i < vocab
-                                                       for i in prompt):
-                raise Refused(f"prompt has {short(prompt)}, but must be text, or ids from 0 to "
-                              f"{vocab - 1}", "prompt")
-            made += [Sequence(prompt, settings, i, self.record) for i in range(self.n)]
+        made = [Sequence(ids, settings, i, self.record)
+                for ids in prompts_of(body, "prompt", self.engine) for i in range(self.n)]
         if not 1 <= len(made) <= MOST:
             raise Refused(f"prompt asks for {len(made)} texts, but may for 1 to {MOST}", "prompt")
         return made
@@ -317,6 +339,75 @@ class Continued(Asked):
     def part(self, delta):
         """What a chunk has of a delta."""
         return {"text": delta.get("content") or ""}
+
+
+class Embedded(Sequence):
+    """A text that is only read; total: the sum of its tokens' last states, (C)."""
+
+    def __init__(self, ids):
+        super().__init__([*ids, ids[-1]], Sampling(max_tokens=1, seed=0))    # the last is not read
+        self.prompt, self.count, self.total = len(ids), 0, 0
+
+    def shared(self, held):
+        """None: what need not be read has no states."""
+        return 0
+
+    def was_read(self, model, count):
+        """Add their states."""
+        self.total = self.total + model.last_states(count).sum(0, np.float64)
+        self.count += count
+        if self.count == self.prompt:
+            self.tokens.pop()
+            self.finish = "stop"
+
+
+class Embeddings:
+    """What the body of texts to embed asks for: of each the mean of its tokens' last states, which
+    is what the model's head is given, as it is: not scaled to length 1."""
+
+    stream = False
+
+    def __init__(self, body, engine):
+        self.form = take(body, "encoding_format", str, "float")
+        if self.form not in ("float", "base64"):
+            raise Refused(f"encoding_format is {short(self.form)}, but must be float or base64",
+                          "encoding_format")
+        size, wanted = engine.model.config.channels, body.get("dimensions")
+        if wanted not in (None, size):
+            raise Refused(f"dimensions is {short(wanted)}, but this model's states have {size}, of "
+                          f"which none can be left out", "dimensions")
+        prompts, given = prompts_of(body, "input", engine), body.get("input") or ""
+        if not 1 <= len(prompts) <= TEXTS or "" in (given, *given) or [] in prompts:
+            raise Refused(f"input has {len(prompts)} texts, but must have 1 to {TEXTS}, none of "
+                          f"them empty", "input")
+        context, longest = engine.model.config.context, max(map(len, prompts))
+        if longest > context:
+            raise Refused(f"input has a text of {longest} tokens, but the model's context is "
+                          f"{context}", "input")
+        self.sequences, self.model = [*map(Embedded, prompts)], body["model"]
+
+    def whole(self, told):
+        """The answer."""
+        found = [(s.total / s.count).astype("<f4") for s in self.sequences]
+        read = sum(s.count for s in self.sequences)
+        return {"object": "list", "model": self.model, "data": [
+            {"object": "embedding", "index": i, "embedding": one.tolist() if self.form == "float"
+             else base64.b64encode(one.tobytes()).decode()} for i, one in enumerate(found)],
+            "usage": {"prompt_tokens": read, "total_tokens": read}}
+
+
+def prompts_of(body, field, engine):
+    """Lists of ids: of texts, or given ones."""
+    prompts = take(body, field, (str, list), "")
+    if isinstance(prompts, str) or prompts and all(type(one) is int for one in prompts):
+        prompts = [prompts]
+    vocab = engine.model.config.vocab
+    prompts = [engine.encode(read_text(one)) if isinstance(one, str) else one for one in prompts]
+    for one in prompts:
+        if not isinstance(one, list) or not all(type(i) is int and 0 <= i < vocab for i in one):
+            raise Refused(f"{field} has {short(one)}, but must be text, or ids from 0 to "
+                          f"{vocab - 1}", field)
+    return prompts
 
 
 def likeliest(probabilities, count):

@@ -56,10 +56,14 @@ class Messages(Dialect):
         messages = [{"role": "system", "content": system}] * bool(system)
         for message in take(body, "messages", list, []):
             messages += self.messages(message)
-        choice = take(body, "tool_choice", dict, {}).get("type", "auto")
-        return {"messages": messages, "stop": body.get("stop_sequences"), "tool_choice": choice,
+        choice = take(body, "tool_choice", dict, {})
+        kind = take(choice, "type", str, "auto")
+        return {"messages": messages, "stop": body.get("stop_sequences"),
+                "tool_choice": {"any": "required", "tool": {"function": choice}}.get(kind, kind),
+                "parallel_tool_calls": not take(choice, "disable_parallel_tool_use", bool, False),
                 "tools": [tool if not isinstance(tool, dict) else {"type": "function", "function": {
-                    **tool, "parameters": tool.get("input_schema")}}
+                    "name": tool.get("name"), "description": tool.get("description"),
+                    "parameters": tool.get("input_schema")}}
                     for tool in take(body, "tools", list, [])],
                 **{key: body.get(key) for key in ("max_tokens", "temperature", "top_p", "top_k")}}
 
@@ -180,12 +184,14 @@ class Responses(Dialect):
         form = take(take(body, "text", dict, {}), "format", dict, {"type": "text"})
         tools = [tool for tool in take(body, "tools", list, [])      # others than functions are
                  if isinstance(tool, dict) and tool.get("type") == "function"]       # left out
+        choice = body.get("tool_choice")
         return {"messages": messages, "max_tokens": body.get("max_output_tokens"),
                 "tools": [{"type": "function", "function": {
                     key: tool.get(key) for key in ("name", "description", "parameters")}}
                     for tool in tools],
                 "response_format": {**form, "json_schema": form},
-                **{key: body.get(key) for key in ("temperature", "top_p", "tool_choice")}}
+                "tool_choice": {"function": choice} if isinstance(choice, dict) else choice,
+                **{key: body.get(key) for key in ("temperature", "top_p", "parallel_tool_calls")}}
 
     def messages(self, item):
         """A chat's messages that an item of the input is."""

@@ -1,9 +1,10 @@
-"""Answers of a given form: JSON, of a JSON schema if there is one.
+"""Answers of a given form: JSON, of a JSON schema if there is one, or calls of functions.
 
 llguidance says which tokens may follow so that the text can still become such a document; the
 others are banned. Only max_tokens can end it before it is whole."""
 
 import json
+import re
 from functools import lru_cache
 from reprlib import repr as short
 
@@ -13,7 +14,8 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from csrc.files import ChatError
 from data.chat.turn import Turn
 
-COMPACT = {"whitespace_flexible": False}         # small models draw blanks without an end
+# As models have read it. Where blanks are free, small models draw them without an end.
+WRITTEN = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class Vocabulary:
@@ -37,39 +39,72 @@ def vocabulary(tokenizer):
 
 
 @lru_cache(maxsize=64)
-def grammar(schema):
-    """llguidance's grammar of a JSON schema, a text; ChatError where it cannot be kept to."""
-    try:
-        made = LLMatcher.grammar_from_json_schema(schema, overrides=COMPACT)
-    except ValueError as error:
-        raise ChatError(f"the schema {short(schema)} cannot be used: {error}") from None
+def checked(rules):
+    """llguidance's grammar of these rules; ChatError where it cannot be kept to."""
+    made = LLMatcher.grammar_from_lark(rules)
     problem = LLMatcher.validate_grammar(made)
     if problem and not problem.startswith("WARNING"):
-        raise ChatError(f"the schema {short(schema)} cannot be used: {problem}")
+        raise ChatError(f"the schema cannot be used: {problem}")
     return made
 
 
-class Formed(Turn):
-    """A Turn whose text is a JSON document of a schema (dict)."""
+def json_of(schema):
+    """The rule of a JSON schema (dict)."""
+    return f"%json {json.dumps({**schema, 'x-guidance': WRITTEN})}"
 
-    def __init__(self, engine, messages, settings, index=0, schema=None, record=""):
-        super().__init__(engine, messages, settings, index, record=record)
-        self.matcher = LLMatcher(vocabulary(engine.tokenizer), grammar(json.dumps(schema)))
+
+def document(schema):
+    """The grammar of a document of a JSON schema (dict)."""
+    return checked(f"start: {json_of(schema)}")
+
+
+def calls(tokenizer, form, functions, many):
+    """The grammar of a call of one of the functions (OpenAI's "function" of each) or, with `many`,
+    of several where a model's `form` (data/chat/syntax.py) can have them."""
+    names = [*map(re.escape, sorted(tokenizer.specials, key=len, reverse=True))]
+
+    def rule(text):
+        parts = re.split(f"({'|'.join(names)})", text)
+        return " ".join(f"<[{tokenizer.specials[part]}]>" if part in tokenizer.specials
+                        else json.dumps(part) for part in parts if part)
+    more = f"({rule(form.between or '')} call)*" * (many and form.between is not None)
+    rules = [f"start: {rule(form.before)} call {more} {rule(form.after)}",
+             "call: " + " | ".join(f"call{i}" for i in range(len(functions)))]
+    for i, function in enumerate(functions):
+        head, tail = (form.call % (function["name"], "\0")).split("\0")
+        rules += [f"call{i}: {rule(head)} arguments{i} {rule(tail)}",
+                  f"arguments{i}: " + json_of({**(function.get("parameters") or {}),
+                                               "type": "object"})]
+    return checked("\n".join(rules))
+
+
+class Formed(Turn):
+    """A Turn whose text, after its thoughts, is of a grammar."""
+
+    def __init__(self, *args, grammar, **how):
+        super().__init__(*args, **how)
+        self.matcher = LLMatcher(vocabulary(self.engine.tokenizer), grammar)
+        self.never = self.banned
         self.ban()
 
     def ban(self):
-        """Ban what cannot follow."""
+        """Ban what cannot follow; a thought may not be the last."""
+        if self.kind == "think":
+            self.banned = [*self.never, *self.engine.ends]
+            return
         size = self.engine.tokenizer.vocab_size
         mask = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
         allowed = np.zeros(self.engine.model.config.vocab, bool)
         allowed[:size] = np.unpackbits(mask, bitorder="little")[:size]
-        allowed[self.engine.banned] = False
+        allowed[self.never] = False
         self.banned = np.flatnonzero(~allowed).tolist()
 
     def take(self, token, text):
         """Append to the text; what follows depends on it."""
+        thinks = self.kind == "think"
         text = super().take(token, text)
         if not self.finish:
-            self.matcher.consume_token(token)
+            if not thinks:
+                self.matcher.consume_token(token)
             self.ban()
         return text

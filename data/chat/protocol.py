@@ -42,6 +42,7 @@ TOOLS = {"search": "query", "python": "code"}  # our own, and the one argument o
 OFFERS = {"search": "You can search for pages.", "python": "You can run Python."}
 MARKS = {"think": ("<think>", "</think>"), "result": ("<|result_start|>", "<|result_end|>"),
          **{tool: (f"<|{tool}_start|>", f"<|{tool}_end|>") for tool in TOOLS}}
+OBJECT = '{"name": "%s", "arguments": %s}'     # a call of any other function
 
 
 # ----------------------------------------------------------------------------------------- Messages
@@ -232,6 +233,16 @@ class Asked(NamedTuple):
     problem: str = ""
 
 
+class Form(NamedTuple):
+    """How calls are written: before, call, between, call, ..., after. call: with %s for the name of
+    a function, and for its arguments; between: None where one call is the most."""
+
+    call: str
+    before: str = ""
+    between: str | None = None
+    after: str = ""
+
+
 class NoRoom(ChatError):
     """What cannot be left out of a conversation is longer than the limit."""
 
@@ -252,9 +263,10 @@ class Talk:
     thinks   whether it thinks, whether it is told to or not
     off      why no tool can be called; None: they can
     marks    special tokens of which calls are made, besides opens and closes
+    form     how a function is called, a Form
     """
 
-    thinks, off, marks = False, None, set()
+    thinks, off, marks, form = False, None, set(), Form(OBJECT.join(MARKS["python"]))
 
     def __init__(self, tokenizer):
         missing = [name for name in CHATML if name not in tokenizer.specials]

@@ -1,7 +1,8 @@
 """A server that OpenAI's and Anthropic's clients can talk to: `python infer.py serve`.
 
     POST /v1/chat/completions   /v1/completions   /v1/responses   /v1/messages (Anthropic's)
-    POST /tokenize    GET /v1/models    GET /health    GET /metrics (Prometheus's text)
+    POST /v1/embeddings   /tokenize
+    GET /v1/models    GET /health    GET /metrics (Prometheus's text)
 
 One thread a model calls its Engine; requests give it sequences and hear what they draw, so that all
 of them run side by side. Where a client goes away its sequences leave with the next token. What a
@@ -9,10 +10,12 @@ client sends never becomes a path. A page of another site can neither ask nor re
 browser names must be this machine's, and an Origin the same."""
 
 import asyncio
+import gc
 import json
 import secrets
 import sys
 import threading
+import time
 from collections import Counter, deque
 from contextlib import asynccontextmanager, suppress
 from reprlib import repr as short
@@ -28,8 +31,10 @@ from starlette.routing import Route
 
 from csrc.files import ChatError
 from csrc.runs import find_model
-from data.chat.api import Asked, Continued, Refused, take
+from csrc.store import Store
+from data.chat.api import Asked, Continued, Embeddings, Refused, take
 from data.chat.dialects import Messages, Responses
+from data.chat.protocol import read_text
 from data.chat.turn import load
 
 LARGEST = 8 << 20    # bytes of a request
@@ -38,26 +43,30 @@ WAITING = 256        # sequences that may wait; more are refused for now
 ALIVE = 10           # seconds of silence after which a stream says that it is alive
 HERE = ("127.0.0.1", "localhost", "::1")
 FORMS = {"/v1/chat/completions": Asked, "/v1/completions": Continued, "/v1/messages": Messages,
-         "/v1/responses": Responses}
+         "/v1/responses": Responses, "/v1/embeddings": Embeddings}
 
 
 # ---- Models --------------------------------------------------------------------------------------
 
-class Worker(threading.Thread):
-    """The one thread that calls an engine. Others `submit` sequences, each with a function that it
-    calls with (kind, token, text, more) of each token drawn, as Engine.step has them, in the end
-    with None, or with the exception that ended all."""
+class Worker:
+    """The one thread at a time that calls an engine. Others `submit` sequences, each with a
+    function that it calls with (kind, token, text, more) of each token drawn, as Engine.step has
+    them, in the end with None, or with the exception that ended all."""
 
     def __init__(self, engine):
-        super().__init__(daemon=True)
-        self.engine, self.inbox, self.wake, self.puts = engine, deque(), threading.Condition(), {}
-        self.counts = Counter()
-        self.start()
+        self.engine, self.inbox, self.lock, self.puts = engine, deque(), threading.Lock(), {}
+        self.counts, self.runs, self.used = Counter(), False, 0
 
     @property
     def size(self):
         """How many sequences there are."""
         return len(self.puts) + len(self.inbox)
+
+    @property
+    def memory(self):
+        """Bytes that its model takes, with the keys and values that there is room for."""
+        cache = self.engine.cache
+        return self.engine.model.need + (cache.memory if cache else 0)
 
     def submit(self, sequence, put):
         """Let a sequence run."""
@@ -65,19 +74,24 @@ class Worker(threading.Thread):
 
     def cancel(self, sequence):
         """Let it run no further."""
-        self.tell(sequence, None)
+        if not sequence.finish:
+            self.tell(sequence, None)
 
     def tell(self, *message):
-        with self.wake:
+        with self.lock:
             self.inbox.append(message)
-            self.wake.notify()
+            if not self.runs:
+                self.runs = True
+                threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
-        """Call the engine as long as there is something to do, for ever."""
+        """Call the engine as long as there is something to do."""
         while True:
-            with self.wake:
-                self.wake.wait_for(lambda: self.inbox or self.puts)
+            with self.lock:
                 inbox, self.inbox = self.inbox, deque()
+                self.runs = bool(inbox or self.puts)
+            if not self.runs:
+                return
             for sequence, put in inbox:
                 if put:
                     self.puts[sequence] = put
@@ -104,11 +118,14 @@ class Worker(threading.Thread):
 
 
 class Models:
-    """The models of a server by their names; each is loaded when it is first asked for."""
+    """The models of a server by their names. Each is loaded when it is first asked for; where the
+    memory is too small for all, those that nobody uses make room, the one used longest ago first.
+    store: where their keys and values are kept (csrc/store.py), or None."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, store=None):
         """ChatError unless each is there, and their names differ."""
-        self.settings, self.workers, self.lock = settings, {}, threading.Lock()
+        self.settings, self.store = settings, store
+        self.workers, self.lock, self.memory = {}, threading.Lock(), 0
         self.places = {}
         for given in settings.model or [None]:
             name, equals, place = (given or "").partition("=")
@@ -121,15 +138,40 @@ class Models:
     def get(self, body):
         """The Worker of the model that a body names, the first if it names none."""
         name = take(body, "model", str, next(iter(self.places)))
+        known = ", ".join(self.places)
         if name not in self.places:
-            raise Refused(f"model is {short(name)}, but must be one of {', '.join(self.places)}",
-                          "model", 404)
+            raise Refused(f"model is {short(name)}, but must be one of {known}", "model", 404)
         body["model"] = name
-        with self.lock:
-            if name not in self.workers:
-                self.workers[name] = Worker(load(self.places[name], self.settings.device,
-                                                 self.settings.dtype, keep=True))
-        return self.workers[name]
+        if not (worker := self.workers.get(name)):
+            with self.lock:
+                try:
+                    worker = self.workers[name] = self.workers.get(name) or self.load(name)
+                except (OSError, ChatError) as error:
+                    full = isinstance(error.__cause__, Refused)          # make_room's
+                    raise Refused(f"model {name} of {known} cannot be loaded: {error}", "model",
+                                  503 if full else 404) from error
+        worker.used = time.monotonic()
+        return worker
+
+    def load(self, name):
+        """The Worker of a model."""
+        engine = load(self.places[name], self.settings.device, self.settings.dtype,
+                      room=self.make_room, keep=True)
+        engine.blocks = self.store and self.store.of(self.places[name], engine.model)
+        return Worker(engine)
+
+    def make_room(self, need, have):
+        """Unload models until there are `need` bytes, of `have` that the device has in all or, a
+        GPU, still has."""
+        self.memory = self.memory or have
+        while self.workers and need + sum(
+                worker.memory for worker in self.workers.values()) > self.memory:
+            idle = [name for name, worker in self.workers.items() if not worker.size]
+            if not idle:
+                raise Refused(f"there is no memory for another model beside "
+                              f"{', '.join(self.workers)}: try again later", "model", 503)
+            del self.workers[min(idle, key=lambda name: self.workers[name].used)]
+            gc.collect()
 
 
 # ---- Requests ------------------------------------------------------------------------------------
@@ -263,7 +305,7 @@ async def tokenize(request):
     """A text's ids; no text makes special ones."""
     body = await body_of(request)
     worker = await run_in_threadpool(request.app.state.models.get, body)
-    text = take(body, "content", str, take(body, "prompt", str, ""))
+    text = read_text(take(body, "content", str, take(body, "prompt", str, "")))
     ids = await run_in_threadpool(worker.engine.tokenizer.encode, text)
     return JSONResponse({"tokens": [*map(int, ids)], "count": len(ids)})
 
@@ -283,7 +325,7 @@ async def health(request):
 async def metrics(request):
     """What the models did so far."""
     lines = []
-    for name, worker in request.app.state.models.workers.items():
+    for name, worker in [*request.app.state.models.workers.items()]:
         now = {**{f"{what}_total": worker.counts[what] for what in
                   ("requests", "prompt_tokens", "generated_tokens")}, "sequences": worker.size}
         lines += [f'chat_{what}{{model={json.dumps(name)}}} {count}\n'
@@ -343,8 +385,9 @@ def refused(request, error):
     return answer(error if isinstance(error, Refused) else Refused(str(error)))
 
 
-def application(settings, routes=()):
-    """The application of these settings, with more routes; ChatError where a model is not there."""
+def application(settings, routes=(), store=None):
+    """The application of these settings, with more routes, and with a Store of keys and values;
+    ChatError where a model is not there."""
     post = {**dict.fromkeys(FORMS, complete), "/tokenize": tokenize}
     get = {"/v1/models": models, "/health": health, "/metrics": metrics}
     app = Starlette(
@@ -353,7 +396,7 @@ def application(settings, routes=()):
                 for path, function in table.items())],
         exception_handlers={kind: refused for kind in (ChatError, HTTPException,
                                                        ClientDisconnect, Exception)})
-    app.state.models = Models(settings)
+    app.state.models = Models(settings, store)
     hosts = () if settings.api_key else {*HERE, settings.host}
     return Guard(app, hosts, settings.api_key)
 
@@ -362,7 +405,9 @@ def serve(settings, routes=()):
     """Serve until Ctrl-C; `routes`: more than there are here."""
     if settings.host not in HERE and not settings.api_key:
         raise ChatError(f"--host {settings.host} lets other machines in: give an --api-key, too")
-    app = application(settings, routes)
+    store = Store(settings.threads.with_suffix(".kv"), 1e9 * settings.cache_size) \
+        if settings.cache_size else None
+    app = application(settings, routes, store)
     config = uvicorn.Config(app, settings.host, settings.port, log_level="warning",
                             timeout_graceful_shutdown=1)
     listening = config.bind_socket()

@@ -11,7 +11,7 @@ from reprlib import repr as short
 from typing import Callable, NamedTuple
 
 from csrc.files import ChatError
-from data.chat.protocol import TOOLS, Asked, read_call
+from data.chat.protocol import OBJECT, TOOLS, Asked, Form, read_call
 
 MALFORMED = "malformed"      # what a call is called that nobody can read
 DESCRIPTIONS = {"search": ("Search for pages; returns what they say, with their addresses.",
@@ -26,12 +26,14 @@ class Syntax(NamedTuple):
     marks  what a call is made of, where the tokenizer has special tokens for that
     begin  matches the beginning of the calls in an answer, and what may become one at its end
     read   (from there on, names of tools) -> [Asked]; none where it is text
+    form   how a model is made to call
     """
 
     sign: str
     marks: tuple[str, ...]
     begin: re.Pattern
     read: Callable
+    form: Form
 
 
 def functions(tools):
@@ -95,12 +97,14 @@ def growing(mark):
 
 
 SYNTAXES = (
+    Syntax("[ARGS]", ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"), re.compile(growing("[TOOL_CALLS]")),
+           mistral, Form("[TOOL_CALLS]%s[ARGS]%s", between="")),
     Syntax("[TOOL_CALLS]", ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"),
-           re.compile(growing("[TOOL_CALLS]")), mistral),
+           re.compile(growing("[TOOL_CALLS]")), mistral, Form(OBJECT, "[TOOL_CALLS][", ", ", "]")),
     Syntax("<tool_call>", ("<tool_call>", "</tool_call>"), re.compile(growing("<tool_call>")),
-           hermes),
+           hermes, Form(f"<tool_call>\n{OBJECT}\n</tool_call>", between="\n")),
     Syntax('"parameters"', ("<|python_tag|>",), re.compile(r"\A\s*(?:\{|<\|python_tag\|>|\Z)"),
-           llama),
+           llama, Form(OBJECT.replace("arguments", "parameters"))),
 )
 
 

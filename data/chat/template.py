@@ -120,7 +120,7 @@ class Template:
                 self.reply(question, ["python"], [], [Asked("python", {"code": "1"})], ["1"])
                 self.marks = {tokenizer.specials[mark] for mark in syntax.marks
                               if mark in tokenizer.specials}
-                self.syntax, self.off = syntax, None
+                self.syntax, self.form, self.off = syntax, syntax.form, None
 
     def offering(self, system, tools):
         """Return the system message: the template itself tells of tools."""
@@ -128,16 +128,20 @@ class Template:
 
     def prompt(self, messages, limit=None, tools=()):
         """Return (ids, dropped), as Talk.prompt does."""
-        choices = [*shortened(normal(messages))]
-        encoded = cache(lambda i: self.encode(choices[i][1], tools))
+        system, rest, begins = cuts(normal(messages))
+        if limit:                                # what certainly does not fit is not encoded
+            sizes = [*accumulate((len((one["content"] or "").strip()) for one in rest[::-1]),
+                                 initial=0)][::-1]
+            begins = [i for i in begins if sizes[i] <= limit * max(self.bytes)] or begins[-1:]
+        encoded = cache(lambda i: self.encode(system + rest[begins[i]:], tools))
 
         def fits(i):
             return not limit or len(encoded(i)) <= limit
-        at = 0 if fits(0) else bisect_left(range(len(choices)), True, key=fits)
-        if at == len(choices):
+        at = 0 if fits(0) else bisect_left(range(len(begins)), True, key=fits)
+        if at == len(begins):
             raise NoRoom(f"the last question takes {len(encoded(at - 1))} tokens, and there is "
                          f"room for {limit}: shorten it")
-        return encoded(at), choices[at][0]
+        return encoded(at), begins[at]
 
     def encode(self, messages, tools=()):
         """Return the ids of messages in normal form, and of how the assistant's next begins, if the
@@ -307,13 +311,20 @@ class Template:
         return self.syntax.read(text[self.certain(text):], tools)
 
 
+def cuts(messages):
+    """Return (system's messages, the rest, begins) of messages in normal form: where the rest may
+    begin if its oldest are left out, at 0 or at a user's."""
+    first = int(messages[0]["role"] == "system")
+    rest = messages[first:]
+    users = [i for i, message in enumerate(rest) if message["role"] == "user"]
+    return messages[:first], rest, [0, *users[1:]]
+
+
 def shortened(messages):
-    """Yield (how many are left out, the rest) of messages in normal form: none, then of the oldest
-    after the system's as many as let a user's be the first."""
-    system = messages[:1] if messages[0]["role"] == "system" else []
-    begins = [i for i, message in enumerate(messages) if message["role"] == "user"]
-    for begin in [len(system), *begins[1:]]:
-        yield begin - len(system), system + messages[begin:]
+    """Yield (how many are left out, the rest) of messages in normal form, as `cuts` says."""
+    system, rest, begins = cuts(messages)
+    for begin in begins:
+        yield begin, system + rest[begin:]
 
 
 def is_learned(message):

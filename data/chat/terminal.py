@@ -1,11 +1,18 @@
-"""What happens in a terminal: a chat with its commands."""
+"""What happens in a terminal: a chat with its commands, with a model here or at a server."""
 
+import json
 import sys
 from contextlib import suppress
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from csrc.cli import nearest
+from csrc.engine import Sampling
 from csrc.files import ChatError, write_file, write_lines
 from csrc.shown import plain, raw
 from data.chat import formats, protocol
@@ -18,13 +25,18 @@ LINES = 3            # of a tool's result that are shown
 def converse(engine, model, what, answer):
     """Call `answer` with each line that is typed, until Ctrl-D. model: its name; what: a line that
     says what may be typed."""
-    with suppress(ImportError):
-        import readline  # noqa: F401  (arrow keys and history in input)
     core = engine.model
     part = f" ({core.active / 1e6:.1f} for a token)" if core.config.experts else ""
     note(f"{model}: {core.parameters / 1e6:.1f} million parameters{part}, {core.device} "
          f"{core.dtype}, context {core.config.context} tokens\n"
          f"{what} Ctrl-C stops the model, Ctrl-D leaves.")
+    listen(answer)
+
+
+def listen(answer):
+    """Call `answer` with each line that is typed, until Ctrl-D."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  (arrow keys and history in input)
     while True:
         try:
             answer(input("> "))
@@ -236,6 +248,91 @@ class Chat:
     def do_help(self, _):
         """/help: this"""
         note("\n".join(what.__doc__ for name, what in vars(Chat).items() if name[:3] == "do_"))
+
+
+# ---- With a server -------------------------------------------------------------------------------
+
+class Remote(Chat):
+    """A conversation with the assistant of a server that speaks OpenAI's API, as `infer.py serve`
+    does: with its model of a name, or with its first."""
+
+    HERE = ("think", "tools", "tokens")          # commands that need the model here
+
+    def __init__(self, settings):
+        """ChatError if the URL is none, or a flag is for a model here."""
+        if settings.tools or settings.index:
+            raise ChatError("--tools and --index are for a model here: leave out --url, or them")
+        url = urlsplit(settings.url)
+        if url.scheme not in ("http", "https") or not url.netloc:
+            raise ChatError(f"--url is {settings.url}, but must be as http://127.0.0.1:8000")
+        self.url = settings.url.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
+        self.key, self.model, self.settings = settings.api_key, settings.model, settings
+        self.system, self.messages, self.tokens, self.asked = settings.system, [], [], 0
+        self.file, self.midline, self.tools, self.on = None, False, {}, []
+        self.talk = SimpleNamespace(offering=lambda system, on: system)
+
+    def answer(self, line):
+        """Do what a typed line says."""
+        if (name := line[1:].split(" ")[0]) in self.HERE and line.startswith("/"):
+            raise ChatError(f"/{name} needs the model here: start without --url")
+        super().answer(line)
+
+    def ask(self, text):
+        """Show how the assistant answers; return False if Ctrl-C stops it. What was said stays.
+        ChatError, and nothing is said, if the server refuses."""
+        asked = [*self.messages, {"role": "user", "content": text}]
+        said, finish = {"role": "assistant", "content": ""}, ""
+        how = {field.name: getattr(self.settings, field.name) for field in fields(Sampling)}
+        body = {**how, "seed": (how["seed"] + self.asked) % 2 ** 64, "stop": [*how["stop"]],
+                "messages": self.heard(asked), "stream": True,
+                **({"model": self.model} if self.model else {})}
+        with self.opened(body) as events:
+            self.asked += 1
+            try:
+                for choice in choices(events):
+                    finish = choice["finish_reason"]
+                    thought = choice["delta"].get("reasoning_content") or ""
+                    text = choice["delta"].get("content") or ""
+                    note(thought, end="") if thought else self.say(text)
+                    said["content"] += text      # once it is shown
+            except KeyboardInterrupt:
+                self.tell("(stopped)")
+            finally:
+                self.messages = protocol.normal([*asked, said])
+        if finish == "length":
+            self.tell("(cut off: --max-tokens or the context of the server's model is full)")
+        self.say("\n" if self.midline else "")
+        return bool(finish)
+
+    def opened(self, body):
+        """The server's answer; ChatError with its sentence if it refuses."""
+        headers = {"Content-Type": "application/json"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        try:
+            return urlopen(Request(self.url, json.dumps(body).encode(), headers))
+        except HTTPError as error:
+            said = f"{self.url}: {error}"
+            with suppress(ValueError, LookupError, TypeError):
+                said = json.loads(error.read())["error"]["message"]
+            raise ChatError(said) from error
+        except URLError as error:
+            raise ChatError(f"{self.url} does not answer: {error.reason}") from error
+
+
+def choices(lines):
+    """Yield the choices of a stream of events; ChatError where it tells of an error or breaks
+    off."""
+    for line in lines:
+        data = line.decode("utf-8", "replace").strip().removeprefix("data: ")
+        if data == "[DONE]":
+            return
+        if data.startswith("{"):
+            event = json.loads(data)
+            if "error" in event:
+                raise ChatError(event["error"]["message"])
+            yield from event["choices"]
+    raise ChatError("the server broke off its answer")
 
 
 # ---- How things look -----------------------------------------------------------------------------

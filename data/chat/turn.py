@@ -35,11 +35,12 @@ LOG_LINE = 1 << 16   # the most bytes of a line of a run's log
 LEFT = 32            # tokens that a result leaves to the answer, if there are as many
 
 
-def load(folder, device="auto", dtype="auto", **how):
-    """Return the Engine of a Hugging Face folder or a GGUF file; `how` as Engine takes it."""
+def load(folder, device="auto", dtype="auto", room=None, **how):
+    """Return the Engine of a Hugging Face folder or a GGUF file; room: as Model.load takes it,
+    `how` as Engine does."""
     folder = gguf.opened(folder)
     tokenizer = bpe.Tokenizer.load(folder)
-    model = Model.load(folder, *Library.choose(device, dtype), flags=GENERATES)
+    model = Model.load(folder, *Library.choose(device, dtype), GENERATES, room)
     return Engine(model, tokenizer, **how)
 
 
@@ -102,7 +103,7 @@ class Turn(Sequence):
     known     Results that the next calls get without being asked: of an answer that is made again
     inserted  {place in tokens: ids} of what the model reads of results
     left      the calls (protocol.Asked) that the turn ended with, its `finish` then being "calls":
-              of functions that who asked is to call
+              of functions that who asked is to call, `most` of them; None: of any number
     figures   PNG files (bytes) that tools made
     dropped   how many of the oldest turns had no room in the prompt
     messages  the new messages so far, in data/chat/protocol.py's normal form
@@ -134,6 +135,8 @@ class Turn(Sequence):
             begin = self.talk.thought()
             self.tokens, self.last = self.tokens + begin, self.last + len(begin)
             self.kind = "think" if begin else self.kind
+
+    most = None
 
     @property
     def room(self):
@@ -177,7 +180,7 @@ class Turn(Sequence):
             text, self.shown = self.said[self.shown:shown], max(shown, self.shown)
             self.text += text
         if self.functions & {call.name for call in called}:
-            self.left, self.finish = called, "calls"
+            self.left, self.finish = called[:self.most], "calls"
         elif called:
             called = called[:CALLS - len(self.calls)]
             self.calls += [Call(call.name, protocol.written(*call[:2]), len(self.tokens),
