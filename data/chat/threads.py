@@ -140,9 +140,11 @@ class Threads:
             found = execute("SELECT * FROM threads WHERE id = ?", (thread,)).fetchone()
             if not found:
                 raise Missing("there is no such thread: it may be deleted")
-            messages = [{**row, **{name: json.loads(row[name]) for name in ("files", "calls")}}
-                        for row in execute("SELECT * FROM messages WHERE thread = ? ORDER BY id",
-                                           (thread,))]
+            messages = [*map(dict, execute("SELECT * FROM messages WHERE thread = ? ORDER BY id",
+                                           (thread,)))]
+        for message in messages:
+            for name in ("files", "calls"):
+                message[name] = json.loads(message[name]) if message[name] != "[]" else []
         return {**found, "settings": json.loads(found["settings"]), "messages": messages}
 
     def change(self, thread, **columns):
