@@ -145,6 +145,8 @@ def test_votes_are_pairs_of_a_chosen_and_a_rejected_answer(threads, tmp_path):
     threads.vote(thread, other, -1)
     assert [*threads.export("preferences")] == []
     threads.vote(thread, answer, 1)
+    same = threads.add(thread, first, "assistant", "In **Rome**.")
+    threads.vote(thread, same, -1)               # nothing is learned from two equal ones
     line, = threads.export("preferences")
     assert json.loads(line) == {
         "prompt": [{"role": "user", "content": TALK[0][1]}],
@@ -310,6 +312,13 @@ def test_an_answer_is_sent_and_stored(running):
     assert "Be brief." in "".join(one["raw"] for one in seen["prompt"])
     assert [one["raw"] for one in seen["prompt"] if "special" in one][:2] \
         == ["<|endoftext|>", "<|im_start|>"]
+
+
+def test_another_answer_with_the_same_seed_is_another(running):
+    at, message = asked(running)
+    says = [said(answered(running, at, parent=message, temperature=3)[1]) for _ in range(2)]
+    other, message = asked(running)
+    assert says[0] == said(answered(running, other, parent=message, temperature=3)[1]) != says[1]
 
 
 def test_an_answer_goes_on_where_it_was_stopped_and_elsewhere_with_another_token(running):

@@ -295,8 +295,11 @@ class Page:
         talk = talk_of(engine.tokenizer)
         think = not tokens and bool(found["settings"].get("think")) \
             and "think" in talk.opens.values()
+        others = [one for one in found["messages"] if one["parent"] == parent
+                  and one["model"] == body["model"]]
         turn = self.turn(found, parent, engine, how, [call["name"] for call in calls], think=think,
-                         record="probabilities" if top else "logprob")
+                         record="probabilities" if top else "logprob",
+                         index=0 if tokens else len(others))     # another answer has other chances
         return Answer(engine, turn, top)
 
     def turn(self, found, head, engine, how, called=(), **more):

@@ -361,10 +361,11 @@ def markdown(thread):
 
 def preferences(thread):
     """{"prompt", "chosen", "rejected"}, each a list of messages: of the answers to one message,
-    each that the user voted for with each that he voted against."""
+    each that the user voted for with each that he voted against, if they differ."""
     for good in thread["messages"]:
         for bad in thread["messages"]:
-            if (good["vote"], bad["vote"]) == (1, -1) and good["parent"] == bad["parent"]:
+            if (good["vote"], bad["vote"]) == (1, -1) and good["parent"] == bad["parent"] \
+                    and spoken(good)[-1]["content"] != spoken(bad)[-1]["content"]:
                 yield json.dumps({"prompt": conversation(thread, good["parent"]),
                                   "chosen": spoken(good), "rejected": spoken(bad)},
                                  ensure_ascii=False) + "\n"
