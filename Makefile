@@ -20,7 +20,7 @@ SAN     := $(if $(SANITIZE),-g -O1 -fsanitize=address -fsanitize=undefined \
              -fno-sanitize-recover=undefined)
 # One model for every device, and each device's kernels. Those of the last two lists know nothing of
 # the precision; BASE must run on any CPU, to say what this one lacks.
-MODEL   := model draw block batch parameters tensors cache check
+MODEL   := model muon draw block batch parameters tensors cache check
 CPU     := kernels attention extend matmul quant unpack quantize sample device comm
 RANKS    = $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu

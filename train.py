@@ -67,6 +67,8 @@ class Training:
     batch_tokens: int | None = flag(None, "tokens in one step, of all passes and ranks; "
                                           "default 512 a layer", limits=COUNT)
     steps: int | None = flag(None, "updates; default by stage, depth and text", limits=COUNT)
+    optimizer: str | None = flag(None, "muon (for the matrices of blocks, for the rest AdamW) or "
+                                       "adamw; default by stage", choices=("muon", "adamw"))
     lr: float | None = flag(None, "peak learning rate; default by stage, width", limits=OVER_0)
     schedule: str = flag("cosine", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
     warmup: float = flag(0.02, "fraction of the steps over which the rate rises", limits=SHARE)
@@ -75,6 +77,7 @@ class Training:
     weight_decay: float = flag(0.1, "AdamW's, on matrices only", limits=FROM_0)
     beta1: float = flag(0.9, "AdamW's memory of gradients", limits=SHARE)
     beta2: float = flag(0.95, "AdamW's memory of their squares", limits=SHARE)
+    momentum: float = flag(0.95, "Muon's memory of gradients", limits=SHARE)
     clip: float = flag(1.0, "longest gradient; longer ones are scaled down", limits=OVER_0)
     eval_every: int | None = flag(None, "steps between evaluations; default 20 a run", limits=COUNT)
     eval_tokens: int = flag(32768, f"held-out tokens in an evaluation (in pretraining, after the "
@@ -388,7 +391,7 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
         if not reason:
             progress["updates"] += 1
             model.update(progress["updates"], lr, s.beta1, s.beta2, 1e-8, s.weight_decay,
-                         min(1.0, s.clip / (norm + 1e-6)))
+                         min(1.0, s.clip / (norm + 1e-6)), s.momentum)
         line.took(time.time() - began)
         progress["step"] = step = run.step + 1
         progress["time"], last = line.elapsed(), step == s.steps

@@ -24,7 +24,8 @@ from csrc.config import Config, rope_rows
 from csrc.files import ChatError
 
 CSRC = Path(__file__).resolve().parent
-GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD, MAPPED = 0, 1, 2, 4, 8, 16, 32
+GENERATES, TRAINS, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, SHARD, MAPPED, MUON = \
+    0, 1, 2, 4, 8, 16, 32, 64
 WHAT = {"weight": 0, "gradient": 1, "moment1": 2, "moment2": 3}
 SAMPLING = np.dtype([("temperature", np.float32), ("top_k", np.int32), ("top_p", np.float32),
                      ("min_p", np.float32), ("repetition_penalty", np.float32),
@@ -266,15 +267,17 @@ class Model:
         self.index = {name: i for i, (name, _, _) in enumerate(self.tensors)}
 
     def list_tensors(self) -> None:
-        """Ask for the tensors, and which of them it does not learn."""
+        """Ask for the tensors, and which of them it does not learn, or learns by Muon."""
         info = self.core.ffi.new("TensorInfo *")
         self.tensors: list[tuple[str, tuple[int, ...], bool]] = []
         self.frozen: set[str] = set()
+        self.by_muon: set[str] = set()
         for i in range(self.call("model_tensors")):
             self.call("model_tensor", i, info)
             shape = (info.rows, info.cols) if info.cols else (info.rows,)
             self.tensors.append((self.core.ffi.string(info.name).decode(), shape, bool(info.decay)))
             self.frozen |= {self.tensors[-1][0]} if info.frozen else set()
+            self.by_muon |= {self.tensors[-1][0]} if info.muon else set()
 
     @staticmethod
     def create(config: Config, device: str = "cpu", dtype: str = "f32", seed: int = 0,
@@ -389,6 +392,13 @@ class Model:
         return {name: self.read(name) for name, _, _ in self.tensors}
 
     @property
+    def state(self) -> dict[tuple[str, str], tuple[int, ...]]:
+        """{(what, name): shape} of all that training goes on from."""
+        return {(what, name): shape for what in ("weight", "moment1", "moment2")
+                for name, shape, _ in self.tensors if name not in self.frozen
+                and not (what == "moment2" and name in self.by_muon)}
+
+    @property
     def parameters(self) -> int:
         """How many numbers the model has."""
         return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)
@@ -453,11 +463,12 @@ class Model:
         return float(norm[0])
 
     def update(self, step: int, lr: float, beta1: float = 0.9, beta2: float = 0.95,
-               eps: float = 1e-8, weight_decay: float = 0.1, grad_scale: float = 1.0) -> None:
-        """One step of AdamW; step counts from 1."""
+               eps: float = 1e-8, weight_decay: float = 0.1, grad_scale: float = 1.0,
+               momentum: float = 0.95) -> None:
+        """One step of AdamW, with MUON of Muon for the matrices of blocks; step counts from 1."""
         adam = self.core.ffi.new("AdamW *", dict(
             step=step, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay,
-            grad_scale=grad_scale))
+            grad_scale=grad_scale, momentum=momentum))
         self.call("model_update", adam)
 
     # ---- inference ----

@@ -66,12 +66,14 @@ typedef struct {
     int rows, cols;                  /* (rows, cols), or (rows,) where cols is 0 */
     int decay;                       /* 1: weight decay applies (matrices) */
     int frozen;                      /* 1: has no gradient and no moments: see model_freeze */
+    int muon;                        /* 1: updated by Muon, so it has no MOMENT2 */
 } TensorInfo;
 
 typedef struct {
     int step;                        /* t of the bias correction, from 1 */
     float lr, beta1, beta2, eps, weight_decay;
     float grad_scale;                /* multiplies every gradient first (clipping) */
+    float momentum;                  /* Muon's, in place of beta1 */
 } AdamW;
 
 enum { MOST_EXPERTS = 1024 };        /* of a layer */
@@ -84,7 +86,8 @@ enum {                               /* flags of model_create; 0: a model that o
     RECOMPUTE = 4,                   /* the backward pass computes norms and activations again */
     RECOMPUTE_BLOCKS = 8,            /* or all of a block: its input alone is kept */
     SHARD = 16,                      /* a tensor's master and moments: only one rank keeps them */
-    MAPPED = 32                      /* only generates, from matrices that model_map says */
+    MAPPED = 32,                     /* only generates, from matrices that model_map says */
+    MUON = 64                        /* matrices of blocks are updated by Muon: see model_update */
 };
 
 /* How numbers lie in a file: GGUF's types (ggml.h), by its numbers. Of those in blocks of 32 or,
@@ -182,8 +185,10 @@ int model_zero_grad(Model *model);
 /* *norm = the Euclidean norm of all gradients together. With SHARD on all ranks. */
 int model_grad_norm(Model *model, float *norm);
 
-/* One step of AdamW (arXiv:1711.05101). Leaves the gradients as they are. With SHARD each rank
-   updates the tensors that it owns (ZeRO-1, arXiv:1910.02054) and gets the others, on all ranks. */
+/* One step of AdamW (arXiv:1711.05101); with MUON of Muon (arXiv:2502.16982) for the matrices of
+   blocks, but no router, those of one product as one: by 0.2 sqrt(max(rows, cols)) lr, so that a
+   weight moves as far as by AdamW. Leaves the gradients as they are. With SHARD each rank updates
+   the tensors that it owns (ZeRO-1, arXiv:1910.02054) and gets the others, on all ranks. */
 int model_update(Model *model, const AdamW *adam);
 
 /* logits (B,T,V) =; tokens (B,T). A scalar head gives values (B,T). */

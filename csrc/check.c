@@ -121,6 +121,7 @@ int check_adamw(const AdamW *adam) {
         || check_rate("beta1", adam->beta1, 1)
         || check_rate("beta2", adam->beta2, 1)
         || check_rate("weight_decay", adam->weight_decay, INFINITY)
+        || check_rate("momentum", adam->momentum, 1)
         || check_rate("grad_scale", adam->grad_scale, INFINITY))
         return -1;
     if (!(adam->eps > 0 && adam->eps < INFINITY))

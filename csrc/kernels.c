@@ -526,3 +526,35 @@ void adamw(real *weight, float *master, float *m, float *v, const float *grad, c
         weight[i] = to_real(w);
     }
 }
+
+void nesterov(real *out, float *m, const float *grad, float beta, float scale, size_t n) {
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) {
+        const float g = (1.f - beta) * scale * grad[i];
+        m[i] = beta * m[i] + g;
+        out[i] = to_real(beta * m[i] + g);
+    }
+}
+
+void muon_step(real *weight, float *master, const real *update, float rate, float keep, int step,
+               size_t at, size_t n) {
+    const int chance = !master && sizeof(real) < sizeof(float);
+    float *exact = master ? master : (float *)weight;
+    #pragma omp parallel for simd schedule(static) num_threads(team(n))
+    for (size_t i = 0; i < n; i++) {
+        float w = chance ? to_float(weight[i]) : exact[i];
+        w = w * keep - rate * to_float(update[i]);
+        if (chance) w = round_by_chance(w, noise(step, at + i));
+        else exact[i] = w;
+        weight[i] = to_real(w);
+    }
+}
+
+void polynomial(real *out, const real *x, const real *square, float a, float b, float c, int n) {
+    #pragma omp parallel for schedule(static) num_threads(team((size_t)n * n))
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            const size_t at = (size_t)i * n + j;
+            out[at] = to_real((i == j ? a : 0.f) + b * to_float(x[at]) + c * to_float(square[at]));
+        }
+}

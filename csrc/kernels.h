@@ -287,3 +287,22 @@ double sum_squares(const float *x, size_t n);
 void adamw(real *weight, float *master, float *m, float *v,
            const float *grad, const AdamW *adam, int decay, size_t at,
            size_t n);
+
+/* What Muon is made of. nesterov: m (n) = beta m + (1-beta) g, with g = scale * grad;
+   out = beta m + (1-beta) g. muon_step: weight, master (n) = keep * weight - rate * update, rounded
+   as adamw does. polynomial: out (n,n) = a I + b x + c square. symmetric_product: out (n,n) = x y^T
+   where that is symmetric, of x, y (n,K), or with `columns` x^T y of (K,n); work:
+   symmetric_work(n,K) bytes that nobody else uses. */
+void nesterov(real *out, float *m,
+              const float *grad, float beta, float scale,
+              size_t n);
+void muon_step(real *weight, float *master,
+               const real *update, float rate, float keep, int step, size_t at,
+               size_t n);
+void polynomial(real *out,
+                const real *x, const real *square, float a, float b, float c,
+                int n);
+size_t symmetric_work(int n, int K);
+void symmetric_product(real *out,
+                       const real *x, const real *y, void *work,
+                       int n, int K, int columns);

@@ -63,7 +63,8 @@ def pass_rows(s, job: Job) -> int:
 def model_flags(s, job: Job) -> int:
     """The flags of model_create."""
     return bind.TRAINS + RECOMPUTE[s.recompute or "none"] \
-        + bind.NO_MASTERS * (s.masters == "off") + bind.SHARD * (s.zero == "on" and job.ranks > 1)
+        + bind.NO_MASTERS * (s.masters == "off") + bind.SHARD * (s.zero == "on" and job.ranks > 1) \
+        + bind.MUON * (s.optimizer == "muon")
 
 
 def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]:
@@ -107,6 +108,7 @@ def with_defaults(s, data, config: Config, ranks: int = 1):
         s = dataclasses.replace(s, vocab_size=data.vocab)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps,
+        optimizer=s.optimizer or "adamw",
         lr=s.lr or (RATE if s.lora else s.rate(config.channels, foreign)),
         recompute=s.recompute or ("cheap" if s.lora else "none"),
         eval_every=s.eval_every or each,
@@ -123,7 +125,8 @@ def resumed(kind: type, s, given: set[str], saved: dict):
                         (known.keys() - before, "are new and have their defaults")):
         if names:
             tell(f"settings of the run that {what}: {', '.join(sorted(names))}")
-    before = {**known, **{name: before[name] for name in before.keys() & known}}
+    before = {**known, "optimizer": "adamw",     # the only one that there was once
+              **{name: before[name] for name in before.keys() & known}}
     for name in before:                          # once a word, now several
         if isinstance(known[name], list) and not isinstance(before[name], list):
             before[name] = [before[name]]

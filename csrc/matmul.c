@@ -173,7 +173,7 @@ typedef struct {
     real *out;
     float *wide, *sum;
     const real *bias, *residual;
-    int row;                         /* that of the first of A */
+    int row, symmetric;              /* that of the first of A; see multiply */
 } Result;
 
 /* The first n of LANES numbers; the others are 0. */
@@ -255,7 +255,8 @@ static void block(const Result *to, const Panels *a, const unit *b,
     }
 }
 
-/* to (M,N) from a (M,K) and packed b (N,K). */
+/* to (M,N) from a (M,K) and packed b (N,K). Of what is symmetric only blocks that reach below the
+   diagonal are computed. */
 static void multiply(const Result to, const Panels a, const unit *b, int M, int N, int K) {
     int steps = ceil_div(K, PAIR), a_panels = ceil_div(M, MR), b_panels = ceil_div(N, NR);
     int nb = NB;                                 /* smaller blocks where there are few of them */
@@ -263,8 +264,9 @@ static void multiply(const Result to, const Panels a, const unit *b, int M, int 
     #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(team(M / 16.0 * N * K))
     for (int q = 0; q < b_panels; q += nb)
         for (int p = 0; p < a_panels; p += MB)
-            block(&to, &a, b, M, N, steps,
-                  p, min_int(p + MB, a_panels), q, min_int(q + nb, b_panels));
+            if (!to.symmetric || q * NR < (p + MB) * MR)
+                block(&to, &a, b, M, N, steps,
+                      p, min_int(p + MB, a_panels), q, min_int(q + nb, b_panels));
 }
 
 /* ---- Linear layers --------------------------------------------------------------------------- */
@@ -394,4 +396,26 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
                 for (int j = o; j < min_int(o + 64, O); j++)
                     dbias[j] += to_float(dout[(size_t)n * O + j]);
     }
+}
+
+/* ---- Symmetric products ---------------------------------------------------------------------- */
+
+size_t symmetric_work(int n, int K) {
+    return sizeof(unit) * (packed_units(n, K, MR) + packed_units(n, K, NR));
+}
+
+void symmetric_product(real *out, const real *x, const real *y, void *work, int n, int K,
+                       int columns) {
+    enum { TILE = 32 };                          /* what is below the diagonal goes above it */
+    const size_t row = columns ? 1 : K, k = columns ? n : 1;
+    unit *b = (unit *)work + packed_units(n, K, MR);
+    pack_b(b, (Operand){ y, n, K, row, k });
+    multiply((Result){ .out = out, .symmetric = 1 }, pack_a(work, (Operand){ x, n, K, row, k }), b,
+             n, n, K);
+    #pragma omp parallel for schedule(dynamic) num_threads(team((size_t)n * n))
+    for (int i = 0; i < n; i += TILE)
+        for (int j = i; j < n; j += TILE)
+            for (int r = i; r < min_int(i + TILE, n); r++)
+                for (int c = max_int(j, r + 1); c < min_int(j + TILE, n); c++)
+                    out[(size_t)r * n + c] = out[(size_t)c * n + r];
 }

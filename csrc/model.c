@@ -497,7 +497,8 @@ int model_update(Model *m, const AdamW *adam) {
         next = (Tensor *)next_run(t, m->end, &n);
         for (Tensor *u = t; u < next; before += size_of(u++)) {
             u->stale = !u->frozen;
-            if (u->moment1)
+            if (u->muon && u->moment1 && !u->row) muon_update(m, u, adam, before);
+            if (u->moment1 && !u->muon)
                 adamw(u->w, u->master, u->moment1, u->moment2, u->grad, adam, u->decay, before,
                       size_of(u));
         }

@@ -23,6 +23,7 @@ struct Tensor {
     int multiplied;                  /* the weight of a linear layer, which may be packed */
     int row, out;                    /* its first row in its product, of how many rows, padded */
     int frozen;                      /* has no gradient and is never updated */
+    int muon;                        /* updated by Muon, its whole product at once */
     Tensor *adapter;                 /* A (lora,cols), and behind it B (out,lora); NULL: none */
     int owner;                       /* the rank that updates it; with SHARD the others do not */
     real *w;                         /* (rows,cols); NULL: there is only `packed`, or `blocks` */
@@ -32,7 +33,8 @@ struct Tensor {
     int type, pairs;                 /* how, for quant_forward */
     float *master;                   /* NULL: w is all there is, or another rank has it */
     float *grad;                     /* NULL: frozen, or not used so far */
-    float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them */
+    float *moment1, *moment2;        /* NULL: frozen, not used so far, or another rank has them;
+                                        moment2: or Muon, which has none */
 };
 
 /* Where among its tensors, gate, up and down, an expert's two products begin. */
@@ -75,6 +77,14 @@ typedef struct {
     float *post_mean2, *post_rstd2;  /* (N) */
 } Activations;
 
+/* What Muon needs for a while, of the largest of the products that this rank updates. */
+typedef struct {
+    real *x, *y;                     /* (out,cols) */
+    real *g, *q, *p, *t;             /* (n,n), n the smaller of both */
+    float *wide;                     /* (n,n) */
+    void *work;
+} Muon;
+
 struct Model {
     Config config;
     int flags;
@@ -88,6 +98,7 @@ struct Model {
 
     char *weights, *masters, *grads, *moments;   /* the arenas where tensors have their numbers */
     size_t n_grads;                  /* floats */
+    Muon muon;                       /* among the moments */
     double *turns;                   /* what model_create was given as rope; NULL: no RoPE */
     float *rope[2];                  /* (rope_rows,D): of layers; NULL, or of those with a window */
     int rope_rows;                   /* the positions that there were so far, at least */
@@ -221,6 +232,10 @@ int group_rows(const Model *m, int l, int N);
 /* Layer l on N rows: reads a->x, writes next (which may be a->x); NULL: only what the backward pass
    needs is wanted. (model.c) */
 int block_forward(const Model *m, int l, Activations *a, real *next, const Context *x, int N);
+
+/* One step of Muon for a product that this rank keeps, whose first weight is number `at` of the
+   model. (muon.c) */
+void muon_update(Model *m, Tensor *t, const AdamW *adam, size_t at);
 
 /* Lays the weights out for linear_forward, if they have changed since. */
 void pack_weights(Model *m);

@@ -18,6 +18,7 @@ static Tensor *add(Model *m, int layer, int wanted, const char *name, int rows, 
 static Tensor *add_linear(Model *m, int layer, int wanted, const char *name, int rows, int cols) {
     Tensor *t = add(m, layer, wanted, name, rows, cols);
     if (t) t->multiplied = 1;
+    if (t) t->muon = layer >= 0 && m->flags & MUON;
     return t;
 }
 
@@ -56,6 +57,7 @@ static void list_experts(Model *m, int l) {
     const int C = m->config.channels, F = m->config.expert_hidden;
     const char *const names[] = { "gate", "up", "down" };
     m->layers[l].router = add_linear(m, l, 1, "mlp.gate.weight", m->config.experts, C);
+    m->layers[l].router->muon = 0;
     m->layers[l].experts = m->end;
     for (int e = 0; e < m->config.experts; e++) {
         for (int i = 0; i < 3; i++) {

@@ -39,8 +39,7 @@ def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) 
     moments of what it learns, in a file that appears whole or not at all, as metadata settings,
     progress and a CRC-32 of each of these and of each tensor. The state before it is kept.
     ChatError, and nothing is written, where a tensor holds what is no number."""
-    shapes = {f"{what}.{name}": shape for what in ("weight", "moment1", "moment2")
-              for name, shape, _ in model.tensors if name not in model.frozen}
+    shapes = {f"{what}.{name}": shape for (what, name), shape in model.state.items()}
 
     def read(key):
         what, name = key.split(".", 1)
@@ -101,8 +100,7 @@ def check_progress(progress: dict) -> None:
 def restore(job: Job, model: Model, tensors: dict | None) -> None:
     """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then.
     ChatError if they are another model's."""
-    shapes = {f"{what}.{name}": tuple(shape) for what in ("weight", "moment1", "moment2")
-              for name, shape, _ in model.tensors if name not in model.frozen}
+    shapes = {f"{what}.{name}": shape for (what, name), shape in model.state.items()}
     if not job.rank and shapes != {key: values.shape for key, values in tensors.items()}:
         raise ChatError("the state's tensors are not those of the model that its settings describe")
     for key, shape in shapes.items():

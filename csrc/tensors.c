@@ -10,30 +10,36 @@
 
 /* ---- Who owns them --------------------------------------------------------------------------- */
 
-/* Of two matrices the larger one first, then the first one. */
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* How many numbers the product of a tensor has. */
+static size_t product_size(const Tensor *t) { return (size_t)t->out * max_int(1, t->cols); }
+
+/* Of two products the larger one first, then the first one. */
 static int by_size(const void *a, const void *b) {
     const Tensor *x = *(Tensor *const *)a, *y = *(Tensor *const *)b;
-    if (size_of(x) != size_of(y)) return size_of(x) < size_of(y) ? 1 : -1;
+    if (product_size(x) != product_size(y)) return product_size(x) < product_size(y) ? 1 : -1;
     return x < y ? -1 : 1;
 }
 
-/* Matrices, from the largest one on, go to the rank that owns least so far; vectors stay with the
-   matrix before them. What is frozen counts for nothing. */
+/* Products of matrices, from the largest one on, go to the rank that owns least so far; vectors
+   stay with the matrix before them. What is frozen counts for nothing. */
 static int choose_owners(Model *m) {
     const int n = m->end - m->tensors;
     Tensor **order = malloc(sizeof *order * n);
     size_t *owned = calloc(job.ranks, sizeof *owned);
     int count = 0;
     for (int i = 0; order && i < n; i++)
-        if (m->tensors[i].cols && !m->tensors[i].frozen) order[count++] = &m->tensors[i];
+        if (m->tensors[i].cols && !m->tensors[i].row && !m->tensors[i].frozen)
+            order[count++] = &m->tensors[i];
     if (order) qsort(order, count, sizeof *order, by_size);
     for (int i = 0; owned && i < count; i++) {
         int least = 0;
         for (int r = 1; r < job.ranks; r++) if (owned[r] < owned[least]) least = r;
         order[i]->owner = least;
-        owned[least] += size_of(order[i]);
+        owned[least] += product_size(order[i]);
     }
-    for (Tensor *t = m->tensors; t < m->end; t++) if (!t->cols) t->owner = t[-1].owner;
+    for (Tensor *t = m->tensors; t < m->end; t++) if (!t->cols || t->row) t->owner = t[-1].owner;
     int failed = order && owned ? 0 : chat_fail("no memory for the owners of %d tensors", n);
     free(order);
     free(owned);
@@ -60,8 +66,11 @@ static void *take(Arena *a, size_t count, size_t size) {
     return piece;
 }
 
-/* How many numbers the product of a tensor has. */
-static size_t product_size(const Tensor *t) { return (size_t)t->out * max_int(1, t->cols); }
+/* Floats of a tensor, behind those of the one before in its product. */
+static float *take_part(Arena *a, const Tensor *t, float *const *before) {
+    if (!t->row) return take(a, product_size(t), sizeof(float));
+    return *before ? *before + size_of(t - 1) : NULL;
+}
 
 static int is_packed(const Tensor *t) {
     return t->multiplied && linear_packed_size(t->cols, t->out) > 0;
@@ -99,27 +108,42 @@ static int has_master(const Model *m, const Tensor *t) {
 static size_t place_masters(Model *m, char *base) {
     Arena a = { base, 0 };
     for (Tensor *t = m->tensors; t < m->end; t++)
-        if (has_master(m, t) && is_kept(m, t)) t->master = take(&a, size_of(t), sizeof(float));
+        if (has_master(m, t) && is_kept(m, t)) t->master = take_part(&a, t, &t[-1].master);
     return a.used;
 }
 
 static size_t place_gradients(Model *m, char *base) {
     Arena a = { base, 0 };
     for (Tensor *t = m->tensors; t < m->end; t++) {
-        if (t->frozen) continue;
-        if (t->row) t->grad = t[-1].grad ? t[-1].grad + size_of(t - 1) : NULL;
-        else t->grad = take(&a, product_size(t), sizeof(float));
+        if (!t->frozen) t->grad = take_part(&a, t, &t[-1].grad);
     }
     return a.used;
+}
+
+static void place_muon(Model *m, Arena *a) {
+    size_t whole = 0, square = 0, work = 0;
+    for (const Tensor *t = m->tensors; t < m->end; t++) {
+        const int n = min_int(t->out, t->cols), K = max_int(t->out, t->cols);
+        if (!t->muon || t->row || t->frozen || !is_kept(m, t)) continue;
+        whole = max_size(whole, product_size(t));
+        square = max_size(square, (size_t)n * n);
+        work = max_size(work, max_size(symmetric_work(n, K), linear_work(t->out, t->cols, n, 1)));
+    }
+    real **const reals[] = { &m->muon.x, &m->muon.y, &m->muon.g, &m->muon.q, &m->muon.p,
+                             &m->muon.t };
+    for (int i = 0; i < 6; i++) *reals[i] = take(a, i < 2 ? whole : square, sizeof(real));
+    m->muon.wide = take(a, square, sizeof(float));
+    m->muon.work = take(a, work, 1);
 }
 
 static size_t place_moments(Model *m, char *base) {
     Arena a = { base, 0 };
     for (Tensor *t = m->tensors; t < m->end; t++) {
         if (t->frozen || !is_kept(m, t)) continue;
-        t->moment1 = take(&a, size_of(t), sizeof(float));
-        t->moment2 = take(&a, size_of(t), sizeof(float));
+        t->moment1 = take_part(&a, t, &t[-1].moment1);
+        if (!t->muon) t->moment2 = take_part(&a, t, &t[-1].moment2);
     }
+    if (m->flags & MUON) place_muon(m, &a);
     return a.used;
 }
 
@@ -143,8 +167,6 @@ int ensure_moments(Model *m) {
 }
 
 /* ---- The plan of activations ----------------------------------------------------------------- */
-
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
 /* What kernels need for a while. */
 static size_t work_size(const Model *m, int N, int M, int training) {
@@ -279,6 +301,8 @@ int plan(Model *m, int N, int rows, int training) {
 static int outline(Model *m, const Config *config, int flags) {
     if (flags & MAPPED && flags & TRAINS)
         return chat_fail("a model cannot learn weights that are mapped");
+    if (flags & MUON && config->lora)
+        return chat_fail("Muon moves whole matrices, but with lora only adapters learn");
     const int E = config->experts, k = experts_used(config);
     const int dense = !E || config->expert_period > 1;           /* some layers have no experts */
     const int most = 6 + (32 + EXPERT_TENSORS * E) * config->layers;     /* tensors at most */
@@ -410,7 +434,7 @@ int model_tensor(const Model *m, int index, TensorInfo *info) {
     const Tensor *t = find(m, index);
     if (!t) return -1;
     *info = (TensorInfo){ .rows = t->rows, .cols = t->cols, .decay = t->decay,
-                          .frozen = t->frozen };
+                          .frozen = t->frozen, .muon = t->muon };
     memcpy(info->name, t->name, sizeof t->name);
     return 0;
 }
@@ -432,6 +456,8 @@ static int ensure_kind(Model *m, int what, const Tensor *t) {
         return chat_fail("a model made only to generate cannot give its tensors back");
     if (what == WEIGHT) return 0;
     if (t->frozen) return chat_fail("%s is frozen: it has no gradient and no moments", t->name);
+    if (t->muon && what == MOMENT2)
+        return chat_fail("%s is updated by Muon, which has no second moment", t->name);
     return what == GRADIENT ? ensure_gradients(m) : ensure_moments(m);
 }
 

@@ -359,6 +359,17 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
                dbias, dout, N, O);
 }
 
+/* Half of it is not worth a kernel of its own here. */
+size_t symmetric_work(int n, int K) { return linear_work(n, K, n, 0); }
+
+void symmetric_product(real *out, const real *x, const real *y, void *work, int n, int K,
+                       int columns) {
+    Product p = {};
+    p.M = n, p.N = n, p.K = K;
+    p.out = out, p.a = x, p.b = y, p.a_columns = columns, p.b_columns = !columns;
+    multiply(p, work, symmetric_work(n, K));
+}
+
 /* ---- Three loops ----------------------------------------------------------------------------- */
 
 __global__ void naive(float *c, const real *a, const real *b, int M, int N, int K) {

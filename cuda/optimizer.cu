@@ -1,4 +1,4 @@
-/* optimizer.cu: the norm of the gradients, and AdamW. */
+/* optimizer.cu: the norm of the gradients, AdamW, and what Muon is made of. */
 
 #include "gpu.cuh"
 
@@ -93,4 +93,55 @@ void adamw(real *weight, float *master, float *m, float *v, const float *grad, c
     launch("adamw", wide ? adamw_step<W> : adamw_step<1>,
            (unsigned)ceil_div(n, (size_t)THREADS * (wide ? W : 1)), THREADS, 0,
            weight, exact, m, v, grad, s, at, n);
+}
+
+/* ---- Muon ------------------------------------------------------------------------------------ */
+
+static __device__ __forceinline__ size_t own_place() {
+    return (size_t)blockIdx.x * THREADS + threadIdx.x;
+}
+static unsigned blocks_for(size_t n) { return (unsigned)ceil_div(n, (size_t)THREADS); }
+
+__global__ void nesterov_step(real *out, float *m, const float *grad, float beta, float scale,
+                              size_t n) {
+    const size_t i = own_place();
+    if (i >= n) return;
+    const float g = (1.f - beta) * scale * grad[i], mi = beta * m[i] + g;
+    m[i] = mi;
+    out[i] = to_real(beta * mi + g);
+}
+
+void nesterov(real *out, float *m, const float *grad, float beta, float scale, size_t n) {
+    launch("nesterov", nesterov_step, blocks_for(n), THREADS, 0, out, m, grad, beta, scale, n);
+}
+
+/* exact: as adamw_step has it. */
+__global__ void move_weights(real *weight, float *exact, const real *update, float rate, float keep,
+                             int step, size_t at, size_t n) {
+    const size_t i = own_place();
+    if (i >= n) return;
+    float w = (exact ? exact[i] : to_float(weight[i])) * keep - rate * to_float(update[i]);
+    if (exact) exact[i] = w;
+    else w = round_by_chance(w, noise(step, at + i));
+    weight[i] = to_real(w);
+}
+
+void muon_step(real *weight, float *master, const real *update, float rate, float keep, int step,
+               size_t at, size_t n) {
+    const int by_chance = !master && sizeof(real) < sizeof(float);
+    float *exact = by_chance ? nullptr : master ? master : (float *)weight;
+    launch("muon_step", move_weights, blocks_for(n), THREADS, 0, weight, exact, update, rate, keep,
+           step, at, n);
+}
+
+__global__ void add_powers(real *out, const real *x, const real *square, float a, float b, float c,
+                           int n) {
+    const size_t i = own_place();
+    if (i >= (size_t)n * n) return;
+    out[i] = to_real((i % (n + 1) == 0 ? a : 0.f) + b * to_float(x[i]) + c * to_float(square[i]));
+}
+
+void polynomial(real *out, const real *x, const real *square, float a, float b, float c, int n) {
+    launch("polynomial", add_powers, blocks_for((size_t)n * n), THREADS, 0,
+           out, x, square, a, b, c, n);
 }

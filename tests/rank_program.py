@@ -12,7 +12,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from csrc.bind import NO_MASTERS, SHARD, TRAINS, Job, Library, Model  # noqa: E402
+from csrc.bind import MUON, NO_MASTERS, SHARD, TRAINS, Job, Library, Model  # noqa: E402
 from csrc.config import Config  # noqa: E402
 from csrc.runs import resident  # noqa: E402
 
@@ -45,7 +45,8 @@ def learn(config, core, flags, steps, rows, job):
     rng = np.random.default_rng(0)
     curve = [step(model, rng.integers(0, config.vocab, (WINDOWS, config.context + 1)), rows, n, job)
              for n in range(1, steps + 1)]
-    held = {(name, what): model.read(name, what) for name, _, _ in model.tensors for what in WHAT}
+    kept = [*model.state, *(("gradient", name) for name in model.index)]
+    held = {(name, what): model.read(name, what) for what, name in kept}
     sums = {what: zlib.crc32(b"".join(x.tobytes() for key, x in held.items() if key[1] == what))
             for what in WHAT}
     same = all(sums == other for other in everywhere(sums, job))
@@ -83,7 +84,8 @@ def main(device, dtype, steps):
     core = Library.load(device, dtype)
     job = Job(core)
     core.call("device_threads", 1)
-    kinds, out = {"whole": 0, "shard": SHARD, "chance": SHARD | NO_MASTERS}, {}
+    kinds, out = {"whole": 0, "shard": SHARD, "chance": SHARD | NO_MASTERS, "muon": MUON,
+                  "muon shard": MUON | SHARD}, {}
     if device == "cpu":
         out["memory"] = {name: memory(core, flags, job) for name, flags in kinds.items()}
     for name, flags in kinds.items():

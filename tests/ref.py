@@ -440,6 +440,34 @@ def adamw(weight, gradient, m, v, step, lr, beta1, beta2, eps, weight_decay):
     return weight - lr * (direction + weight_decay * weight), m, v
 
 
+def orthogonal(x):
+    """x (rows,cols) with its singular values made about 1: five of Jordan's iterations of Newton
+    and Schulz, of x over the root of the norm of x x^T."""
+    norm = np.linalg.norm(x @ x.T)
+    x = x / np.sqrt(norm) if norm > 0 else x
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x
+
+
+def products(names):
+    """Lists of the matrices of blocks, but routers: each of those that are one product."""
+    matrices = [name for name in names if name.endswith("_proj.weight")]
+    firsts = [name for name in matrices if not name.endswith(("k_proj.weight", "v_proj.weight"))
+              and name.replace("up_proj", "gate_proj") not in set(matrices) - {name}]
+    behind = {"q_proj": ("k_proj", "v_proj"), "gate_proj": ("up_proj",)}
+    return [[first] + [first.replace(start, one) for start, others in behind.items()
+                       if start in first for one in others] for first in firsts]
+
+
+def muon(weight, gradient, m, lr, momentum, weight_decay):
+    """The next (weight, m) of one product. arXiv:2502.16982."""
+    m = momentum * m + (1 - momentum) * gradient
+    update = orthogonal(momentum * m + (1 - momentum) * gradient)
+    return weight - lr * (0.2 * max(m.shape)**0.5 * update + weight_decay * weight), m
+
+
 # ---- Sampling ------------------------------------------------------------------------------------
 
 def distribution(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,

@@ -409,6 +409,51 @@ def test_adamw_without_masters_rounds_by_chance(lib, n, at):
     assert np.array_equal(to_float(lib, weight), want, equal_nan=True)
 
 
+# ---- Muon ----------------------------------------------------------------------------------------
+
+@given(n=sizes, scale=scales, seed=seeds)
+@examples(20)
+def test_muon_mixes_gradients_and_moves_weights(lib, n, scale, seed):
+    draw, beta, rate, keep = Draw(lib, seed), 0.9375, 0.0625, 0.875
+    grad, m, update, w = draw(n, scale=scale), draw(n, scale=scale), draw(n), draw(n)
+    held = Guarded(lib, np.float32(m)), Guarded(lib, real(n))
+    lib.call("nesterov", held[1].array, held[0].array, np.float32(grad), beta, 0.5, n)
+    want = beta * m + (1 - beta) * 0.5 * grad
+    bound = 8 * FLOAT * (np.abs(m) + np.abs(grad))
+    assert all(x.intact() for x in held)
+    assert_within(held[0].array, want, bound)
+    mixed = beta * want + (1 - beta) * 0.5 * grad
+    assert_within(np.float64(to_float(lib, held[1].array)), mixed,
+                  bound + unit(lib) * np.abs(mixed))
+    held = Guarded(lib, w), Guarded(lib, np.float32(w))
+    masters = held[1].array if lib.dtype == "bf16" else None
+    lib.call("muon_step", held[0].array, masters, to_real(lib, update), rate, keep, 1, 0, n)
+    want = keep * w - rate * update
+    assert all(x.intact() for x in held)
+    assert_within(np.float64(to_float(lib, held[0].array)), want,
+                  4 * FLOAT * (np.abs(w) + np.abs(update)) + unit(lib) * np.abs(want))
+    if lib.dtype == "bf16":
+        assert_within(held[1].array, want, 4 * FLOAT * (np.abs(w) + np.abs(update)))
+
+
+@given(n=sizes, K=sizes, columns=st.booleans(), scale=scales, seed=seeds)
+@examples(40)
+def test_symmetric_products_and_polynomials_follow_ref(lib, n, K, columns, scale, seed):
+    draw = Draw(lib, seed)
+    x, square = draw(n, K, scale=scale), draw(n, n)
+    given_x = np.ascontiguousarray(x.T if columns else x)
+    work = np.zeros(lib.call("symmetric_work", n, K), np.uint8)
+    got, = run(lib, "symmetric_product", [real(n, n)], given_x, given_x, work, n, K, int(columns))
+    want, most = x @ x.T, np.abs(x) @ np.abs(x).T
+    assert_within(got, want, (K + 1) * FLOAT * most + unit(lib) * np.abs(want))
+    if lib.device == "cpu":
+        assert np.array_equal(got, got.T)
+    power, = run(lib, "polynomial", [real(n, n)], got, square, 2.5, -1.5, 0.5, n)
+    want = 2.5 * np.eye(n) - 1.5 * got + 0.5 * square
+    assert_within(power, want, 8 * FLOAT * (2.5 * np.eye(n) + 2 * np.abs(got) + np.abs(square))
+                  + unit(lib) * np.abs(want))
+
+
 # ---- NaN -----------------------------------------------------------------------------------------
 
 def test_a_nan_is_never_hidden(lib):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ref
-from csrc.bind import NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError, Model
+from csrc.bind import MUON, NO_MASTERS, RECOMPUTE, RECOMPUTE_BLOCKS, TRAINS, ChatError, Model
 from csrc.config import GELU
 from kernel_calls import rounded
 from model_cases import (ALL, BOUND, CONFIGS, LLAMA3, QWEN3, Batch, assert_close,
@@ -249,13 +249,93 @@ def test_five_steps_of_adamw_follow_ref(lib, name):
         assert_close(model.read(name, "moment2"), v, bound, 0.1, name)
 
 
+def by_muon(model, state, gradients, step, weight_decay, lr, momentum=0.95):
+    """ref.py's step with MUON: state, {tensor: (weight, m, v)}, becomes the next."""
+    for names in ref.products(state):
+        w, g, m = (np.concatenate(x) for x in zip(*(
+            (state[name][0], gradients[name], state[name][1]) for name in names)))
+        w, m = ref.muon(w, g, m, lr, momentum, weight_decay)
+        ends = np.cumsum([len(state[name][0]) for name in names])[:-1]
+        for name, w, m in zip(names, np.split(w, ends), np.split(m, ends)):
+            state[name] = w, m, None
+    for name in state.keys() - model.by_muon:
+        (w, m, v), decay = state[name], weight_decay * (state[name][0].ndim == 2)
+        state[name] = ref.adamw(w, gradients[name], m, v, step, lr, 0.9, 0.95, 1e-8, decay)
+
+
+def start_of(model):
+    return {name: (x.astype(np.float64), np.zeros(x.shape), np.zeros(x.shape))
+            for name, x in model.weights().items()}
+
+
 @each_config
-def test_one_and_two_threads_give_the_same_bits(lib, name):
+def test_three_steps_of_muon_follow_ref(lib, name):
+    """Given gradients whose singular values are far from 0: what is near 0 grows to 485 times of
+    it, and with it errors of rounding."""
+    config = CONFIGS[name]
+    model, start = Model(config, lib.device, lib.dtype, TRAINS + MUON), make(lib, name).weights()
+    for tensor, value in start.items():
+        model.write(tensor, value)
+    assert model.by_muon == {name for names in ref.products(model.index) for name in names}
+    state, rng = start_of(model), np.random.default_rng(0)
+    for step in 1, 2, 3:
+        gradients = {tensor: rng.standard_normal(shape) for tensor, shape, _ in model.tensors}
+        for tensor, value in gradients.items():
+            model.write(tensor, value, "gradient")
+        model.update(step, lr=0.1)
+        by_muon(model, state, {tensor: rounded(lib, x) for tensor, x in gradients.items()}
+                if lib.dtype == "bf16" else gradients, step, 0.1, 0.1)
+    for tensor in model.by_muon:
+        x, m, _ = state[tensor]
+        way = x - start[tensor]
+        assert_close(model.read(tensor) - start[tensor], way, 20 * BOUND[lib.dtype], 0.1, tensor)
+        assert_close(model.read(tensor, "moment1"), m, BOUND[lib.dtype], 0.1, tensor)
+        with pytest.raises(ChatError, match="updated by Muon, which has no second moment"):
+            model.read(tensor, "moment2")
+
+
+def test_losses_of_twenty_steps_of_muon_are_those_of_ref(lib):
+    if lib.dtype == "bf16":
+        pytest.skip("weights are rounded")
+    config = like(vocab=61, channels=16, heads=2, hidden=24)
+    model = Model.create(config, lib.device, lib.dtype, 1, TRAINS + MUON)
+    state = start_of(model)
+    for step in range(1, 21):
+        batch = Batch(config, 6, 24, seed=step % 4)
+        weights = np.full(batch.tokens.shape, 1 / batch.tokens.size, np.float32)
+        model.zero_grad()
+        loss = (model.forward(*batch[ALL], weights) * weights).sum()
+        model.backward()
+        model.update(step, lr=0.01)
+        held = {name: x for name, (x, _, _) in state.items()}
+        out, cache = ref.forward(config, held, *batch[ALL])
+        assert loss == pytest.approx(out.mean(), abs=1e-5)
+        by_muon(model, state, ref.backward(cache, weights), step, 0.1, 0.01)
+    assert loss < 3.5
+
+
+def test_where_there_is_no_gradient_muon_only_decays_and_with_adapters_it_is_refused(lib):
+    model = Model.create(QWEN3, lib.device, lib.dtype, 0, TRAINS + MUON)
+    before = model.weights()
+    model.zero_grad()
+    model.update(1, lr=0.5, weight_decay=0.5)
+    for tensor in model.by_muon:
+        assert np.array_equal(model.read(tensor), 0.75 * before[tensor])
+    with pytest.raises(ChatError, match="Muon moves whole matrices, but with lora only adapters"):
+        Model(like(lora=2), lib.device, lib.dtype, TRAINS + MUON)
+
+
+@pytest.mark.parametrize("flags", [0, MUON])
+@each_config
+def test_one_and_two_threads_give_the_same_bits(lib, name, flags):
     """In a model so wide that kernels do share their work, as they do at any width on a GPU."""
     results, (width, B) = [], (200, 8) if lib.device == "cpu" else (72, 3)
     for threads in 1, 2:
         lib.call("device_threads", threads)
-        model = make(lib, name, channels=width, hidden=width)
+        made = make(lib, name, channels=width, hidden=width)
+        model = Model(made.config, lib.device, lib.dtype, TRAINS + flags)
+        for tensor, value in made.weights().items():
+            model.write(tensor, value)
         batch = Batch(model.config, B, 40)
         result = {"out": learn(model, batch)} | gradients(model)
         model.update(1, lr=0.1)

@@ -82,8 +82,9 @@ def test_any_number_of_ranks_learns_the_same(results):
             assert np.abs(np.subtract(out[name]["losses"], want["losses"])).max() < bound, name
             assert out[name]["norms"] == pytest.approx(want["norms"], rel=10 * bound)
     for out in by_ranks.values():
-        chance, alone = out["chance 12"]["losses"], by_ranks[1]["chance 12"]["losses"]
-        assert np.abs(np.subtract(chance, alone)).max() < bound
+        for name in "chance 12", "muon 12":
+            one, alone = out[name]["losses"], by_ranks[1][name]["losses"]
+            assert np.abs(np.subtract(one, alone)).max() < bound, name
 
 
 @needs_mpirun
@@ -93,6 +94,9 @@ def test_every_rank_ends_with_the_same_bits_and_sharding_changes_none(results):
             whole, shard = out[f"whole {rows}"], out[f"shard {rows}"]
             assert whole["same"] and shard["same"] and out[f"chance {rows}"]["same"]
             assert whole["copied"] and shard["copied"] and out[f"chance {rows}"]["copied"]
+            assert shard["sums"] == whole["sums"] and shard["losses"] == whole["losses"]
+            whole, shard = out[f"muon {rows}"], out[f"muon shard {rows}"]
+            assert all(x["same"] and x["copied"] for x in (whole, shard))
             assert shard["sums"] == whole["sums"] and shard["losses"] == whole["losses"]
 
 

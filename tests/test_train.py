@@ -54,7 +54,8 @@ def make(book, out, **settings):
     data = train.Data(s)
     config = train.architecture(s, data.vocab)
     s = train.with_defaults(s, data, config)
-    return s, train.Folder(Path(out)), data, Model.create(config, "cpu", s.dtype, s.seed)
+    flags = launch.model_flags(s, Job(Library.load("cpu", s.dtype)))
+    return s, train.Folder(Path(out)), data, Model.create(config, "cpu", s.dtype, s.seed, flags)
 
 
 def run_of(s, data, model):
@@ -124,25 +125,26 @@ def test_ten_bad_steps_in_a_row_end_the_run(book, monkeypatch):
 # ---- The loop ----------------------------------------------------------------------------------
 
 
-def test_losses_are_those_of_the_first_time(book):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_losses_are_those_of_the_first_time(book, optimizer):
     """Golden: the same data, seed and precision give this curve on every machine."""
-    s, folder, data, model = make(book, "run", steps=10, lr=3e-3)
+    s, folder, data, model = make(book, "run", steps=10, lr=3e-3, optimizer=optimizer)
     train.train(s, folder, data, model)
-    assert losses("run") == pytest.approx(GOLDEN, abs=2e-4)
+    assert losses("run") == pytest.approx(GOLDEN[optimizer], abs=2e-4)
 
 
-@pytest.mark.parametrize("dtype", ["f32", "bf16"])
-def test_half_a_run_resumed_is_the_whole_run_bitwise(book, dtype):
+@pytest.mark.parametrize("dtype, optimizer", [("f32", "adamw"), ("bf16", "adamw"), ("f32", "muon")])
+def test_half_a_run_resumed_is_the_whole_run_bitwise(book, dtype, optimizer):
     try:
-        whole = make(book, "whole", dtype=dtype)
+        whole = make(book, "whole", dtype=dtype, optimizer=optimizer)
     except ChatError as error:
         pytest.skip(str(error))
     train.train(*whole)
-    half = make(book, "half", dtype=dtype)
+    half = make(book, "half", dtype=dtype, optimizer=optimizer)
     train.train(*half, stop=lambda step: step == 6)
     half[1].lock.close()
-    s, folder, data, model = make(book, "fresh", dtype=dtype)
-    model = Model(model.config, "cpu", dtype)    # nothing may come from its random weights
+    s, folder, data, model = make(book, "fresh", dtype=dtype, optimizer=optimizer)
+    model = Model(model.config, "cpu", dtype, model.flags)     # nothing of its random weights
     folder = train.Folder(Path("half"))
     train.train(s, folder, data, model, train.read_state(Path("half")))
     assert losses("half") == losses("whole") and len(losses("half")) == 12
@@ -254,7 +256,7 @@ def test_no_sample_ends_a_run(book, monkeypatch):
 def test_settings_of_another_version_are_told_and_have_their_defaults(capsys):
     saved = {"data": "book.txt", "steps": 12, "depth": 1, "stage": "pretrain", "sparkle": 3}
     s = launch.resumed(train.Pretrain, train.Pretrain(), set(), saved)
-    assert (s.data, s.depth, s.clip) == (["book.txt"], 1, 1.0)
+    assert (s.data, s.depth, s.clip, s.optimizer) == (["book.txt"], 1, 1.0, "adamw")
     said = capsys.readouterr().out
     assert "unknown here and left out: sparkle" in said
     assert "new and have their defaults: arch, batch" in said and " clip," in said
@@ -423,4 +425,6 @@ def test_a_second_run_without_out_gets_a_name_of_its_own(book):
         assert (Path("runs") / name / runs.STATE).exists()
 
 
-GOLDEN = [5.9329, 3.9697, 3.1218, 2.5316, 2.3484, 2.2257, 2.0939, 2.0338, 1.9426, 2.0145]
+GOLDEN = {
+    "adamw": [5.9329, 3.9697, 3.1218, 2.5316, 2.3484, 2.2257, 2.0939, 2.0338, 1.9426, 2.0145],
+    "muon": [5.9329, 5.4985, 5.0723, 4.5542, 4.1982, 3.9330, 3.6576, 3.5779, 3.4139, 3.4224]}
