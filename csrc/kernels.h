@@ -291,8 +291,8 @@ void adamw(real *weight, float *master, float *m, float *v,
 /* What Muon is made of. nesterov: m (n) = beta m + (1-beta) g, with g = scale * grad;
    out = beta m + (1-beta) g. muon_step: weight, master (n) = keep * weight - rate * update, rounded
    as adamw does. polynomial: out (n,n) = a I + b x + c square. symmetric_product: out (n,n) = x y^T
-   where that is symmetric, of x, y (n,K), or with `columns` x^T y of (K,n); work:
-   symmetric_work(n,K) bytes that nobody else uses. */
+   where that is symmetric but for rounding, of x, y (n,K), or with `columns` x^T y of (K,n); then
+   it is, to the bit; work: symmetric_work(n,K) bytes that nobody else uses. */
 void nesterov(real *out, float *m,
               const float *grad, float beta, float scale,
               size_t n);

@@ -7,7 +7,8 @@
    becomes Q X with G = X X^T: as small as can be.) Polynomials of one symmetric matrix commute: the
    next G is Q G Q, and all iterations can be done on G alone, half of each product, for they are
    symmetric; in the end X is multiplied by P, the product of all Q. A float is precise enough for
-   that. bfloat16 is not: there X is multiplied after each iteration. */
+   that, if what should be symmetric is made so: else errors grow to 1 % (tried: 64 to 256 rows).
+   bfloat16 is not: there X is multiplied after each iteration. */
 
 #include "model.h"
 

@@ -302,7 +302,7 @@ static int outline(Model *m, const Config *config, int flags) {
     if (flags & MAPPED && flags & TRAINS)
         return chat_fail("a model cannot learn weights that are mapped");
     if (flags & MUON && config->lora)
-        return chat_fail("Muon moves whole matrices, but with lora only adapters learn");
+        return chat_fail("Muon moves whole matrices, but with lora only adapters learn: use AdamW");
     const int E = config->experts, k = experts_used(config);
     const int dense = !E || config->expert_period > 1;           /* some layers have no experts */
     const int most = 6 + (32 + EXPERT_TENSORS * E) * config->layers;     /* tensors at most */

@@ -359,7 +359,13 @@ void linear_backward(real *dinp, float *dweight, float *dbias, const real *dout,
                dbias, dout, N, O);
 }
 
-/* Half of it is not worth a kernel of its own here. */
+/* out (n,n): what is below the diagonal goes above it. */
+__global__ void mirror(real *out, int n) {
+    const size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x, i = at / n, j = at % n;
+    if (i < j && i < (size_t)n) out[at] = out[j * n + i];
+}
+
+/* To compute only half of it is not worth a kernel of its own here. */
 size_t symmetric_work(int n, int K) { return linear_work(n, K, n, 0); }
 
 void symmetric_product(real *out, const real *x, const real *y, void *work, int n, int K,
@@ -368,6 +374,7 @@ void symmetric_product(real *out, const real *x, const real *y, void *work, int 
     p.M = n, p.N = n, p.K = K;
     p.out = out, p.a = x, p.b = y, p.a_columns = columns, p.b_columns = !columns;
     multiply(p, work, symmetric_work(n, K));
+    launch("mirror", mirror, (unsigned)ceil_div((size_t)n * n, (size_t)256), 256, 0, out, n);
 }
 
 /* ---- Three loops ----------------------------------------------------------------------------- */
