@@ -392,13 +392,6 @@ class Model:
         return {name: self.read(name) for name, _, _ in self.tensors}
 
     @property
-    def state(self) -> dict[tuple[str, str], tuple[int, ...]]:
-        """{(what, name): shape} of all that training goes on from."""
-        return {(what, name): shape for what in ("weight", "moment1", "moment2")
-                for name, shape, _ in self.tensors if name not in self.frozen
-                and not (what == "moment2" and name in self.by_muon)}
-
-    @property
     def parameters(self) -> int:
         """How many numbers the model has."""
         return sum(int(np.prod(shape)) for _, shape, _ in self.tensors)

@@ -34,12 +34,19 @@ REFERENCE = "reference"          # the folder of the model that a run began with
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")   # of a folder elsewhere
 
 
+def state_of(model: Model) -> dict[tuple[str, str], tuple[int, ...]]:
+    """{(what, name): shape} of all that training goes on from."""
+    return {(what, name): shape for what in ("weight", "moment1", "moment2")
+            for name, shape, _ in model.tensors if name not in model.frozen
+            and not (what == "moment2" and name in model.by_muon)}
+
+
 def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) -> None:
     """The model as other programs read it and, last, everything to resume: float32 weights and both
     moments of what it learns, in a file that appears whole or not at all, as metadata settings,
     progress and a CRC-32 of each of these and of each tensor. The state before it is kept.
     ChatError, and nothing is written, where a tensor holds what is no number."""
-    shapes = {f"{what}.{name}": shape for (what, name), shape in model.state.items()}
+    shapes = {f"{what}.{name}": shape for (what, name), shape in state_of(model).items()}
 
     def read(key):
         what, name = key.split(".", 1)
@@ -100,7 +107,7 @@ def check_progress(progress: dict) -> None:
 def restore(job: Job, model: Model, tensors: dict | None) -> None:
     """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then.
     ChatError if they are another model's."""
-    shapes = {f"{what}.{name}": shape for (what, name), shape in model.state.items()}
+    shapes = {f"{what}.{name}": shape for (what, name), shape in state_of(model).items()}
     if not job.rank and shapes != {key: values.shape for key, values in tensors.items()}:
         raise ChatError("the state's tensors are not those of the model that its settings describe")
     for key, shape in shapes.items():

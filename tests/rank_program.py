@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from csrc.bind import MUON, NO_MASTERS, SHARD, TRAINS, Job, Library, Model  # noqa: E402
 from csrc.config import Config  # noqa: E402
-from csrc.runs import resident  # noqa: E402
+from csrc.runs import resident, state_of  # noqa: E402
 
 # Sizes that no number of ranks divides.
 SMALL = Config(vocab=301, context=32, layers=3, channels=40, heads=2, kv_heads=1, head_dim=18,
@@ -45,7 +45,7 @@ def learn(config, core, flags, steps, rows, job):
     rng = np.random.default_rng(0)
     curve = [step(model, rng.integers(0, config.vocab, (WINDOWS, config.context + 1)), rows, n, job)
              for n in range(1, steps + 1)]
-    kept = [*model.state, *(("gradient", name) for name in model.index)]
+    kept = [*state_of(model), *(("gradient", name) for name in model.index)]
     held = {(name, what): model.read(name, what) for what, name in kept}
     sums = {what: zlib.crc32(b"".join(x.tobytes() for key, x in held.items() if key[1] == what))
             for what in WHAT}
