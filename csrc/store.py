@@ -47,7 +47,8 @@ class Store:
 
     def of(self, folder, model):
         """The Blocks of a model that was loaded from a folder or file."""
-        about = [FORM, model.device, model.dtype, model.core.call("device_name"), model.config,
+        library = model.core.ffi.string(model.core.call("device_name"))
+        about = [FORM, model.device, model.dtype, library, model.config,
                  *((path.name, path.stat().st_size, path.stat().st_mtime_ns)
                    for path in files_of(folder))]
         return Blocks(self, repr(about).encode())

@@ -215,9 +215,9 @@ def killed(model, folder):
 def reopened(model, folder):
     """When the next answer of a long chat begins, after a kill."""
     rng, messages = random.Random(0), []
-    for turn in range(12):
-        messages += [{"role": "user", "content": " ".join(rng.choices(WORDS, k=60))},
-                     {"role": "assistant", "content": " ".join(rng.choices(WORDS, k=60))}]
+    for turn in range(16):
+        messages += [{"role": "user", "content": " ".join(rng.choices(WORDS, k=62))},
+                     {"role": "assistant", "content": " ".join(rng.choices(WORDS, k=62))}]
     ask = {"max_tokens": 16, "temperature": 0}
     more = [{"role": "user", "content": "And what is the first of all this?"}]
     for theirs in (False, True) if "PEER" in os.environ else (False,):

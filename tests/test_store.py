@@ -3,6 +3,9 @@ only read again."""
 
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from csrc.runs import save_model
 from csrc.store import BLOCK, CHECK, Store
 from test_turn import random_model, tokenizer  # noqa: F401  (fixtures)
 
+ROOT = Path(__file__).resolve().parents[1]
 LIKE = Sampling(max_tokens=2 * BLOCK, seed=5, temperature=1, top_p=1)
 PROMPT = [*b"It was the best of times, it was the worst of times, it was the age of wisdom, it"]
 WHOLE = len(PROMPT) // BLOCK * BLOCK             # tokens of it in whole blocks
@@ -83,6 +87,16 @@ def test_a_model_finds_only_its_own(started, place, tmp_path):
     assert drawn(started(model=other))[1] == len(PROMPT) - 1 - WHOLE     # its copy is the same
     os.utime(other / "model.safetensors")
     assert drawn(started(model=other))[1] == len(PROMPT) - 1
+
+
+def test_another_process_finds_the_same(started, place, tmp_path):
+    """Nothing of what tells models apart is a process's own."""
+    program = ("import sys; from csrc.bind import Model; from csrc.store import Store; "
+               "where = sys.argv[1]; model = Model.load(where, 'cpu', 'f32', 0); "
+               "print(Store(sys.argv[2], 1e9).of(where, model).names([1] * 99)[-1])")
+    told = subprocess.run([sys.executable, "-c", program, place, tmp_path / "kv"], cwd=ROOT,
+                          capture_output=True, text=True, check=True).stdout
+    assert told.strip() == started().blocks.names([1] * 99)[-1]
 
 
 def test_the_least_recently_used_go_first(tmp_path):
