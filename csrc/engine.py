@@ -99,13 +99,14 @@ class Sequence:
     room      how many there may be at most, with all that it may still wait for
     banned    ids that are not drawn next, a list; None: the engine's `banned`
     bias      {id: what is added to its logit}
+    alone     whether it shares no keys and values, with others and with those on disk
     pending   what it waits for, a future whose tokens are appended when it is done; None: nothing
     record    "logprob": keep the log-probability of each token drawn in `logprobs`;
               "probabilities": and hand out what each was drawn from; "raw": and hand out the logs
               of the model's own, before all that Sampling and biases make of them
     """
 
-    banned = pending = None
+    banned, pending, alone = None, None, False
     bias: dict = {}
 
     def __init__(self, prompt, settings, index=0, record=""):
@@ -121,7 +122,7 @@ class Sequence:
 
     def shared(self, held):
         """Return how many of its tokens, but the last, need not be read where `held` are."""
-        return shared(held, self.tokens)
+        return 0 if self.alone else shared(held, self.tokens)
 
     def was_read(self, model, count):
         """Called when the model has just read that many more of its tokens, before any is drawn."""
@@ -281,7 +282,7 @@ class Engine:
     def save(self):
         """Write to disk what slots hold in blocks that have become full."""
         for slot in self.running if self.blocks else ():
-            if len(slot.held) >= slot.kept + BLOCK:
+            if len(slot.held) >= slot.kept + BLOCK and not slot.sequence.alone:
                 self.blocks.save(self.cache, slot.number, slot.held)
                 slot.kept = len(slot.held) // BLOCK * BLOCK
 

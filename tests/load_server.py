@@ -182,10 +182,10 @@ def alone(model, folder):
     """One stream beside `infer.py complete`, which says what it took itself."""
     prompt = " ".join(random.Random(0).choices(WORDS, k=200))
     flags = ["--temperature", "0", "--max-tokens", "128"]
-    for _ in range(3):
+    for turn in range(3):
         told = subprocess.run([sys.executable, "infer.py", "complete", "--model", model, "--prompt",
                                prompt, *flags], cwd=HERE, capture_output=True, text=True).stderr
-        with Server(model, folder) as server:
+        with Server(model, f"{folder}/{turn}") as server:        # where no prompt is kept
             server.ask("/v1/completions", {"prompt": "a", "max_tokens": 2})
             times = [at for at, event in server.stream(
                 {"prompt": prompt, "max_tokens": 128, "temperature": 0}, "/v1/completions")]

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import uvicorn
+from hypothesis import given, settings
 
 from csrc.bind import Model
 from csrc.engine import Engine, Sampling, Sequence
@@ -19,6 +20,7 @@ from data.chat import server
 from data.chat.api import Asked, Refused
 from data.chat.turn import Turn
 from infer import Serve
+from load_server import requests
 from test_turn import ASKED, random_model, tokenizer  # noqa: F401  (fixtures)
 from test_turn import engine as scripted
 
@@ -278,6 +280,13 @@ def test_what_is_wrong_is_said_in_a_sentence(running, path, body, status, words)
     found, answer = running.ask(path, body)
     assert found == status and words in answer["error"]["message"], answer
     assert answer["error"].keys() == {"message", "type", "param", "code"}
+
+
+@settings(max_examples=100)
+@given(requests())
+def test_no_request_makes_the_server_fail(running, request):
+    status, answer = running.ask(*request)
+    assert status in (200, 400, 404), answer
 
 
 def test_unknown_fields_are_left_out(running):

@@ -14,6 +14,7 @@ from csrc.bind import Model
 from csrc.engine import Engine, Sampling, Sequence
 from csrc.runs import save_model
 from csrc.store import BLOCK, CHECK, Store
+from data.chat.api import Embedded
 from test_turn import random_model, tokenizer  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,6 +113,13 @@ def test_the_least_recently_used_go_first(tmp_path):
     again = Store(tmp_path / "kv", 2 * (100 + CHECK))
     assert [*again.files] == [names[0], names[2]]
     assert sum(path.stat().st_size for path in (tmp_path / "kv").iterdir()) <= again.size
+
+
+def test_texts_that_are_only_read_leave_nothing(started, tmp_path):
+    engine = started()
+    assert drawn(engine)[0] and (files := {*(tmp_path / "kv").iterdir()})
+    [*engine.generate([Embedded(PROMPT), Embedded(PROMPT[::-1] * 2)])]
+    assert {*(tmp_path / "kv").iterdir()} == files
 
 
 def test_a_full_disk_is_a_line_and_no_error(started, monkeypatch, capfd):

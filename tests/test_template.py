@@ -87,6 +87,18 @@ def test_a_template_that_knows_no_system_message_gets_it_with_the_question():
     assert "|<|im_start|>|user\nBe kind.\n\n Where?|<|im_end|>|" in text
 
 
+def test_what_certainly_has_no_room_is_not_encoded(monkeypatch):
+    talk = talk_of(tokenizer())
+    encode, sizes = talk.encode, []
+    monkeypatch.setattr(talk, "encode", lambda messages, tools: (
+        sizes.append(sum(len(one["content"]) for one in messages)), encode(messages, tools))[1])
+    messages = [{"role": "user", "content": f"Question {i}?"} if i % 2 == 0 else
+                {"role": "assistant", "content": "An answer. " * 9} for i in range(10001)]
+    ids, dropped = talk.prompt(messages, 300)
+    assert len(ids) <= 300 and dropped > 9900 and talk.tokenizer.decode(ids).count("10000?")
+    assert max(sizes) <= 300 * max(talk.bytes)
+
+
 def test_old_turns_make_room():
     many = [{"role": "system", "content": "s"}, *TURNS, *TURNS, *ASKED]
     whole = len(talk_of(tokenizer()).prompt(many)[0])

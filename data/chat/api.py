@@ -342,15 +342,14 @@ class Continued(Asked):
 
 
 class Embedded(Sequence):
-    """A text that is only read; total: the sum of its tokens' last states, (C)."""
+    """A text that is only read; total: the sum of its tokens' last states, (C). What others have
+    read has none."""
+
+    alone = True
 
     def __init__(self, ids):
         super().__init__([*ids, ids[-1]], Sampling(max_tokens=1, seed=0))    # the last is not read
         self.prompt, self.count, self.total = len(ids), 0, 0
-
-    def shared(self, held):
-        """None: what need not be read has no states."""
-        return 0
 
     def was_read(self, model, count):
         """Add their states."""
