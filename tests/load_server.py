@@ -37,7 +37,8 @@ class Server:
                 self.port = free.getsockname()[1]
             self.process = subprocess.Popen(
                 [os.environ["PEER"], "-m", "llama_cpp.server", "--model", model, "--host",
-                 "127.0.0.1", "--port", str(self.port), "--n_ctx", "8192", "--n_threads", "2"],
+                 "127.0.0.1", "--port", str(self.port), "--n_ctx", "8192", "--n_threads", "2",
+                 "--interrupt_requests", "False"],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         else:
             self.process = subprocess.Popen(
