@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -85,12 +87,22 @@ def test_votes_names_exports_and_deletion(page, running):
     assert running.ask(f"/threads/{name}")[0] == 404
 
 
-def test_tools_are_switched_on_and_what_they_did_is_a_line_that_opens(page, running, said):
-    if tools.python_off():
-        pytest.skip(tools.python_off())
-    code = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show(); print(6 * 7)"
+def png(width):
+    """A black picture."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, 1, 8, 0, 0, 0, 0)),
+             (b"IDAT", zlib.compress(bytes(1 + width))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts)
+
+
+def test_tools_are_switched_on_and_what_they_did_is_a_line_that_opens(page, running, said,
+                                                                      monkeypatch):
+    result = tools.Result("<b>42</b>", (png(150),))
+    known = {**running.page.known(2000), "python": tools.Tool(lambda code: result, None)}
+    monkeypatch.setattr(running.page, "known", lambda budget: known)
     said("<think>I have to look.</think><|search_start|>light<|search_end|><|python_start|>"
-         f"{code}<|python_end|>It is **red**, and 42.", "Yes.")
+         "print(6 * 7)<|python_end|>It is **red**, and 42.", "Yes.")
     page.click("#tools [aria-label=Search]")
     page.click("#tools [aria-label=Python]")
     ask(page, "What colour is the light?")
@@ -103,8 +115,8 @@ def test_tools_are_switched_on_and_what_they_did_is_a_line_that_opens(page, runn
     run.locator("summary").click()
     assert page.is_visible("text=Searched for: light")
     assert run.locator("a").first.get_attribute("href") == "https://e.org/light"
-    assert "42" in run.locator("pre.wide").last.text_content()
-    true(page, "document.querySelector('details.run img').naturalWidth > 99")
+    assert run.locator("pre").all_text_contents() == ["print(6 * 7)", "<b>42</b>"]
+    true(page, "document.querySelector('details.run img').naturalWidth === 150")
     assert page.evaluate("window.hit") is None and run.locator("b").count() == 0
     page.click("#tools [aria-label=Search]")
     ask(page, "Sure?")                           # the run is read again by the model
