@@ -429,6 +429,15 @@ def test_an_answer_that_is_written_is_written_once(running, scripted, monkeypatc
     assert running.ask(at)[1]["messages"][-1]["content"] == "ab" * 400
 
 
+def test_a_files_name_is_only_a_name(running):
+    path = "/files?model=small&name=..%2F..%2Fetc%2Fpasswd%00%0d%0a%1b[31m.csv"
+    status, found = running.ask(path, b"a,b\r\n1,2\r\n")
+    assert status == 200 and found["name"] == "../../etc/passwd [31m.csv"
+    assert (found["text"], found["count"]) == ("a,b\n1,2\n", 8)
+    status, said = running.ask(path, b"x" * (9 << 20))
+    assert status == 413 and "over 8388608 bytes" in said["error"]["message"]
+
+
 def test_tools_that_are_off_say_why(running, scripted):
     running.page.known = page.cache(lambda budget: tools.registry(None, budget))
     found = running.ask("/tools?model=small")[1]
