@@ -6,10 +6,10 @@
     engine.generate([...])     all of that, for a list of sequences
 
 A sequence has a slot of the model's cache, with as much room as it may need. A step reads at most
-PIECE tokens of prompts, so that a newcomer does not hold up the others, and then extends every
-sequence whose tokens are read by one that is drawn. Where prompt lookup pays (csrc/lookup.py), it
-also checks tokens that may follow, several in one call. None of this changes a token: the same seed
-gives the same text in any company.
+PIECE tokens of prompts, fewer beside others, whom a newcomer must not hold up, and then extends
+every sequence whose tokens are read by one that is drawn. Where prompt lookup pays
+(csrc/lookup.py), it also checks tokens that may follow, several in one call. None of this changes a
+token: the same seed gives the same text in any company.
 
 The engine knows no chat and no tool. A Sequence says what may not be drawn next (`banned`) and what
 it waits for (`pending`); data/chat/turn.py makes such sequences of messages and tools. One thread
@@ -34,7 +34,8 @@ from csrc.lookup import DRAFT, Costs, Lookup
 from csrc.store import BLOCK
 
 SLOTS = 32           # sequences that run at the same time; more wait
-PIECE = 512          # tokens of prompts that a step reads
+PIECE = 512          # tokens of prompts that a step reads,
+BESIDE = 128         # and where others draw in it: they wait that long
 PAUSE = 0.02         # seconds that a step waits where all sequences wait for something
 
 
@@ -325,9 +326,9 @@ class Engine:
                 s.last += len(tokens)
 
     def read(self):
-        """Read up to PIECE tokens, first those of the sequence that came first. What any slot has
-        of a prompt's beginning is copied."""
-        left = PIECE
+        """Read up to PIECE tokens, first those of the sequence that came first, or up to BESIDE
+        where any sequence's are read. What any slot has of a prompt's beginning is copied."""
+        left = min(PIECE, BESIDE) if any(slot.unread == 0 for slot in self.running) else PIECE
         for slot in self.running:
             if left == 0 or slot.sequence.pending:
                 continue

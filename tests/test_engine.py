@@ -194,6 +194,23 @@ def test_a_prompt_read_in_pieces_gives_the_same(engine, monkeypatch):
     assert run() == expected
 
 
+def test_a_newcomer_holds_up_the_others_for_a_small_piece(engine, monkeypatch):
+    monkeypatch.setattr("csrc.engine.BESIDE", 3)
+    first, second = (Sequence(engine.encode("the dog sat on the cat" * n), Sampling(seed=2), n)
+                     for n in (1, 2))
+    engine.reset_counters()
+    engine.submit(first)
+    engine.step()
+    alone = engine.tokens["prefill"]
+    engine.submit(second)
+    read = [alone]
+    while not second.finish:
+        engine.step()
+        read.append(engine.tokens["prefill"])
+    assert alone == first.prompt - 1 > 3 and {b - a for a, b in zip(read, read[1:])} >= {0, 3}
+    assert max(b - a for a, b in zip(read, read[1:])) == 3
+
+
 def test_a_sequence_that_its_caller_ends_makes_room_for_the_next(engine, monkeypatch):
     monkeypatch.setattr("csrc.engine.SLOTS", 1)
     first, second = (Sequence(engine.encode("the"), Sampling(seed=2), i) for i in range(2))
