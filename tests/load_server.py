@@ -117,7 +117,7 @@ def together(count, function):
     return found
 
 
-def crowd(model, folder, seconds=float(os.environ.get("SECONDS", 150))):
+def crowd(model, folder, seconds=float(os.environ.get("SECS", 150))):
     """Gaps between the tokens of a stream, errors, memory."""
     with Server(model, folder) as server:
         server.times({"messages": question(random), "max_tokens": 9})
