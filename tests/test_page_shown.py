@@ -126,7 +126,7 @@ def test_an_answer_in_another_window_is_waited_for(page, running, said):
     assert [one["content"] for one in stored(running, page)["messages"]
             if one["role"] == "user"] == ["Tell me", "One", "Two"]
     page.evaluate("reload()")
-    page.wait_for_selector("article.user >> text=Two")
+    page.wait_for_selector("article.user .acts >> text=/[12].2/")
     other.close()
 
 
