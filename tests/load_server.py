@@ -165,9 +165,9 @@ def broken(port, body, rng, slow):
 def peer(model, folder):
     """Tokens a second of 8 streams together, by turns."""
     rng, found = random.Random(0), {False: [], True: []}
-    bodies = [{"messages": question(rng), "max_tokens": 128, "temperature": 0.8, "seed": i}
+    bodies = [{"messages": question(rng), "max_tokens": 64, "temperature": 0.8, "seed": i}
               for i in range(8)]
-    for turn in range(3):
+    for turn in range(2):
         for theirs in False, True:
             with Server(model, folder, theirs) as server:
                 server.times({**bodies[0], "max_tokens": 2})
@@ -225,7 +225,7 @@ def reopened(model, folder):
         with Server(model, folder, theirs) as server:
             first = server.times({"messages": messages + more, **ask})[0]
             usage = json.loads(server.ask(CHAT, {"messages": messages + more, **ask})[1])["usage"]
-        for _ in range(3):
+        for _ in range(1 if theirs else 3):
             with Server(model, folder, theirs) as server:
                 server.times({"messages": more, "max_tokens": 2})        # the model is loaded
                 more[0]["content"] += " Why?"
