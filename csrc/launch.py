@@ -23,8 +23,9 @@ from csrc.runs import peak, resident, tell
 
 RANK, RATE = 16, 5e-4            # of adapters, where they are the default; their peak rate
 RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS}
-# A model from elsewhere is large: tokens in a step and in a pass; evaluations; checkpoints.
-FOREIGN = 2048, 1024, 5, 2
+# A model from elsewhere is large: tokens in a step and in a pass; evaluations; checkpoints. Where
+# there is little to learn from, steps are smaller: an epoch has as many as this.
+FOREIGN, UPDATES = (2048, 1024, 5, 2), 32
 FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
                   "threads", "resume", "out", "zero", "recompute"}
 
@@ -92,9 +93,11 @@ def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]
 
 def with_defaults(s, data, config: Config, ranks: int = 1):
     """The settings with every default that depends on others filled in: the same on any number of
-    ranks, which share a step's windows."""
+    ranks, which share a step's windows, where there are enough."""
     foreign = is_foreign(s, data.tokenizer)
     wanted, most, looks, saves = FOREIGN if foreign else (512 * config.layers, 4096, 20, 5)
+    if foreign:
+        wanted = max(ranks * s.context, min(wanted, data.loader.tokens // UPDATES))
     rows = s.batch or max(1, min(wanted, most) // s.context)
     one_pass = rows * s.context
     batch_tokens = s.batch_tokens or max(1, wanted // one_pass) * one_pass

@@ -123,8 +123,13 @@ def test_a_larger_model_has_defaults_of_its_own(tmp_path):
     data = train.Conversations(s)
     assert "documents" not in str(data)
     filled = train.with_defaults(s, data, CONFIG)
-    assert (filled.batch, filled.batch_tokens, filled.lr) == (8, 2048, 1e-4)
-    assert filled.steps == round(3 * data.loader.tokens / 2048)
+    rows = data.loader.tokens // 32 // 128                # there is little to learn from
+    assert (filled.batch, filled.batch_tokens, filled.lr) == (rows, 128 * rows, 1e-4)
+    assert filled.steps == round(3 * data.loader.tokens / 128 / rows)
+    assert train.with_defaults(s, data, CONFIG, ranks=5).batch_tokens == 5 * 128
+    data.loader.tokens = 300_000
+    filled = train.with_defaults(s, data, CONFIG)
+    assert (filled.batch, filled.batch_tokens, filled.steps) == (8, 2048, round(9e5 / 2048))
     book = tmp_path / "book.txt"
     book.write_text("Then blue. Say black and white. " * 500)
     mixed = train.Conversations(train.replace(s, documents=[str(book)]))
