@@ -37,7 +37,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 def examples(count):
     """So many in a night (CHAT_EXAMPLES=1000), else some: at home others each time."""
-    return settings(max_examples=min(count, int(os.environ.get("CHAT_EXAMPLES", 12))))
+    return settings(max_examples=min(count, int(os.environ.get("CHAT_EXAMPLES", 8))))
 
 
 def unit(lib):
