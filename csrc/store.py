@@ -15,6 +15,7 @@ import sys
 import threading
 import zlib
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +27,7 @@ from csrc.adapter import files_of
 BLOCK = 32           # tokens in a file
 FORM = "keys and values 1"           # another where the bytes mean something else
 CHECK = 4            # bytes of the checksum at the end
+WAITING = 128        # blocks, at most, that wait to be written
 
 
 class Store:
@@ -34,6 +36,7 @@ class Store:
     def __init__(self, folder, size):
         self.folder, self.size, self.used, self.full = Path(folder), size, 0, False
         self.files, self.lock = OrderedDict(), threading.Lock()      # {name: bytes}, oldest first
+        self.writer, self.waiting = ThreadPoolExecutor(1), set()
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         found = []
         for path in self.folder.iterdir():
@@ -90,6 +93,13 @@ class Store:
         say(f"{self.folder / name} is dropped: {problem}")
         return None
 
+    def put(self, name, data):
+        """Let the writer's thread write a file, so that nobody waits for the disk; where the disk
+        is too slow for all, this one is left out."""
+        if name not in self.waiting and len(self.waiting) < WAITING:
+            self.waiting.add(name)
+            self.writer.submit(self.write, name, data)
+
     def write(self, name, data):
         """Write a file. Where that is not possible a line on stderr says why, once."""
         place = self.folder / f"{name}.{threading.get_ident()}.new"
@@ -106,6 +116,7 @@ class Store:
             self.full = True
             with suppress(OSError):
                 place.unlink()
+        self.waiting.discard(name)
 
 
 class Blocks:
@@ -124,10 +135,10 @@ class Blocks:
         return found
 
     def save(self, cache, slot, held):
-        """Write those blocks of the tokens that a slot holds which are not there."""
+        """Write, soon, those blocks of the tokens that a slot holds which are not there."""
         for i, name in enumerate(self.names(held)):
             if not self.store.has(name):
-                self.store.write(name, cache.read(slot, i * BLOCK, BLOCK))
+                self.store.put(name, cache.read(slot, i * BLOCK, BLOCK))
 
     def load(self, cache, slot, held, tokens):
         """Let a slot that holds `held` hold as much of `tokens` as there is; return what it holds

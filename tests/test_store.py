@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -44,6 +45,8 @@ def drawn(engine, prompt=PROMPT, settings=LIKE):
     """(tokens, how many of them were read) of a text that an engine continues."""
     s = Sequence(prompt, settings)
     [*engine.generate([s])]
+    if engine.blocks:
+        engine.blocks.store.writer.submit(int).result()      # all is written
     return s.tokens, engine.tokens["prefill"]
 
 
@@ -113,6 +116,19 @@ def test_the_least_recently_used_go_first(tmp_path):
     again = Store(tmp_path / "kv", 2 * (100 + CHECK))
     assert [*again.files] == [names[0], names[2]]
     assert sum(path.stat().st_size for path in (tmp_path / "kv").iterdir()) <= again.size
+
+
+def test_a_disk_that_is_slow_holds_up_nobody(started, monkeypatch):
+    engine, release, written = started(), Event(), []
+    monkeypatch.setattr("csrc.store.WAITING", 2)
+    monkeypatch.setattr(engine.blocks.store, "write", lambda name, data: (
+        release.wait(60), written.append(name)))
+    s = Sequence(PROMPT, LIKE)
+    [*engine.generate([s])]                      # while nothing is written
+    assert not written and len(engine.blocks.store.waiting) == 2
+    release.set()
+    engine.blocks.store.writer.submit(int).result()
+    assert written == engine.blocks.names(s.tokens)[:2]
 
 
 def test_texts_that_are_only_read_leave_nothing(started, tmp_path):
