@@ -65,10 +65,11 @@ class Training:
     batch: int | None = flag(None, "most windows in one pass, B; default 512 tokens a layer, "
                                    "at most 4096", limits=COUNT)
     batch_tokens: int | None = flag(None, "tokens in one step, of all passes and ranks; "
-                                          "default 512 a layer", limits=COUNT)
+                                          "default 512 a layer; of a model from "
+                                          "elsewhere by the text, at most 2048", limits=COUNT)
     steps: int | None = flag(None, "updates; default by stage, depth and text", limits=COUNT)
-    optimizer: str | None = flag(None, "muon (for the matrices of blocks, for the rest AdamW) or "
-                                       "adamw; default by stage", choices=("muon", "adamw"))
+    optimizer: str = flag("adamw", "muon: for the matrices of blocks, for the rest AdamW",
+                          choices=("adamw", "muon"))
     lr: float | None = flag(None, "peak learning rate; default by stage, width", limits=OVER_0)
     schedule: str = flag("cosine", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
     warmup: float = flag(0.02, "fraction of the steps over which the rate rises", limits=SHARE)

@@ -111,7 +111,6 @@ def with_defaults(s, data, config: Config, ranks: int = 1):
         s = dataclasses.replace(s, vocab_size=data.vocab)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps,
-        optimizer=s.optimizer or "adamw",
         lr=s.lr or (RATE if s.lora else s.rate(config.channels, foreign)),
         recompute=s.recompute or ("cheap" if s.lora else "none"),
         eval_every=s.eval_every or each,
@@ -128,8 +127,7 @@ def resumed(kind: type, s, given: set[str], saved: dict):
                         (known.keys() - before, "are new and have their defaults")):
         if names:
             tell(f"settings of the run that {what}: {', '.join(sorted(names))}")
-    before = {**known, "optimizer": "adamw",     # the only one that there was once
-              **{name: before[name] for name in before.keys() & known}}
+    before = {**known, **{name: before[name] for name in before.keys() & known}}
     for name in before:                          # once a word, now several
         if isinstance(known[name], list) and not isinstance(before[name], list):
             before[name] = [before[name]]

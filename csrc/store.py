@@ -17,6 +17,7 @@ import zlib
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -93,12 +94,12 @@ class Store:
         say(f"{self.folder / name} is dropped: {problem}")
         return None
 
-    def put(self, name, data):
-        """Let the writer's thread write a file, so that nobody waits for the disk; where the disk
-        is too slow for all, this one is left out."""
+    def put(self, name, read):
+        """Let the writer's thread write what read() gives to a file, so that nobody waits for the
+        disk; where the disk is too slow for all, this one is left out."""
         if name not in self.waiting and len(self.waiting) < WAITING:
             self.waiting.add(name)
-            self.writer.submit(self.write, name, data)
+            self.writer.submit(self.write, name, read())
 
     def write(self, name, data):
         """Write a file. Where that is not possible a line on stderr says why, once."""
@@ -138,7 +139,7 @@ class Blocks:
         """Write, soon, those blocks of the tokens that a slot holds which are not there."""
         for i, name in enumerate(self.names(held)):
             if not self.store.has(name):
-                self.store.put(name, cache.read(slot, i * BLOCK, BLOCK))
+                self.store.put(name, partial(cache.read, slot, i * BLOCK, BLOCK))
 
     def load(self, cache, slot, held, tokens):
         """Let a slot that holds `held` hold as much of `tokens` as there is; return what it holds
