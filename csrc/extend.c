@@ -7,9 +7,12 @@
 #include "vectors.h"
 
 enum {
-    KT = 64,                         /* keys in a tile */
     DMAX = 256,                      /* the largest head */
-    READERS = 16                     /* of a tile */
+    TILE = 16 * DMAX, KT = 64,       /* numbers in a tile: half of a small L1 cache; keys at most */
+    READERS = 16,                    /* of a tile */
+    AHEAD = 32,                      /* rows that memory is asked for before they are read */
+    SPAN = 512,                      /* keys that are read in one go, and then merged */
+    FEW = 4                          /* rows whose spans several threads read */
 };
 
 /* Where number i of those that are kept, as halves or reals, lies. */
@@ -56,50 +59,83 @@ static void score_row(float *score, const real *query, const real *keys, size_t 
     }
 }
 
+/* S vectors of out = shrink out + share (n) values (n,S * LANES): they stay in registers. */
+static inline __attribute__((always_inline))
+void weighted_columns(float *out, float shrink, const float *share, const real *values,
+                      size_t stride, int n, int S) {
+    enum { MOST = 8 };
+    vec sum[MOST];
+    for (int s = 0; s < S; s++) sum[s] = *(vec *)(out + s * LANES) * shrink;
+    for (int j = 0; j < n; j++)
+        for (int s = 0; s < S; s++)
+            sum[s] += share[j] * load_reals(values + j * stride + s * LANES);
+    for (int s = 0; s < S; s++) *(vec *)(out + s * LANES) = sum[s];
+}
+
 /* out (D) = shrink out + share (n) values (n,D) */
 static void weighted_sum(float *out, float shrink, const float *share, const real *values,
                          size_t stride, int n, int D) {
     int d = 0;
-    for (; d + 4 * LANES <= D; d += 4 * LANES) {
-        vec sum[4];
-        for (int s = 0; s < 4; s++) sum[s] = *(vec *)(out + d + s * LANES) * shrink;
-        for (int j = 0; j < n; j++)
-            for (int s = 0; s < 4; s++)
-                sum[s] += share[j] * load_reals(values + j * stride + d + s * LANES);
-        for (int s = 0; s < 4; s++) *(vec *)(out + d + s * LANES) = sum[s];
-    }
+    for (; d + 8 * LANES <= D; d += 8 * LANES)
+        weighted_columns(out + d, shrink, share, values + d, stride, n, 8);
+    for (; d + 2 * LANES <= D; d += 2 * LANES)
+        weighted_columns(out + d, shrink, share, values + d, stride, n, 2);
     for (int e = d; e < D; e++) out[e] *= shrink;
     for (int j = 0; j < n; j++)
         for (int e = d; e < D; e++) out[e] += share[j] * to_float(values[j * stride + e]);
 }
 
-/* One query head of one row, and what it has found in its keys first..last so far. */
+/* What has been found in some keys: the largest score, the sum of exponentials and of values. */
+typedef struct { float most, sum, o[DMAX]; } Found;
+
+static void find_nothing(Found *x, int D) {
+    x->most = -INFINITY;
+    x->sum = 0;
+    memset(x->o, 0, sizeof(float) * D);
+}
+
+/* x takes in what was found in further keys, if there were any. */
+static void merge(Found *x, const Found *more, int D) {
+    if (more->most == -INFINITY) return;
+    const float most = more->most > x->most ? more->most : x->most;
+    const float keeps = fast_exp(x->most - most), adds = fast_exp(more->most - most);
+    x->most = most;
+    x->sum = keeps * x->sum + adds * more->sum;
+    for (int d = 0; d < D; d++) x->o[d] = keeps * x->o[d] + adds * more->o[d];
+}
+
+static void finish(real *out, const Found *x, int D) {
+    for (int d = 0; d < D; d++) out[d] = to_real(x->o[d] / x->sum);
+}
+
+/* One query head of one row, whose keys are first..last, and what it finds in a span of them. */
 typedef struct {
     const real *query;
-    real *out;
     int first, last;
-    float most, sum, o[DMAX];
+    Found here;
 } Reader;
 
-/* Takes in n keys and values, as in online_softmax, but with the lanes over D or over keys, since
-   there is one query only. */
-static void read_tile(Reader *x, const real *keys, const real *values, size_t stride, int n, int D,
-                      float scale, float cap) {
-    float score[KT], before = x->most, sums = 0;
+/* Takes in the scores of n keys, which become probabilities, as online_softmax does, but with the
+   lanes over keys, since there is one query only; returns by what earlier sums shrink. */
+static float take_scores(Reader *x, float *score, const real *keys, size_t stride, int n, int D,
+                         float scale, float cap) {
+    const float before = x->here.most;
+    float most = before, sums = 0;
     score_row(score, x->query, keys, stride, n, D);
-    for (int j = 0; j < n; j++) {
-        score[j] *= scale;
-        if (cap) score[j] = cap * fast_tanh(score[j] / cap);
-        x->most = score[j] > x->most ? score[j] : x->most;
-    }
+    const int all = ceil_div(n, LANES) * LANES;  /* the last key's score fills the last vector */
+    for (int j = 0; j < all; j++) score[j] *= scale;
+    for (int j = 0; cap && j < all; j++) score[j] = cap * fast_tanh(score[j] / cap);
+    #pragma omp simd reduction(max:most)
+    for (int j = 0; j < all; j++) most = score[j] > most ? score[j] : most;
     #pragma omp simd reduction(+:sums)
     for (int j = 0; j < n; j++) {
-        score[j] = fast_exp(score[j] - x->most);
+        score[j] = fast_exp(score[j] - most);
         sums += score[j];
     }
-    float shrink = before == x->most ? 1.f : fast_exp(before - x->most);
-    x->sum = x->sum * shrink + sums;
-    weighted_sum(x->o, shrink, score, values, stride, n, D);
+    const float shrink = before == most ? 1.f : fast_exp(before - most);
+    x->here.most = most;
+    x->here.sum = x->here.sum * shrink + sums;
+    return shrink;
 }
 
 /* Rows from..to of what is kept, as reals: where they lie, or in `tile`. */
@@ -109,6 +145,7 @@ static const real *reals_of(real *tile, const void *kept, size_t stride, int fro
     if (!as_halves) return (const real *)row;
     for (real *out = tile; from < to; from++, row += stride, out += D) {
         int d = 0;
+        for (int e = 0; e < D; e += 32) __builtin_prefetch(row + AHEAD * stride + e);
         for (halves x; d + LANES <= D; d += LANES) {
             memcpy(&x, row + d, sizeof x);
             store_reals(out + d, widen_halves(x));
@@ -118,35 +155,35 @@ static const real *reals_of(real *tile, const void *kept, size_t stride, int fro
     return tile;
 }
 
-/* Readers of one slot and key/value head, whose first and last keys never fall and never rise by
-   more than 1 from one reader to the next: each by tiles of its own, from its first key on. */
-static void read_all(Reader *x, int count, const void *keys, const void *values, size_t stride,
-                     int D, float scale, float cap, int as_halves) {
-    real tile[2][(KT + READERS) * DMAX];
-    for (int i = 0; i < count; i++) {
-        x[i].most = -INFINITY;
-        x[i].sum = 0;
-        memset(x[i].o, 0, sizeof(float) * D);
-    }
-    for (int k0 = 0, end; x[count - 1].first + k0 <= x[count - 1].last; k0 += KT) {
-        const int from = x[0].first + k0;
-        end = min_int(x[count - 1].first + k0 + KT, x[count - 1].last + 1);
-        const real *k = reals_of(tile[0], keys, stride, from, end, D, as_halves);
-        const real *v = reals_of(tile[1], values, stride, from, end, D, as_halves);
-        const size_t step = k == tile[0] ? (size_t)D : stride;
+static int tile_keys(int D) { return min_int(KT, TILE / D / 16 * 16); }
+
+/* What readers of one slot and key/value head, whose first and last keys never fall and never rise
+   by more than 1 from one reader to the next, find in a span of SPAN keys: each by tiles of its
+   own, from its own first key on. */
+static void read_span(Reader *x, int count, int span, const void *keys, const void *values,
+                      size_t stride, int D, float scale, float cap, int as_halves) {
+    real tile[TILE + READERS * DMAX];
+    float score[READERS][KT], shrink[READERS];
+    const int step = tile_keys(D);
+    for (int i = 0; i < count; i++) find_nothing(&x[i].here, D);
+    for (int k0 = span * SPAN; k0 < (span + 1) * SPAN; k0 += step) {
+        const int from = x[0].first + k0, last = x[count - 1].last;
+        if (x[count - 1].first + k0 > last) break;
+        const int end = min_int(x[count - 1].first + k0 + step, last + 1);
+        const real *k = reals_of(tile, keys, stride, from, end, D, as_halves);
+        const size_t row = k == tile ? (size_t)D : stride;
         for (int i = 0; i < count; i++) {
-            const int n = min_int(KT, x[i].last + 1 - x[i].first - k0);
-            const size_t at = (x[i].first + k0 - from) * step;
-            if (n > 0) read_tile(&x[i], k + at, v + at, step, n, D, scale, cap);
+            const int n = min_int(step, x[i].last + 1 - x[i].first - k0);
+            if (n > 0) shrink[i] = take_scores(&x[i], score[i], k + (x[i].first + k0 - from) * row,
+                                               row, n, D, scale, cap);
+        }
+        const real *v = reals_of(tile, values, stride, from, end, D, as_halves);
+        for (int i = 0; i < count; i++) {
+            const int n = min_int(step, x[i].last + 1 - x[i].first - k0);
+            if (n > 0) weighted_sum(x[i].here.o, shrink[i], score[i],
+                                    v + (x[i].first + k0 - from) * row, row, n, D);
         }
     }
-    for (int i = 0; i < count; i++)
-        for (int d = 0; d < D; d++) x[i].out[d] = to_real(x[i].o[d] / x[i].sum);
-}
-
-size_t extend_work(int N, int length, int H, int D) {
-    (void)N; (void)length; (void)H; (void)D;
-    return 0;                                    /* a row has one owner, who needs little */
 }
 
 /* How many rows from n on, at most `most`, follow one another in one slot. */
@@ -157,35 +194,78 @@ static int run_of(const int *starts, const int *positions, int n, int N, int mos
     return count;
 }
 
+static int spans(const Reader *x) { return ceil_div(x->last - x->first + 1, SPAN); }
+
+/* Reader of head `head` of row n. */
+static Reader reader(const real *qkv, int n, int head, int at, int H, int K, int D, int window) {
+    Reader x;
+    x.query = qkv + ((size_t)n * (H + 2 * K) + head) * D;
+    x.first = window ? max_int(0, at - window + 1) : 0;
+    x.last = at;
+    return x;
+}
+
+/* The most spans that a row has. */
+static int most_spans(const int *positions, int N, int window) {
+    int most = 0;
+    for (int n = 0; n < N; n++) most = max_int(most, positions[n] + 1);
+    return ceil_div(window ? min_int(window, most) : most, SPAN);
+}
+
+size_t extend_work(int N, int length, int H, int D) {
+    (void)D;
+    return (size_t)min_int(N, FEW) * H * ceil_div(length, SPAN) * sizeof(Found);
+}
+
+/* Of few rows each span is a piece of work, else all of a group of rows is. */
 void attention_extend(real *out, const real *qkv, const void *keys, const void *values,
-                      const int *starts, const int *positions, void *nothing,
+                      const int *starts, const int *positions, void *work,
                       int N, int length, int H, int K, int D, int window, float scale,
                       float cap, int as_halves) {
-    (void)nothing; (void)length;
-    const int G = H / K;
-    size_t work = 0;                             /* of one head: keys times channels */
-    for (int n = 0; n < N; n++) work += (size_t)(positions[n] + 1) * D;
-    const int team_size = team(0.5 * work * H);
-    const int some = min_int(min_int(G, READERS), ceil_div(N * H, team_size));       /* heads */
+    (void)length;
+    const int G = H / K, pieces = N <= FEW ? most_spans(positions, N, window) : 1;
+    size_t cost = 0;                             /* of one head: keys times channels */
+    for (int n = 0; n < N; n++) cost += (size_t)(positions[n] + 1) * D;
+    const int team_size = team(0.5 * cost * H);
+    const int some = min_int(min_int(G, READERS), ceil_div(N * H * pieces, team_size));  /* heads */
     const int rows = READERS / some, parts = ceil_div(G, some);
-    #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(team_size)
+    Found *found = work;                         /* (N,H,pieces) */
+    #pragma omp parallel for collapse(3) schedule(dynamic) num_threads(team_size)
     for (int part = 0; part < K * parts; part++)
-        for (int n = 0; n < N; n += rows) {
-            const int kv = part / parts, h = kv * G + part % parts * some;
-            const int heads = min_int(some, (kv + 1) * G - h);
-            Reader x[READERS];
-            for (int i = n, run; i < min_int(N, n + rows); i += run) {
-                run = run_of(starts, positions, i, N, n + rows - i);
-                for (int r = 0; r < run * heads; r++) {
-                    const int row = i + r / heads, head = h + r % heads, at = positions[row];
-                    x[r].query = qkv + ((size_t)row * (H + 2 * K) + head) * D;
-                    x[r].out = out + ((size_t)row * H + head) * D;
-                    x[r].first = window ? max_int(0, at - window + 1) : 0;
-                    x[r].last = at;
+        for (int n = 0; n < N; n += rows)
+            for (int piece = 0; piece < pieces; piece++) {
+                const int kv = part / parts, h = kv * G + part % parts * some;
+                const int heads = min_int(some, (kv + 1) * G - h);
+                for (int i = n, run; i < min_int(N, n + rows); i += run) {
+                    run = run_of(starts, positions, i, N, n + rows - i);
+                    const size_t slot = ((size_t)starts[i] * K + kv) * D, stride = (size_t)K * D;
+                    const void *k = kept_at(keys, slot, as_halves);
+                    const void *v = kept_at(values, slot, as_halves);
+                    const int count = run * heads;
+                    Reader x[READERS];
+                    Found all[READERS];
+                    for (int r = 0; r < count; r++) {
+                        const int row = i + r / heads;
+                        x[r] = reader(qkv, row, h + r % heads, positions[row], H, K, D, window);
+                        find_nothing(&all[r], D);
+                    }
+                    const int first = pieces > 1 ? piece : 0;
+                    const int end = pieces > 1 ? piece + 1 : spans(&x[count - 1]);
+                    for (int span = first; span < end; span++) {
+                        read_span(x, count, span, k, v, stride, D, scale, cap, as_halves);
+                        for (int r = 0; r < count; r++) merge(&all[r], &x[r].here, D);
+                    }
+                    for (int r = 0; r < count; r++) {
+                        const size_t at = (size_t)(i + r / heads) * H + h + r % heads;
+                        if (pieces > 1) found[at * pieces + piece] = all[r];
+                        else finish(out + at * D, &all[r], D);
+                    }
                 }
-                const size_t slot = ((size_t)starts[i] * K + kv) * D;
-                read_all(x, run * heads, kept_at(keys, slot, as_halves),
-                         kept_at(values, slot, as_halves), (size_t)K * D, D, scale, cap, as_halves);
             }
-        }
+    if (pieces == 1) return;
+    for (int at = 0; at < N * H; at++) {
+        Found *x = found + (size_t)at * pieces;
+        for (int piece = 1; piece < pieces; piece++) merge(x, x + piece, D);
+        finish(out + (size_t)at * D, x, D);
+    }
 }
