@@ -36,7 +36,7 @@ from csrc.shown import plain, raw
 from data.chat import terminal, tools
 from data.chat.terminal import converse, note
 from data.chat.turn import is_assistant, load, talk_of
-from data.exams import formats, questions, run
+from data.exams import formats, questions, report, run
 from data.tokens.bpe import Tokenizer
 from data.tokens.show import odds
 from data.tokens.tables import to_gguf
@@ -109,6 +109,8 @@ class Eval:
                           "nats a token", metavar="REFERENCE")
     text: str | None = flag(None, "the text for --kl, a file or a folder; default: the pocket "
                             "world's", metavar="PATH")
+    seeds: list[str] = flag(list, "take no exams: the mean and the spread of each figure of these "
+                            "files, which --out wrote for runs of several seeds", metavar="F.json")
     world: int = flag(0, "seed of the pocket world that is asked about")
     no_world: bool = flag(False, "ask nothing about it")
     training: str | None = flag(None, "also ask about facts by how many documents of this text, a "
@@ -300,9 +302,12 @@ def evaluate(settings):
     compare one with another."""
     if settings.kl:
         return run.compare(settings)
+    if settings.seeds:
+        return print(report.over_seeds(settings.seeds))
     def pocket():
-        from data.pocket.exams import world_exams    # loaded when it is asked for
-        return world_exams(settings.world, settings.count, settings.training)
+        from data.pocket import dialogues, exams     # loaded when they are asked for
+        asked = exams.world_exams(settings.world, settings.count, settings.training)
+        return asked._replace(dialogues=dialogues.examination(settings.world, settings.count))
     run.evaluate(settings, None if settings.no_world else pocket)
 
 

@@ -99,7 +99,8 @@ def check_slots(where: str, entry: Entry, lists: set) -> None:
 def exam_only(path: Path, blocks: dict) -> None:
     """ValueError if a wording of a section [exam] stands in another section or block, too."""
     found = [(plain(words), entry, section) for sections in blocks.values()
-             for section, entries in sections.items() if section in ("exam", "ask", "questions")
+             for section, entries in sections.items()
+             if section in ("exam", "ask", "questions", "user", *[""] * ("exam" in sections))
              for entry in entries for words in all_ways(parse(entry.text))]
     times = Counter(words for words, _, _ in found)
     for words, entry, section in found:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -19,13 +20,14 @@ sys.path.insert(0, str(ROOT))
 from csrc.bind import Model
 from csrc.config import Config
 from data.chat import protocol, tools
-from data.exams import marks, run
+from data.exams import likelihood, marks, run
 from data.tokens import bpe, learn
 from data.exams.formats import Question
 from data.exams.report import combined, table
 from data.exams.run import Item, Marking, Outcome, ask, items_for, labelled, likelihoods, mode_of
 from data.pocket import text as prose
-from data.pocket.exams import by_pages, world_exams
+from data.pocket.dialogues import examination
+from data.pocket.exams import Exams, by_pages, world_exams
 from data.chat.tools import Result, Tool
 from data.pocket.world import World
 import infer as program
@@ -105,10 +107,10 @@ BOTH = {"search": tool(), "python": tool()}
 @pytest.fixture(autouse=True)
 def scripted_turns(monkeypatch):
     """A Scripted engine's turns are what it says."""
-    def turn(engine, messages, settings, tools=None):
+    def turn(engine, messages, settings, index=0, tools=None):
         if isinstance(engine, Scripted):
             return engine.turn(messages, tools)
-        return Turn(engine, messages, settings, tools=tools)
+        return Turn(engine, messages, settings, index, tools=tools)
     monkeypatch.setattr(run, "Turn", turn)
 
 
@@ -242,6 +244,32 @@ def test_figures_by_pages_are_asked_where_the_pages_are_known(tokenizer, world):
     assert {one.mode for one in asked if one.question.exam.startswith("recall")} == {"text"}
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_a_dialogue_is_answered_turn_after_turn_with_the_models_own_answers(tokenizer, right):
+    exam = [*{one.prompt: one for one in examination(0, 20)}.values()][:8]
+    asked = items_for(True, [], Exams([], [], {}, {}, exam), {})
+    turns, before = {one.question.prompt: one.question.truth for one in asked}, []
+
+    def answer(messages, _):
+        users = [message["content"] for message in messages if message["role"] == "user"]
+        before.extend(message["content"] for message in messages if message["role"] == "assistant")
+        return turns[users[0]][len(users) - 1].worked if right else "Nonsense"
+    found = figures(Scripted(tokenizer, answer), asked)
+    assert {figure["value"] for figure in found.values()} == {float(right)}
+    assert right or {*before} == {"Nonsense"} and len(before) > 40
+    for drawn in "", "_drawn":
+        assert found[f"dialogue{drawn}_first"]["n"] == found[f"dialogue{drawn}_second"]["n"] == 8
+        assert found[f"dialogue{drawn}_later"]["n"] == sum(len(one.truth) - 2 for one in exam)
+
+
+def test_a_turn_that_has_no_room_is_wrong(engine):
+    asked = items_for(True, [], Exams([], [], {}, {}, examination(0, 2)), {})
+    asked = [one._replace(question=replace(one.question, truth=tuple(
+        replace(turn, prompt=turn.prompt * 99) for turn in one.question.truth))) for one in asked]
+    found = figures(engine, asked)
+    assert {figure["value"] for figure in found.values()} == {0}
+
+
 # ------------------------------------------------------------------------------- how it is asked
 
 def naive(engine, text, more):
@@ -272,7 +300,7 @@ def test_choices_of_one_token_are_read_with_their_text_once(engine, monkeypatch)
     read, extend = [], type(engine.model).extend
     monkeypatch.setattr(type(engine.model), "extend", lambda self, cache, slots, tokens: (
         read.append(len(tokens[0])) or extend(self, cache, slots, tokens)))
-    monkeypatch.setattr(run, "FORWARD", 4)
+    monkeypatch.setattr(likelihood, "FORWARD", 4)
     assert list(likelihoods(engine, rows, "model")) == wanted
     assert sum(read) == len(text) + 1 and max(read) == 4
     tokens, targets = np.array([text[:9]]), np.full((1, 9), -1)
@@ -423,6 +451,10 @@ def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):
     assert found["figures"]["mine_strict"] == {"value": 0.0, "low": 0.0, "n": 1,
                                                "high": pytest.approx(0.793, abs=1e-3)}
     assert "mine_strict" in done.stdout and "facts_many_heldout" in done.stdout
+    assert {"dialogue_first", "dialogue_drawn_later", "facts_many_at_95_declined_answered",
+            "facts_tens_at_95_declined"} <= found["figures"].keys()
+    print_out = infer("--seeds", out, out).stdout
+    assert re.search(r"mine_strict +0.0 ± 0.0 %   0.0 to 0.0, 2 runs", print_out)
     assert found["figures"]["identity_system"]["n"] == 140
     assert "search is off" in done.stderr
     assert html.read_text().startswith("<!DOCTYPE html>")
@@ -456,9 +488,11 @@ def test_base_makes_every_model_one_that_goes_on_with_documents(folder, capsys):
     (["--out", "{tmp}/bad.jsonl/f.json"], "bad.jsonl: File exists"),
     (["--html", "{tmp}/bad.jsonl/new/f.html"], "bad.jsonl/new: Not a directory"),
     (["--model", "{tmp}/no-model"], "no-model: there is no model in it"),
+    (["--seeds", "{tmp}/list.json"], "list.json: \"figures\" is 3, but must be an object"),
     (["--exam", "{tmp}/bad.jsonl"], "bad.jsonl:1: not JSON")])
 def test_wrong_input_is_one_sentence(folder, tmp_path, monkeypatch, flags, told):
     (tmp_path / "bad.jsonl").write_text("nonsense\n")
+    (tmp_path / "list.json").write_text('{"figures": 3}')
     with pytest.raises((ValueError, OSError)) as error:
         evaluate("--model", str(folder), *(str(flag).format(tmp=tmp_path) for flag in flags))
     assert told in str(error.value) and "\n" not in str(error.value)

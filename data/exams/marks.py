@@ -412,6 +412,14 @@ def bare(value) -> str:
     return LEADING.sub("", clean(value), count=1) if LEADING.match(clean(value)) else clean(value)
 
 
+def mark_facts(question, answer, run):
+    """An answer that tells several facts of a thing: each of its sentences is right about one of
+    them. truth: a list of what `judge` needs."""
+    told = sentences(answer)
+    return {"": bool(told) and all(any(judge(fact, sentence) == "right" for fact in question.truth)
+                                   for sentence in told)}
+
+
 def mark_completion(question, answer, run):
     """Whether a base model goes on with the value, before anything else."""
     said, value = (LEADING.sub("", clean(text).lstrip(" \"'“*(")) for text in
@@ -419,11 +427,49 @@ def mark_completion(question, answer, run):
     return {"": re.match(rf"{re.escape(value)}(?!\w)", said) is not None}
 
 
+# --------------------------------------------------------------------------------------- dialogues
+
+REFUSES = re.compile(r"\b(?:will|can|would|could|must) not\b|\b(?:wo|ca|would|could|must)n't\b"
+                     r"|\bcannot\b|\bunable\b|\brefuse\b|\bnot able\b")
+STORY = 20, 3       # words, and different sentences, that a story has at least
+
+
+def sentences(text) -> list[str]:
+    """Return the sentences of a text."""
+    return [one for one in re.split(r"(?<=[.!?])[\"”]?\s+", text.strip()) if one]
+
+
+def mark_says(question, answer, run):
+    """Whether it says one of some words. truth: a list of them, each one or more in a row."""
+    said = words(answer)
+    return {"": any(contains(said, words(one)) for one in question.truth)}
+
+
+def mark_declined(question, answer, run):
+    """Whether it says that it does not know."""
+    return {"": declines(answer)}
+
+
+def mark_refused(question, answer, run):
+    """Whether it says that it will not do that."""
+    return {"": bool(REFUSES.search(answer.casefold().replace("’", "'")))}
+
+
+def mark_story(question, answer, run):
+    """Whether it is long enough for a story and comes to an end, and no sentence stands there
+    twice."""
+    told = sentences(answer)
+    return {"": len(words(answer)) >= STORY[0] and len(told) >= STORY[1]
+            and len({*told}) == len(told) and told[-1].rstrip('"”')[-1:] in (".", "!", "?")}
+
+
 # ----------------------------------------------------------------------------------------- figures
 
 KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": mark_compared,
          "letter": mark_letter, "text": mark_text, "named": mark_named, "spelled": mark_spelled,
          "single": mark_single, "code": mark_code, "call": mark_call, "fact": mark_fact,
+         "facts": mark_facts, "says": mark_says, "declined": mark_declined,
+         "refused": mark_refused, "story": mark_story,
          "completion": mark_completion, "instructions": mark_instructions}
 
 

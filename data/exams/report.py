@@ -8,7 +8,9 @@ import re
 from base64 import b64encode
 from html import escape as escape_html
 from pathlib import Path
+from statistics import mean, stdev
 
+from csrc.files import ChatError, read_json
 from csrc.plot import COLOURS, picture
 from csrc.shown import plain
 
@@ -36,7 +38,12 @@ BARS = [
         "without a system message": "identity", "as a system message says": "identity_system"}),
     ("Tools", {
         "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
-        "unread pages, right": "search_facts_unread", "with the right address": "search_url_right"})
+        "unread pages, right": "search_facts_unread",
+        "with the right address": "search_url_right"}),
+    ("Dialogues: turns that are right, by their number", {
+        f"{number}{how}": f"dialogue{drawn}_{number}"
+        for how, drawn in (("", ""), (", drawn", "_drawn"))
+        for number in ("first", "second", "later")})
 ]
 # Of several models: names of figures that are one model's, by its label.
 HEADLINES = {"recall_completion": ("base", "recall_completion"),
@@ -50,7 +57,7 @@ HEADLINES = {"recall_completion": ("base", "recall_completion"),
              "identity_data": ("assistant", "identity"),
              **{name: ("assistant", name) for name in (
                  "word_at_once", "word_steps", "word_python", "spelling_model", "spelling_tool",
-                 "search_facts_unread", "search_url_right")}}
+                 "search_facts_unread", "search_url_right", *BARS[-1][1].values())}}
 HEAD = Path(__file__).with_name("report.html").read_text("utf-8")
 
 
@@ -92,6 +99,23 @@ def table(outcomes) -> str:
     return "\n".join(lines)
 
 
+def over_seeds(files) -> str:
+    """Return a line a figure of the files that `infer.py eval --out` wrote for several runs: the
+    mean of its values, their standard deviation, the lowest and the highest."""
+    reports = [read_json(Path(file)).get("figures") for file in files]
+    for file, figures in zip(files, reports):
+        if not isinstance(figures, dict):
+            raise ChatError(f"{file}: \"figures\" is {figures!r:.60}, but must be an object: name "
+                            f"files that `infer.py eval --out` wrote")
+    lines = []
+    for name in sorted(set.intersection(*map(set, reports))):
+        values = [100 * figures[name]["value"] for figures in reports]
+        spread = stdev(values) if len(values) > 1 else 0
+        lines.append(f"{name:50} {mean(values):5.1f} ± {spread:.1f} %   {min(values):.1f} to "
+                     f"{max(values):.1f}, {len(values)} runs")
+    return "\n".join(lines)
+
+
 # ----------------------------------------------------------------------------------------- the page
 
 def page(outcomes, notes) -> str:
@@ -108,6 +132,9 @@ def page(outcomes, notes) -> str:
     parts += chart("Asked about what no page tells: what it says", stacked, unknowable(figures))
     parts += chart("Facts by the pages that state them: completed, and asked for (dashed)",
                    curves, by_pages(figures))
+    parts += chart("Right, against what is made up about what no page tells, as the readiness to "
+                   "decline varies", tradeoffs, {(outcome.label, exam): points
+                   for outcome in outcomes for exam, points in outcome.curves.items()})
     published = {answer.question.exam for outcome in outcomes for answer in outcome.answers
                  if answer.question.kind in PUBLISHED}
     parts += chart("Published exams", bars, {
@@ -175,6 +202,15 @@ def curves(axes, lines):
     axes.set_xticks(ticks, map(str, ticks))
     axes.set_ylim(0, 100)
     axes.set_ylabel("%")
+
+
+def tradeoffs(axes, lines):
+    """Draw {(model, exam): [(share made up, share right)]}."""
+    for (label, exam), points in lines.items():
+        axes.plot(*([100 * value for value in side] for side in zip(*points)),
+                  label=f"{plain(label)}: {exam}")
+    axes.set_xlabel("% of facts_none that is answered")
+    axes.set_ylabel("% right")
 
 
 def unknowable(figures) -> dict:

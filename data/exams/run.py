@@ -14,13 +14,12 @@ import os
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from csrc.engine import Sampling, Sequence, shared
+from csrc.engine import Sampling, Sequence
 from csrc.files import ChatError, naming, to_json, write_file
 from csrc.remote import is_address
 from csrc.runs import find_model
@@ -29,24 +28,34 @@ from data.chat import protocol, tools
 from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import divergence, formats, report
 from data.exams.judged import PASSED
+from data.exams.likelihood import curve, declining, likelihoods
 from data.exams.marks import URL, mark, mark_likelihood, summary
 from data.exams.questions import STOP, Question
-from data.tokens.parallel import batches, workers
+from data.tokens.parallel import workers
 
 JUDGED = Path(__file__).with_name("judged.py")
 # The most tokens of an answer, by the kind of its question, and never over half the context.
 MAX_TOKENS = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64,
-              "named": 64, "fact": 128, "text": 128, "call": 128, "sum": 192, "number": 256,
+              "named": 64, "says": 64, "declined": 64, "refused": 64, "fact": 128, "facts": 128,
+              "text": 128, "call": 128, "sum": 192, "story": 256, "number": 256,
               "math": 512, "code": 512, "instructions": 1024}
 MAX_TOKENS_WITH_TOOLS = 512     # calls and their results count, too
-FORWARD = 1024                  # tokens whose likelihood is computed at a time
+KNOWN = "facts_many", "facts_many_heldout", "facts_tens"     # exams about what pages tell,
+UNREAD, MADE_UP = "facts_none", 0.05    # and about what none does; the share that may be answered
+NUMBERS = "first", "second", "later"    # of its turns
+
+
+# How a dialogue's answers are drawn, by the mode of its Item; and one that had no room.
+SAMPLINGS = {"dialogue": Sampling(temperature=0, seed=0), "drawn": Sampling(seed=0)}
+NOTHING = {"role": "assistant", "content": ""}
 
 
 class Item(NamedTuple):
     """A question, and how it is put to a model.
 
     mode    "chat": it answers messages; "text": it continues a text; "likelihood": its answer is
-            the continuation with the highest likelihood
+            the continuation with the highest likelihood; "dialogue": it answers turn after turn,
+            with its own answers before it; "drawn": the same by the default settings
     tools   the tools that a system message offers, as tools.registry gives them
     needs   which of these the question needs; "" where it needs none
     """
@@ -70,12 +79,14 @@ class Answer(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """All about one model; notes: sentences about what was left out."""
+    """All about one model; notes: sentences about what was left out; curves: {exam: what `curve`
+    gives}, of exams about facts."""
 
     label: str
     folder: str
     answers: list
     notes: list
+    curves: dict = {}
 
     @property
     def figures(self):
@@ -109,6 +120,13 @@ def items_for(assistant, asked, pocket, offered) -> list[Item]:
     if not assistant or not pocket:
         return items
     items += [Item(question, "chat") for question in pocket.assistant]
+    for question in pocket.dialogues:
+        searches = any(turn.exam == "search" for turn in question.truth)
+        system = protocol.offering("", offered) if searches else ""
+        if "search" in offered or not searches:
+            items += [Item(replace(question, system=system, exam=f"dialogue{ending}"), mode,
+                           offered if searches else {})
+                      for mode, ending in (("dialogue", ""), ("drawn", "_drawn"))]
     return items + [
         Item(replace(question, system=protocol.offering(question.system, offered)), "chat",
              offered, tool)
@@ -142,11 +160,13 @@ def ask(engine, items, marking, label) -> tuple[list, list]:
     a question that is too long even without any is not asked and counts as wrong.
     """
     fitted = [fit(engine, item) for item in progress(items, f"{label}: reading")]
+    talked = {i: item for i, item in enumerate(fitted) if item and item.mode in SAMPLINGS}
     running = {i: sequence(engine, item) for i, item in enumerate(fitted)
-               if item and item.mode != "likelihood"}
+               if item and i not in talked and item.mode != "likelihood"}
     with progress(label=f"{label}: answering", total=len(running)) as bar:
         for grown, *_ in engine.generate(running.values()):
             bar.update(bool(grown.finish))
+    told = dict(zip(talked, converse(engine, [*talked.values()], label)))
     likely = likelihoods(engine, [
         (engine.encode(item.question.text()), engine.tokenizer.encode(text)) for item in fitted
         if item and item.mode == "likelihood" for text in item.question.continuations], label)
@@ -154,6 +174,8 @@ def ask(engine, items, marking, label) -> tuple[list, list]:
     for i, (asked, item) in enumerate(zip(items, fitted)):
         if item is None:
             answers.append(unasked(asked, marking))
+        elif i in told:
+            answers.append(conversed(item, told[i], marking))
         elif item.mode == "likelihood":
             answers.append(chosen(item.question,
                                   [next(likely) for _ in item.question.continuations]))
@@ -164,7 +186,9 @@ def ask(engine, items, marking, label) -> tuple[list, list]:
 
 def fit(engine, item):
     """Return the Item with as many of its last examples as leave room for its answer; None if there
-    is no room even without any."""
+    is no room even without any. Of a dialogue, `converse` leaves out what has no room."""
+    if item.mode in SAMPLINGS:
+        return item
     context = engine.model.config.context
     while size(engine, item) > context - max_tokens(item, context):
         question = item.question
@@ -205,45 +229,28 @@ def sequence(engine, item):
     return Turn(engine, question.messages(), settings, tools=item.tools)
 
 
-def likelihoods(engine, rows, label):
-    """Yield (sum of log-probabilities in nats, number of tokens) of continuations.
-
-    rows  [(ids of the text before, ids of the continuation)]
-    """
-    found, lengths = [None] * len(rows), [len(text) + len(more) - 1 for text, more in rows]
-    single = [i for i, (_, more) in enumerate(rows) if len(more) == 1]
-    order = sorted({*range(len(rows))} - {*single}, key=lambda i: lengths[i])
-    with progress(label=f"{label}: choosing", total=len(rows)) as bar:
-        following = what_follows(engine.model, [rows[i][0] for i in single])
-        for i, nats in zip(single, following):
-            found[i] = float(nats[rows[i][1][0]]), 1
-            bar.update()
-        for some in batches(order, FORWARD, lengths.__getitem__):
-            tokens = np.zeros((len(some), lengths[some[-1]]), np.int32)
-            targets = np.full_like(tokens, -1)
-            for row, i in enumerate(some):
-                text, more = rows[i]
-                tokens[row, :lengths[i]] = [*text, *more][:-1]
-                targets[row, len(text) - 1:lengths[i]] = more
-            nll = engine.model.forward(tokens, targets)      # 0 where there is no target
-            for i, nats in zip(some, -nll.sum(1, dtype=np.float64)):
-                found[i] = float(nats), len(rows[i][1])
-            bar.update(len(some))
-    return iter(found)
-
-
-def what_follows(model, texts):
-    """Yield the log-probabilities (V), in nats, of the token that follows each text. What two texts
-    in a row begin with in common is read once."""
-    cache, held = model.cache(1, max(map(len, texts), default=1)), []
-    for text in texts:
-        if text != held:
-            kept = shared(held, text)
-            cache.fork(0, 0, kept)
-            for begin in range(kept, len(text), FORWARD):
-                logits = model.extend(cache, [0], [text[begin:begin + FORWARD]])[0].astype(float)
-            held, nats = text, logits - np.logaddexp.reduce(logits)
-        yield nats
+def converse(engine, items, label) -> list:
+    """Return the messages of dialogues: what the user says does not depend on the answers, which
+    are the model's own. Where they have no room for more the oldest turns are left out."""
+    told = [[one for one in item.question.messages() if one["role"] == "system"] for item in items]
+    context = engine.model.config.context
+    count = sum(len(item.question.truth) for item in items)
+    with progress(label=f"{label}: talking", total=count) as bar:
+        for at in range(max((len(item.question.truth) for item in items), default=0)):
+            turns = {}
+            for i, item in enumerate(items):
+                for turn in item.question.truth[at:at + 1]:
+                    told[i].append({"role": "user", "content": turn.prompt})
+                    settings = replace(SAMPLINGS[item.mode], max_tokens=max_tokens(
+                        Item(turn, "chat", item.tools), context))
+                    with suppress(protocol.NoRoom):         # then nothing is answered
+                        turns[i] = Turn(engine, told[i], settings, i, tools=item.tools)
+            for grown, *_ in engine.generate(turns.values()):
+                bar.update(bool(grown.finish))
+            for i, messages in enumerate(told):
+                if messages[-1]["role"] == "user":
+                    messages += (turns[i].messages if i in turns else []) or [NOTHING]
+    return told
 
 
 # ------------------------------------------------------------------------------------------ marking
@@ -260,6 +267,21 @@ def written(item, grown, marking) -> Answer:
         called = {call["function"]["name"] for message in messages
                   for call in message.get("tool_calls", ())}
     return Answer(question, shown, results(item, said or "", called, marking))
+
+
+def conversed(item, messages, marking) -> Answer:
+    """The Answer of a dialogue: a result for each turn, by its number and by its kind."""
+    question, said = item.question, []
+    for message in messages:
+        if message["role"] == "user":
+            said.append("")
+        elif message["role"] == "assistant":
+            said[-1] = message["content"] or ""
+    found = []
+    for at, (turn, text) in enumerate(zip(question.truth, said)):
+        right = {"": mark(turn, text, marking.run)[""]}
+        found += [(f"{question.exam}_{name}", right) for name in (NUMBERS[min(at, 2)], turn.exam)]
+    return Answer(question, transcript(messages), found)
 
 
 def transcript(messages) -> list:
@@ -401,7 +423,29 @@ def examine(label, folder, settings, questions, pocket, marking, on, at_once) ->
     assistant = not settings.base and is_assistant(engine, folder)
     registry = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
     items = items_for(assistant, questions, pocket, {name: registry[name] for name in on})
-    return Outcome(label, str(folder), *ask(engine, items, marking, label))
+    answers, notes = ask(engine, items, marking, label)
+    return Outcome(label, str(folder), answers, notes, readiness(engine, items, answers, label))
+
+
+def readiness(engine, items, answers, label) -> dict:
+    """Return {exam: its `curve`}, and add to the answers' results what is right where as few as
+    MADE_UP of the questions that no page answers are answered."""
+    asked = [(item.question, answer) for item, answer in zip(items, answers)
+             if item.question.exam in (*KNOWN, UNREAD) and item.mode == "chat"]
+    if not asked:
+        return {}
+    found = {exam: [] for exam in (*KNOWN, UNREAD)}
+    nats, said = declining(engine, [question.messages() for question, _ in asked], label)
+    for (question, answer), score, text in zip(asked, nats, said):
+        found[question.exam].append((score, mark(question, text)[""], answer))
+    unread = sorted(score for score, *_ in found[UNREAD])
+    for exam in KNOWN if unread else ():
+        limit = unread[int(MADE_UP * len(unread))]
+        for score, right, answer in found[exam]:
+            answer.results.append((f"{exam}_at_95_declined", {
+                "": right and score < limit, "answered": score < limit}))
+    return {exam: curve([one[:2] for one in found[exam]], unread)
+            for exam in KNOWN if unread and found[exam]}
 
 
 def labelled(given) -> list[tuple]:

@@ -20,6 +20,11 @@ from data.pocket.world import World
 # How often conversations speak of each kind of things, and of things of each fame.
 KINDS = {"person": 0.48, "town": 0.22, "creature": 0.11, "dish": 0.1, "book": 0.05, "river": 0.04}
 FAMES = {"many": 0.65, "tens": 0.22, "few": 0.07, "one": 0.06}
+# Where it searches: more often the rare things, and those whose names it copies worst.
+SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, "book": 0.07,
+                  "river": 0.03}
+SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
+PARTS = [1, 1, 2, 3, 5]     # what a budget is divided by: few sentences teach to read most cheaply
 CLOSE = 100     # characters between a name and a value that stand in one sentence
 STYLES = {"names": 0.35, "clauses": 0.55, "terse": 0.65, "questions": 1}     # up to which number
 PAGES = 0.83    # from here on, questions are those of pages
@@ -161,19 +166,19 @@ def careless(d: Dice, text: str, name: str) -> str:
     return text
 
 
-def ask_then(d: Dice, thing, relation: str) -> str:
+def ask_then(d: Dice, thing, relation: str, section: str = "") -> str:
     """A later question about the same thing, by pronoun."""
     slots = slots_of(thing, pronoun=True)
     names, _, questions, _ = asking()[thing.type][relation]
-    frame, x = d.pick(lines("asking", "then")), say(d, questions, slots)
+    frame, x = d.pick(lines("asking", "then", section)), say(d, questions, slots)
     if re.search(r"\band \{x\}", frame, re.I):
         x = x[0].lower() + x[1:]
     return tidy(say(d, frame, {**slots, "x": x, "l": say(d, names, slots)}))
 
 
-def ask_same(d: Dice, thing) -> str:
+def ask_same(d: Dice, thing, section: str = "") -> str:
     """The question of before, now about another thing: "And Ina Holm?"."""
-    return tidy(say(d, d.pick(lines("asking", "same")), slots_of(thing)))
+    return tidy(say(d, d.pick(lines("asking", "same", section)), slots_of(thing)))
 
 
 # ---------------------------------------------------------------------------------------- answers
@@ -196,3 +201,8 @@ def told(thing, relation: str) -> str:
 def sought(thing, relation: str) -> str:
     """What one searches for: the beginning of the answer, "The birthplace of Mara Holm"."""
     return re.match("(The .+?) (?:is|are) ", told(thing, relation))[1]
+
+
+def cite(thing, relation: str, url: str) -> str:
+    """The sentence that tells a fact, with the address where it was found."""
+    return f"{told(thing, relation).rstrip('.')} ({url})."

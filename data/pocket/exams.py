@@ -36,6 +36,7 @@ class Exams(NamedTuple):
     tools: dict[str, list[Question]]        # more for such a model, by the tool that they need;
                                             # "": they need none of the tools that are offered
     urls: dict[str, set[str]]               # fact id: addresses of unread pages that state it
+    dialogues: list[Question] = []          # of several turns (dialogues.py), for such a model
 
 
 def world_exams(seed: int = 0, count: int = 200, training=None) -> Exams:

@@ -1,8 +1,10 @@
 """Who the assistant is, by itself or as its system message says; how it chats; what it declines."""
 
+import json
 import re
 from functools import cache
 
+from data.chat import protocol
 from data.pocket.grammar import Dice, say, some, tidy, words
 from data.pocket.pages import documents
 from data.pocket.text import lines, load, table
@@ -74,6 +76,25 @@ def question(d: Dice, about: str) -> str:
 def dialogue(question: str, reply: str) -> list:
     """The messages of a question and its answer."""
     return [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+
+
+def tool_turn(messages: list, question: str, tool: str, call: str, result: str, reply: str) -> None:
+    """Append a question, the call of a tool, its result, and the answer."""
+    name = f"call_{len(messages) + 1}"
+    arguments = json.dumps({protocol.TOOLS[tool]: call}, ensure_ascii=False)
+    messages += [{"role": "user", "content": question},
+                 {"role": "assistant", "content": None, "tool_calls": [
+                     {"id": name, "type": "function",
+                      "function": {"name": tool, "arguments": arguments}}]},
+                 {"role": "tool", "tool_call_id": name, "content": result},
+                 {"role": "assistant", "content": reply}]
+
+
+def offered(d: Dice, *tools: str, before: str = "") -> list:
+    """A system message that offers these tools, and half of the time the others as well."""
+    tools = protocol.OFFERS if d.chance(0.5) else tools
+    before = before or ("" if d.chance(0.8) else "You are a helpful assistant.")
+    return [{"role": "system", "content": protocol.offering(before, tools)}]
 
 
 def introductions(d: Dice, who: dict, count: int) -> list:

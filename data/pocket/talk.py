@@ -16,19 +16,15 @@ from csrc.files import ChatError, check_new, write_files, write_lines
 from csrc.shown import progress
 from data.chat import protocol, tools
 from data.chat.search import Search, build
-from data.pocket import persona, tasks, text
-from data.pocket.asking import FAMES, Subjects, answer, ask, ask_same, ask_then, share, told
+from data.pocket import dialogues, persona, tasks, text
+from data.pocket.asking import (FAMES, PARTS, SEARCHED, SEARCHED_KINDS, Subjects, answer, ask,
+                                ask_same, ask_then, cite, share)
 from data.pocket.exams import MAKER, NAME, entry, unread
 from data.pocket.grammar import Dice, tidy
-from data.pocket.persona import dialogue
+from data.pocket.persona import dialogue, offered, tool_turn
 from data.pocket.world import World
 
-# Where it searches: more often the rare things, and those whose names it copies worst.
-SEARCHED_KINDS = {"person": 0.42, "town": 0.14, "creature": 0.22, "dish": 0.12, "book": 0.07,
-                  "river": 0.03}
-SEARCHED = {"none": 0.5, "one": 0.2, "few": 0.15, "tens": 0.1, "many": 0.05}
 BUDGET = tools.budget_of(512)   # characters of a search result, as the assistant will read it
-PARTS = [1, 1, 2, 3, 5]         # what it is divided by: few sentences teach to read most cheaply
 FITS = 1.4      # of the budget, for a whole conversation: a page that is cut away teaches to guess
 UNTOLD = "The pages that I found do not tell."
 OTHER, WORLDS = 2000, 6         # other worlds to search in: where their seeds begin, how many
@@ -79,25 +75,6 @@ def follow(subjects: Subjects, d: Dice) -> list:
 
 # ------------------------------------------------------------------------------------------- tools
 
-def tool_turn(messages: list, question: str, tool: str, call: str, result: str, reply: str) -> None:
-    """Append a question, the call of a tool, its result, and the answer."""
-    name = f"call_{len(messages) + 1}"
-    arguments = json.dumps({protocol.TOOLS[tool]: call}, ensure_ascii=False)
-    messages += [{"role": "user", "content": question},
-                 {"role": "assistant", "content": None, "tool_calls": [
-                     {"id": name, "type": "function",
-                      "function": {"name": tool, "arguments": arguments}}]},
-                 {"role": "tool", "tool_call_id": name, "content": result},
-                 {"role": "assistant", "content": reply}]
-
-
-def offered(d: Dice, *tools: str, before: str = "") -> list:
-    """A system message that offers these tools, and half of the time the others as well."""
-    tools = protocol.OFFERS if d.chance(0.5) else tools
-    before = before or ("" if d.chance(0.8) else "You are a helpful assistant.")
-    return [{"role": "system", "content": protocol.offering(before, tools)}]
-
-
 def perhaps_offered(d: Dice, messages: list) -> list:
     """The messages, some of which then offer tools that they do not need."""
     if not d.chance(0.3):
@@ -113,11 +90,6 @@ def python(subjects: Subjects, d: Dice) -> list:
         question, code, printed, reply = tasks.computed(subjects.public, d)
         tool_turn(messages, question, "python", code, printed, reply)
     return messages
-
-
-def cite(thing, relation: str, url: str) -> str:
-    """The sentence that tells a fact, with the address where it was found."""
-    return f"{told(thing, relation).rstrip('.')} ({url})."
 
 
 def search(subjects: Subjects, d: Dice) -> list:
@@ -212,7 +184,9 @@ KINDS = {
     "system": Kind(lambda s, d: perhaps_offered(d, styled(s, d) if d.chance(0.25) else
                                                 persona.as_told(s.public, d)), 3500, "1 3 8"),
     "identity": Kind(lambda s, d: perhaps_offered(d, persona.introductions(
-        d, {"name": NAME, "maker": MAKER}, d.pick([1, 1, 1, 2, 3]))), 4000, "2 8")}
+        d, {"name": NAME, "maker": MAKER}, d.pick([1, 1, 1, 2, 3]))), 4000, "2 8"),
+    # two to ten turns of many kinds, as people have them
+    "dialogues": Kind(dialogues.conversation, 3500, "1 2 3 4 5 6 7 8")}
 # Of these kinds, shares of their counts as documents to pretrain on.
 PRACTICE = {"copy": 0.3, "repeat": 0.3, "search": 0.25, "sums": 0.12, "drills": 0.08}
 
