@@ -4,7 +4,8 @@
 # make cuda       the library for NVIDIA GPUs (ARCHS="80 90a 100": for which; default: the one that
 #                 is here, else these); cuda-resources: what its kernels use of a multiprocessor
 # make shim       the GPU's kernels as plain C++, which make test tests
-# make speedrun   from a crawl to an assistant with tools, and a report: data/speedrun.sh
+# make speedrun   from a crawl to an assistant with tools, and a report (SEED=n MINUTES=m):
+#                 data/speedrun.sh
 # make bench      our figures beside the peers' and the machine's limits
 #                 test and bench with DEVICE=cuda: on the GPU that is here
 # make clean      removes build/ (but no run, and not .venv)

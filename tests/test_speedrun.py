@@ -30,6 +30,17 @@ def test_the_speedrun_calls_programs_that_are_there_with_flags_that_they_have(tm
             assert re.search(rf"(?<!\S)\[?{flag}\b", helps[program]), f"{program} has no {flag}"
 
 
+def test_the_stages_take_the_seed_and_the_minutes(tmp_path):
+    calls = speedrun(tmp_path / "run", SEED="3", MINUTES="15").stdout.splitlines()
+    seeded = [call for call in calls if "--seed 3" in call]
+    assert [call.split()[0] for call in seeded] == [*["train.py"] * 4, "data/probe.py", "train.py"]
+    assert [re.search(r"--steps (\d+)", call)[1] for call in seeded if "train.py" in call] == [
+        "1", "500", "1225", "360", "1600"]
+    for wrong in {"SEED": "x"}, {"SEED": "-1"}, {"MINUTES": "0"}, {"MINUTES": "1.5"}:
+        done = speedrun(tmp_path / "run", **wrong)
+        assert done.returncode == 1 and "must be whole numbers" in done.stderr and not done.stdout
+
+
 def test_the_speedrun_never_writes_over_another(tmp_path):
     done = speedrun(tmp_path)
     assert done.returncode == 1 and "move it away" in done.stderr and not done.stdout
