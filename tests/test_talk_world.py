@@ -251,7 +251,7 @@ def test_python_is_called_only_where_it_is_offered(told):
             offers = first["content"] if first["role"] == "system" else ""
             for message in one["messages"]:
                 for call in message.get("tool_calls", ()):
-                    assert kind in ("python", "search")
+                    assert kind in ("python", "search", "dialogues")
                     assert protocol.OFFERS[call["function"]["name"]] in offers
 
 
