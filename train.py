@@ -29,122 +29,31 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Callable, NamedTuple
 
 import numpy as np
 
 from csrc import adapter, cli, gguf, launch, runs
 from csrc.bind import ChatError, Job, Library, Model
-from csrc.cli import flag
-from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
-from csrc.engine import Engine, Sampling, Sequence
+from csrc.engine import Engine
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows, with_defaults
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
 from data.chat.rows import Conversations
-from data.chat.turn import Turn
-from data.tokens.documents import WORLD
+from data.stages.settings import Run, Stage, Training
+from data.stages.texts import (Pretrain, Sft, architecture, held_out_loss, pretrain_batches, sample,
+                               sft_batches)
 from data.tokens.loader import FINAL, Data, checksum
 
-# ---- Settings: each field is a flag --------------------------------------------------------------
+# ---- Stages: their settings are flags ------------------------------------------------------------
 
-COUNT, SHARE, OVER_0, FROM_0 = "[1, inf)", "[0, 1)", "(0, inf)", "[0, inf)"
-
-
-@dataclass
-class Training:
-    """What all stages share."""
-    data: list[str] = flag(lambda: [WORLD], "what to learn from")
-    out: str | None = flag(None, "folder of the run; default runs/STAGE (of pretraining "
-                                 "runs/base), or with -2, ... if that exists")
-    model: str | None = flag(None, "start from this model, a folder or a GGUF file, not from "
-                                   "random weights")
-    resume: bool = flag(False, "go on with --out, or with the newest run, where it stopped")
-    context: int = flag(256, "tokens in a window, T", limits=COUNT)
-    batch: int | None = flag(None, "most windows in one pass, B; default 512 tokens a layer, "
-                                   "at most 4096", limits=COUNT)
-    batch_tokens: int | None = flag(None, "tokens in one step, of all passes and ranks; "
-                                          "default 512 a layer; of a model from "
-                                          "elsewhere by the text, at most 2048", limits=COUNT)
-    steps: int | None = flag(None, "updates; default by stage, depth and text", limits=COUNT)
-    optimizer: str = flag("adamw", "muon: for the matrices of blocks, for the rest AdamW",
-                          choices=("adamw", "muon"))
-    lr: float | None = flag(None, "peak learning rate; default by stage, width", limits=OVER_0)
-    schedule: str = flag("cosine", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
-    warmup: float = flag(0.02, "fraction of the steps over which the rate rises", limits=SHARE)
-    decay: float = flag(0.3, "fraction of the steps over which wsd decays", limits=SHARE)
-    final_lr: float = flag(0.05, "the last rate, as a fraction of the peak", limits=SHARE)
-    weight_decay: float = flag(0.1, "AdamW's, on matrices only", limits=FROM_0)
-    beta1: float = flag(0.9, "AdamW's memory of gradients", limits=SHARE)
-    beta2: float = flag(0.95, "AdamW's memory of their squares", limits=SHARE)
-    momentum: float = flag(0.95, "Muon's memory of gradients", limits=SHARE)
-    clip: float = flag(1.0, "longest gradient; longer ones are scaled down", limits=OVER_0)
-    eval_every: int | None = flag(None, "steps between evaluations; default 20 a run", limits=COUNT)
-    eval_tokens: int = flag(32768, f"held-out tokens in an evaluation (in pretraining, after the "
-                                   f"last step {FINAL} times as many)", limits=COUNT)
-    sample_every: int | None = flag(None, "likewise samples; default 20, 0: none", limits=FROM_0)
-    checkpoint_every: int | None = flag(None, "likewise checkpoints; default 5", limits=COUNT)
-    seed: int = flag(0, "of the weights, the order of the data and the samples", limits="[0, 1e18]")
-    device: str = flag("auto", "auto (the GPU, if it can be used)", choices=("auto", "cpu", "cuda"))
-    dtype: str = flag("auto", "auto (bf16 where this CPU has it)", choices=("auto", "f32", "bf16"))
-    threads: int = flag(0, "threads of a rank; 0: its share of the cores", limits="[0, 1024]")
-    zero: str = flag("on", "ranks share the optimizer's state (ZeRO-1)", choices=("on", "off"))
-    masters: str = flag("on", "float32 copies of bf16; off: round by chance", choices=("on", "off"))
-    recompute: str | None = flag(None, "compute twice, to save memory: cheap (norms, activation "
-                                       "functions; default with adapters), blocks, or none "
-                                       "(default)", choices=tuple(launch.RECOMPUTE))
-    lora: int | None = flag(None, f"learn only adapters of this rank beside the model's matrices; "
-                                  f"0: all weights; default {launch.RANK} for a model from "
-                                  f"elsewhere", limits=FROM_0)
+STAGES = {"pretrain": Stage(Pretrain, Data, pretrain_batches, held_out_loss, final=FINAL),
+          "sft": Stage(Sft, Conversations, sft_batches, held_out_loss)}
 
 
-@dataclass
-class Pretrain(Training):
-    """Learn to predict the next token of documents."""
-    data: list[str] = flag(lambda: [WORLD], "text, .jsonl, folders, or llm.c shards (.bin); "
-                                            "world: the embedded corpus")
-    depth: int = flag(4, "layers; width and heads, rates and horizon follow from it", limits=COUNT)
-    channels: int | None = flag(None, "width, 64 for each head; default 64 a layer", limits=COUNT)
-    arch: str = flag("modern", "RMSNorm, RoPE, QK-norm, SwiGLU; gpt2", choices=("modern", "gpt2"))
-    vocab_size: int | None = flag(None, "of a tokenizer learnt from the text; default by size",
-                                  limits=COUNT)
-    tokenizer: str | None = flag(None, "a folder or a name (gpt2, cl100k_base, o200k_base); "
-                                       "default: learnt from the text")
-
-    def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
-        """Steps, if not given, for an `epoch` of so many: over six only learn the text by heart. A
-        model that is `foreign` reads it once."""
-        return max(1, round(epoch)) if foreign else \
-            min(max(int(6 * epoch), 70 * layers ** 2), 120 * layers ** 2)
-
-    def rate(self, channels: int, foreign: bool) -> float:
-        """The peak learning rate, if not given."""
-        return 1e-4 if foreign else 2e-3 * (256 / channels) ** 0.5
-
-
-@dataclass
-class Sft(Training):
-    """Learn to answer as the assistant does in conversations (supervised fine-tuning)."""
-    data: list[str] = flag(lambda: [WORLD], "files or folders of conversations, in any format that "
-                                            "`data/talk.py -h` lists; world: the pocket world's")
-    model: str | None = flag(None, "start from this model, a folder or a GGUF file; default: the "
-                                   "newest base model in runs/")
-    context: int = flag(512, "tokens in a row of conversations, T", limits=COUNT)
-    mix: float | None = flag(None, "share of the rows that are documents, so that they are not "
-                                   "forgotten; default 0.1, of a model from elsewhere 0 without "
-                                   "--documents", limits=SHARE)
-    documents: list[str] | None = flag(None, "the documents: what pretraining takes as --data; "
-                                             "default world")
-    eval_tokens: int = flag(1 << 20, "held-out tokens in an evaluation, at most", limits=COUNT)
-
-    def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
-        """Steps, if not given: two epochs, of a model that is `foreign` three."""
-        return max(1, min(round((2 + foreign) * epoch), 120 * layers ** 2))
-
-    def rate(self, channels: int, foreign: bool) -> float:
-        """The peak learning rate, if not given."""
-        return 1e-4 if foreign else 1e-3 * (256 / channels) ** 2
+def stage_of(s: Training) -> str:
+    """The name of the stage with such settings."""
+    return next(name for name, stage in STAGES.items() if stage.settings is type(s))
 
 
 def check(s: Training) -> None:
@@ -157,121 +66,6 @@ def check(s: Training) -> None:
         raise ChatError(f"--lora {s.lora} needs --model: random weights are nothing to adapt")
     if (has.get("channels") or 64) % 64:
         raise ChatError(f"--channels is {s.channels}, but must be a multiple of 64")
-
-
-def architecture(s: Pretrain, vocab: int) -> Config:
-    """The model that --depth, --channels and --arch mean."""
-    channels = s.channels or 64 * s.depth
-    common = dict(vocab=vocab, context=s.context, layers=s.depth, channels=channels,
-                  heads=channels // 64, kv_heads=channels // 64, head_dim=64)
-    if s.arch == "gpt2":
-        return Config(**common, hidden=4 * channels, norm=LAYERNORM, position=LEARNED,
-                      activation=GELU, bias=BIAS_ALL, qk_norm=0, norm_eps=1e-5)
-    return Config(**common, hidden=math.ceil(channels * 8 / 3 / 64) * 64)
-
-
-# ---- Stages --------------------------------------------------------------------------------------
-
-@dataclass
-class Run:
-    """What a stage works with, on one rank.
-
-    progress    what a checkpoint holds beside settings and tensors
-    engine      generates texts with the model as it is; None without a tokenizer or a head for it
-    reference   the model as it was when the run began, if the stage asks for it
-    """
-    settings: Training
-    data: Data | Conversations
-    model: Model
-    job: Job
-    progress: dict
-    folder: Folder | None = None         # rank 0's
-    engine: Engine | None = None
-    reference: Model | None = None
-
-    @property
-    def step(self) -> int:
-        """Steps taken so far."""
-        return self.progress["step"]
-
-    @property
-    def windows(self) -> int:
-        """Windows of a step, of all ranks."""
-        return self.settings.batch_tokens // self.settings.context
-
-    @property
-    def rows(self) -> int:
-        """The most windows that this rank computes in one pass, B."""
-        return pass_rows(self.settings, self.job)
-
-    @property
-    def stage(self) -> Stage:
-        """The stage of this run."""
-        return STAGES[stage_of(self.settings)]
-
-
-# A stage's generator gives for each step this rank's passes: (tokens, targets, doc_start, weights).
-# The weights are dLoss/d(what forward returns), where the loss is a mean over the whole step, of
-# all passes and ranks; or a function from what forward returned to (the pass's loss, weights).
-
-def pretrain_batches(run: Run):
-    """Each token counts; a window may see the end of the document before: no doc_start."""
-    loader, B = run.data.loader, run.rows
-    while True:
-        rows = loader.next(run.windows)
-        weights = np.full((B, loader.T), 1 / (run.windows * loader.T), np.float32)
-        yield [(part[:, :-1], part[:, 1:], None, weights[:len(part)])
-               for part in (rows[i:i + B] for i in range(0, len(rows), B))]
-
-
-def sft_batches(run: Run):
-    """What the assistant says counts, and mixed in documents; none sees its neighbours."""
-    while True:
-        rows, count = run.data.loader.next(run.windows)
-        weights = rows.mask / np.float32(max(1, count))
-        targets = np.where(rows.mask, rows.targets, -1)
-        yield [(rows.tokens[part], targets[part], rows.doc_start[part], weights[part])
-               for part in (slice(i, i + run.rows) for i in range(0, len(weights), run.rows))]
-
-
-def held_out_loss(run: Run, limit: int) -> dict[str, float]:
-    """val_loss: nats a token that counts; val_bpb: bits per byte of raw text (special tokens have
-    no bytes). Each rank takes every ranks-th window."""
-    data, job, B = run.data, run.job, run.rows
-    tokens, targets, doc_start, mask = (
-        part if part is None else part[job.rank::job.ranks] for part in data.held_out(limit))
-    nll = 0.0
-    for part in (slice(i, i + B) for i in range(0, len(mask), B)):
-        each = run.model.forward(tokens[part], targets[part],
-                                 None if doc_start is None else doc_start[part])
-        nll += float((each * mask[part]).sum(dtype=np.float64))
-    size = data.tokenizer.byte_lengths[targets[mask]].sum() if data.tokenizer else 0
-    nll, count, size = job.sum(nll, int(mask.sum()), float(size))
-    figures = {"val_loss": nll / count}
-    if data.tokenizer:
-        figures["val_bpb"] = nll / math.log(2) / size
-    return figures
-
-
-class Stage(NamedTuple):
-    """What differs between the stages; the loop is one for all."""
-    settings: type          # a dataclass, whose fields are flags
-    data: type              # Data, Conversations or the like
-    batches: Callable       # (run) -> generator of steps
-    evaluate: Callable = held_out_loss           # (run, tokens at most) -> {figure: value}
-    figure: str = "val_loss"                     # decides which model is best, and is plotted
-    higher: bool = False                         # whether a higher figure is better
-    final: int = 1          # the evaluation after the last step takes so many times the tokens
-    reference: bool = False                      # whether it compares with the model it began with
-
-
-STAGES = {"pretrain": Stage(Pretrain, Data, pretrain_batches, final=FINAL),
-          "sft": Stage(Sft, Conversations, sft_batches)}
-
-
-def stage_of(s: Training) -> str:
-    """The name of the stage with such settings."""
-    return next(name for name, stage in STAGES.items() if stage.settings is type(s))
 
 
 # ---- Schedule and guard --------------------------------------------------------------------------
@@ -326,7 +120,7 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
         if progress["index"] > len(data.loader.order):
             raise ChatError(f"the state is at window {progress['index']} of an epoch, and there "
                             f"are {len(data.loader.order)}")
-    run = Run(s, data, model, job, progress, folder)
+    run = Run(s, data, model, job, progress, folder, stage=STAGES[stage_of(s)])
     if data.tokenizer and not model.config.scalar:
         run.engine = Engine(model, data.tokenizer)
     if run.stage.reference:
@@ -435,20 +229,6 @@ def note_skipped(run: Run, reason: str, skipped: int) -> int:
                         + "the last checkpoint is intact: --resume it, or " * bool(saved)
                         + "start anew with a lower --lr")
     return skipped + 1
-
-
-def sample(run: Run, number: int, length: int = 80) -> str:
-    """How a document begins or the assistant answers a held-out question, by now. Whatever goes
-    wrong with a sample is said in its place: it must not end the run."""
-    try:
-        engine, settings = run.engine, Sampling(max_tokens=length, seed=run.settings.seed)
-        question = run.data.question(number)
-        sequence = Turn(engine, question, settings) if question else \
-            Sequence([run.data.tokenizer.between], settings)
-        text = "".join(text for _, _, text, _ in engine.generate([sequence]))
-        return f"{question[-1]['content']}\n    {text}" if question else text
-    except Exception as error:
-        return f"no sample: {error}"
 
 
 # ---- From flags to a run -------------------------------------------------------------------------

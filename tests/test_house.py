@@ -29,7 +29,8 @@ ORDER = ["csrc.shown", "csrc.files", "csrc.fetch", "csrc.remote",
          "csrc.hf csrc.gguf csrc.gguf_write csrc.lookup", "csrc.adapter",
          "csrc.bind csrc.gptq csrc.store", "csrc.engine",
          "csrc.runs csrc.plot csrc.launch", "data.tokens", "data.crawl",
-         "data.chat", "data.exams", "data.pocket", "data.experiments", "data", "infer train"]
+         "data.chat", "data.exams", "data.pocket", "data.stages", "data.experiments", "data",
+         "infer train"]
 # What is looked up by its name, when it is asked for: (who, what). The embedded corpus; the
 # standard modules that a program and its tests both have.
 LOOKED_UP = {("data/tokens/documents.py", "data.pocket.corpus"), ("data/exams/judged.py", "place")}
