@@ -40,6 +40,9 @@ from csrc.engine import Engine
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows, with_defaults
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
 from data.chat.rows import Conversations
+from data.stages.preferences import (Dpo, Preferences, Reward, dpo_batches, dpo_figures,
+                                     reward_batches, reward_figures)
+from data.stages.rl import Problems, Rl, rl_batches, rl_figures
 from data.stages.settings import Run, Stage, Training
 from data.stages.texts import (Pretrain, Sft, architecture, held_out_loss, pretrain_batches, sample,
                                sft_batches)
@@ -48,7 +51,14 @@ from data.tokens.loader import FINAL, Data, checksum
 # ---- Stages: their settings are flags ------------------------------------------------------------
 
 STAGES = {"pretrain": Stage(Pretrain, Data, pretrain_batches, held_out_loss, final=FINAL),
-          "sft": Stage(Sft, Conversations, sft_batches, held_out_loss)}
+          "sft": Stage(Sft, Conversations, sft_batches, held_out_loss),
+          "reward": Stage(Reward, Preferences, reward_batches, reward_figures, "accuracy",
+                          higher=True, padded=True),
+          "dpo": Stage(Dpo, Preferences, dpo_batches, dpo_figures, "accuracy", higher=True,
+                       reference=True, padded=True),
+          "rl": Stage(Rl, Problems, rl_batches, rl_figures, "reward", higher=True, reference=True,
+                      plotted=("reward", "length", "entropy", "no_signal", "cut", "kl"),
+                      padded=True)}
 
 
 def stage_of(s: Training) -> str:
@@ -62,7 +72,7 @@ def check(s: Training) -> None:
     if has.get("tokenizer") and (s.model or s.vocab_size):
         raise ChatError(f"--tokenizer {s.tokenizer} does not go with "
                         f"{'--model, which brings its own' if s.model else '--vocab-size'}")
-    if s.lora and not s.model and type(s) is Pretrain:
+    if s.lora and not s.model and not s.begins_with:
         raise ChatError(f"--lora {s.lora} needs --model: random weights are nothing to adapt")
     if (has.get("channels") or 64) % 64:
         raise ChatError(f"--channels is {s.channels}, but must be a multiple of 64")
@@ -96,6 +106,9 @@ def why_skip(loss: float, norm: float, recent: list[float]) -> str | None:
 def accumulate(model: Model, passes, job: Job) -> tuple[float, float]:
     """Add the gradients of a step's passes, on all ranks; its loss and its gradient's norm."""
     model.zero_grad()
+    if not passes:                               # other ranks have some, and wait for this one
+        none = np.zeros((1, 1), np.float32)
+        passes = [(none.astype(int), None if model.config.scalar else none.astype(int), None, none)]
     total = 0.0
     for i, (tokens, targets, doc_start, weights) in enumerate(passes):
         if callable(weights):
@@ -114,16 +127,17 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
                 "best": None} | (state[0] if state else {})
     base = [checksum(path) for path in adapter.files_of(s.model)] if s.lora else []
     progress["identity"] = launch.find_again(s, data, model, base, progress.get("identity"))
+    critic = Model.load(s.model, model.device, model.dtype, scalar=1) if s.critic else None
     if state:
-        runs.restore(job, model, state[2])
+        runs.restore(job, model, state[2], critic)
         data.loader.seek(progress["epoch"], progress["index"])
         if progress["index"] > len(data.loader.order):
             raise ChatError(f"the state is at window {progress['index']} of an epoch, and there "
                             f"are {len(data.loader.order)}")
-    run = Run(s, data, model, job, progress, folder, stage=STAGES[stage_of(s)])
+    run = Run(s, data, model, job, progress, folder, stage=STAGES[stage_of(s)], critic=critic)
     if data.tokenizer and not model.config.scalar:
         run.engine = Engine(model, data.tokenizer)
-    if run.stage.reference:
+    if run.stage.reference and s.compares:
         place = Path(s.out or folder.path, runs.REFERENCE)
         if not state:
             on_rank_0(job, model, runs.save_model, model, data.tokenizer, place)
@@ -160,10 +174,11 @@ def checkpoint(run: Run) -> int | None:
     """Write all that the folder is to hold; the step, if it can be resumed from there."""
     data, progress = run.data, run.progress
     progress.update(epoch=data.loader.epoch, index=data.loader.index)
-    attempt("loss.png", run.folder.plot, run.stage.figure, progress["baselines"])
+    attempt("loss.png", run.folder.plot, run.stage.figure, progress["baselines"],
+            run.stage.plotted)
     settings = {**asdict(run.settings), "stage": stage_of(run.settings)}
     whole = attempt("checkpoint", runs.save, run.model, data.tokenizer, run.folder.path, progress,
-                    settings)
+                    settings, run.critic)
     return run.step if whole else None
 
 
@@ -176,18 +191,25 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
     run = begin(s, folder, data, model, state, job)
     stage, progress, batches = run.stage, run.progress, run.stage.batches(run)
     line = ProgressLine(s, model, progress["time"], job.ranks)
-    figures, skipped, saved = {}, 0, None
+    figures, skipped, saved, why = {}, 0, None, None
     while run.step < s.steps and not job.sum(stop(run.step))[0]:
         began, lr = time.time(), learning_rate(s, run.step)
-        loss, norm = accumulate(model, next(batches), job)
+        try:
+            passes = next(batches)
+        except StopIteration as end:
+            why = end.value
+            break
+        drawn = time.time()
+        loss, norm = accumulate(model, passes, job) if passes is not None else (0.0, 0.0)
         reason = why_skip(loss, norm, progress["recent"])
-        if math.isfinite(norm):
+        if math.isfinite(norm) and passes is not None:
             progress["recent"] = progress["recent"][-99:] + [norm]
-        if not reason:
+        if not reason and passes is not None:
             progress["updates"] += 1
             model.update(progress["updates"], lr, s.beta1, s.beta2, 1e-8, s.weight_decay,
                          min(1.0, s.clip / (norm + 1e-6)), s.momentum)
-        line.took(time.time() - began)
+        line.took(time.time() - began, stage.padded and job.ranks * sum(
+            np.size(tokens) for tokens, *_ in passes or ()))
         progress["step"] = step = run.step + 1
         progress["time"], last = line.elapsed(), step == s.steps
         skipped = note_skipped(run, reason, skipped) if reason else 0
@@ -195,6 +217,7 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
                  "grad_norm": norm if math.isfinite(norm) else None,
                  "tok_per_s": round(line.rate), "time": round(progress["time"], 2)}
         entry |= {} if type(s) is Pretrain else {"stage": stage_of(s)}
+        entry |= run.told and {**run.told, "update_seconds": round(time.time() - drawn, 3)}
         if step % s.eval_every == 0 or last:
             entry.update(figures := evaluate(run))
         if last and stage.final > 1:             # beside the curve: more tokens, another figure
@@ -204,7 +227,7 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
             attempt("log", folder.write_log, entry)
         if step % max(1, s.steps // 100) == 0 or step == 1 or last:
             line.measure()
-            tell(line.line(step, loss, norm, lr))
+            tell(line.line(step, loss, norm, lr) + ("\n    " + describe(run.told)) * bool(run.told))
         if run.engine and s.sample_every and step % s.sample_every == 0 and job.rank == 0:
             tell(f"--- {sample(run, step // s.sample_every)}\n")
         if step % s.checkpoint_every == 0 or last:
@@ -214,6 +237,8 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
     if saved is None:
         raise ChatError(f"step {run.step} is not saved, for the reason above: mend that and "
                         f"--resume --out {s.out} goes on from the checkpoint before")
+    if why:
+        raise ChatError(f"ended at step {run.step}, which is saved: {why}")
     return figures if run.step == s.steps else None
 
 
@@ -290,7 +315,10 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
         if s.context > c.context:                # RoPE goes on; learned positions end: an error
             tell(f"--context {s.context} is more than the {c.context} that {s.model} has learned")
             changes = {"context": s.context}
-        changes |= {"lora": s.lora}
+        if c.scalar and not s.scalar:
+            raise ChatError(f"{s.model} judges texts (it has a scalar head) and cannot write any: "
+                            f"--model names one that can")
+        changes |= {"lora": s.lora, "scalar": s.scalar}
         c = c.changed(**changes)
     else:
         c = architecture(s, data.vocab)
@@ -324,7 +352,9 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
         return 0 if which == signal.SIGUSR1 else 128 + which
     if figures:
         tell(f"validation: {describe(figures)}; {peak() / 1e6:,.0f} MB of memory at the peak")
-    tell(f"{s.out}: model, log.jsonl, loss.png; talk to it: python infer.py --model {s.out}")
+    tell(f"{s.out}: model, log.jsonl, loss.png; " + (
+        f"learn from its values: python train.py rl --reward {s.out}" if s.scalar else
+        f"talk to it: python infer.py --model {s.out}"))
     return 0
 
 
@@ -336,8 +366,8 @@ def start(s: Training, given: set[str]) -> int:
     if not s.out:
         s = replace(s, out=str(runs.newest_run(None if stage == "pretrain" else stage, runs.STATE)
                                if s.resume else runs.free_name(stage)))
-    if type(s) is not Pretrain and not s.model and not s.resume:
-        s = replace(s, model=str(runs.newest_run("pretrain")))
+    if s.begins_with and not s.model and not s.resume:
+        s = replace(s, model=str(runs.newest_run(s.begins_with)))
     if s.model:
         s = replace(s, model=str(runs.find_model(s.model)))
         Model.configuration(s.model)             # complains before any data is prepared

@@ -100,7 +100,7 @@ def with_defaults(s, data, config: Config, ranks: int = 1):
         wanted = max(ranks * s.context, min(wanted, data.loader.tokens // UPDATES))
     rows = s.batch or max(1, min(wanted, most) // s.context)
     one_pass = rows * s.context
-    batch_tokens = s.batch_tokens or max(1, wanted // one_pass) * one_pass
+    batch_tokens = s.batch_tokens or s.step_tokens(max(1, wanted // one_pass) * one_pass)
     if batch_tokens % s.context or batch_tokens < ranks * s.context:
         whole = max(ranks, round(batch_tokens / s.context)) * s.context
         raise ChatError(f"--batch-tokens {batch_tokens} is not a multiple of --context {s.context} "
@@ -111,7 +111,7 @@ def with_defaults(s, data, config: Config, ranks: int = 1):
         s = dataclasses.replace(s, vocab_size=data.vocab)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps,
-        lr=s.lr or (RATE if s.lora else s.rate(config.channels, foreign)),
+        lr=s.lr or (s.adapter_rate if s.lora else s.rate(config.channels, foreign)),
         recompute=s.recompute or ("cheap" if s.lora else "none"),
         eval_every=s.eval_every or each,
         sample_every=each if s.sample_every is None else s.sample_every,
@@ -220,7 +220,7 @@ class ProgressLine:
             and not (name == "model.embed_tokens.weight" and not c.tied))
         self.core, self.peak, self.ranks = model.core, 0.0, ranks
         self.steps, self.tokens, self.start = s.steps, s.batch_tokens, time.time() - before
-        self.rate = 0.0
+        self.rate = self.each = 0.0              # tokens a second, seconds a step
         self.measure()
 
     def measure(self) -> None:
@@ -231,14 +231,15 @@ class ProgressLine:
         """Seconds that the run has taken."""
         return time.time() - self.start
 
-    def took(self, seconds: float) -> None:
-        """Count a step of so many seconds."""
-        rate = self.tokens / seconds
+    def took(self, seconds: float, tokens: int | bool = False) -> None:
+        """Count a step of so many seconds, and of so many tokens, if not --batch-tokens."""
+        rate = (self.tokens if tokens is False else tokens) / seconds
         self.rate = 0.9 * self.rate + 0.1 * rate if self.rate else rate
+        self.each = 0.9 * self.each + 0.1 * seconds if self.each else seconds
 
     def line(self, step: int, loss: float, norm: float, lr: float) -> str:
         """The line."""
-        left = (self.steps - step) * self.tokens / self.rate
+        left = (self.steps - step) * self.each
         return (f"step {step}/{self.steps}  loss {loss:.4f}  norm {norm:.3f}  lr {lr:.2e}  "
                 f"{self.rate:,.0f} tok/s  {100 * self.rate * self.flop / self.peak:.0f} % of peak  "
                 f"{int(left) // 60}m{int(left) % 60:02d}s left")

@@ -34,23 +34,30 @@ REFERENCE = "reference"          # the folder of the model that a run began with
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja")   # of a folder elsewhere
 
 
-def state_of(model: Model) -> dict[tuple[str, str], tuple[int, ...]]:
-    """{(what, name): shape} of all that training goes on from."""
-    return {(what, name): shape for what in ("weight", "moment1", "moment2")
-            for name, shape, _ in model.tensors if name not in model.frozen
-            and not (what == "moment2" and name in model.by_muon)}
+CRITIC = "critic."               # before the names of tensors of a critic, which no rank shares
 
 
-def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict) -> None:
+def state_of(model: Model, critic: Model | None = None) -> dict[str, tuple]:
+    """{key: (shape, model, name, what)} of all that training goes on from."""
+    return {f"{prefix}{what}.{name}": (shape, one, name, what)
+            for prefix, one in (("", model), (CRITIC, critic)) if one
+            for what in ("weight", "moment1", "moment2")
+            for name, shape, _ in one.tensors if name not in one.frozen
+            and not (what == "moment2" and name in one.by_muon)}
+
+
+def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict,
+         critic: Model | None = None) -> None:
     """The model as other programs read it and, last, everything to resume: float32 weights and both
     moments of what it learns, in a file that appears whole or not at all, as metadata settings,
     progress and a CRC-32 of each of these and of each tensor. The state before it is kept.
     ChatError, and nothing is written, where a tensor holds what is no number."""
-    shapes = {f"{what}.{name}": shape for (what, name), shape in state_of(model).items()}
+    state = state_of(model, critic)
+    shapes = {key: shape for key, (shape, *_) in state.items()}
 
     def read(key):
-        what, name = key.split(".", 1)
-        return model.read(name, what)
+        _, one, name, what = state[key]
+        return one.read(name, what)
     metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings)}
     sums = {key: zlib.crc32(text.encode()) for key, text in metadata.items()}
     sums |= {key: zlib.crc32(hf.finite(key, read(key))) for key in shapes}
@@ -104,17 +111,17 @@ def check_progress(progress: dict) -> None:
         raise ChatError("its progress is malformed")
 
 
-def restore(job: Job, model: Model, tensors: dict | None) -> None:
+def restore(job: Job, model: Model, tensors: dict | None, critic: Model | None = None) -> None:
     """Move what read_state gave to rank 0 into the model, on all ranks; `tensors` is empty then.
     ChatError if they are another model's."""
-    shapes = {f"{what}.{name}": shape for (what, name), shape in state_of(model).items()}
+    state = state_of(model, critic)
+    shapes = {key: shape for key, (shape, *_) in state.items()}
     if not job.rank and shapes != {key: values.shape for key, values in tensors.items()}:
         raise ChatError("the state's tensors are not those of the model that its settings describe")
-    for key, shape in shapes.items():
-        what, name = key.split(".", 1)
+    for key, (shape, one, name, what) in state.items():
         values = np.empty(shape, np.float32) if job.rank else tensors.pop(key)
         job.fill(values)
-        model.write(name, values, what)
+        one.write(name, values, what)
 
 
 def read_state(folder: Path):
@@ -192,15 +199,24 @@ class Folder:
             file.write(line)
         self.cut = False
 
-    def plot(self, figure: str, baselines: dict[str, float]) -> None:
+    def plot(self, figure: str, baselines: dict[str, float], others: tuple = ()) -> None:
         """loss.png: the loss of training and the evaluations' `figure` against steps, on the same
-        axes if that is a loss, too; the baselines as dashed lines."""
+        axes if that is a loss, too; the baselines as dashed lines. Each of `others` that the log
+        has is below them."""
         entries = self.entries()
         if not entries:
             return
         together = figure == "val_loss"
-        with picture(self.path / "loss.png", 1, 1 if together else 2, squeeze=False) as (_, axes):
+        others = [name for name in others if any(name in entry for entry in entries)]
+        columns, rows = 1 if together else 2, 1 + (len(others) + 1) // 2
+        with picture(self.path / "loss.png", rows, columns, (8, 2 + 3 * rows),
+                     squeeze=False) as (_, axes):
             left, right = axes[0, 0], axes[0, -1]
+            for name, part in zip(others, axes[1:].flat):
+                points = [(e["step"], e[name]) for e in entries if name in e]
+                part.plot(*zip(*points), color=COLOURS[2], linewidth=1)
+                part.set(xlabel="step", ylabel=name)
+                part.grid(alpha=0.2)
             left.plot([e["step"] for e in entries], np.array([e["loss"] for e in entries], float),
                       color=COLOURS[0], alpha=0.35, linewidth=1, label="train")
             points = [(e["step"], e[figure]) for e in entries if figure in e]
@@ -275,12 +291,13 @@ def holds_model(path: Path) -> bool:
 
 def newest_run(stage: str | None = None, file: str = "*model.safetensors") -> Path:
     """The folder in runs/, or up to two levels deeper, whose `file`, a model's or an adapter's, was
-    written last; of a `stage`, if given. What a run keeps beside its model, in best/ and
-    reference/, is no run."""
+    written last; of a `stage`, if given; else no reward model's. What a run keeps beside its
+    model, in best/ and reference/, is no run."""
     found = [path for depth in range(1, 4) for path in Path("runs").glob("*/" * depth + file)
              if path.parent.name not in ("best", REFERENCE)]
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        if stage in (None, read_settings(path.parent).get("stage", "pretrain")):
+        its = read_settings(path.parent).get("stage", "pretrain")
+        if its == stage or not stage and (its != "reward" or file == STATE):
             return path.parent
     what = f"run of {stage}" if stage else "run to resume" if file == STATE else "model"
     raise ChatError(f"there is no {what} in runs/: train one first: "

@@ -45,7 +45,8 @@ def learn(config, core, flags, steps, rows, job):
     rng = np.random.default_rng(0)
     curve = [step(model, rng.integers(0, config.vocab, (WINDOWS, config.context + 1)), rows, n, job)
              for n in range(1, steps + 1)]
-    kept = [*state_of(model), *(("gradient", name) for name in model.index)]
+    kept = [*((what, name) for _, _, name, what in state_of(model).values()),
+            *(("gradient", name) for name in model.index)]
     held = {(name, what): model.read(name, what) for what, name in kept}
     sums = {what: zlib.crc32(b"".join(x.tobytes() for key, x in held.items() if key[1] == what))
             for what in WHAT}

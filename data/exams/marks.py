@@ -17,6 +17,7 @@ from itertools import takewhile
 from csrc.files import ChatError
 from data.exams.calls import FENCE, mark_call
 from data.exams.instructions import mark_instructions
+from data.exams.puzzles import mark_countdown, mark_json
 
 LONGEST = 20_000    # characters of an answer about a fact
 
@@ -470,7 +471,8 @@ KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": 
          "single": mark_single, "code": mark_code, "call": mark_call, "fact": mark_fact,
          "facts": mark_facts, "says": mark_says, "declined": mark_declined,
          "refused": mark_refused, "story": mark_story,
-         "completion": mark_completion, "instructions": mark_instructions}
+         "completion": mark_completion, "instructions": mark_instructions,
+         "countdown": mark_countdown, "json": mark_json}
 
 
 # What ends a text in models' vocabularies, and is left where an engine does not stop at it.

@@ -36,8 +36,8 @@ from data.tokens.parallel import workers
 JUDGED = Path(__file__).with_name("judged.py")
 # The most tokens of an answer, by the kind of its question, and never over half the context.
 MAX_TOKENS = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64,
-              "named": 64, "says": 64, "declined": 64, "refused": 64, "fact": 128, "facts": 128,
-              "text": 128, "call": 128, "sum": 192, "story": 256, "number": 256,
+              "named": 64, "countdown": 64, "says": 64, "declined": 64, "refused": 64, "fact": 128,
+              "facts": 128, "json": 128, "text": 128, "call": 128, "sum": 192, "story": 256, "number": 256,
               "math": 512, "code": 512, "instructions": 1024}
 MAX_TOKENS_WITH_TOOLS = 512     # calls and their results count, too
 KNOWN = "facts_many", "facts_many_heldout", "facts_tens"     # exams about what pages tell,

@@ -3,8 +3,10 @@ them, and what each works with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable, NamedTuple
+
+import numpy as np
 
 from csrc import launch
 from csrc.bind import Job, Model
@@ -12,7 +14,7 @@ from csrc.cli import flag
 from csrc.engine import Engine
 from csrc.runs import Folder
 from data.tokens.documents import WORLD
-from data.tokens.loader import FINAL
+from data.tokens.loader import FINAL, Shuffled
 
 COUNT, SHARE, OVER_0, FROM_0 = "[1, inf)", "[0, 1)", "(0, inf)", "[0, inf)"
 
@@ -63,10 +65,21 @@ class Training:
                                   f"0: all weights; default {launch.RANK} for a model from "
                                   f"elsewhere", limits=FROM_0)
 
+    begins_with = None           # the stage whose newest run is the model, if none is given
+    scalar = 0                   # 1: the head becomes one that gives a number
+    compares = True              # whether it needs the reference that its stage has
+    critic = False               # whether a second model learns what rewards to expect
+    adapter_rate = launch.RATE   # the peak learning rate of adapters, if not given
+
+    def step_tokens(self, wanted: int) -> int:
+        """Tokens of a step, if they follow from other settings; else those `wanted`."""
+        return wanted
+
 
 # A stage's generator gives for each step this rank's passes: (tokens, targets, doc_start, weights).
 # The weights are dLoss/d(what forward returns), where the loss is a mean over the whole step, of
-# all passes and ranks; or a function from what forward returned to (the pass's loss, weights).
+# all passes and ranks; or a function from what forward returned to (the pass's loss, weights). None
+# instead of passes: nothing is learned in this step. Where it ends, the run does.
 
 
 class Stage(NamedTuple):
@@ -79,6 +92,8 @@ class Stage(NamedTuple):
     higher: bool = False                         # whether a higher figure is better
     final: int = 1          # the evaluation after the last step takes so many times the tokens
     reference: bool = False                      # whether it compares with the model it began with
+    plotted: tuple = ()                          # what else of the log is drawn
+    padded: bool = False    # whether its rows are shorter than a window: then they are counted
 
 
 @dataclass
@@ -88,6 +103,8 @@ class Run:
     progress    what a checkpoint holds beside settings and tensors
     engine      generates texts with the model as it is; None without a tokenizer or a head for it
     reference   the model as it was when the run began, if the stage asks for it
+    critic      a model with a scalar head that learns beside it, if the stage asks for it
+    told        figures of this step that the log gets, too
     """
     settings: Training
     data: object                         # of the stage's class
@@ -98,6 +115,8 @@ class Run:
     engine: Engine | None = None
     reference: Model | None = None
     stage: Stage | None = None
+    critic: Model | None = None
+    told: dict = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -113,3 +132,36 @@ class Run:
     def rows(self) -> int:
         """The most windows that this rank computes in one pass, B."""
         return launch.pass_rows(self.settings, self.job)
+
+
+class Numbers(Shuffled):
+    """Numbers of things that are learned from, as many in a step as are asked for, on every rank
+    the same. tokens: of all of them, as --batch-tokens counts."""
+
+    def __init__(self, count: int, tokens: int, seed: int):
+        self.count, self.tokens, self.seed = count, tokens, seed
+        self.seek(0, 0)
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Go to a position: the next is number `index` of the epoch."""
+        self.epoch, self.index = epoch, index
+        self.order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+
+
+def by_length(run: Run, lengths, share=True) -> list[list[int]]:
+    """Places of this rank's share of rows, or of all, each list of a pass: the rows are padded to
+    the longest, and are no more tokens than a pass has, or one row."""
+    order, most, found = np.argsort(lengths, kind="stable"), run.rows * run.settings.context, []
+    for place in (order[run.job.rank::run.job.ranks] if share else order).tolist():
+        if not found or (len(found[-1]) + 1) * lengths[place] > most:
+            found.append([])
+        found[-1].append(place)
+    return found
+
+
+def padded(rows, fill=0) -> np.ndarray:
+    """Rows of several lengths as one array, with `fill` behind the shorter ones."""
+    out = np.full((len(rows), max(map(len, rows))), fill, np.asarray(rows[0]).dtype)
+    for place, row in zip(out, rows):
+        place[:len(row)] = row
+    return out

@@ -54,6 +54,7 @@ class Sft(Training):
     documents: list[str] | None = flag(None, "the documents: what pretraining takes as --data; "
                                              "default world")
     eval_tokens: int = flag(1 << 20, "held-out tokens in an evaluation, at most", limits=COUNT)
+    begins_with = "pretrain"
 
     def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
         """Steps, if not given: two epochs, of a model that is `foreign` three."""
