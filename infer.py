@@ -73,6 +73,7 @@ class Chat(Generate):
     url: str | None = flag(None, "talk to the server there (`infer.py serve`), as "
                                  "http://127.0.0.1:8000; --model is then the name of one of its")
     api_key: str | None = flag(None, "the server's --api-key")
+    think_budget: int = flag(0, "the most tokens of a thought; 0: any number", limits="[0, inf)")
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,10 @@ class Eval:
     training: str | None = flag(None, "also ask about facts by how many documents of this text, a "
                                 "file, a folder or 'world', state them")
     index: str | None = flag(None, "what search reads (data/tools.py index)", metavar="FILE")
+    votes: int = flag(1, "draw N answers to each question, at temperature "
+                      f"{run.VOTING}, and mark what most of them say", limits="[1, 1000]")
+    think: bool = flag(False, "let answers begin with a thought")
+    think_budget: int = flag(0, "the most tokens of a thought; 0: any number", limits="[0, inf)")
     base: bool = flag(False, "treat every model as one that only continues texts")
     workers: int = flag(1, "models that are asked at one time, each by a process with its share of "
                         "the threads", limits="[1, 1024]")
@@ -205,7 +210,8 @@ def chat(settings, engine=None):
     engine.keep = True
     names = settings.tools or ["search"] * bool(settings.index)
     known = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
-    talking = terminal.Chat(engine, settings, known, names, settings.system)
+    talking = terminal.Chat(engine, settings, known, names, settings.system,
+                            settings.think_budget)
     what = f"Seed {settings.seed}. Ask something; /help lists commands.{hint}"
     talk(settings, talking, hint, lambda: converse(engine, folder, what, talking.answer))
 

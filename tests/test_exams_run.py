@@ -107,10 +107,10 @@ BOTH = {"search": tool(), "python": tool()}
 @pytest.fixture(autouse=True)
 def scripted_turns(monkeypatch):
     """A Scripted engine's turns are what it says."""
-    def turn(engine, messages, settings, index=0, tools=None):
+    def turn(engine, messages, settings, index=0, tools=None, *how, **more):
         if isinstance(engine, Scripted):
             return engine.turn(messages, tools)
-        return Turn(engine, messages, settings, index, tools=tools)
+        return Turn(engine, messages, settings, index, tools, *how, **more)
     monkeypatch.setattr(run, "Turn", turn)
 
 
@@ -316,6 +316,23 @@ def test_what_a_base_model_asks_itself_and_answers_does_not_count(engine):
         assert grown.stream.push(b" Ink.\nQuestion: Who?\nAnswer: Wren.") == " Ink."
         assert grown.stream.stopped
     assert {one.question.exam for one in asked} >= {"facts_many", "identity", "traps"}
+
+
+@pytest.mark.parametrize("kind, said, elected", [
+    ("sum", ["It is 3.", "4", "So 1 + 2 = 3"], 0), ("sum", ["4", "three", "It is 3"], 1),
+    ("sum", ["none", "2", "1"], 0), ("text", ["A cat.", "dog", "The dog!"], 1)])
+def test_what_most_votes_say_is_the_answer(kind, said, elected):
+    item = Item(replace(choice(), kind=kind), "text")
+    grown = [SimpleNamespace(text=text) for text in said]
+    assert run.elected(item, grown) is grown[elected]
+
+
+def test_votes_are_drawn_apart_and_alone_or_in_company_the_same(engine):
+    asked = pocket_items(1, False, {})[:3]
+    how = run.How(votes=3)
+    assert ask(engine, asked, Marking(), "m", how) == ask(engine, asked, Marking(), "m", how)
+    texts = [run.sequence(engine, asked[0], how, vote) for vote in range(3)]
+    assert len({one.seed for one in texts}) == 3 and texts[0].settings.temperature == run.VOTING
 
 
 def choice(**changes):

@@ -386,6 +386,30 @@ def test_a_thought_can_be_begun_for_the_model(tokenizer):
                                             "content": "Yes."}], "Yes.")
 
 
+@pytest.mark.parametrize("budget, thought", [(1, "H"), (2, "Hm"), (3, "Hm."), (9, "Hm."), (0, "Hm.")])
+def test_a_thought_ends_at_its_budget_and_the_answer_follows(tokenizer, budget, thought):
+    def said(think):
+        model = engine(tokenizer, f"{'' if think else '<think>'}Hm.</think>Yes.")
+        script = model.model.says[0]
+        opening = [*model.model.header, *[tokenizer.special("<think>")] * think]
+        model.model.next = lambda tokens: follow(after(tokens, opening), script)
+        return answered(model, think=think, budget=budget)
+
+    def after(tokens, opening):
+        at = next(i for i in range(len(tokens)) if tokens[i:i + len(opening)] == opening)
+        return tokens[at + len(opening):]
+
+    def follow(drawn, script):                   # after the thought's end it says what is left
+        closed = drawn.index(end) if end in drawn else None
+        at = len(drawn) if closed is None else script.index(end) + len(drawn) - closed
+        return script[at] if at < len(script) else tokenizer.special(bpe.END)
+    end = tokenizer.special("</think>")
+    for think in False, True:
+        turn = said(think)
+        assert turn.messages == [{"role": "assistant", "reasoning_content": thought,
+                                  "content": "Yes."}]
+        assert turn.finish == "stop" and end not in turn.banned
+
 
 def test_the_newest_stage_tells_what_is_an_assistant_with_or_without_a_log(random_model, tokenizer,
                                                                            tmp_path):

@@ -90,7 +90,8 @@ class Formed(Turn):
     def ban(self):
         """Ban what cannot follow; a thought may not be the last."""
         if self.kind == "think":
-            self.banned = [*self.never, *self.engine.ends]
+            if self.free is None:
+                self.banned = [*self.never, *self.engine.ends]
             return
         size = self.engine.tokenizer.vocab_size
         mask = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)

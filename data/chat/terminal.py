@@ -55,14 +55,15 @@ class Chat:
     engine, settings  who answers, and how: of a chat's n-th answer, as a Turn with index n - 1
     tools, on         {name: Tool}, and the names of those that the assistant is offered
     system            what the system message says besides; "" is nothing
-    think             whether answers begin with a thought, and thoughts are shown
+    think, budget     whether answers begin with a thought, and thoughts are shown; a Turn's budget
     messages          what was said, in protocol.normal's form, without the system message
     tokens            what the model read and wrote last; [] if not this conversation
     file              where this conversation was saved; None: nowhere
     """
 
-    def __init__(self, engine, settings, tools, on=(), system=""):
+    def __init__(self, engine, settings, tools, on=(), system="", budget=0):
         self.engine, self.settings, self.tools, self.system = engine, settings, tools, system
+        self.budget = budget
         self.talk = talk_of(engine.tokenizer)
         self.think, self.messages, self.tokens, self.asked = self.talk.thinks, [], [], 0
         self.file, self.midline = None, False
@@ -86,7 +87,8 @@ class Chat:
         ValueError, and nothing is said, if there is no room for `text`."""
         asked = [*self.messages, {"role": "user", "content": text}]
         turn = Turn(self.engine, self.heard(asked), self.settings, self.asked,
-                    {name: self.tools[name] for name in self.on}, self.think)
+                    {name: self.tools[name] for name in self.on}, self.think,
+                    budget=self.budget)
         if turn.dropped:
             note(f"(the {turn.dropped} oldest turns no longer fit into the context of "
                  f"{self.engine.model.config.context} tokens)")

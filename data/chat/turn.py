@@ -105,20 +105,25 @@ class Turn(Sequence):
     left      the calls (protocol.Asked) that the turn ended with, its `finish` then being "calls":
               of functions that who asked is to call, `most` of them; None: of any number
     figures   PNG files (bytes) that tools made
+    thought   how many tokens a thought has so far, if there is a budget
+    free      what was banned before only a thought's end could follow; None: more can
     dropped   how many of the oldest turns had no room in the prompt
     messages  the new messages so far, in data/chat/protocol.py's normal form
     """
 
-    def __init__(self, engine, messages, settings, index=0, tools=None, think=False, record=""):
+    def __init__(self, engine, messages, settings, index=0, tools=None, think=False, record="",
+                 budget=0):
         """Of the oldest turns as many are left out as leave room for the answer: max_tokens, or a
         quarter of the context if that is less. ChatError as Talk.prompt's, protocol.NoRoom where
         the last question is too long; and where the tokenizer has no tokens for conversations.
 
         tools    {name: tools.Tool}, as tools.registry gives: those that are not off may be called
         think    whether the turn begins with a thought
+        budget   the most tokens of a thought, which then can only be closed; 0: any number
         """
         self.engine, self.talk, self.calls = engine, talk_of(engine.tokenizer), []
         self.known, self.inserted = [], {}
+        self.budget, self.thought, self.free = budget, 0, None
         self.context = engine.model.config.context
         self.tools = {name: tool for name, tool in (tools or {}).items()
                       if not (tool.off or self.talk.off)}
@@ -135,6 +140,7 @@ class Turn(Sequence):
             begin = self.talk.thought()
             self.tokens, self.last = self.tokens + begin, self.last + len(begin)
             self.kind = "think" if begin else self.kind
+        self.limit_thought(0)
 
     most = None
 
@@ -159,6 +165,18 @@ class Turn(Sequence):
             self.talk.marks if self.able else set())
         self.kinds, self.banned = kinds, [i for i in self.engine.banned if i not in allowed]
 
+    def limit_thought(self, count):
+        """Count tokens of a thought; behind the last that it may have, only its end can follow."""
+        ends = {i for i, kind in self.talk.closes.items() if kind == "think"}
+        if self.kind != "think":
+            self.thought = 0
+            self.free, self.banned = None, self.banned if self.free is None else self.free
+        elif ends and self.budget:
+            self.thought += count
+            if self.thought >= self.budget and self.free is None:
+                self.free, V = self.banned, self.engine.model.config.vocab
+                self.banned = [i for i in range(V) if i not in ends]
+
     def begin_answer(self, prompt):
         """Begin an answer after a prompt: by some templates with a thought."""
         self.begin, self.said, self.shown = len(prompt), "", 0
@@ -179,6 +197,7 @@ class Turn(Sequence):
             shown = len(self.said) if final else self.talk.certain(self.said, self.able)
             text, self.shown = self.said[self.shown:shown], max(shown, self.shown)
             self.text += text
+        self.limit_thought(not self.talk.is_mark(token))
         if self.functions & {call.name for call in called}:
             self.left, self.finish = called[:self.most], "calls"
         elif called:

@@ -13,6 +13,7 @@ figures whatever other questions are in the same batch.
 import os
 import socket
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -29,7 +30,7 @@ from data.chat.turn import Turn, is_assistant, load, talk_of
 from data.exams import divergence, formats, report
 from data.exams.judged import PASSED
 from data.exams.likelihood import curve, declining, likelihoods
-from data.exams.marks import URL, mark, mark_likelihood, summary
+from data.exams.marks import URL, final, mark, mark_likelihood, summary, words
 from data.exams.questions import STOP, Question
 from data.tokens.parallel import workers
 
@@ -37,9 +38,10 @@ JUDGED = Path(__file__).with_name("judged.py")
 # The most tokens of an answer, by the kind of its question, and never over half the context.
 MAX_TOKENS = {"completion": 32, "letter": 32, "single": 64, "spelled": 64, "compared": 64,
               "named": 64, "countdown": 64, "says": 64, "declined": 64, "refused": 64, "fact": 128,
-              "facts": 128, "json": 128, "text": 128, "call": 128, "sum": 192, "story": 256, "number": 256,
-              "math": 512, "code": 512, "instructions": 1024}
+              "facts": 128, "json": 128, "text": 128, "call": 128, "sum": 192, "story": 256,
+              "number": 256, "math": 512, "code": 512, "instructions": 1024}
 MAX_TOKENS_WITH_TOOLS = 512     # calls and their results count, too
+VOTING = 0.8                    # the temperature of answers that are votes
 KNOWN = "facts_many", "facts_many_heldout", "facts_tens"     # exams about what pages tell,
 UNREAD, MADE_UP = "facts_none", 0.05    # and about what none does; the share that may be answered
 NUMBERS = "first", "second", "later"    # of its turns
@@ -64,6 +66,15 @@ class Item(NamedTuple):
     mode: str
     tools: dict = {}
     needs: str = ""
+
+
+class How(NamedTuple):
+    """How answers are drawn: so many, of which the majority counts; whether with a thought, and how
+    many tokens that has at most, 0: any number."""
+
+    votes: int = 1
+    think: bool = False
+    budget: int = 0
 
 
 class Answer(NamedTuple):
@@ -153,7 +164,7 @@ def file_questions(files, examples, shots, count) -> list[Question]:
 
 # ------------------------------------------------------------------------------------------- asking
 
-def ask(engine, items, marking, label) -> tuple[list, list]:
+def ask(engine, items, marking, label, how=How()) -> tuple[list, list]:
     """Return the Answers of a model, in the order of `items`, and sentences about what did not fit.
 
     Few-shot examples are left out, the first ones first, until a prompt leaves room for an answer;
@@ -161,10 +172,11 @@ def ask(engine, items, marking, label) -> tuple[list, list]:
     """
     fitted = [fit(engine, item) for item in progress(items, f"{label}: reading")]
     talked = {i: item for i, item in enumerate(fitted) if item and item.mode in SAMPLINGS}
-    running = {i: sequence(engine, item) for i, item in enumerate(fitted)
+    running = {i: [sequence(engine, item, how, vote) for vote in range(how.votes)]
+               for i, item in enumerate(fitted)
                if item and i not in talked and item.mode != "likelihood"}
-    with progress(label=f"{label}: answering", total=len(running)) as bar:
-        for grown, *_ in engine.generate(running.values()):
+    with progress(label=f"{label}: answering", total=how.votes * len(running)) as bar:
+        for grown, *_ in engine.generate(one for votes in running.values() for one in votes):
             bar.update(bool(grown.finish))
     told = dict(zip(talked, converse(engine, [*talked.values()], label)))
     likely = likelihoods(engine, [
@@ -180,7 +192,7 @@ def ask(engine, items, marking, label) -> tuple[list, list]:
             answers.append(chosen(item.question,
                                   [next(likely) for _ in item.question.continuations]))
         else:
-            answers.append(written(item, running[i], marking))
+            answers.append(written(item, elected(item, running[i]), marking))
     return answers, notes_on_fit(items, fitted, engine.model.config.context)
 
 
@@ -216,17 +228,37 @@ def size(engine, item):
     return len(engine.encode(question.text())) + longest
 
 
-def sequence(engine, item):
-    """Return the Sequence in which the model answers; a text ends before the next question, which a
-    base model makes up and answers, too."""
+def sequence(engine, item, how=How(), vote=0):
+    """Return the Sequence in which the model answers, one of several votes; a text ends before the
+    next question, which a base model makes up and answers, too."""
     question, stop = item.question, ()
     if item.mode == "text":
         stop = (*question.stop, *(() if question.opening else STOP))
-    settings = Sampling(temperature=0, seed=0, stop=stop,
+    settings = Sampling(temperature=VOTING * (how.votes > 1), seed=0, stop=stop,
                         max_tokens=max_tokens(item, engine.model.config.context))
     if item.mode == "text":
-        return Sequence(engine.encode(question.text()), settings)
-    return Turn(engine, question.messages(), settings, tools=item.tools)
+        return Sequence(engine.encode(question.text()), settings, vote)
+    return Turn(engine, question.messages(), settings, vote, item.tools, how.think,
+                budget=how.budget)
+
+
+def elected(item, grown):
+    """Return the first of several Sequences that says what most of them say: the same number at its
+    end, where a number is asked for, else the same words."""
+    def vote(one):
+        text = said_by(item, one)
+        number = final(text) if item.question.kind in ("sum", "number") else None
+        return tuple(words(text)) if number is None else number
+    votes = [*map(vote, grown)]
+    return grown[votes.index(Counter(votes).most_common(1)[0][0])]
+
+
+def said_by(item, grown) -> str:
+    """Return what an answer says, without thoughts and calls."""
+    if item.mode == "text":
+        return grown.text
+    messages = grown.messages
+    return (messages and messages[-1]["role"] == "assistant" and messages[-1]["content"]) or ""
 
 
 def converse(engine, items, label) -> list:
@@ -259,14 +291,13 @@ def written(item, grown, marking) -> Answer:
     """The Answer of a Sequence that has ended."""
     question = item.question
     if item.mode == "text":
-        said, shown, called = grown.text, [("text", question.text()), ("model", grown.text)], ()
+        shown, called = [("text", question.text()), ("model", grown.text)], ()
     else:
         messages = grown.messages
-        said = messages[-1]["content"] if messages and messages[-1]["role"] == "assistant" else ""
         shown = transcript([*question.messages(), *messages])
         called = {call["function"]["name"] for message in messages
                   for call in message.get("tool_calls", ())}
-    return Answer(question, shown, results(item, said or "", called, marking))
+    return Answer(question, shown, results(item, said_by(item, grown), called, marking))
 
 
 def conversed(item, messages, marking) -> Answer:
@@ -423,7 +454,8 @@ def examine(label, folder, settings, questions, pocket, marking, on, at_once) ->
     assistant = not settings.base and is_assistant(engine, folder)
     registry = tools.registry(settings.index, tools.budget_of(engine.model.config.context))
     items = items_for(assistant, questions, pocket, {name: registry[name] for name in on})
-    answers, notes = ask(engine, items, marking, label)
+    how = How(settings.votes, settings.think, settings.think_budget)
+    answers, notes = ask(engine, items, marking, label, how)
     return Outcome(label, str(folder), answers, notes, readiness(engine, items, answers, label))
 
 
