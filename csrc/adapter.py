@@ -5,7 +5,8 @@ the name of its base model, which is elsewhere.
     save(model, "runs/sft")                      # of a model that was made with Config.lora
 
 Beside a matrix W are A (r, in) and B (out, r); with them it is W + alpha/r B A. Those that are one
-product here, as q, k and v, share one A, which the folder holds for each of them.
+product here, as q, k and v, share one A, which the folder holds for each of them. A scalar head,
+which learns beside them, is whole in the folder.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from pathlib import Path
 import numpy as np
 
 from csrc import gguf, hf
-from csrc.families import Family, Place, check_plain, family_of, take
+from csrc.families import SCORE, Family, Place, check_plain, family_of, take
 from csrc.files import ChatError, naming, read_json, to_json, write_files
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+JUDGES = "SEQ_CLS"               # task_type of one with a scalar head
 DEEPEST = 8                      # adapters, one on the other
 JOINED = {**dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj"),
           **dict.fromkeys(("gate_proj", "up_proj"), "gate_up_proj")}
+HEAD = f"base_model.model.{SCORE}"
 NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 # What adapter_config.json may ask for; by these values of `init` PEFT changes the base itself.
-PLAIN = {"peft_type": ["LORA"], "bias": ["none"], "use_dora": [False], "modules_to_save": [[]],
+PLAIN = {"peft_type": ["LORA"], "bias": ["none"], "use_dora": [False], "modules_to_save": [[], ["score"]],
          "rank_pattern": [{}], "alpha_pattern": [{}], "lora_bias": [False], "use_qalora": [False],
          "trainable_token_indices": [], "target_parameters": [[]], "layer_replication": [],
          "alora_invocation_tokens": [], "init_lora_weights": [True, False, "gaussian",
@@ -70,6 +73,12 @@ def beneath(place):
     return gguf.opened(place), folders
 
 
+def changes_of(folders) -> dict:
+    """What adapters change of their base's Config."""
+    judges = any(read_json(Path(folder, CONFIG)).get("task_type") == JUDGES for folder in folders)
+    return {"scalar": 1} if judges else {}
+
+
 def files_of(place) -> list[Path]:
     """The files with the weights of a model, its base's too."""
     base, folders = beneath(place)
@@ -96,6 +105,9 @@ def merge(folder, model, family: Family) -> None:
     with ExitStack() as files, naming(path):
         pairs: dict[str, dict] = {}
         for name, tensor in hf.read_header(path, files).items():
+            if name == HEAD and model.config.scalar:
+                model.write(SCORE, tensor.read())
+                continue
             found = NAME.fullmatch(name)
             if not found or tensor.dtype not in hf.NUMPY:
                 raise ChatError(f"{name} in {tensor.dtype} is not supported, only A and B beside a "
@@ -163,13 +175,17 @@ def save(model, folder, special: dict | None = None, stage: str | None = None) -
         reads[f"{name}B.weight"] = partial(gather, model, known, place, rows)
         transposed |= place.transposed
 
+    if model.config.scalar:
+        shapes[HEAD], reads[HEAD] = (1, model.config.channels), partial(model.read, SCORE)
+
     def read(name):
         return hf.encoded("F32", hf.finite(name, reads[name]()))
     sums = {name: hf.checksum(read(name)) for name in shapes}
-    modules = {".".join(NAME.fullmatch(name)[1].split(".")[-2:]) for name in shapes}
+    modules = {".".join(NAME.fullmatch(name)[1].split(".")[-2:]) for name in shapes if name != HEAD}
     about = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True,
              "base_model_name_or_path": model.base, "r": r, "lora_alpha": r, "lora_dropout": 0.0,
              "target_modules": sorted(modules), "fan_in_fan_out": transposed, "bias": "none"}
+    about |= {"task_type": JUDGES, "modules_to_save": ["score"]} if model.config.scalar else {}
     write_files(Path(folder), {
         "generation_config.json": hf.generation(special, model.config.vocab, stage),
         CONFIG: to_json(about),

@@ -303,8 +303,8 @@ class Model:
     @staticmethod
     def configuration(folder, **changes):
         """(family, Config, the same with `changes`) of what `load` takes."""
-        place, _ = adapter.beneath(folder)
-        return reader(place).configuration(place, **changes)
+        place, adapters = adapter.beneath(folder)
+        return reader(place).configuration(place, **{**adapter.changes_of(adapters), **changes})
 
     @staticmethod
     def load(folder, device: str = "cpu", dtype: str = "f32", flags: int = TRAINS,
@@ -330,7 +330,7 @@ class Model:
             for one in adapters:
                 adapter.merge(one, model, source.configuration(place)[0])
             return model
-        model = source.load(place, make, **changes)
+        model = source.load(place, make, **{**adapter.changes_of(adapters), **changes})
         model.base = str(getattr(folder, "path", folder))
         return model
 

@@ -54,7 +54,8 @@ typedef struct {
     int expert_norm;                 /* 1: the weights of a token's k experts sum up to 1 */
     int expert_period;               /* every expert_period-th layer has experts, others one MLP */
     int lora;                        /* r: beside each product of a block, but not of experts, an
-                                        adapter of this rank learns, and nothing else does; 0: no */
+                                        adapter of this rank learns, and nothing else does but a
+                                        scalar head; 0: no */
     float norm_eps;                  /* added to the variance under the root */
     float embedding_scale;           /* embeddings are multiplied by it; 0: by 1 */
     float attention_scale;           /* scores are multiplied by it; 0: by 1/sqrt(D) */
@@ -143,8 +144,9 @@ int model_tensor(const Model *model, int index, TensorInfo *info);
 /* Freezes a tensor, and with it those that are multiplied in the same product (q, k, v; gate, up):
    it has no gradient and no moments, costs no time in model_backward beyond what the layers below
    need, and model_update leaves it; of bfloat16 there is no float32 copy any more. To be called
-   before the first gradient. With Config.lora all is frozen but the adapters, from the beginning,
-   and what linear_forward reads packed lies in memory once and cannot be read back. */
+   before the first gradient. With Config.lora all is frozen but the adapters and a scalar head,
+   from the beginning, and what linear_forward reads packed lies in memory once and cannot be read
+   back. */
 int model_freeze(Model *model, int index);
 
 /* Copies one tensor out (=) or in, as float, whatever the model computes in. Weights are the

@@ -49,7 +49,6 @@ int check_config(const Config *c) {
     if (c->lora > side)
         return chat_fail("lora is %d, but must be at most %d: a matrix of %d rows or columns has no"
                          " higher rank", c->lora, side, side);
-    if (c->lora && c->scalar) return chat_fail("a scalar head learns, but with lora only adapters");
     if (c->head_dim % 2) return chat_fail("head_dim is %d, but must be even", c->head_dim);
     if (!(c->norm_eps > 0 && c->norm_eps < 1))
         return chat_fail("norm_eps is %g, but must be between 0 and 1", c->norm_eps);

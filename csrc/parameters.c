@@ -136,5 +136,6 @@ void list_tensors(Model *m) {
     m->head = c->scalar ? add(m, -1, 1, "score.weight", 1, C)
             : c->tied ? m->wte : add(m, -1, 1, "lm_head.weight", c->vocab, C);
     m->head->multiplied = 1;
-    if (!c->scalar) m->head->out = m->P;
+    if (c->scalar) m->head->frozen = 0;
+    else m->head->out = m->P;
 }

@@ -153,7 +153,7 @@ def test_each_preference_has_its_paper_s_gradient(folder, tmp_path, preference):
 
 @pytest.mark.parametrize("kind, settings", [
     (Reward, {}), (Dpo, {}), (Dpo, {"preference": "ipo"}), (Dpo, {"preference": "simpo"}),
-    (Dpo, {"lora": 4, "lr": 3e-2})])
+    (Dpo, {"lora": 4, "lr": 3e-2}), (Reward, {"lora": 4, "lr": 3e-2})])
 def test_held_out_pairs_are_told_apart(folder, tmp_path, kind, settings):
     file = write(tmp_path / "p.jsonl", RECORDS * 4)
     s, data, model = made(kind, folder, tmp_path / "run", data=[file], steps=12, eval_every=6,
@@ -164,7 +164,10 @@ def test_held_out_pairs_are_told_apart(folder, tmp_path, kind, settings):
     assert log_of(tmp_path / "run")[-1]["stage"] == train.stage_of(s)
     if kind is Reward:
         assert figures["calibration_error"] < 0.5
-        assert Model.load(tmp_path / "run", "cpu", "f32").config.scalar == 1
+        again = Model.load(tmp_path / "run", "cpu", "f32")
+        tokens = np.array([data.held[0][0][0]])
+        assert again.config.scalar == 1          # of adapters, too, with their base
+        np.testing.assert_allclose(again.forward(tokens), model.forward(tokens), atol=1e-4)
 
 
 def test_ranks_share_the_pairs_of_a_step(folder, tmp_path):
