@@ -33,7 +33,8 @@ JOINED = {**dict.fromkeys(("q_proj", "k_proj", "v_proj"), "qkv_proj"),
 HEAD = f"base_model.model.{SCORE}"
 NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 # What adapter_config.json may ask for; by these values of `init` PEFT changes the base itself.
-PLAIN = {"peft_type": ["LORA"], "bias": ["none"], "use_dora": [False], "modules_to_save": [[], ["score"]],
+PLAIN = {"peft_type": ["LORA"], "bias": ["none"], "use_dora": [False],
+         "modules_to_save": [[], ["score"]],
          "rank_pattern": [{}], "alpha_pattern": [{}], "lora_bias": [False], "use_qalora": [False],
          "trainable_token_indices": [], "target_parameters": [[]], "layer_replication": [],
          "alora_invocation_tokens": [], "init_lora_weights": [True, False, "gaussian",

@@ -1,5 +1,5 @@
-"""train.py rl: gradients of each method, what an update does, exact resuming, wrong input. The model
-is of one layer and random; a toy task rewards letters of the first half of the alphabet."""
+"""train.py rl: gradients of each method, what an update does, exact resuming, wrong input. The
+model is of one layer and random; a toy task rewards letters of the first half of the alphabet."""
 
 import itertools
 import json
@@ -48,7 +48,8 @@ def toy_run(folder, out, **settings):
 
 
 METHODS = {
-    "best": {"method": "best"}, "grpo": {}, "grpo, std, tokens": {"std": True, "normalise": "tokens"},
+    "best": {"method": "best"}, "grpo": {},
+    "grpo, std, tokens": {"std": True, "normalise": "tokens"},
     "grpo, sequence": {"normalise": "sequence"}, "grpo, kl": {"kl": 0.3},
     "grpo, twice": {"epochs": 2, "clip_high": 0.28},
     "grpo, twice, kl": {"epochs": 2, "kl": 0.3, "drop_equal": True},
@@ -171,7 +172,8 @@ def test_practice_pays(folder, tmp_path, method):
     assert figures["reward"] > before + 0.15, (before, figures)
     assert {"reward", "length", "entropy", "no_signal", "cut", "rollout_seconds", "score_seconds",
             "update_seconds"} <= log[0].keys()
-    assert log[-1]["stage"] == "rl" and (tmp_path / "run" / "loss.png").exists() == (method == "grpo")
+    assert log[-1]["stage"] == "rl"
+    assert (tmp_path / "run" / "loss.png").exists() == (method == "grpo")
 
 
 def test_samples_are_shown_the_best_and_the_worst(folder, tmp_path, capsys):
@@ -235,7 +237,8 @@ def test_an_interruption_amid_rollouts_loses_nothing(folder, tmp_path, monkeypat
 def test_ranks_draw_the_answers_that_one_rank_draws(folder, tmp_path):
     """And learn the same from them, to rounding."""
     judge = assistant(tmp_path / "judge", scalar=1)
-    flags = ["rl", "--model", folder, "--data", "sums:1", "--reward", judge, "--steps", 2, "--prompts", 3, "--group", 4,
+    flags = ["rl", "--model", folder, "--data", "sums:1", "--reward", judge,
+             "--steps", 2, "--prompts", 3, "--group", 4,
              "--max-tokens", 6, "--context", 64, "--held-out", 4, "--dtype", "f32",
              "--kl", 0.1, "--sample-every", 0, "--lr", 1e-3, "--method", "ppo"]
     states = {}

@@ -386,7 +386,8 @@ def test_a_thought_can_be_begun_for_the_model(tokenizer):
                                             "content": "Yes."}], "Yes.")
 
 
-@pytest.mark.parametrize("budget, thought", [(1, "H"), (2, "Hm"), (3, "Hm."), (9, "Hm."), (0, "Hm.")])
+@pytest.mark.parametrize("budget, thought", [(1, "H"), (2, "Hm"), (3, "Hm."), (9, "Hm."),
+                                             (0, "Hm.")])
 def test_a_thought_ends_at_its_budget_and_the_answer_follows(tokenizer, budget, thought):
     def said(think):
         model = engine(tokenizer, f"{'' if think else '<think>'}Hm.</think>Yes.")

@@ -1,7 +1,7 @@
 """How rewards become gradients: advantages, what a token counts, and the one loss of all methods.
 
-Shapes: P prompts with k answers each, N = P k answers, T places of tokens. mask (N,T) is 1 where the
-target of a place is a token of the answer, and advantages say how much better than expected it was
+Shapes: P prompts with k answers each, N = P k answers, T places of tokens. mask (N,T) is 1 where
+the target of a place is a token of the answer, and advantages say how much better than expected it was
 to draw it."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def best(rewards: np.ndarray) -> np.ndarray:
 
 
 def grpo(rewards: np.ndarray, std: bool = False) -> np.ndarray:
-    """(P,k): how much better than the mean of its group an answer is, as in GRPO (arXiv:2402.03300),
-    from which this is what is left:
+    """(P,k): how much better than the mean of its group an answer is, as in GRPO
+    (arXiv:2402.03300), of which this is what is left:
 
     - no division by the group's standard deviation, unless `std`: it would weigh up questions that
       are nearly always right or nearly always wrong (Dr. GRPO, arXiv:2503.20783);

@@ -347,8 +347,8 @@ def show(run: Run, questions, found: Rollouts) -> None:
 
 
 def rl_batches(run: Run):
-    """Each batch of answers is used for epochs * minibatches steps. Of one, or the first of several,
-    all ratios are 1, and what each token counts is known before the forward pass."""
+    """Each batch of answers is used for epochs * minibatches steps. Of one, or the first of
+    several, all ratios are 1, and what each token counts is known before the forward pass."""
     s, progress, quiet = run.settings, run.progress, 0
     updates = s.epochs * s.minibatches
     while quiet < QUIET:

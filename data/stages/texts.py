@@ -1,5 +1,5 @@
-"""The stages that learn to say what was said: pretraining from documents, and supervised fine-tuning
-from conversations."""
+"""The stages that learn to say what was said: pretraining from documents, and supervised
+fine-tuning from conversations."""
 
 from __future__ import annotations
 
