@@ -1,7 +1,7 @@
 """How rewards become gradients: advantages, what a token counts, and the one loss of all methods.
 
 Shapes: P prompts with k answers each, N = P k answers, T places of tokens. mask (N,T) is 1 where
-the target of a place is a token of the answer, and advantages say how much better than expected it was
+the target of a place is a token of the answer; advantages say how much better than expected it was
 to draw it."""
 
 from __future__ import annotations
