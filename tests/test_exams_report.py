@@ -136,3 +136,16 @@ def test_a_picture_shows_any_text(text):
         axes.set(title=text, xlabel=text)
         axes.legend()
     assert figure.png.startswith(b"\x89PNG")
+
+
+def test_dialogues_and_the_readiness_to_decline_have_their_charts():
+    talks = {f"dialogue_{number}": {"": 5} for number in ("first", "second", "later")}
+    curves = {"facts_many": [(0.0, 0.0), (0.5, 0.7), (1.0, 0.9)]}
+    model = outcome("sft", talks)._replace(curves=curves)
+    assert titles(page([model], [])) == [
+        "Dialogues: turns that are right, by their number",
+        "Right, against what is made up, as the readiness to decline varies"]
+    with picture() as (_, axes):
+        report.tradeoffs(axes, {("sft", "facts_many"): curves["facts_many"]})
+        line, = axes.get_lines()
+    assert [*line.get_xdata()] == [0, 50, 100] and [*line.get_ydata()] == [0, 70, 90]

@@ -132,9 +132,9 @@ def page(outcomes, notes) -> str:
     parts += chart("Asked about what no page tells: what it says", stacked, unknowable(figures))
     parts += chart("Facts by the pages that state them: completed, and asked for (dashed)",
                    curves, by_pages(figures))
-    parts += chart("Right, against what is made up about what no page tells, as the readiness to "
-                   "decline varies", tradeoffs, {(outcome.label, exam): points
-                   for outcome in outcomes for exam, points in outcome.curves.items()})
+    parts += chart("Right, against what is made up, as the readiness to decline varies", tradeoffs,
+                   {(outcome.label, exam): points for outcome in outcomes
+                    for exam, points in outcome.curves.items()})
     published = {answer.question.exam for outcome in outcomes for answer in outcome.answers
                  if answer.question.kind in PUBLISHED}
     parts += chart("Published exams", bars, {
