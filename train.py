@@ -74,6 +74,11 @@ def check(s: Training) -> None:
                         f"{'--model, which brings its own' if s.model else '--vocab-size'}")
     if s.lora and not s.model and not s.begins_with:
         raise ChatError(f"--lora {s.lora} needs --model: random weights are nothing to adapt")
+    if has.get("minibatches", 0) > has.get("prompts", 0):
+        raise ChatError(f"--minibatches {s.minibatches} need as many --prompts, not {s.prompts}")
+    if has.get("max_tokens", 0) >= s.context:
+        raise ChatError(f"--max-tokens {s.max_tokens} leave nothing of --context {s.context} to "
+                        f"the problem")
     if (has.get("channels") or 64) % 64:
         raise ChatError(f"--channels is {s.channels}, but must be a multiple of 64")
 

@@ -181,10 +181,11 @@ class Engine:
     lookup            whether to use prompt lookup: that changes how long a text takes and no bit
     tokens, seconds   so far, or of the last `generate`, by "prefill" and "decode"
     drafts            likewise, of prompt lookup, by "made" and "accepted"
+    slots             how many sequences run at the same time; None: SLOTS
     blocks            where keys and values are kept on disk (csrc/store.py); None: nowhere
     """
 
-    blocks = None
+    blocks = slots = None
 
     def __init__(self, model, tokenizer, lookup=True, keep=False):
         V, known = model.config.vocab, tokenizer.vocab_size
@@ -247,8 +248,9 @@ class Engine:
         """Give sequences that wait a slot each, with the room that it needs: of the free ones that
         which holds most of its beginning."""
         if self.waiting and self.cache is None:
-            self.cache = self.model.cache(SLOTS)
-            self.free, self.samplings = [*map(Slot, range(SLOTS))], samplings(SLOTS)
+            slots = self.slots or SLOTS
+            self.cache = self.model.cache(slots)
+            self.free, self.samplings = [*map(Slot, range(slots))], samplings(slots)
         while self.waiting and self.free:
             s = self.waiting[0]
             if s.finish:

@@ -10,12 +10,12 @@ the peer (x) or to the limit (of) that we want, * marks it where we have it. Wha
 machine is left out, and named. The table also goes to build/bench.json, the roofline to
 build/bench.png.
 
-Peers (PyTorch, PEFT, llama.cpp, tokenizers, tiktoken, rustbpe, datatrove, trafilatura) count where
-they can be imported. They install with pip into an environment of their own, whose Python runs
-this:
+Peers (PyTorch, PEFT, TRL, llama.cpp, tokenizers, tiktoken, rustbpe, datatrove, trafilatura) count
+where they can be imported. They install with pip into an environment of their own, whose Python
+runs this:
 
-    python3 -m venv peers && peers/bin/pip install -r requirements.txt torch peft llama-cpp-python \
-        gguf rustbpe 'datatrove[processing]' spacy trafilatura lxml_html_clean
+    python3 -m venv peers && peers/bin/pip install -r requirements.txt torch peft trl datasets \
+        llama-cpp-python gguf rustbpe 'datatrove[processing]' spacy trafilatura lxml_html_clean
     make bench PY=peers/bin/python
 """
 
@@ -479,8 +479,9 @@ def describe(bench):
 
 
 def main():
-    import bench_web                             # it needs this file, as bench_cuda does
-    every = PARTS | bench_web.PARTS
+    import bench_rl                              # they need this file, as bench_cuda does
+    import bench_web
+    every = PARTS | bench_rl.PARTS | bench_web.PARTS
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="parts:\n" + "\n".join(f"  {name:9} {part.__doc__}"

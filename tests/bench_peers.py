@@ -7,16 +7,19 @@ import ctypes
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from importlib import import_module
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from csrc.config import BIAS_ALL, LAYERNORM
 from csrc.hf import bfloat16
 
-NAMES = {"torch": "PyTorch", "peft": "PEFT", "llama_cpp": "llama.cpp (llama-cpp-python)"}
+NAMES = {"torch": "PyTorch", "peft": "PEFT", "trl": "TRL",
+         "llama_cpp": "llama.cpp (llama-cpp-python)"}
 ABSENT = {}                                      # name: why
 QUIET = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
 
@@ -339,3 +342,43 @@ def encoder(name, tokenizer, texts, threads):
 
     parts, pool = [texts[i::threads] for i in range(threads)], ThreadPoolExecutor(threads)
     return lambda: list(pool.map(encode, parts))
+
+
+# ---- TRL ---------------------------------------------------------------------------------------
+
+
+def grpo(folder, asked, worth, prompts, group, longest, threads, lora, steps):
+    """(the median seconds of a step of TRL's GRPOTrainer on a CPU, the tokens of an answer); None
+    without TRL. asked: messages of problems, worth: what an answer's ids are, lora: a rank or 0."""
+    torch, trl, peft, datasets = map(peer, ("torch", "trl", "peft", "datasets"))
+    transformers = peer("transformers")
+    if not (torch and trl and datasets and transformers):
+        return None
+    torch.set_num_threads(threads)
+    times, lengths = [], []
+
+    class Clock(transformers.TrainerCallback):
+        def on_step_begin(self, *args, **more):
+            times.append(-time.perf_counter())
+
+        def on_step_end(self, *args, **more):
+            times[-1] += time.perf_counter()
+
+    def reward(completion_ids, **more):
+        lengths.extend(map(len, completion_ids))
+        return [*map(worth, completion_ids)]
+
+    with TemporaryDirectory() as place:
+        trainer = trl.GRPOTrainer(
+            str(folder), reward, train_dataset=datasets.Dataset.from_list(
+                [{"prompt": messages} for messages in asked]), callbacks=[Clock()],
+            peft_config=peft.LoraConfig(r=lora, lora_alpha=lora, target_modules="all-linear",
+                                        task_type="CAUSAL_LM") if lora else None,
+            args=trl.GRPOConfig(
+                place, per_device_train_batch_size=prompts * group, num_generations=group,
+                max_completion_length=longest, max_steps=steps + 1, use_cpu=True, bf16=False,
+                learning_rate=1e-6, beta=0.0, temperature=1.0, report_to=[], save_strategy="no",
+                logging_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
+                model_init_kwargs={"dtype": "float32"}))
+        trainer.train()
+    return float(np.median(times[1:])), float(np.mean(lengths))

@@ -74,7 +74,7 @@ def expected(run, found, s):
             if s.critic:                         # the sum of decayed surprises from here on
                 v = [values[i, u] for u in places] + [0.0]
                 k = t - places[0]
-                a = sum(s.decay ** (u - k) * ((r if u == len(places) - 1 else 0) + v[u + 1] - v[u])
+                a = sum(s.gae_lambda ** (u - k) * (r * (u == len(places) - 1) + v[u + 1] - v[u])
                         for u in range(k, len(places)))
             wanted[i, t] = a
     if s.critic:
@@ -256,6 +256,14 @@ def test_ranks_draw_the_answers_that_one_rank_draws(folder, tmp_path):
 
 
 # ---- Wrong input ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("settings, sentence", [
+    ({"minibatches": 9}, "--minibatches 9 need as many --prompts, not 8"),
+    ({"max_tokens": 256}, "--max-tokens 256 leave nothing of --context 256")])
+def test_settings_that_do_not_go_together_are_refused(settings, sentence):
+    with pytest.raises(ChatError, match=sentence):
+        train.check(Rl(**settings))
+
 
 def test_a_reward_that_is_no_number_ends_the_run(folder, tmp_path, monkeypatch):
     s, data, model = toy_run(folder, tmp_path / "run")

@@ -35,6 +35,7 @@ from data.tokens.documents import is_held
 from data.tokens.loader import checksum
 
 HELD_OUT = 0.05         # of an exam's questions
+SLOTS = 256             # answers that are drawn at the same time, at most
 QUIET = 20              # batches in a row without anything to learn, after which a run ends
 HELD = 1 << 40          # the number of the batch of held-out problems, for their seeds
 
@@ -66,13 +67,14 @@ class Rl(Training):
     clip_low: float = flag(0.2, "how much less likely a batch may make a token", limits="[0, 1]")
     clip_high: float = flag(0.2, "how much likelier; DAPO's clip-higher is 0.28", limits=FROM_0)
     kl: float = flag(0.0, "what a nat away from the first model costs", limits=FROM_0)
-    decay: float = flag(0.95, "ppo: lambda of GAE", limits="[0, 1]")
+    gae_lambda: float = flag(0.95, "ppo: how much of later surprises counts", limits="[0, 1]")
     critic_lr: float = flag(3e-4, "ppo: the critic's learning rate", limits=OVER_0)
     think: bool = flag(False, "answers begin with a thought, of which only the end counts: what "
                               "follows it is scored")
     problems: int = flag(10_000, "different ones that are drawn of a task", limits=COUNT)
     held_out: int = flag(64, "held-out problems in an evaluation", limits=COUNT)
     held_samples: int = flag(4, "answers to each, k of pass@k", limits=COUNT)
+    eval_every: int | None = flag(20, "steps between evaluations", limits=COUNT)
     schedule: str = flag("wsd", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
     weight_decay: float = flag(0.0, "AdamW's, on matrices only", limits=FROM_0)
     begins_with, adapter_rate = "sft", 1e-4
@@ -227,6 +229,7 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
     prompts, began = [data.prompt(question) for question in questions], perf_counter()
     grown = {p * k + j: Sequence(prompts[p], how, p * k + j, "logprob")
              for p in range(job.rank, len(prompts), job.ranks) for j in range(k)}
+    engine.slots = min(SLOTS, max(1, len(grown)))
     beyond = list(range(data.vocab, run.model.config.vocab))
     for sequence in grown.values():
         sequence.banned = beyond                 # nothing else: all else is drawn as it is likely
@@ -320,7 +323,7 @@ def make_batch(run: Run) -> Batch:
     counted, returns = np.ones(len(mask), bool), none
     if s.method == "ppo":
         values = nll_of(run.critic, run, found)
-        advantages = methods.gae(found.rewards, values, mask, s.decay)
+        advantages = methods.gae(found.rewards, values, mask, s.gae_lambda)
         returns = (advantages + values) * mask
         advantages = methods.whitened(advantages, mask)
     else:
