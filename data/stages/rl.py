@@ -56,7 +56,8 @@ class Rl(Training):
                                     "and not by whether they are right")
     prompts: int = flag(8, "problems in a batch", limits=COUNT)
     group: int = flag(8, "answers to each", limits="[2, inf)")
-    max_tokens: int = flag(128, "tokens of an answer; one that is cut off is worth nothing",
+    context: int = flag(512, "the most tokens of a problem with its answer, T", limits=COUNT)
+    max_tokens: int = flag(192, "tokens of an answer; one that is cut off is worth nothing",
                            limits=COUNT)
     epochs: int = flag(1, "times that a batch of answers is used", limits=COUNT)
     minibatches: int = flag(1, "steps that it is divided into", limits=COUNT)
