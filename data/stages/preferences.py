@@ -161,7 +161,8 @@ class Preferences:
             raise ChatError(f"{' '.join(s.data)}: {self.summary}: {round(1 / HELD_OUT)} records are"
                             f" the least" + f" ({first})" * bool(first))
         self.loader = Numbers(len(self.pairs), 2 * s.context * len(self.pairs), s.seed)
-        self.identity = {name: [zlib.crc32(ids) for pair in part for ids, _ in pair]
+        self.identity = {name: zlib.crc32(b"".join(ids.tobytes() for pair in part
+                                                   for side in pair for ids in side))
                          for name, part in (("the pairs", self.pairs),
                                             ("the held-out pairs", self.held))}
 
