@@ -28,7 +28,7 @@ from csrc.adapter import files_of
 BLOCK = 32           # tokens in a file
 FORM = "keys and values 1"           # another where the bytes mean something else
 CHECK = 4            # bytes of the checksum at the end
-WAITING = 128        # blocks, at most, that wait to be written
+WAITING = 32         # blocks, at most, that wait to be written
 
 
 class Store:

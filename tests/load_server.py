@@ -143,12 +143,11 @@ def crowd(model, folder, seconds=float(os.environ.get("SECS", 150))):
                 time.sleep(1)
         threading.Thread(target=watch).start()
         gaps = sorted(gap for gaps in together(64, client) for gap in gaps)
-        third = len(memory) // 3
         print(f"{seconds:.0f} s: {len(gaps)} tokens in streams, {len(gaps) / seconds:.0f} a second;"
               f" gaps: median {statistics.median(gaps):.3f} s, 99 % under "
               f"{gaps[len(gaps) * 99 // 100]:.3f} s, longest {gaps[-1]:.3f} s; errors: "
-              f"{len(errors)} {errors[:1]}; MB: {max(memory[third:2 * third]):.0f}, at the end "
-              f"{max(memory[2 * third:]):.0f}; log: {server.log}")
+              f"{len(errors)} {errors[:1]}; MB, in tenths: "
+              f"{[round(memory[len(memory) * i // 10]) for i in range(10)]}; log: {server.log}")
 
 
 def broken(port, body, rng, slow):
