@@ -315,6 +315,9 @@ const char *device_name(void);
    most); returns how many. A GPU uses all it has, whatever is asked, and returns its
    multiprocessors. */
 int device_threads(int threads);
+/* Called before (1) and after (0) work that keeps all threads busy: where other programs use the
+   cores, too, there are fewer threads for the next second, as many as got a core. */
+void device_watch(int begins);
 /* Bytes of memory the device has in all or, on a GPU, that are free. On a CPU, containers and batch
    systems may allow this process less: memory_limit is the least that a control group, version 1 or
    2, which it belongs to sets, as read below `root` ("" but in tests). */

@@ -37,7 +37,12 @@ enum { MOST_THREADS = 1024 };                    /* OpenMP crashes where their s
 /* OpenMP's own setting would hold for the calling thread only. 0: as OpenMP would have it. */
 static int wanted;
 
-int threads(void) { return wanted ? wanted : min_int(omp_get_max_threads(), MOST_THREADS); }
+static int fewer;                                /* while others use the cores, see device_watch */
+
+static int all_threads(void) {
+    return wanted ? wanted : min_int(omp_get_max_threads(), MOST_THREADS);
+}
+int threads(void) { return fewer ? min_int(fewer, all_threads()) : all_threads(); }
 int this_thread(void) { return omp_get_thread_num(); }
 
 int most_threads(void) {
@@ -57,6 +62,41 @@ int threads(void) { return 1; }
 int this_thread(void) { return 0; }
 int most_threads(void) { return 1; }
 int device_threads(int n) { (void)n; return 1; }
+#endif
+
+/* ---- How many threads get a core ------------------------------------------------------------- */
+
+/* Each loop ends with its last thread. Where another program has a core, that thread waits for it,
+   milliseconds each time, and the others spin: one thread less is faster. So what this program gets
+   of the cores is measured while all of its threads compute or spin. */
+enum { WALL, CPU };
+
+static double seconds(int which) {
+    struct timespec t;
+    clock_gettime(which == CPU ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+#ifdef _OPENMP
+static const double TRIED = 0.02, KEPT = 1;      /* seconds with all threads; and then with fewer */
+static double began[2], spent[2], again;
+
+void device_watch(int begins) {
+    if (all_threads() == 1) return;
+    if (begins) {
+        for (int i = WALL; i <= CPU; i++) began[i] = seconds(i);
+        if (began[WALL] > again) fewer = 0;
+        return;
+    }
+    for (int i = WALL; i <= CPU && !fewer; i++) spent[i] += seconds(i) - began[i];
+    if (fewer || spent[WALL] < TRIED) return;
+    const int got = (int)(spent[CPU] / spent[WALL] + 0.3);
+    fewer = got < all_threads() ? max_int(1, got) : 0;
+    again = began[WALL] + KEPT;
+    spent[WALL] = spent[CPU] = 0;
+}
+#else
+void device_watch(int begins) { (void)begins; }
 #endif
 
 /* ---- How much memory there is ---------------------------------------------------------------- */
@@ -110,12 +150,6 @@ size_t device_memory(void) {
 
 /* ---- The peak of the multiplier -------------------------------------------------------------- */
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
 #ifdef __aarch64__                   /* how asm calls a vector register that may have changed */
 #define VECTOR "+w"
 #else
@@ -146,10 +180,10 @@ double device_peak(void) {
     double best = 0;
     for (int n = 0; n < tries; n++) {
         float sink = 0;
-        double start = seconds();
+        double start = seconds(WALL);
         #pragma omp parallel num_threads(threads()) reduction(+:sink)
         sink += multiply_only(steps);
-        double rate = operations / (seconds() - start);
+        double rate = operations / (seconds(WALL) - start);
         if (rate > best && sink == sink) best = rate;
     }
     return best;
@@ -191,11 +225,11 @@ double device_bandwidth(int update) {
     for (int t = 0; t < team; t++) memset(memory + n * t, 1, sizeof(float) * n);
     for (int k = 0; k < tries; k++) {
         float sink = 0;
-        double start = seconds();
+        double start = seconds(WALL);
         #pragma omp parallel for num_threads(threads()) schedule(static) reduction(+:sink)
         for (int t = 0; t < team; t++)
             sink += update ? read_and_write(memory + n * t, n) : read_only(memory + n * t, n);
-        double rate = bytes / (seconds() - start);
+        double rate = bytes / (seconds(WALL) - start);
         if (rate > best && sink == sink) best = rate;
     }
     device_free(memory);

@@ -180,6 +180,7 @@ int block_forward(const Model *m, int l, Activations *a, real *next, const Conte
 /* All blocks and the final norm: m->tokens, m->positions (N) to m->h (N,C). */
 static int blocks_forward(Model *m, const Context *x, int N) {
     const int L = m->config.layers, C = m->config.channels;
+    device_watch(1);
     pack_weights(m);
     if (m->wte->blocks)
         embed_quant(m->acts[0].x, m->tokens, m->positions, m->wte->blocks, weight(m->wpe),
@@ -196,6 +197,7 @@ static int blocks_forward(Model *m, const Context *x, int N) {
         if (block_forward(m, l, &m->acts[l], next, x, N)) return -1;
     }
     norm_forward(m, m->h, m->mean, m->rstd, m->last, m->norm, m->norm_bias, N);
+    device_watch(0);
     return 0;
 }
 

@@ -60,6 +60,8 @@ int device_threads(int threads) {
     return device_ready() ? -1 : gpu.multiProcessorCount;
 }
 
+void device_watch(int begins) { (void)begins; }
+
 size_t device_memory(void) {
     size_t free = 0, total = 0;
     if (!device_ready()) latch(cudaMemGetInfo(&free, &total), "asking for free memory");

@@ -23,6 +23,7 @@ import argparse
 import json
 import platform
 import re
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -450,12 +451,35 @@ def scaling(bench, dtype):
     bench.grow("threads", {n: N / s for n, s in zip(threads, seconds)})
 
 
+# ---- A machine that others use, too ------------------------------------------------------------
+
+
+def busy(bench, dtype):
+    """training and decoding while another program keeps one core busy"""
+    bench.part("One core is kept busy", f"{peers.name('torch')}, its own loss", "an idle machine")
+    config, B, T = replace(SMALL, layers=4, context=256), 8, 256
+    model = Model.create(config, "cpu", dtype)
+    theirs = peers.steps(config, dtype, *batch(config, B, T), bench.threads)
+    functions = [our_step(model, B, T), extender(model, 1, 16, [[1]] * 200, 256),
+                 *list(theirs.values())[:1]]
+    idle = bench.alternate(*functions)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            taken = bench.alternate(*functions)
+        finally:
+            other.kill()
+    names = "training, 4 layers of 256", "decoding, the same", "training, the peer"
+    for what, tokens, alone, beside in zip(names, (B * T, 200, B * T), idle, taken):
+        bench.row(what, tokens / beside, "tok/s", limit=tokens / alone, of=0.6)
+
+
 # ---- The command line --------------------------------------------------------------------------
 
 BOTH, BF16, BEST = ("f32", "bf16"), ("bf16",), ("best",)
 PARTS = {"gemm": (gemm, BOTH), "training": (training, BOTH),
          "adapters": (adapting, BOTH), "adamw": (adamw, BOTH),
-         "scaling": (scaling, BEST), "bpe": (tokenizing, BEST), "decoding": (decoding, BF16),
+         "busy": (busy, BEST), "scaling": (scaling, BEST), "bpe": (tokenizing, BEST),
+         "decoding": (decoding, BF16),
          "serving": (serving, BF16), "lookup": (lookup, BEST),
          "quantized": (quantized, BEST)}
 
