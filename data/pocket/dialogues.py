@@ -259,9 +259,10 @@ class Dialogue:
 
     def named(self, kind: str) -> Turn:
         """A turn about the user's name."""
-        reply = text.lines("dialogues", kind, "assistant")[0]
-        return Turn(kind, self.words("dialogues", kind, {"name": self.name}),
-                    say(self.d, reply, {"name": self.name}), "named", self.name)
+        slots, sections = {"name": self.name}, text.load("dialogues")[kind]
+        reply, *marks = (say(self.d, line, slots)
+                         for line in sections["assistant"] + sections["marks"])
+        return Turn(kind, self.words("dialogues", kind, slots), reply, "says", marks)
 
 
 def conversation(subjects: Subjects, d: Dice) -> list:
