@@ -351,7 +351,7 @@ def test_the_first_model_must_stay_what_it_was(folder, tmp_path):
         trained(s, data, model, read_state(tmp_path / "run"))
 
 
-def test_files_of_exams_are_practised_and_a_twentieth_is_held_out(folder, tmp_path):
+def test_files_of_exams_are_practised_and_a_twentieth_is_held_out(folder, tmp_path, monkeypatch):
     file = tmp_path / "gsm8k.jsonl"
     file.write_text("".join(json.dumps({"question": f"{k}?", "answer": f"Well. #### {k}"}) + "\n"
                             for k in range(40)) + json.dumps(
@@ -362,6 +362,10 @@ def test_files_of_exams_are_practised_and_a_twentieth_is_held_out(folder, tmp_pa
     assert len(trained_on) == 38 and len(held) == 2 and not trained_on & held
     _, data, _ = toy_run(folder, tmp_path / "run", data=["toy", str(file)])
     assert {data.problem(i).exam for i in range(40)} == {"toy", "gsm8k"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").mkdir()                   # a task comes before what has its name
+    assert toy_run(folder, tmp_path / "run")[1].tasks == ["toy"]
+    monkeypatch.chdir(folder)
     with pytest.raises(ChatError, match="there is no task 'gsm8k.jsonl', and no such file"):
         toy_run(folder, tmp_path / "run", data=["gsm8k.jsonl"])
     file.write_text(json.dumps({"question": "1?", "answer": "#### 1"}) + "\n")

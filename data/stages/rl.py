@@ -147,7 +147,8 @@ class Problems:
     @staticmethod
     def prepare(s) -> tuple[list, list]:
         """(the tasks, the questions of files) that these settings name."""
-        files = [name for name in s.data if Path(name).exists() or "/" in name]
+        files = [name for name in s.data if name.partition(":")[0] not in tasks.TASKS
+                 and (Path(name).exists() or "/" in name)]
         named = [name for name in s.data if name not in files]
         for name in named:
             tasks.parsed(name)
