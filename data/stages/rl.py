@@ -100,7 +100,7 @@ class Rl(Training):
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return 1e-6 if foreign else 2e-4 * 256 / channels
+        return 1e-6 if foreign else 5e-5 * 256 / channels
 
 
 # ---- Problems ------------------------------------------------------------------------------------
