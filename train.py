@@ -139,10 +139,10 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
         if progress["index"] > len(data.loader.order):
             raise ChatError(f"the state is at window {progress['index']} of an epoch, and there "
                             f"are {len(data.loader.order)}")
-    run = Run(s, data, model, job, progress, folder, stage=STAGES[stage_of(s)], critic=critic)
+    run, stage = Run(s, data, model, job, progress, folder, critic=critic), STAGES[stage_of(s)]
     if data.tokenizer and not model.config.scalar:
         run.engine = Engine(model, data.tokenizer)
-    if run.stage.reference and s.compares:
+    if stage.reference and s.compares:
         place = Path(s.out or folder.path, runs.REFERENCE)
         if not state:
             on_rank_0(job, model, runs.save_model, model, data.tokenizer, place)
@@ -152,18 +152,18 @@ def begin(s: Training, folder: Folder | None, data, model: Model, state, job: Jo
         run.reference = Model.load(place, model.device, model.dtype)
     if "baselines" not in progress:              # without any, what the model gets as it begins
         progress["baselines"] = data.baselines() or ({} if run.step else {
-            "before": run.stage.evaluate(run, s.eval_tokens)[run.stage.figure]})
+            "before": stage.evaluate(run, s.eval_tokens)[stage.figure]})
     if job.rank == 0:
         folder.rewind_log(run.step)
         tell("baselines: " + ", ".join(f"{name} {value:.3f}" for name, value
                                        in progress["baselines"].items())
-             + " nats" * (run.stage.figure == "val_loss"))
+             + " nats" * (stage.figure == "val_loss"))
     return run
 
 
 def evaluate(run: Run) -> dict[str, float]:
     """The stage's figures now; the best model so far is kept."""
-    stage, progress, step = run.stage, run.progress, run.step
+    stage, progress, step = STAGES[stage_of(run.settings)], run.progress, run.step
     figures = stage.evaluate(run, run.settings.eval_tokens)
     tell(f"step {step}/{run.settings.steps}  validation: {describe(figures)}")
     value, best = figures[stage.figure], progress["best"]
@@ -177,10 +177,9 @@ def evaluate(run: Run) -> dict[str, float]:
 
 def checkpoint(run: Run) -> int | None:
     """Write all that the folder is to hold; the step, if it can be resumed from there."""
-    data, progress = run.data, run.progress
+    data, progress, stage = run.data, run.progress, STAGES[stage_of(run.settings)]
     progress.update(epoch=data.loader.epoch, index=data.loader.index)
-    attempt("loss.png", run.folder.plot, run.stage.figure, progress["baselines"],
-            run.stage.plotted)
+    attempt("loss.png", run.folder.plot, stage.figure, progress["baselines"], stage.plotted)
     settings = {**asdict(run.settings), "stage": stage_of(run.settings)}
     whole = attempt("checkpoint", runs.save, run.model, data.tokenizer, run.folder.path, progress,
                     settings, run.critic)
@@ -194,7 +193,8 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
     read_state. stop(step), asked before each step, leaves with a checkpoint if true on any rank."""
     job = job or Job(model.core)
     run = begin(s, folder, data, model, state, job)
-    stage, progress, batches = run.stage, run.progress, run.stage.batches(run)
+    stage, progress = STAGES[stage_of(s)], run.progress
+    batches = stage.batches(run)
     line = ProgressLine(s, model, progress["time"], job.ranks)
     figures, skipped, saved, why = {}, 0, None, None
     while run.step < s.steps and not job.sum(stop(run.step))[0]:

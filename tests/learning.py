@@ -48,8 +48,7 @@ def made(kind, model, out, **settings):
 
 def run_of(s, data, model):
     """What the functions of a stage are given, with a copy of the model as its reference."""
-    stage = train.STAGES[train.stage_of(s)]
-    run = train.Run(s, data, model, Job(LIBRARY), {"step": 0}, stage=stage)
+    run = train.Run(s, data, model, Job(LIBRARY), {"step": 0})
     run.engine = None if s.scalar else train.Engine(model, data.tokenizer)
     run.reference = Model.load(s.model, "cpu", "f32", context=s.context)
     return run

@@ -114,7 +114,6 @@ class Run:
     folder: Folder | None = None         # rank 0's
     engine: Engine | None = None
     reference: Model | None = None
-    stage: Stage | None = None
     critic: Model | None = None
     told: dict = field(default_factory=dict)
 
