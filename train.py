@@ -56,9 +56,9 @@ STAGES = {"pretrain": Stage(Pretrain, Data, pretrain_batches, held_out_loss, fin
                           higher=True, padded=True),
           "dpo": Stage(Dpo, Preferences, dpo_batches, dpo_figures, "accuracy", higher=True,
                        reference=True, padded=True),
-          "rl": Stage(Rl, Problems, rl_batches, rl_figures, "reward", higher=True, reference=True,
-                      plotted=("reward", "length", "entropy", "no_signal", "cut", "kl"),
-                      padded=True)}
+          "rl": Stage(Rl, Problems, rl_batches, rl_figures, "held_reward", higher=True,
+                      reference=True, plotted=("reward", "length", "entropy", "no_signal", "cut",
+                                               "kl"), padded=True)}
 
 
 def stage_of(s: Training) -> str:

@@ -212,6 +212,8 @@ class Folder:
         with picture(self.path / "loss.png", rows, columns, (8, 2 + 3 * rows),
                      squeeze=False) as (_, axes):
             left, right = axes[0, 0], axes[0, -1]
+            for part in axes[1:].flat[len(others):]:
+                part.axis("off")
             for name, part in zip(others, axes[1:].flat):
                 points = [(e["step"], e[name]) for e in entries if name in e]
                 part.plot(*zip(*points), color=COLOURS[2], linewidth=1)

@@ -169,7 +169,7 @@ def test_practice_pays(folder, tmp_path, method):
     figures = trained(s, data, model, plot=method == "grpo")
     before = read_state(tmp_path / "run")[0]["baselines"]["before"]
     log = log_of(tmp_path / "run")
-    assert figures["reward"] > before + 0.15, (before, figures)
+    assert figures["held_reward"] > before + 0.15, (before, figures)
     assert {"reward", "length", "entropy", "no_signal", "cut", "rollout_seconds", "score_seconds",
             "update_seconds"} <= log[0].keys()
     assert log[-1]["stage"] == "rl"

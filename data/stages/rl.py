@@ -432,11 +432,11 @@ def unpacked(kept: dict) -> tuple[Batch, int]:
 
 
 def rl_figures(run: Run, limit: int) -> dict[str, float]:
-    """reward of answers to held-out problems; pass_at_1: the share of right ones; pass_at_k: of
-    problems to which one of k is right."""
+    """held_reward: of answers to held-out problems; pass_at_1: the share of right ones; pass_at_k:
+    of problems to which one of k is right."""
     s, k = run.settings, run.settings.held_samples
     found, _ = roll_out(run, [run.data.problem(i, held=True) for i in range(s.held_out)], k, HELD)
-    told = {"reward": float(found.rewards.mean())}
+    told = {"held_reward": float(found.rewards.mean())}
     if not s.reward:
         right = found.rewards.reshape(-1, k) >= 1
         told |= {"pass_at_1": float(right.mean()), f"pass_at_{k}": float(right.any(1).mean())}
