@@ -109,7 +109,8 @@ def explained(field: dataclasses.Field) -> str:
         made = field.default_factory()
         default = made if isinstance(made, (list, tuple)) else None   # another may be drawn
     said = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
-    notes = [said] if default not in (None, True, False, "", dataclasses.MISSING) and said else []
+    silent = default in (None, dataclasses.MISSING) or isinstance(default, bool) or not said
+    notes = [] if silent else [said]
     notes += [f"in {about['limits']}"] if about["limits"] else []
     return (about["help"] + (f" ({'; '.join(notes)})" if notes else "")).replace("%", "%%")
 

@@ -140,6 +140,12 @@ def test_help_tells_no_default_that_is_drawn_anew_each_time():
     assert "12345" not in cli.explained(drawn) and "7 8" in cli.explained(listed)
 
 
+@pytest.mark.parametrize("default, shown", [(1.0, " (1.0)"), (0, " (0)"), (True, ""), (None, "")])
+def test_help_tells_a_default_that_equals_true_or_false(default, shown):
+    made = dataclasses.make_dataclass("Made", [("x", object, cli.flag(default, "what"))])
+    assert cli.explained(dataclasses.fields(made)[0]) == "what" + shown
+
+
 def test_an_error_of_ours_shows_where_it_comes_from(tmp_path):
     done = program(tmp_path, "int('x')")
     assert done.returncode == 1 and "in main" in done.stderr and "ValueError" in done.stderr
