@@ -301,7 +301,8 @@ def test_what_is_no_call_or_a_monstrous_one_is_only_wrong(text):
 
 TRUTHS = {"call": CALL, "compared": {"right": 1, "wrong": 2, "larger": True}, "letter": 0,
           "fact": FACT, "facts": [FACT], "number": Fraction(1), "sum": Fraction(1),
-          "instructions": [("startend:end_checker", {"end_phrase": "x"})]}
+          "instructions": [("startend:end_checker", {"end_phrase": "x"})],
+          "countdown": {"target": 1, "numbers": [1]}, "json": {"type": "object"}}
 
 
 def test_nothing_is_ever_evaluated(tmp_path):
