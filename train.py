@@ -305,6 +305,14 @@ def shared_data(s: Training, job: Job) -> Data | Conversations:
     return data
 
 
+def models_beside(s: Training, c: Config) -> list[tuple[Config, bool]]:
+    """(Config, whether it learns) of the reference, critic and reward model that a stage needs."""
+    frozen = [c] * (STAGES[stage_of(s)].reference and s.compares)
+    if name := getattr(s, "reward", None):
+        frozen.append(Model.configuration(runs.find_model(name))[1])
+    return [(one, False) for one in frozen] + [(c.changed(lora=0, scalar=1), True)] * s.critic
+
+
 def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
     """One rank of a run, from its settings to its end; returns the program's exit status, which is
     not 0 where a signal left the model unfinished. SIGUSR1 asks for what there is: that is 0."""
@@ -328,7 +336,7 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
     else:
         c = architecture(s, data.vocab)
     s, flags = with_defaults(s, data, c, job.ranks), model_flags(s, job)
-    memory = launch.expect_memory(s, c, job)
+    memory = launch.expect_memory(s, c, job, models_beside(s, c))
     model = Model(c, s.device, s.dtype, flags) if s.resume and not s.lora else \
         Model.load(s.model, s.device, s.dtype, flags, **changes) if s.model else \
         Model.create(c, s.device, s.dtype, s.seed, flags)

@@ -68,15 +68,19 @@ def model_flags(s, job: Job) -> int:
         + bind.MUON * (s.optimizer == "muon")
 
 
-def expect_memory(s, config: Config, job: Job) -> tuple[float, dict[str, float]]:
-    """Bytes that a rank will hold at its peak, and by purpose what of them is the model's;
-    ChatError if the machine, or the GPU, has less."""
+def expect_memory(s, config: Config, job: Job, beside=()) -> tuple[float, dict[str, float]]:
+    """Bytes that a rank will hold at its peak, and by purpose what of them is the models';
+    ChatError if the machine, or the GPU, has less. beside: (Config, whether it learns) of each
+    model that the run needs beside the one of `config`."""
     if job.rank == 0:                            # here, so that it counts as held already
         with suppress(Exception):                # no picture, then, as the run will say
             import matplotlib.pyplot  # noqa: F401
     core = job.core
     tokens = min(pass_rows(s, job) * s.context, 2**31 - 1)       # as many as C can count
     parts = core.memory(config, model_flags(s, job), tokens)
+    for other, learns in beside:
+        for name, size in core.memory(other, bind.TRAINS, tokens).items():
+            parts[name] += size if learns or name not in ("gradients", "moments") else 0
     drawing = 15e6                               # loss.png: fonts, a canvas
     writing = 6 * 4 * config.channels * max(config.vocab, config.hidden)   # copies of a tensor
     need, ranks = sum(parts.values()), ""

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import train
-from csrc.bind import Model
+from csrc import launch
+from csrc.bind import Job, Library, Model
+from csrc.config import Config
 from csrc.files import ChatError
 from csrc.runs import read_state
 from data.exams.questions import Question
@@ -371,3 +373,19 @@ def test_files_of_exams_are_practised_and_a_twentieth_is_held_out(folder, tmp_pa
     file.write_text(json.dumps({"question": "1?", "answer": "#### 1"}) + "\n")
     with pytest.raises(ChatError, match="20 of a file are the least"):
         toy_run(folder, tmp_path / "run", data=[str(file)])
+
+
+def test_the_memory_that_is_announced_counts_the_models_beside_it():
+    """A critic learns as the model does; of a reference nothing is updated."""
+    config = Config(vocab=320, context=64, layers=2, channels=64, heads=1, kv_heads=1, head_dim=64,
+                    hidden=192)
+    job = Job(Library.load("cpu", "f32"))
+
+    def parts(**how):
+        s = Rl(**how, batch=2, batch_tokens=128, context=64, device="cpu", dtype="f32")
+        return launch.expect_memory(s, config, job, train.models_beside(s, config))[1]
+
+    alone, critic, reference = parts(), parts(method="ppo"), parts(kl=0.1)
+    assert 1.7 < critic["moments"] / alone["moments"] < 2.1      # without the head's rows
+    assert reference["moments"] == alone["moments"]
+    assert reference["weights"] == 2 * alone["weights"] < 2.1 * critic["weights"]
