@@ -36,6 +36,7 @@ import numpy as np
 
 from csrc import adapter, cli, gguf, launch, runs
 from csrc.bind import ChatError, Job, Library, Model
+from csrc.config import Config
 from csrc.engine import Engine
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows, with_defaults
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
