@@ -125,8 +125,13 @@ static float take_scores(Reader *x, float *score, const real *keys, size_t strid
     const int all = ceil_div(n, LANES) * LANES;  /* the last key's score fills the last vector */
     for (int j = 0; j < all; j++) score[j] *= scale;
     for (int j = 0; cap && j < all; j++) score[j] = cap * fast_tanh(score[j] / cap);
-    #pragma omp simd reduction(max:most)
-    for (int j = 0; j < all; j++) most = score[j] > most ? score[j] : most;
+    vec largest = *(vec *)score;
+    for (int j = LANES; j < all; j += LANES) {
+        const vec next = *(vec *)(score + j);
+        const lanes more = (lanes)(next > largest);
+        largest = (vec)((more & (lanes)next) | (~more & (lanes)largest));
+    }
+    for (int i = 0; i < LANES; i++) most = largest[i] > most ? largest[i] : most;
     #pragma omp simd reduction(+:sums)
     for (int j = 0; j < n; j++) {
         score[j] = fast_exp(score[j] - most);
