@@ -108,6 +108,15 @@ static void finish(real *out, const Found *x, int D) {
     for (int d = 0; d < D; d++) out[d] = to_real(x->o[d] / x->sum);
 }
 
+/* What attention_extend was given. */
+typedef struct {
+    const real *qkv;
+    const void *keys, *values;
+    const int *starts, *positions;
+    int H, K, D, window, as_halves;
+    float scale, cap;
+} Args;
+
 /* One query head of one row, whose keys are first..last, and what it finds in a span of them. */
 typedef struct {
     const real *query;
@@ -117,14 +126,14 @@ typedef struct {
 
 /* Takes in the scores of n keys, which become probabilities, as online_softmax does, but with the
    lanes over keys, since there is one query only; returns by what earlier sums shrink. */
-static float take_scores(Reader *x, float *score, const real *keys, size_t stride, int n, int D,
-                         float scale, float cap) {
+static float take_scores(Reader *x, float *score, const real *keys, size_t stride, int n,
+                         const Args *a) {
     const float before = x->here.most;
     float most = before, sums = 0;
-    score_row(score, x->query, keys, stride, n, D);
+    score_row(score, x->query, keys, stride, n, a->D);
     const int all = ceil_div(n, LANES) * LANES;  /* the last key's score fills the last vector */
-    for (int j = 0; j < all; j++) score[j] *= scale;
-    for (int j = 0; cap && j < all; j++) score[j] = cap * fast_tanh(score[j] / cap);
+    for (int j = 0; j < all; j++) score[j] *= a->scale;
+    for (int j = 0; a->cap && j < all; j++) score[j] = a->cap * fast_tanh(score[j] / a->cap);
     vec largest = *(vec *)score;
     for (int j = LANES; j < all; j += LANES) {
         const vec next = *(vec *)(score + j);
@@ -165,29 +174,49 @@ static int tile_keys(int D) { return min_int(KT, TILE / D / 16 * 16); }
 /* What readers of one slot and key/value head, whose first and last keys never fall and never rise
    by more than 1 from one reader to the next, find in a span of SPAN keys: each by tiles of its
    own, from its own first key on. */
-static void read_span(Reader *x, int count, int span, const void *keys, const void *values,
-                      size_t stride, int D, float scale, float cap, int as_halves) {
+static void read_span(Reader *x, int count, int span, size_t slot, const Args *a) {
     real tile[TILE + READERS * DMAX];
     float score[READERS][KT], shrink[READERS];
-    const int step = tile_keys(D);
+    const int D = a->D, step = tile_keys(D), last = x[count - 1].last;
+    const size_t stride = (size_t)a->K * D;
+    const void *keys = kept_at(a->keys, slot, a->as_halves);
+    const void *values = kept_at(a->values, slot, a->as_halves);
     for (int i = 0; i < count; i++) find_nothing(&x[i].here, D);
     for (int k0 = span * SPAN; k0 < (span + 1) * SPAN; k0 += step) {
-        const int from = x[0].first + k0, last = x[count - 1].last;
+        const int from = x[0].first + k0, end = min_int(x[count - 1].first + k0 + step, last + 1);
         if (x[count - 1].first + k0 > last) break;
-        const int end = min_int(x[count - 1].first + k0 + step, last + 1);
-        const real *k = reals_of(tile, keys, stride, from, end, D, as_halves);
+        const real *k = reals_of(tile, keys, stride, from, end, D, a->as_halves);
         const size_t row = k == tile ? (size_t)D : stride;
         for (int i = 0; i < count; i++) {
             const int n = min_int(step, x[i].last + 1 - x[i].first - k0);
             if (n > 0) shrink[i] = take_scores(&x[i], score[i], k + (x[i].first + k0 - from) * row,
-                                               row, n, D, scale, cap);
+                                               row, n, a);
         }
-        const real *v = reals_of(tile, values, stride, from, end, D, as_halves);
+        const real *v = reals_of(tile, values, stride, from, end, D, a->as_halves);
         for (int i = 0; i < count; i++) {
             const int n = min_int(step, x[i].last + 1 - x[i].first - k0);
             if (n > 0) weighted_sum(x[i].here.o, shrink[i], score[i],
                                     v + (x[i].first + k0 - from) * row, row, n, D);
         }
+    }
+}
+
+/* all (rows * heads) = what `heads` query heads from h on, of rows from n on in one slot, find in
+   one span of their keys or, if that is -1, in every one. */
+static void read_rows(Found *all, int n, int rows, int h, int heads, int span, const Args *a) {
+    const int D = a->D, count = rows * heads, kv = h / (a->H / a->K);
+    Reader x[READERS];
+    for (int r = 0; r < count; r++) {
+        const int row = n + r / heads, at = a->positions[row];
+        x[r].query = a->qkv + ((size_t)row * (a->H + 2 * a->K) + h + r % heads) * D;
+        x[r].first = a->window ? max_int(0, at - a->window + 1) : 0;
+        x[r].last = at;
+        find_nothing(&all[r], D);
+    }
+    const int spans = ceil_div(x[count - 1].last - x[count - 1].first + 1, SPAN);
+    for (int s = span < 0 ? 0 : span; s < (span < 0 ? spans : span + 1); s++) {
+        read_span(x, count, s, ((size_t)a->starts[n] * a->K + kv) * D, a);
+        for (int r = 0; r < count; r++) merge(&all[r], &x[r].here, D);
     }
 }
 
@@ -197,17 +226,6 @@ static int run_of(const int *starts, const int *positions, int n, int N, int mos
     while (count < most && n + count < N && starts[n + count] == starts[n]
            && positions[n + count] == positions[n] + count) count++;
     return count;
-}
-
-static int spans(const Reader *x) { return ceil_div(x->last - x->first + 1, SPAN); }
-
-/* Reader of head `head` of row n. */
-static Reader reader(const real *qkv, int n, int head, int at, int H, int K, int D, int window) {
-    Reader x;
-    x.query = qkv + ((size_t)n * (H + 2 * K) + head) * D;
-    x.first = window ? max_int(0, at - window + 1) : 0;
-    x.last = at;
-    return x;
 }
 
 /* The most spans that a row has. */
@@ -228,6 +246,7 @@ void attention_extend(real *out, const real *qkv, const void *keys, const void *
                       int N, int length, int H, int K, int D, int window, float scale,
                       float cap, int as_halves) {
     (void)length;
+    const Args a = { qkv, keys, values, starts, positions, H, K, D, window, as_halves, scale, cap };
     const int G = H / K, pieces = N <= FEW ? most_spans(positions, N, window) : 1;
     size_t cost = 0;                             /* of one head: keys times channels */
     for (int n = 0; n < N; n++) cost += (size_t)(positions[n] + 1) * D;
@@ -242,25 +261,10 @@ void attention_extend(real *out, const real *qkv, const void *keys, const void *
                 const int kv = part / parts, h = kv * G + part % parts * some;
                 const int heads = min_int(some, (kv + 1) * G - h);
                 for (int i = n, run; i < min_int(N, n + rows); i += run) {
-                    run = run_of(starts, positions, i, N, n + rows - i);
-                    const size_t slot = ((size_t)starts[i] * K + kv) * D, stride = (size_t)K * D;
-                    const void *k = kept_at(keys, slot, as_halves);
-                    const void *v = kept_at(values, slot, as_halves);
-                    const int count = run * heads;
-                    Reader x[READERS];
                     Found all[READERS];
-                    for (int r = 0; r < count; r++) {
-                        const int row = i + r / heads;
-                        x[r] = reader(qkv, row, h + r % heads, positions[row], H, K, D, window);
-                        find_nothing(&all[r], D);
-                    }
-                    const int first = pieces > 1 ? piece : 0;
-                    const int end = pieces > 1 ? piece + 1 : spans(&x[count - 1]);
-                    for (int span = first; span < end; span++) {
-                        read_span(x, count, span, k, v, stride, D, scale, cap, as_halves);
-                        for (int r = 0; r < count; r++) merge(&all[r], &x[r].here, D);
-                    }
-                    for (int r = 0; r < count; r++) {
+                    run = run_of(starts, positions, i, N, n + rows - i);
+                    read_rows(all, i, run, h, heads, pieces > 1 ? piece : -1, &a);
+                    for (int r = 0; r < run * heads; r++) {
                         const size_t at = (size_t)(i + r / heads) * H + h + r % heads;
                         if (pieces > 1) found[at * pieces + piece] = all[r];
                         else finish(out + at * D, &all[r], D);
