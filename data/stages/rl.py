@@ -29,7 +29,8 @@ from data.chat.rows import with_template
 from data.chat.turn import talk_of
 from data.exams import formats
 from data.stages import methods, tasks
-from data.stages.settings import COUNT, FROM_0, OVER_0, Numbers, Run, Training, by_length
+from data.stages.settings import (COUNT, FROM_0, OVER_0, Numbers, Run, Training, by_length,
+                                  padded)
 from data.tokens.bpe import Tokenizer
 from data.tokens.documents import is_held
 from data.tokens.loader import checksum
@@ -268,9 +269,7 @@ def judged(run: Run, rows) -> np.ndarray:
     """The reward model's value after the last token of each row."""
     found = np.zeros(len(rows))
     for part in by_length(run, [*map(len, rows)], share=False):
-        tokens = np.zeros((len(part), max(len(rows[i]) for i in part)), np.int32)
-        for place, i in zip(tokens, part):
-            place[:len(rows[i])] = rows[i]
+        tokens = padded([np.array(rows[i], np.int32) for i in part])
         found[part] = run.data.judge.forward(tokens)[
             np.arange(len(part)), [len(rows[i]) - 1 for i in part]]
     return found
