@@ -37,7 +37,8 @@ class Pretrain(Training):
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given. Muon's is four times AdamW's: tests/RESULTS.md."""
-        return 1e-4 if foreign else (2e-3, 8e-3)[self.optimizer == "muon"] * (256 / channels) ** 0.5
+        peak = 8e-3 if self.optimizer == "muon" else 2e-3
+        return 1e-4 if foreign else peak * (256 / channels) ** 0.5
 
 
 @dataclass
