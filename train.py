@@ -214,8 +214,8 @@ def train(s: Training, folder: Folder | None, data, model: Model, state=None,
             progress["updates"] += 1
             model.update(progress["updates"], lr, s.beta1, s.beta2, 1e-8, s.weight_decay,
                          min(1.0, s.clip / (norm + 1e-6)), s.momentum)
-        line.took(time.time() - began, stage.padded and job.ranks * sum(
-            np.size(tokens) for tokens, *_ in passes or ()))
+        line.took(time.time() - began, job.ranks * sum(
+            np.size(tokens) for tokens, *_ in passes or ()) if stage.padded else None)
         progress["step"] = step = run.step + 1
         progress["time"], last = line.elapsed(), step == s.steps
         skipped = note_skipped(run, reason, skipped) if reason else 0

@@ -235,9 +235,9 @@ class ProgressLine:
         """Seconds that the run has taken."""
         return time.time() - self.start
 
-    def took(self, seconds: float, tokens: int | bool = False) -> None:
+    def took(self, seconds: float, tokens: int | None = None) -> None:
         """Count a step of so many seconds, and of so many tokens, if not --batch-tokens."""
-        rate = (self.tokens if tokens is False else tokens) / seconds
+        rate = (self.tokens if tokens is None else tokens) / seconds
         self.rate = 0.9 * self.rate + 0.1 * rate if self.rate else rate
         self.each = 0.9 * self.each + 0.1 * seconds if self.each else seconds
 
