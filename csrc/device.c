@@ -55,6 +55,7 @@ int device_threads(int n) {
     if (n > MOST_THREADS)
         return chat_fail("%d threads, but there can be at most %d", n, MOST_THREADS);
     wanted = n > 0 ? n : omp_get_num_procs();
+    fewer = 0;                                   /* what was measured was of another number */
     return wanted;
 }
 #else
