@@ -311,9 +311,9 @@ int device_ready(void);
 /* What this library was built for, as in "cpu bf16, 16 lanes, OpenMP" or "NVIDIA H100, sm_90,
    bf16". */
 const char *device_name(void);
-/* Threads that kernels use from now on (0: as many as the machine has, up to 1024, which is the
-   most); returns how many. A GPU uses all it has, whatever is asked, and returns its
-   multiprocessors. */
+/* Threads that kernels use from now on (0: OMP_NUM_THREADS, or as many as the machine has, up to
+   1024, which is the most); returns how many. A GPU uses all it has, whatever is asked, and returns
+   its multiprocessors. */
 int device_threads(int threads);
 /* Called before (1) and after (0) work that keeps all threads busy: where other programs use the
    cores, too, there are fewer threads for the next second, as many as got a core. */

@@ -54,9 +54,9 @@ int most_threads(void) {
 int device_threads(int n) {
     if (n > MOST_THREADS)
         return chat_fail("%d threads, but there can be at most %d", n, MOST_THREADS);
-    wanted = n > 0 ? n : omp_get_num_procs();
+    wanted = max_int(0, n);
     fewer = 0;                                   /* what was measured was of another number */
-    return wanted;
+    return all_threads();
 }
 #else
 int threads(void) { return 1; }

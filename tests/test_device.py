@@ -1,7 +1,10 @@
 """A device: its memory, its name, its threads, and what it says of a launch that cannot be."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +31,16 @@ def test_the_threads_that_are_set_hold_for_every_thread_that_computes(lib):
         lib.call("device_threads", threads)
         with ThreadPoolExecutor(1) as other:
             assert other.submit(threads_begun).result() == threads - 1
+
+
+@pytest.mark.parametrize("said, threads", [("3", 3), ("", len(os.sched_getaffinity(0)))])
+def test_where_no_number_is_asked_for_openmp_s_own_holds(lib, said, threads):
+    if lib.device != "cpu" or lib.call("device_threads", 2) == 1:
+        pytest.skip("this library has no threads of its own")
+    code = "from csrc.bind import Library as L; print(L.load('cpu').call('device_threads', 0))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], text=True,
+                           stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": said})
+    assert int(found.stdout) == threads
 
 
 @pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")

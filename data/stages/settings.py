@@ -55,7 +55,8 @@ class Training:
     seed: int = flag(0, "of the weights, the order of the data and the samples", limits="[0, 1e18]")
     device: str = flag("auto", "auto (the GPU, if it can be used)", choices=("auto", "cpu", "cuda"))
     dtype: str = flag("auto", "auto (bf16 where this CPU has it)", choices=("auto", "f32", "bf16"))
-    threads: int = flag(0, "threads of a rank; 0: its share of the cores", limits="[0, 1024]")
+    threads: int = flag(0, "threads of a rank; 0: OMP_NUM_THREADS, or its share of "
+                          "the cores", limits="[0, 1024]")
     zero: str = flag("on", "ranks share the optimizer's state (ZeRO-1)", choices=("on", "off"))
     masters: str = flag("on", "float32 copies of bf16; off: round by chance", choices=("on", "off"))
     recompute: str | None = flag(None, "compute twice, to save memory: cheap (norms, activation "
