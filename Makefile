@@ -25,7 +25,7 @@ MODEL   := model muon draw block batch parameters tensors cache check
 CPU     := kernels attention extend matmul quant unpack quantize sample device comm
 RANKS    = $(if $(MPI),mpi,no_mpi)
 BASE    := error cpu
-TEXT    := bpe encode gguf words minhash page
+TEXT    := bpe encode gguf words minhash page game
 PY      := .venv/bin/python
 
 # What this compiler and machine can do.

@@ -35,8 +35,9 @@ from csrc.runs import find_model
 from csrc.shown import plain, raw
 from data.chat import terminal, tools
 from data.chat.terminal import converse, note
-from data.chat.turn import is_assistant, load, talk_of
+from data.chat.turn import is_assistant, load, stage_of, talk_of
 from data.exams import formats, questions, report, run
+from data.stages.game import Opponent
 from data.tokens.bpe import Tokenizer
 from data.tokens.show import odds
 from data.tokens.tables import to_gguf
@@ -176,7 +177,8 @@ def start(settings, given):
     folder = find_model(settings.model)
     engine = engine_of(settings, folder)
     asked = not completes and (settings.prompt is not None or sys.stdin.isatty())
-    kind = Chat if chats or asked and is_assistant(engine, folder) else Complete
+    plays = stage_of(folder) == "play"
+    kind = Chat if chats or asked and (plays or is_assistant(engine, folder)) else Complete
     settings = kind(**{f.name: getattr(settings, f.name) for f in fields(kind)})
     (chat if kind is Chat else complete)(replace(settings, model=str(folder)), engine)
 
@@ -204,6 +206,10 @@ def chat(settings, engine=None):
         return talk(settings, terminal.Remote(settings))
     folder = find_model(settings.model)
     engine = engine or engine_of(settings, folder)
+    if stage_of(folder) == "play":
+        playing = Opponent(engine, settings)
+        what = "You have X: type a column, or nothing to let the model begin."
+        return talk(settings, playing, typed=lambda: converse(engine, folder, what, playing.answer))
     talk_of(engine.tokenizer)                    # ChatError if it has no tokens for conversations
     hint = "" if is_assistant(engine, folder) else \
         " (this model was not trained to chat: `infer.py complete` continues texts with it)"

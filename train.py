@@ -41,6 +41,7 @@ from csrc.engine import Engine
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows, with_defaults
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
 from data.chat.rows import Conversations
+from data.stages.play import Games, Play, play_batches, play_figures
 from data.stages.preferences import (Dpo, Preferences, Reward, dpo_batches, dpo_figures,
                                      reward_batches, reward_figures)
 from data.stages.rl import Problems, Rl, rl_batches, rl_figures
@@ -59,7 +60,10 @@ STAGES = {"pretrain": Stage(Pretrain, Data, pretrain_batches, held_out_loss, fin
                        reference=True, padded=True),
           "rl": Stage(Rl, Problems, rl_batches, rl_figures, "held_reward", higher=True,
                       reference=True, plotted=("reward", "length", "entropy", "no_signal", "cut",
-                                               "kl"), padded=True)}
+                                               "kl"), padded=True),
+          "play": Stage(Play, Games, play_batches, play_figures, "score", higher=True,
+                        plotted=("score_expert", "score_solver", "optimal", "entropy"),
+                        padded=True)}
 
 
 def stage_of(s: Training) -> str:

@@ -1,6 +1,7 @@
 /* text.h: text processing in C, and its manual: learning byte-pair encodings, a filter's n-grams,
-   near-duplicates, the blocks of a web page. It is all that the library build/libchat_text.so
-   holds. As chat.h is, this file is the cffi declaration, too: it has no #include and no guards.
+   near-duplicates, the blocks of a web page; and Connect Four. It is all that the library
+   build/libchat_text.so holds. As chat.h is, this file is the cffi declaration, too: it has no
+   #include and no guards.
 
    Errors    functions that return int return 0 (or a count), or below 0 with a sentence in
              chat_error(). Nothing here prints or exits.
@@ -224,3 +225,25 @@ int  join_pairs(uint32_t *parents,
                 size_t n_pairs, size_t n);
 /* Each parent becomes its root: the first document of its tree, in whatever order they joined. */
 void find_roots(uint32_t *parents, size_t n);
+
+/* ---- Connect Four (game.c): data/stages/play.py calls it ------------------------------------- */
+
+/* Two players in turn drop stones into columns; `line` stones of one in a row, up, across or in a
+   diagonal, win. A game is its moves: which columns, from 0, one after the other. */
+typedef struct { int columns, rows, line; } Rules;   /* columns * (rows + 1) is at most 56 */
+
+/* How a game stands: GAME_WON by who moved last. */
+enum { GAME_OPEN, GAME_WON, GAME_DRAWN, GAME_ILLEGAL };
+int game_result(const Rules *rules, const uint8_t *moves, int n);
+
+/* Goes on with n moves until there are `most` or the game is over, and returns how many there are.
+   For each move that there is, so many playouts are made after it: both players go on by chance.
+   That which won the most is taken, of equal ones, and so without playouts, any by chance. */
+int game_play(uint8_t *moves, const Rules *rules, int n, int most, int playouts, uint64_t seed);
+
+/* scores (columns) = of each move after n others, if both play perfectly from then on: above 0 for
+   a win, the more the earlier; below for a loss; 0 for a draw; GAME_FULL where the column is full.
+   table (entries): what is known of positions; 0 to begin with, and then of these rules alone. */
+enum { GAME_FULL = -31 };
+int game_solve(int *scores, const Rules *rules, const uint8_t *moves, int n,
+               uint64_t *table, size_t entries);

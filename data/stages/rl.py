@@ -188,6 +188,15 @@ class Problems:
             return ""
         return messages[-1]["content"] or "" if messages else ""
 
+    def sequence(self, question, how, index: int) -> Sequence:
+        """An answer that begins to grow."""
+        return Sequence(self.prompt(question), how, index, "logprob")
+
+    def score(self, question, answer: Sequence) -> float:
+        """What an answer is worth: nothing if it was cut off."""
+        return 0.0 if answer.finish == "length" else \
+            tasks.score(question, self.said(answer.tokens[answer.prompt:]))
+
     def baselines(self) -> dict[str, float]:
         """None: train.py measures the model before it learns."""
         return {}
@@ -229,16 +238,16 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
     s, data, engine, job = run.settings, run.data, run.engine, run.job
     seed = int(np.random.SeedSequence((s.seed, batch)).generate_state(1, np.uint64)[0])
     how = Sampling(max_tokens=s.max_tokens, temperature=1.0, top_p=1.0, seed=seed)
-    prompts, began = [data.prompt(question) for question in questions], perf_counter()
-    grown = {p * k + j: Sequence(prompts[p], how, p * k + j, "logprob")
-             for p in range(job.rank, len(prompts), job.ranks) for j in range(k)}
+    began = perf_counter()
+    grown = {p * k + j: data.sequence(questions[p], how, p * k + j)
+             for p in range(job.rank, len(questions), job.ranks) for j in range(k)}
     engine.slots = min(SLOTS, max(1, len(grown)))
     beyond = list(range(data.vocab, run.model.config.vocab))
     for sequence in grown.values():
         sequence.banned = beyond                 # nothing else: all else is drawn as it is likely
     for _ in engine.generate(grown.values()):
         pass
-    drawn, n = perf_counter(), len(prompts) * k
+    drawn, n = perf_counter(), len(questions) * k
     found = Rollouts(*np.zeros((2, n, s.context + 1)), *np.zeros((4, n)))
     for i, one in grown.items():
         size = len(one.tokens)
@@ -247,8 +256,7 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
     if s.reward:
         found.rewards[[*grown]] = judged(run, [one.tokens for one in grown.values()])
     for i, one in grown.items() if not s.reward else ():
-        found.rewards[i] = 0 if one.finish == "length" else \
-            tasks.score(questions[i // k], data.said(one.tokens[one.prompt:]))
+        found.rewards[i] = data.score(questions[i // k], one)
     flat = np.concatenate([part.reshape(-1) for part in found])
     job.core.call("comm_sum", flat, flat.size)   # what others drew is 0 here
     ends = np.cumsum([part.size for part in found])[:-1]
