@@ -74,7 +74,7 @@ def expect_memory(s, config: Config, job: Job, beside=()) -> tuple[float, dict[s
     model that the run needs beside the one of `config`."""
     if job.rank == 0:                            # here, so that it counts as held already
         with suppress(Exception):                # no picture, then, as the run will say
-            import matplotlib.pyplot  # noqa: F401
+            from matplotlib.backends import backend_agg  # noqa: F401
     core = job.core
     tokens = min(pass_rows(s, job) * s.context, 2**31 - 1)       # as many as C can count
     parts = core.memory(config, model_flags(s, job), tokens)

@@ -18,20 +18,16 @@ def picture(path: Path | None = None, rows: int = 1, columns: int = 1, size=(8, 
     """Yield (figure, axes), as pyplot.subplots gives them, to draw on; then write `path`, a .png.
     With path None the figure's `png` attribute holds the bytes afterwards. Text is shown as it is:
     no dollar sign begins a formula."""
-    import matplotlib
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
     from matplotlib.text import Text
-    with matplotlib.rc_context({"text.parse_math": False}):
-        figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", **layout)
-        try:
-            yield figure, axes
-            for text in figure.findobj(Text):
-                text.set_text(plain(text.get_text()))        # no font has half a character
-            image = io.BytesIO()
-            figure.savefig(image, dpi=120, metadata={"Software": None})
-            figure.png = image.getvalue()
-        finally:
-            pyplot.close(figure)
+    with rc_context({"text.parse_math": False}):
+        figure = Figure(size, layout="constrained")
+        yield figure, figure.subplots(rows, columns, **layout)
+        for text in figure.findobj(Text):
+            text.set_text(plain(text.get_text()))            # no font has half a character
+        image = io.BytesIO()
+        figure.savefig(image, dpi=120, metadata={"Software": None})
+        figure.png = image.getvalue()
     if path is not None:
         write_file(Path(path), figure.png)
