@@ -9,16 +9,20 @@ import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # as cli.enter has it: a core may have a
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")        # process of its own, and nobody spins
 
 hypothesis.settings.register_profile("chat", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("chat")
 
 import csrc.bind  # noqa: E402  (the path above is needed)
+from model_cases import SOME  # noqa: E402
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:    # as in a job in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONGEST = ["test_portability", "test_attention", "test_model", "test_ranks", "test_train"]
+LONGEST = [f"test_{name}" for name in "portability attention model ranks web state train world "
+           "web_world talk_world exams_run sft kernels bpe_openai extract".split()]
 
 DEVICES = ["cpu"]
 if "CHAT_EMULATOR" in os.environ:                # the library is one for another kind of machine
@@ -50,6 +54,13 @@ def lib(request):
     library.call("device_threads", 1)
     yield library
     library.call("device_threads", 0)
+
+
+@pytest.fixture
+def some_on_shim(lib, name):
+    """For model_cases.each_config_or_some."""
+    if lib.device == "cuda" and "CHAT_DEVICE" not in os.environ and name not in SOME:
+        pytest.skip("its kernels are those of others")
 
 
 @pytest.fixture(scope="module")

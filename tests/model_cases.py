@@ -56,6 +56,13 @@ CACHED = {"f32": 1e-5, "bf16": 0.05}             # of logits, by another way thr
 ALL = slice(None)
 
 each_config = pytest.mark.parametrize("name", CONFIGS)
+# The same, but where a CPU plays the GPU, and a step takes seconds, for some that have between them
+# every kernel and kind of block.
+SOME = "gpt2", "neox", "olmo2", "gemma2", "qwen3moe"
+
+
+def each_config_or_some(test):
+    return each_config(pytest.mark.usefixtures("some_on_shim")(test))
 
 
 def make(lib, name, **changes):

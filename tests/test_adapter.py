@@ -47,6 +47,7 @@ def merge(model, pairs):
         assert first == len(b)
 
 
+@pytest.mark.usefixtures("some_on_shim")
 @pytest.mark.parametrize("name", NAMES)
 def test_an_adapter_is_what_the_same_change_of_the_weights_is(lib, name):
     """Losses, logits in a cache, and dA = B^T dW, dB = dW A^T; all but experts have one."""

@@ -10,8 +10,8 @@ import pytest
 import ref
 from csrc.bind import GENERATES, TRAINS, ChatError, Model, samplings
 from kernel_calls import sample
-from model_cases import (ALL, CACHED, Batch, assert_close, assert_same_logits, each_config, like,
-                         make)
+from model_cases import (ALL, CACHED, Batch, assert_close, assert_same_logits, each_config,
+                         each_config_or_some, like, make)
 
 # ---- A cache -------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ def test_decoding_with_a_cache_equals_full_logits(lib, name):
                      bound, 1.0)
 
 
-@each_config
+@each_config_or_some
 def test_a_token_at_a_time_gives_the_same_bits_in_any_company(lib, name):
     model = make(lib, name)
     tokens, together = Batch(model.config, 4, 12).tokens, model.cache(4, 12)
@@ -40,7 +40,7 @@ def test_a_token_at_a_time_gives_the_same_bits_in_any_company(lib, name):
             assert np.array_equal(alone[0], rows[t][at])
 
 
-@each_config
+@each_config_or_some
 def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name):
     """Prompts split over calls, slots of other lengths in the batch, copies of a
     prefix, slots cut back and continued, logits of every token or of the last all give what the
@@ -76,7 +76,7 @@ def test_logits_depend_only_on_the_tokens_of_the_slot(lib, name):
             held[slot] = held[slot] + part
 
 
-@each_config
+@each_config_or_some
 def test_a_fork_continues_like_the_original(lib, name):
     model = make(lib, name)
     prompt = Batch(model.config, 1, 20).tokens[0]
@@ -92,7 +92,7 @@ def test_a_fork_continues_like_the_original(lib, name):
     assert_same_logits(lib, model.extend(cache, [1], [prompt[:5]])[0], both[0])
 
 
-@each_config
+@each_config_or_some
 def test_a_model_that_only_generates_computes_the_same_bits(lib, name):
     model = make(lib, name)
     copy = Model(model.config, lib.device, lib.dtype, flags=GENERATES)
@@ -158,7 +158,7 @@ def test_the_last_states_are_what_the_head_is_given(lib):
         model.last_states(1)
 
 
-@each_config
+@each_config_or_some
 def test_keys_and_values_go_out_and_come_back_to_the_bit(lib, name):
     model = make(lib, name)
     cache, tokens = model.cache(2, 20), Batch(model.config, 1, 20).tokens[0]
