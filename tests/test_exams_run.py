@@ -1,9 +1,7 @@
 """infer.py eval: how questions are put to models, and the figures that come of it."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -31,6 +29,7 @@ from data.pocket.exams import Exams, by_pages, world_exams
 from data.chat.tools import Result, Tool
 from data.pocket.world import World
 import infer as program
+import programs
 from csrc import cli
 from csrc.engine import Engine, Sequence
 from data.chat.turn import Turn
@@ -452,9 +451,7 @@ def evaluate(*flags):
 
 
 def infer(*args):
-    return subprocess.run([sys.executable, ROOT / "infer.py", "eval", *map(str, args)], cwd=ROOT,
-                          capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return programs.run("infer.py", "eval", *args, cwd=ROOT, OMP_NUM_THREADS="1")
 
 
 def test_the_command_prints_a_table_and_writes_json_and_html(folder, tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import programs
 from csrc import cli
 from csrc.bind import Model
 from csrc.config import Config
@@ -44,11 +45,10 @@ def run_folder(engine, tmp_path_factory):
 
 def infer(folder, *flags, stdin="", **environment):
     """(exit code, stdout, stderr) of python infer.py."""
-    done = subprocess.run([sys.executable, INFER, *flags], cwd=folder, input=stdin.encode(),
-                          capture_output=True, timeout=60, env={**ONE_THREAD, **environment})
-    err = done.stderr.decode()
-    assert "Traceback" not in err
-    return done.returncode, done.stdout.decode(), err
+    done = programs.run("infer.py", *flags, cwd=folder, stdin=stdin, OMP_NUM_THREADS="1",
+                        **environment)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_cli_two_runs_with_one_seed_print_the_same(run_folder):

@@ -2,16 +2,14 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import programs
 import train
 from csrc.bind import ChatError, Model
 from csrc.config import Config
@@ -28,8 +26,6 @@ from data.pocket import exams
 from data.pocket.world import World
 from data.pocket.pages import documents as world_pages
 from csrc.engine import Engine
-
-SCRIPT = Path(__file__).resolve().parents[1] / "data" / "recall.py"
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,8 +77,7 @@ def all_documents(folder):
 
 
 def command(*args):
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)], capture_output=True,
-                          text=True, timeout=120)
+    return programs.run("data/recall.py", *args)
 
 
 # ---------------------------------------------------------------------- facts, by their pages

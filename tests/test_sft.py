@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import programs
 import train
 from csrc.bind import Job, Model
 from data.chat import formats
@@ -46,8 +45,7 @@ def base(tmp_path_factory):
 
 
 def run(cwd, *args):
-    return subprocess.run([sys.executable, str(ROOT / "train.py"), *map(str, args)], cwd=cwd,
-                          capture_output=True, text=True, timeout=120)
+    return programs.run("train.py", *args, cwd=cwd)
 
 
 def settings(base, data, **more):

@@ -3,8 +3,9 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
+
+import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,8 +25,7 @@ def test_the_speedrun_calls_programs_that_are_there_with_flags_that_they_have(tm
     for call in calls:
         program = re.match(r"\S+\.py( (sft|plant|copies|eval)\b)?", call)[0]
         if program not in helps:
-            helps[program] = subprocess.run([sys.executable, *program.split(), "-h"], cwd=ROOT,
-                                            check=True, capture_output=True, text=True).stdout
+            helps[program] = programs.run(*program.split(), "-h").stdout
         for flag in re.findall(r" (--[\w-]+)", call):
             assert re.search(rf"(?<!\S)\[?{flag}\b", helps[program]), f"{program} has no {flag}"
 

@@ -1,7 +1,6 @@
 """Conversations in others' formats: small ones of each, whole published files, and bad input."""
 import gzip
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 import pytest
 
+import programs
 from csrc import files
 from data.chat import formats
 from data.tokens import bpe
@@ -379,8 +379,7 @@ def test_lines_are_packed_if_the_name_says_so_and_always_in_the_same_bytes(tmp_p
 
 def test_the_command_converts_any_format_and_says_how_much_it_read(tmp_path):
     def command(*args):
-        return subprocess.run([sys.executable, ROOT / "data/talk.py", *args], cwd=tmp_path,
-                              capture_output=True, text=True)
+        return programs.run("data/talk.py", *args, cwd=tmp_path)
     (tmp_path / "in").mkdir()
     for name, (record, _) in EXAMPLES.items():
         (tmp_path / "in" / f"{name}.json").write_text(json.dumps([record, *UNFIT.values()]))

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 import pytest
 from hypothesis import given, strategies as st
 
+import programs
 from data.chat import protocol, search, tools
 from csrc.files import write_lines
 from data.exams.formats import Question
@@ -432,13 +433,13 @@ def test_a_longer_file_begins_with_the_shorter_one_and_seeds_differ(subjects):
     (["--index", "nowhere.db", "--out", "x"], "nowhere.db: no such search index")])
 def test_wrong_arguments_are_one_sentence(args, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = run(*args)
+    done = programs.run("data/world.py", "talk", *args)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not [*tmp_path.iterdir()]
 
 
 def test_each_kind_follows_a_rule_of_the_instructions():
-    said = run().stdout
+    said = programs.run("data/world.py", "talk").stdout
     assert NAME in said and MAKER in said
     for name, kind in KINDS.items():
         assert all(f"\n{rule}. " in said for rule in kind.rules.split()) and name in said

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import programs
 from data.chat import tools
 from data.tokens.bpe import SPECIALS, Tokenizer
 from data.chat.tools import Limits, python
@@ -511,8 +512,7 @@ def test_what_tools_say_never_makes_special_tokens(index):
 
 
 def run_script(*args):
-    return subprocess.run([sys.executable, ROOT / "data" / "tools.py", *map(str, args)],
-                          capture_output=True, text=True)
+    return programs.run("data/tools.py", *args)
 
 
 def test_the_script_makes_an_index_and_searches(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from data.pocket import text as prose
 from data.pocket.facts import CLASSES, FAME, NEAR, SPAN
 from data.pocket.grammar import Dice, ing, listing, past, plural, say, tidy, title_case, words
@@ -332,10 +333,10 @@ def test_english_endings():
 
 @pytest.mark.parametrize("size", ["0", "-1", "many", "8X", ""])
 def test_a_bad_size_is_named_in_the_error(size):
-    result = run(f"--size={size}")
+    result = programs.run("data/world.py", f"--size={size}")
     assert result.returncode != 0 and repr(size) in result.stderr.splitlines()[-1]
 
 
 def test_without_out_the_command_prints_a_page_of_each_kind():
-    result = run("--size", "1M")
+    result = programs.run("data/world.py", "--size", "1M")
     assert result.returncode == 0 and all(f"[{kind}]" in result.stdout for kind in KINDS)

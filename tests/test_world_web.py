@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import programs
 from data.crawl import pipeline
 from data.pocket import corpus, text as texts, web
 from data.pocket.dirt import (BESIDE, DIRT, blocklists, charset, foreign, jaccard, luhn, markup,
@@ -421,7 +422,8 @@ def test_the_command_refuses_to_overwrite(tmp_path):
     (tmp_path / "full" / "mine").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for out in "full", "file", "file/below":
-        result = run("--size", "20K", "--workers", 1, "--out", tmp_path / out)
+        result = programs.run("data/world.py", "--size", "20K", "--workers", 1, "--out",
+                              tmp_path / out)
         assert result.returncode != 0 and result.stderr.count("\n") == 1, result.stderr
         assert str(tmp_path / "file") in result.stderr or str(tmp_path / "full") in result.stderr
     assert {path.name for path in tmp_path.rglob("*")} == {"full", "mine", "file"}
