@@ -17,7 +17,7 @@ from test_bpe import NASTY, REAL, nasty_text
 from csrc.bind import ChatError
 from data.tokens import bpe, learn as learning
 
-relaxed = settings(max_examples=200)
+relaxed = settings(max_examples=60)
 SURROGATES = ["\ud83d", "\ude00", "\ud835\udcb3"]
 APOSTROPHES = [f"'{letters}" for letters in ("r", "Re", "rE", "lſ", "LL", "l", "vé", "m", "S", "K")]
 hard_text = st.one_of(nasty_text, st.lists(st.sampled_from(NASTY + SURROGATES + APOSTROPHES))
@@ -53,7 +53,7 @@ def test_chunks_are_split_and_counted_as_the_pattern_does(texts):
 
 def test_every_character_is_split_as_the_pattern_does():
     for first in range(0, 0x110000, 0x1000):
-        codes = range(first, first + 0x1000, 1 if first < 0x3000 else 13)
+        codes = range(first, first + 0x1000, 1 if first < 0x3000 else 37)
         texts = ["".join(f"a{c}b {c}1{c} !{c}\n{c}'{c}s'{c} {c}{c} \n {c}'r{c}"
                          for c in map(chr, codes))]
         assert (counter(learning.count_chunks(texts))
@@ -196,7 +196,7 @@ def test_merges_of_real_text_are_those_of_plain_python():
     texts = sorted((REAL / "text").glob("*.*")) + sorted((REAL / "web/langid/sentences").glob("*"))
     if not texts:
         pytest.skip(f"{REAL} is absent")
-    texts = [path.read_text(encoding="utf-8")[:2_000] for path in texts]
+    texts = [path.read_text(encoding="utf-8")[:1_000] for path in texts]
     chunks = learning.count_chunks(texts)
     assert counter(chunks) == (plain := ref_bpe.count_chunks(texts))
     assert learning.learn_merges(chunks, 150) == ref_bpe.learn_merges(plain, 150)

@@ -53,9 +53,9 @@ def finished(command, **environment):
     return done.stdout
 
 
-# ---- Twenty steps ------------------------------------------------------------------------------
+# ---- Some steps --------------------------------------------------------------------------------
 
-@pytest.fixture(scope="module", params=["cpu-f32-20", "cpu-bf16-8", "cuda-f32-1"])
+@pytest.fixture(scope="module", params=["cpu-f32-8", "cpu-bf16-8", "cuda-f32-1"])
 def results(request):
     """{ranks: what rank_program.py prints}; rank 1 was started alone, without mpirun. "cuda" is
     comm.cu over what MPI does in NCCL's place (nccl_on_cpu.h), and takes long for a step."""
@@ -130,12 +130,11 @@ def whole(book, tmp_path_factory):  # noqa: F811
 
 
 @needs_mpirun
-def test_a_checkpoint_of_four_ranks_resumes_on_one_two_or_three(book, whole):  # noqa: F811
+def test_a_checkpoint_of_four_ranks_resumes_on_one_or_three(book, whole):  # noqa: F811
     out = finished(mpirun(4, *training("--data", book, "--out", "run", *FLAGS, "--steps", "10")))
     assert "4 ranks, 3 of 12 windows a step each" in out and out.count("step 10/10  loss") == 1
-    for ranks in 1, 2, 3:
+    for ranks, zero in (1, "on"), (3, "off"):
         shutil.copytree("run", f"run{ranks}")
-        zero = "off" if ranks == 2 else "on"
         command = training("--resume", "--out", f"run{ranks}", "--steps", "20", "--zero", zero)
         out = finished(mpirun(ranks, *command) if ranks > 1 else list(map(str, command)))
         assert "resuming with 20 steps, not 10" in out
@@ -347,7 +346,7 @@ def test_many_ranks_need_a_library_with_mpi_and_torchrun_needs_gpus(book, tmp_pa
     """Never N runs that know nothing of each other."""
     build = tmp_path / "build"
     subprocess.run(["make", "-C", ROOT, "libraries", f"BUILD={build}",
-                    "MPICC=none", "CFLAGS=-O1 -march=native"], check=True, capture_output=True)
+                    "MPICC=none", "CFLAGS=-O0 -march=native"], check=True, capture_output=True)
     command = list(map(str, training("--data", book, "--out", "run", *FLAGS)))
     launched = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "1"}
     done = run(command, CHAT_BUILD=str(build), **launched)
