@@ -1,5 +1,6 @@
 """train.py reward and train.py dpo: what is a pair, what is learned from one, and wrong input."""
 
+import gzip
 import json
 
 import numpy as np
@@ -71,10 +72,10 @@ def test_votes_of_the_page_are_pairs(tmp_path):
 
 @pytest.mark.parametrize("record, sentence", [
     ({"prompt": "Hi", "chosen": "a", "rejected": "a"}, "both sides are the same"),
-    ({"prompt": "Hi", "ranked": ["a"]}, "1 replies of one rank: nothing is preferred"),
-    ({"prompt": "Hi", "ranked": [["a", "b"]]}, "2 replies of one rank"),
+    ({"prompt": "Hi", "ranked": ["a"]}, "a single reply: nothing is preferred"),
+    ({"prompt": "Hi", "ranked": [["a", "b"]]}, "a tie: nothing is preferred"),
     ({"prompt": "Hi", "ranked": ["a", "a"]}, "both sides are the same"),
-    ({"prompt": "Hi", "ranked": []}, "0 replies"),
+    ({"prompt": "Hi", "ranked": []}, "no reply: nothing is preferred"),
     ({"prompt": "Hi", "chosen": "a"}, "nearest format is a pair .*\"rejected\" is missing"),
     ({"prompt": "Hi", "chosen": "a", "rejected": " "}, "the assistant's is empty"),
     ({"chosen": "\n\nHuman: A\n\nAssistant: x", "rejected": "\n\nHuman: B\n\nAssistant: y"},
@@ -89,7 +90,50 @@ def test_what_is_no_pair_is_left_out_and_counted(folder, tmp_path):
     long = {"prompt": "Hi " * 80, "chosen": "a", "rejected": "b"}
     file = write(tmp_path / "p.jsonl", [same, *RECORDS, same, long, {"prompt": "Hi", "ranked": []}])
     _, data, _ = made(Reward, folder, tmp_path / "run", data=[file])
-    assert "56 records, 54 pairs, 2 held out; 4 skipped: both sides are the same" == str(data)
+    assert str(data) == ("56 records, 54 pairs, 2 held out; 4 skipped: both sides are the same (2), "
+                         "longer than --context 64 (1), no reply: nothing is preferred (1)")
+
+
+def rated(context, said, reward, **more):
+    turns = [{"role": "agent", "text": "Hello"}, {"role": "user", "text": context}]
+    return {"conversation_id": "d", "context": json.dumps(turns), "reward": reward, "generation":
+            json.dumps({"role": "agent", **({"text": said} if said else {"api": more})})}
+
+
+def test_rated_steps_of_one_context_are_a_ranking_wherever_they_stand(folder, tmp_path):
+    """Taskmaster-4's labels: a step that says something or calls a function, of two files; ties and
+    single steps are counted."""
+    first, second = tmp_path / "a.json", tmp_path / "b.json.gz"
+    steps = [rated("Tea", "Which?", 1.0), rated("Milk", "No", 0), rated("Cake", "No", 0.0),
+             rated("Tea", "Bye", 0.0), rated("Cake", "Never", 0.0)]
+    call = rated("Tea", "", 0.0, get_menu={"query": "tea"})
+    first.write_text(json.dumps(steps))
+    second.write_bytes(gzip.compress(json.dumps([call]).encode()))
+    found = [record for _, record in preferences.all_records([str(first), str(second)])]
+    better, worse = zip(*pairs_of(found[0]))
+    assert [side[-1]["content"] for side in better + worse] == ["Which?", "Which?", "Bye", None]
+    assert worse[1][-1]["tool_calls"][0]["function"]["name"] == "get_menu"
+    assert [message.get("weight") for message in better[0] if message["role"] == "assistant"] == [
+        0, None]                                 # Hello is said by both sides
+    for record, sentence in zip(found[1:], ("a single reply", "a tie")):
+        with pytest.raises(ChatError, match=f"{sentence}: nothing is preferred"):
+            pairs_of(record)
+    first.write_text(json.dumps([*steps, rated("Tea", "Well", float("nan"))]))
+    with pytest.raises(ChatError, match="a.json:1: the reward is nan, but must be a number"):
+        made(Reward, folder, tmp_path / "run", data=[str(first)])
+    first.write_text(json.dumps([rated(f"{k}", "Yes", 1.0) for k in range(30)]))
+    with pytest.raises(ChatError, match=r"0 pairs.*30 skipped: a single reply: nothing .* \(30\)"):
+        made(Reward, folder, tmp_path / "run", data=[str(first)])
+
+
+def test_transcripts_in_a_gz_file_are_pairs(folder, tmp_path):
+    """As hh-rlhf has them."""
+    file = tmp_path / "harmless.jsonl.gz"
+    file.write_bytes(gzip.compress("".join(json.dumps({
+        side: f"\n\nHuman: {k}\n\nAssistant: {word}" for side, word in
+        (("chosen", "good"), ("rejected", "bad"))}) + "\n" for k in range(40)).encode()))
+    _, data, _ = made(Reward, folder, tmp_path / "run", data=[str(file)])
+    assert str(data) == "40 records, 38 pairs, 2 held out"
 
 
 def test_a_file_without_any_pair_is_an_error(folder, tmp_path):
@@ -154,7 +198,7 @@ def test_each_preference_has_its_paper_s_gradient(folder, tmp_path, preference):
 @pytest.mark.parametrize("kind, settings", [
     (Reward, {}), (Dpo, {}), (Dpo, {"preference": "ipo"}), (Dpo, {"preference": "simpo"}),
     (Dpo, {"lora": 4, "lr": 3e-2}), (Reward, {"lora": 4, "lr": 3e-2})])
-def test_held_out_pairs_are_told_apart(folder, tmp_path, kind, settings):
+def test_held_out_pairs_are_told_apart(folder, tmp_path, capsys, kind, settings):
     file = write(tmp_path / "p.jsonl", RECORDS * 4)
     s, data, model = made(kind, folder, tmp_path / "run", data=[file], steps=12, eval_every=6,
                           **settings)
@@ -164,10 +208,22 @@ def test_held_out_pairs_are_told_apart(folder, tmp_path, kind, settings):
     assert log_of(tmp_path / "run")[-1]["stage"] == train.stage_of(s)
     if kind is Reward:
         assert figures["calibration_error"] < 0.5
+        assert_foretold(capsys.readouterr().out.split("\n"))
         again = Model.load(tmp_path / "run", "cpu", "f32")
         tokens = np.array([data.held[0][0][0]])
         assert again.config.scalar == 1          # of adapters, too, with their base
         np.testing.assert_allclose(again.forward(tokens), model.forward(tokens), atol=1e-4)
+
+
+def assert_foretold(lines):
+    """The last table of calibration has shares of all pairs, foretold from 50 % on."""
+    rows = {name: [int(cell[:-1]) for cell in line[22:].split()] for line in lines
+            for name in ("probability foretold", "share preferred", "share of the pairs")
+            if line.startswith(name)}
+    sure, right, share = rows.values()
+    assert len(sure) == len(right) == len(share) and sure == sorted(sure) and min(sure) >= 50
+    assert abs(sum(share) - 100) <= len(share)
+    assert sum(a * b for a, b in zip(right, share)) > 8500      # accuracy is over 90 %
 
 
 def test_ranks_share_the_pairs_of_a_step(folder, tmp_path):

@@ -4,12 +4,15 @@ al. 2022, arXiv:2203.02155), and an assistant without one (arXiv:2305.18290).
     {"prompt": P, "chosen": A, "rejected": B}    a pair; P, A and B are texts or messages
     {"prompt": P, "ranked": [A, [B, C], D]}      the best first; B and C are equally good
     {"chosen": "\\n\\nHuman: ...", "rejected": ...}    transcripts that begin alike (hh-rlhf)
+    {"context": C, "generation": A, "reward": 0.0}   a rated step (Taskmaster-4): those of the same
+                                                 context are a ranking, wherever they stand
 
 Of a ranking each two replies of different rank are a pair. What both sides of a pair begin with is
 its prompt, of which nothing is learned. Every 20th record is held out, with all its pairs."""
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +22,9 @@ import numpy as np
 
 from csrc.cli import flag
 from csrc.files import ChatError, records
+from csrc.runs import tell
 from data.chat import formats
+from data.chat.protocol import NoRoom
 from data.chat.records import Format, present, recognize
 from data.chat.rows import with_template
 from data.chat.turn import talk_of
@@ -93,7 +98,8 @@ def pairs_of(record) -> list[tuple]:
     ranks = [rank if isinstance(rank, list) and not any(isinstance(one, dict) for one in rank)
              else [rank] for rank in ranks]      # a list of messages is one reply
     if len(ranks) < 2:
-        raise ChatError(f"{sum(map(len, ranks))} replies of one rank: nothing is preferred")
+        raise ChatError(("no reply", "a single reply", "a tie")[min(2, sum(map(len, ranks)))]
+                        + ": nothing is preferred")
     read = [[form.read(record, reply) for reply in rank] for rank in ranks]
     found = [pair for better, worse in combinations(read, 2) for a in better for b in worse
              if (pair := parted(a, b))]
@@ -119,16 +125,36 @@ def parted(better: list, worse: list) -> tuple | None:
                   else message for i, message in enumerate(side)] for side in (better, worse))
 
 
+def step_after(record, step) -> list[dict]:
+    """The messages of a context with a step after it, in normal form."""
+    messages, = formats.rewards({**record, "generation": step, "reward": 1})
+    return formats.check(messages)
+
+
+RATED = Format("a rated step", {"context": str, "generation": str, "reward": (int, float)}, None)
 FORMATS = [Format("a pair", {"chosen": formats.TEXTS, "rejected": formats.TEXTS}, reply_to, None),
+           Format("rated steps", {"context": str, "ranked": list}, step_after),
            Format("a ranking", {"ranked": list}, reply_to, None)]
 
 
 def all_records(names):
-    """Yield (where it stands, record) of the files that --data names; the pocket world's pairs."""
+    """Yield (where it stands, record) of the files that --data names; the pocket world's pairs.
+    Rated steps come last, as rankings."""
     if WORLD in names:
         yield from ((WORLD, record) for record in tasks.preferences())
+    rated = {}
     for file in find_files([name for name in names if name != WORLD], formats.ENDINGS):
-        yield from ((f"{file}:{line}", record) for line, record in records(file))
+        for line, record in records(file):
+            place = f"{file}:{line}"
+            if not isinstance(record, dict) or RATED.misfit(record):
+                yield place, record
+            elif not math.isfinite(record["reward"]):
+                raise ChatError(f"{place}: the reward is {record['reward']}, but must be a number")
+            else:
+                ranks = rated.setdefault(record["context"], (place, {}))[1]
+                ranks.setdefault(record["reward"], []).append(record["generation"])
+    for context, (place, ranks) in rated.items():
+        yield place, {"context": context, "ranked": [ranks[one] for one in sorted(ranks)[::-1]]}
 
 
 class Preferences:
@@ -156,7 +182,8 @@ class Preferences:
             count += 1
         self.summary = f"{count} records, {len(self.pairs)} pairs, {len(self.held)} held out"
         if skipped:
-            self.summary += f"; {skipped.total()} skipped: {skipped.most_common(1)[0][0]}"
+            self.summary += f"; {skipped.total()} skipped: " + ", ".join(
+                f"{why} ({n})" for why, n in skipped.most_common(3))
         if not (self.pairs and self.held):
             raise ChatError(f"{' '.join(s.data)}: {self.summary}: {round(1 / HELD_OUT)} records are"
                             f" the least" + f" ({first})" * bool(first))
@@ -186,7 +213,10 @@ class Preferences:
 
 def encoded(talk, messages: list, limit: int) -> tuple:
     """(ids, mask) of one side, up to the end of its last answer; ChatError if it has no room."""
-    ids, mask, dropped, cut = talk.samples(messages, limit + 1)[0]
+    try:
+        ids, mask, dropped, cut = talk.samples(messages, limit + 1)[0]
+    except NoRoom:
+        dropped = True
     if dropped or cut:
         raise ChatError(f"longer than --context {limit}")
     end = int(np.flatnonzero(mask)[-1]) + 1
@@ -256,7 +286,8 @@ def reward_pass(pairs, count: int) -> tuple:
 def reward_figures(run: Run, limit: int) -> dict[str, float]:
     """accuracy: the share of held-out pairs whose better side has the higher value; pair_loss in
     nats; calibration_error: how far what it foretells is from what is so, a mean over pairs of
-    |share right - probability foretold| of those foretold with about the same."""
+    |share right - probability foretold| of those foretold with about the same, which a table
+    compares."""
     def measure(pairs):
         tokens, ends = whole_sides(pairs)
         better, worse = np.split(run.model.forward(tokens)[ends].astype(float), 2)
@@ -264,10 +295,17 @@ def reward_figures(run: Run, limit: int) -> dict[str, float]:
         sure = 1 / (1 + np.exp(-np.abs(better - worse)))
         bins = np.minimum(((2 * sure - 1) * BINS).astype(int), BINS - 1)
         return {"accuracy": right, "pair_loss": log_sigmoid(better - worse)[0],
-                **{f"bin {k}": (right - sure) * (bins == k) for k in range(BINS)}}
+                **{f"{name} {k}": value * (bins == k) for k in range(BINS)
+                   for name, value in (("gap", right - sure), ("right", right), ("all", 1.0))}}
     found = over_held(run, limit, measure)
-    error = sum(abs(found.pop(f"bin {k}")) for k in range(BINS))
-    return {**found, "calibration_error": error}
+    gap, right, all_ = (np.array([found.pop(f"{name} {k}") for k in range(BINS)])
+                        for name in ("gap", "right", "all"))
+    there = all_ > 0
+    for what, row in (("probability foretold", (right - gap)[there] / all_[there]),
+                      ("share preferred", right[there] / all_[there]),
+                      ("share of the pairs", all_[there])):
+        tell(f"{what:22}" + "".join(f"{value:6.0%}" for value in row))
+    return {**found, "calibration_error": float(abs(gap).sum())}
 
 
 # ---- Direct preference optimization --------------------------------------------------------------
