@@ -77,7 +77,7 @@ def expect_memory(s, config: Config, job: Job, beside=()) -> tuple[float, dict[s
             from matplotlib.backends import backend_agg  # noqa: F401
     core = job.core
     tokens = min(pass_rows(s, job) * s.context, 2**31 - 1)       # as many as C can count
-    parts = core.memory(config, model_flags(s, job), tokens)
+    parts = core.memory(config, model_flags(s, job), tokens, -(-s.slots // job.ranks), s.context)
     for other, learns in beside:
         for name, size in core.memory(other, bind.TRAINS, tokens).items():
             parts[name] += size if learns or name not in ("gradients", "moments") else 0

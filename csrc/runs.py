@@ -58,7 +58,8 @@ def save(model: Model, tokenizer, folder: Path, progress: dict, settings: dict,
     def read(key):
         _, one, name, what = state[key]
         return one.read(name, what)
-    metadata = {"progress": json.dumps(progress), "settings": json.dumps(settings)}
+    metadata = {"progress": json.dumps(progress, default=np.ndarray.tolist),
+                "settings": json.dumps(settings)}
     sums = {key: zlib.crc32(text.encode()) for key, text in metadata.items()}
     sums |= {key: zlib.crc32(hf.finite(key, read(key))) for key in shapes}
     save_model(model, tokenizer, folder, settings.get("stage"))

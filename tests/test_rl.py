@@ -326,12 +326,26 @@ def test_a_reward_model_judges_the_answers(folder, tmp_path):
         value = data.judge.forward(found.tokens[i:i + 1, :found.ends[i]])[0, -1]
         assert found.rewards[i] == pytest.approx(value, abs=1e-5)
     trained(s, data, model)
-    assert log_of(tmp_path / "run")[1]["kl"] > 0
+    log = log_of(tmp_path / "run")
+    assert log[1]["kl"] > 0
+    assert 0 <= log[-1]["held_true"] <= 1, "what the task itself says of the held-out answers"
     (judge / "model.safetensors").write_bytes(
         (assistant(tmp_path / "other", seed=1, scalar=1) / "model.safetensors").read_bytes())
     _, data, model = toy_run(folder, tmp_path / "run", reward=str(judge), steps=2)
     with pytest.raises(ChatError, match="is not what the run was trained on: the reward model"):
         trained(s, data, model, read_state(tmp_path / "run"))
+
+
+def test_a_reward_model_whose_values_are_no_numbers_or_all_alike_ends_the_run(folder, tmp_path):
+    judge = assistant(tmp_path / "judge", scalar=1)
+    for value, sentence in (np.nan, "is nan: no gradient can be made of it; is --reward .* whole"), \
+            (0, "all answers to each problem were worth the same"):
+        s, data, model = toy_run(folder, tmp_path / str(value), reward=str(judge), steps=50,
+                                 prompts=1, group=2)
+        for name, shape, _ in data.judge.tensors:
+            data.judge.write(name, np.full(shape, value, np.float32))
+        with pytest.raises(ChatError, match=sentence):
+            trained(s, data, model)
 
 
 def test_a_reward_model_of_another_vocabulary_or_none_is_refused(folder, tmp_path):
@@ -389,3 +403,4 @@ def test_the_memory_that_is_announced_counts_the_models_beside_it():
     assert 1.7 < critic["moments"] / alone["moments"] < 2.1      # without the head's rows
     assert reference["moments"] == alone["moments"]
     assert reference["weights"] == 2 * alone["weights"] < 2.1 * critic["weights"]
+    assert alone["cache"] == 256 * 64 * 2 * 2 * 64 * 4           # slots, places, layers, k and v

@@ -91,6 +91,11 @@ class Rl(Training):
         """Whether a critic learns beside it."""
         return self.method == "ppo"
 
+    @property
+    def slots(self) -> int:
+        """Answers that are drawn at the same time, at most."""
+        return min(SLOTS, max(self.prompts * self.group, self.held_out * self.held_samples))
+
     def step_tokens(self, wanted: int) -> int:
         """A row for each answer."""
         return self.prompts * self.group * self.context
@@ -192,10 +197,13 @@ class Problems:
         """An answer that begins to grow."""
         return Sequence(self.prompt(question), how, index, "logprob")
 
+    def worth(self, question, ids, cut) -> float:
+        """What the task itself says of an answer: one that was cut off is worth nothing."""
+        return 0.0 if cut else tasks.score(question, self.said(ids))
+
     def score(self, question, answer: Sequence) -> float:
-        """What an answer is worth: nothing if it was cut off."""
-        return 0.0 if answer.finish == "length" else \
-            tasks.score(question, self.said(answer.tokens[answer.prompt:]))
+        """The same of one that has grown."""
+        return self.worth(question, answer.tokens[answer.prompt:], answer.finish == "length")
 
     def baselines(self) -> dict[str, float]:
         """None: train.py measures the model before it learns."""
@@ -424,10 +432,8 @@ def teach(run: Run, batch: Batch, rows) -> None:
 
 
 def packed(batch: Batch, update: int) -> dict:
-    """A batch as JSON keeps it, and the number of its next update."""
-    flat = {name: value.tolist() for name, value in (
-        *batch.rollouts._asdict().items(), *list(batch._asdict().items())[1:])}
-    return {"update": update, **flat}
+    """A batch as a checkpoint keeps it, and the number of its next update."""
+    return {"update": update, **batch.rollouts._asdict(), **dict([*batch._asdict().items()][1:])}
 
 
 def unpacked(kept: dict) -> tuple[Batch, int]:
@@ -439,13 +445,25 @@ def unpacked(kept: dict) -> tuple[Batch, int]:
 
 
 def rl_figures(run: Run, limit: int) -> dict[str, float]:
-    """held_reward: of answers to held-out problems; pass_at_1: the share of right ones; pass_at_k:
-    of problems to which one of k is right."""
-    s, k = run.settings, run.settings.held_samples
-    found, _ = roll_out(run, [run.data.problem(i, held=True) for i in range(s.held_out)], k, HELD)
+    """held_reward: of answers to held-out problems; held_true: what the tasks themselves say of
+    them, if that is by a reward model; pass_at_1: the share of right ones; pass_at_k: of problems
+    to which one of k is right."""
+    s, data, k = run.settings, run.data, run.settings.held_samples
+    questions = [data.problem(i, held=True) for i in range(s.held_out)]
+    found, _ = roll_out(run, questions, k, HELD)
     told = {"held_reward": float(found.rewards.mean())}
-    if not s.reward:
+    if s.reward:
+        told["held_true"] = float(true_scores(data, questions, found).mean())
+    else:
         right = found.rewards.reshape(-1, k) >= 1
         told |= {"pass_at_1": float(right.mean()), f"pass_at_{k}": float(right.any(1).mean())}
     return told | {f"held_{name}": value for name, value in figures_of(run, found, k).items()
                    if name in ("length", "cut", "kl")}
+
+
+def true_scores(data: Problems, questions, found: Rollouts) -> np.ndarray:
+    """What the tasks say of answers, whatever they were rewarded for."""
+    k = len(found.tokens) // len(questions)
+    return np.array([data.worth(questions[i // k], row[begin:end].tolist(), cut)
+                     for i, (row, begin, end, cut) in enumerate(zip(
+                         found.tokens, found.begins, found.ends, found.cut))])

@@ -70,6 +70,7 @@ class Training:
     scalar = 0                   # 1: the head becomes one that gives a number
     compares = True              # whether it needs the reference that its stage has
     critic = False               # whether a second model learns what rewards to expect
+    slots = 0                    # sequences that it generates at the same time
     adapter_rate = launch.RATE   # the peak learning rate of adapters, if not given
 
     def step_tokens(self, wanted: int) -> int:
