@@ -26,7 +26,10 @@ def draw(task: str, d) -> Question:
 
 
 def score(question: Question, answer: str) -> float:
-    """1 for a right answer, 0 for any other: how an exam would mark it, leniently if it can."""
+    """1 for a right answer, 0 for any other: how an exam would mark it, leniently if it can. Of a
+    couplet, what the pocket world's judge sees in it."""
+    if question.kind == "couplet":
+        return couplets().score(question.truth, answer)
     run = None
     if question.kind == "code":
         from data.exams.run import passes as run  # it needs a sandbox, others do not
@@ -136,8 +139,25 @@ def json_schema(d, grade: int) -> Question:
                     json.dumps({name: kinds[kind] for name, kind in types.items()}))
 
 
+@cache
+def couplets():
+    """The pocket world's couplets and their judge."""
+    from data.pocket import couplets
+    return couplets
+
+
+ASKED = ("Write a couplet about {}.", "Two lines about {}, please.")
+
+
+def couplet(d, grade: int) -> Question:
+    """A couplet about somebody, in any grade, for the judge."""
+    name = d.pick(sorted({person.given for person in pocket()[0].people}))
+    return Question("couplet", "", "couplet", d.pick(ASKED).format(name), name,
+                    couplets().master(d, name))
+
+
 TASKS = {"sums": sums, "word": word, "word-at-once": word_at_once, "countdown": countdown,
-         "letters": letters, "json": json_schema}
+         "letters": letters, "json": json_schema, "couplet": couplet}
 
 
 def preferences():
