@@ -90,8 +90,9 @@ def test_what_is_no_pair_is_left_out_and_counted(folder, tmp_path):
     long = {"prompt": "Hi " * 80, "chosen": "a", "rejected": "b"}
     file = write(tmp_path / "p.jsonl", [same, *RECORDS, same, long, {"prompt": "Hi", "ranked": []}])
     _, data, _ = made(Reward, folder, tmp_path / "run", data=[file])
-    assert str(data) == ("56 records, 54 pairs, 2 held out; 4 skipped: both sides are the same (2), "
-                         "longer than --context 64 (1), no reply: nothing is preferred (1)")
+    assert str(data) == (
+        "56 records, 54 pairs, 2 held out; 4 skipped: both sides are the same (2), longer than "
+        "--context 64 (1), no reply: nothing is preferred (1)")
 
 
 def rated(context, said, reward, **more):

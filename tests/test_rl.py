@@ -338,8 +338,8 @@ def test_a_reward_model_judges_the_answers(folder, tmp_path):
 
 def test_a_reward_model_whose_values_are_no_numbers_or_all_alike_ends_the_run(folder, tmp_path):
     judge = assistant(tmp_path / "judge", scalar=1)
-    for value, sentence in (np.nan, "is nan: no gradient can be made of it; is --reward .* whole"), \
-            (0, "all answers to each problem were worth the same"):
+    for value, sentence in (np.nan, "is nan: no gradient can be made of it; is --reward .* whole"
+                            ), (0, "all answers to each problem were worth the same"):
         s, data, model = toy_run(folder, tmp_path / str(value), reward=str(judge), steps=50,
                                  prompts=1, group=2)
         for name, shape, _ in data.judge.tensors:
