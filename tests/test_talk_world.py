@@ -190,6 +190,15 @@ def test_sums_are_right_at_once_and_step_by_step(world):
     assert 30 < alone < 100
 
 
+def test_a_thought_ends_with_the_number_that_is_then_said_alone(world):
+    for k in range(100):
+        asked, said = tasks.thought(world.public, Dice(k))
+        *_, result = tasks.problem(world.public, Dice(k))
+        assert any(asked["content"].endswith(how) for how in text.lines("tasks", "how", "at once"))
+        assert said["content"] == str(result)
+        assert mark(question("sum", result), said["reasoning_content"]) == {"": True}
+
+
 def test_drills_are_right_and_of_the_sums_of_solutions(world):
     for k in range(100):
         asked, said = tasks.drilled(world.public, Dice(k))

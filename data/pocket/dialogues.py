@@ -18,7 +18,7 @@ from data.pocket.facts import facts_of
 from data.pocket.grammar import Dice, say, some, tidy
 from data.pocket.pages import cast
 from data.pocket.persona import coined, dialogue, offered, tool_turn
-from data.pocket.tasks import problem, working, workings
+from data.pocket.tasks import problem, solution, working
 from data.pocket.world import World
 
 # How often each kind of turn is drawn, of those that what came before allows; where it can search,
@@ -194,7 +194,7 @@ class Dialogue:
         d = self.d
         if not self.exam and d.chance(0.2):
             _, asked, steps, result = problem(self.subjects.public, d)
-            reply = " ".join(filter(None, (line for one in steps for line in (workings(one), one))))
+            reply = solution(steps)
             return Turn("sum", f"{asked} {text.lines('tasks', 'how', 'steps')[0]}", reply, "sum",
                         result)
         sign = d.pick("++−×")

@@ -165,8 +165,9 @@ KINDS = {
     # questions about famous things; about those that some or few pages name; with pronouns
     "facts": Kind(facts, 5500, "1 2 3"), "rare": Kind(rare, 3500, "1 2 3"),
     "follow": Kind(follow, 2000, "1 2 3"),
-    # word problems, the number alone or its steps; the equations that the steps are made of
+    # word problems, the number alone or its steps, or these as a thought; the steps' equations
     "sums": Kind(of(lambda s, d: tasks.solved(s.public, d)), 8000, "2 4"),
+    "thoughts": Kind(lambda s, d: tasks.thought(s.public, d), 4000, "2 4"),
     "drills": Kind(of(lambda s, d: tasks.drilled(s.public, d)), 5000, "2 4"),
     # where the system message offers the tool: problems and letters; facts of rare pages, cited
     "python": Kind(python, 4000, "4 5"), "search": Kind(search, 12000, "2 5"),

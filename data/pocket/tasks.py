@@ -143,8 +143,19 @@ def solved(world, d: Dice) -> tuple:
     _, question, steps, result = problem(world, d)
     at_once = d.chance(0.15)
     question = hinted(d, question, "at once" if at_once else "steps")
-    solution = " ".join(filter(None, (line for step in steps for line in (workings(step), step))))
-    return question, str(result) if at_once else solution
+    return question, str(result) if at_once else solution(steps)
+
+
+def thought(world, d: Dice) -> list:
+    """The messages of a problem that is solved in a thought, before the number alone is said."""
+    _, question, steps, result = problem(world, d)
+    return [{"role": "user", "content": hinted(d, question, "at once")},
+            {"role": "assistant", "reasoning_content": solution(steps), "content": str(result)}]
+
+
+def solution(steps: list) -> str:
+    """Steps, each behind what must be worked out for it."""
+    return " ".join(filter(None, (line for step in steps for line in (workings(step), step))))
 
 
 def drilled(world, d: Dice) -> tuple:

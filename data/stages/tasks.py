@@ -84,10 +84,8 @@ def word(d, grade: int, way="steps") -> Question:
     task = sums.worked(d.pick(WORD[grade - 1]), d, slots)
     steps = [tasks.CHOICE.sub(r"\1", step) for step in task["steps"]]
     question, steps, result = sums.worded(d, {**task, "way": [], "steps": steps}, slots)
-    steps = " ".join(filter(None, (line for step in steps
-                                   for line in (tasks.workings(step), step))))
     return Question("word", "", "sum", f"{question} {exams.hint(way)}", result,
-                    steps if way == "steps" else str(result))
+                    tasks.solution(steps) if way == "steps" else str(result))
 
 
 def word_at_once(d, grade: int) -> Question:
