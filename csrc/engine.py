@@ -34,7 +34,7 @@ from csrc.lookup import DRAFT, Costs, Lookup
 from csrc.store import BLOCK
 
 SLOTS = 32           # sequences that run at the same time; more wait
-PIECE = 512          # tokens of prompts that a step reads,
+PIECE = 512          # tokens that a step reads at most, of prompts or of drafts,
 BESIDE = 128         # and where others draw in it: they wait that long
 PAUSE = 0.02         # seconds that a step waits where all sequences wait for something
 
@@ -378,7 +378,7 @@ class Engine:
             s = slot.sequence
             most = min(DRAFT, min(s.last - 1, self.model.config.context) - len(s.tokens))
             likely += [(chance, slot.number) for chance in slot.lookup.chances(most)]
-        likely.sort(reverse=True)
+        likely = sorted(likely, reverse=True)[:PIECE - len(ready)]
         if count := self.costs.worth(len(ready), [chance for chance, _ in likely]):
             counts.update(number for _, number in likely[:count])
         return [slot.lookup.draft(counts[slot.number]) for slot in ready]

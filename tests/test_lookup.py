@@ -88,6 +88,15 @@ def test_right_drafts_take_one_call_for_all_of_them(tokenizer, monkeypatch):
     assert ", 21 of 21 drafts accepted | stop" in summary(engine, [s])
 
 
+def test_many_sequences_make_no_more_drafts_than_a_step_can_read(tokenizer, monkeypatch):
+    engine = random_engine(tokenizer)
+    engine.slots = 300
+    force(monkeypatch, lambda tokens, count: [WRONG] * count)
+    said = [Sequence(engine.encode("the cat"), Sampling(max_tokens=8, **GREEDY), i)
+            for i in range(300)]
+    assert len([*engine.generate(said)]) == 300 * 8 and len({tuple(s.tokens) for s in said}) == 1
+
+
 @pytest.mark.parametrize("max_tokens", [1, 2, DRAFT, DRAFT + 1, DRAFT + 2, 63, 64, 65, 999])
 def test_drafts_end_where_the_text_must(tokenizer, monkeypatch, max_tokens):
     force(monkeypatch, lambda tokens, count: [ord("a")] * count)
