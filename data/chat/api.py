@@ -308,11 +308,9 @@ class Continued(Asked):
     prefix = "cmpl-"
 
     def alternatives(self, body):
-        """`top`: a number."""
         return take(body, "logprobs", int, None, f"[0, {TOP}]")
 
     def asked(self, body, settings):
-        """What continues the prompts: texts, or lists of ids."""
         made = [Sequence(ids, settings, i, self.record)
                 for ids in prompts_of(body, "prompt", self.engine) for i in range(self.n)]
         if not 1 <= len(made) <= MOST:
@@ -320,11 +318,9 @@ class Continued(Asked):
         return made
 
     def content(self, sequence):
-        """What a sequence says, in an answer."""
         return {"text": sequence.text}
 
     def listed(self, told):
-        """`logprob`s as an answer has them."""
         if self.top is None:
             return None
         return {"tokens": [one["token"] for one in told],
@@ -333,11 +329,9 @@ class Continued(Asked):
                                   one["top_logprobs"]} for one in told] if self.top else None}
 
     def first(self):
-        """No event: a text begins with itself."""
         return ()
 
     def part(self, delta):
-        """What a chunk has of a delta."""
         return {"text": delta.get("content") or ""}
 
 

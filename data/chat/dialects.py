@@ -49,7 +49,6 @@ class Messages(Dialect):
     prefix = "msg_"
 
     def chat(self, body):
-        """A chat's body."""
         if take(body, "max_tokens", int) is None:
             raise Refused("max_tokens is missing: the most tokens of the answer", "max_tokens")
         system = texts_of(body.get("system") or "", ("text",), "system")
@@ -112,7 +111,6 @@ class Messages(Dialect):
             self.finish(self.sequences[0]), "end_turn")
 
     def whole(self, told):
-        """The answer to a request without a stream."""
         turn, = self.sequences
         text = [{"type": "text", "text": turn.text}] * bool(turn.text or not turn.left)
         return self.message([*text, *self.uses()], self.reason)
@@ -124,7 +122,6 @@ class Messages(Dialect):
                 for call in called(self.sequences[0])]
 
     def first(self):
-        """The events with which a stream begins."""
         yield self.named_event("message_start", message=self.message())
 
     def block(self, kind, **about):
@@ -137,7 +134,6 @@ class Messages(Dialect):
                                content_block={"type": kind, **about})
 
     def grown(self, i, kind, text, told):
-        """The events of text that was drawn."""
         name, key = ("thinking", "thinking") if kind == "think" else ("text", "text")
         if self.items[-1:] != [name]:
             yield from self.block(name, **{key: ""})
@@ -145,7 +141,6 @@ class Messages(Dialect):
                                delta={"type": f"{name}_delta", key: text})
 
     def ended(self, i):
-        """The last events of the answer."""
         for use in self.uses():
             yield from self.block("tool_use", **{**use, "input": {}, "type": "tool_use"})
             yield self.named_event("content_block_delta", index=self.open, delta={
@@ -156,11 +151,9 @@ class Messages(Dialect):
                                delta={"stop_reason": self.reason, "stop_sequence": None})
 
     def last(self):
-        """The event with which a stream ends."""
         yield self.named_event("message_stop")
 
     def failed(self, error):
-        """The event that says why a stream ends early."""
         return self.named_event("error", error={"type": "api_error", "message": str(error)})
 
 
@@ -172,7 +165,6 @@ class Responses(Dialect):
     prefix = "resp_"
 
     def chat(self, body):
-        """A chat's body."""
         if body.get("previous_response_id") is not None:
             raise Refused("previous_response_id: no response is kept; send the whole conversation",
                           "previous_response_id")
@@ -240,7 +232,6 @@ class Responses(Dialect):
                 "content": part if status == "completed" else []}
 
     def whole(self, told):
-        """The answer to a request without a stream."""
         return self.response(*self.output())
 
     def numbered(self, kind, **about):
@@ -249,12 +240,10 @@ class Responses(Dialect):
         return self.named_event(kind, sequence_number=self.made - 1, **about)
 
     def first(self):
-        """The events with which a stream begins."""
         for kind in "created", "in_progress":
             yield self.numbered(f"response.{kind}", response=self.response("in_progress"))
 
     def grown(self, i, kind, text, told):
-        """The events of text that was drawn; thoughts are not told."""
         place = {"output_index": 0, "content_index": 0, "item_id": f"msg_{self.id}"}
         if kind == "think":
             return
@@ -267,7 +256,6 @@ class Responses(Dialect):
         yield self.numbered("response.output_text.delta", **place, delta=text, logprobs=[])
 
     def ended(self, i):
-        """The last events of the answer."""
         status, output = self.output()
         for index, item in enumerate(output):
             if item["type"] == "function_call":
@@ -289,9 +277,7 @@ class Responses(Dialect):
         yield self.numbered(f"response.{status}", response=self.response(status, output))
 
     def last(self):
-        """No event: the response's own was the last."""
         return ()
 
     def failed(self, error):
-        """The event that says why a stream ends early."""
         return self.numbered("error", code="server_error", message=str(error), param=None)
