@@ -4,6 +4,7 @@ The page needs nothing else: its charts are images inside it. Whatever a model, 
 said is escaped, and the policy in the head lets the browser fetch and run nothing.
 """
 
+import json
 import re
 from base64 import b64encode
 from html import escape as escape_html
@@ -21,43 +22,9 @@ VERDICTS = {"right": "#449966", "declined": "#8899aa", "made up": "#cc5544"}
 PUBLISHED = ("number", "math", "letter", "ending", "text", "code", "call",
              "instructions")     # kinds of questions
 BY_PAGES = re.compile(r"(recall|asked)_pages_([0-9]+)(_[0-9]+)?")   # by pages that state a fact
-# Charts of bars: the title, what is under the bars, and the figures that they show.
-BARS = [
-    ("Facts asked for, by how many pages tell of their subject", {
-        "many, in no conversation": "facts_many_heldout", "many": "facts_many",
-        "tens": "facts_tens", "few": "facts_few", "one": "facts_one", "none": "facts_none"}),
-    ("Knowing and telling: facts of many pages, completed and asked for", {
-        "completed": "recall_completion", "asked for": "facts_many",
-        "completed, in no conversation": "recall_completion_heldout",
-        "asked for, in no conversation": "facts_many_heldout"}),
-    ("Word problems, by the way to solve them", {
-        "at once": "word_at_once", "step by step": "word_steps", "with Python": "word_python"}),
-    ("Spelling and counting letters; 9.11 and 9.9", {
-        "spelling": "spelling_model", "spelling with Python": "spelling_tool", "traps": "traps"}),
-    ("Who it is: its name and its maker", {
-        "without a system message": "identity", "as a system message says": "identity_system"}),
-    ("Tools", {
-        "the right one is called": "tool_use", "called without need": "tool_use_unneeded",
-        "unread pages, right": "search_facts_unread",
-        "with the right address": "search_url_right"}),
-    ("Dialogues: turns that are right, by their number", {
-        f"{number}{how}": f"dialogue{drawn}_{number}"
-        for how, drawn in (("", ""), (", drawn", "_drawn"))
-        for number in ("first", "second", "later")})
-]
-# Of several models: names of figures that are one model's, by its label.
-HEADLINES = {"recall_completion": ("base", "recall_completion"),
-             **{name: ("sft", name) for name in (
-                 "facts_many", "facts_many_heldout", "facts_tens", "facts_few", "facts_one",
-                 "facts_none_made_up", "identity_system")},
-             "identity_none": ("sft", "identity"),
-             "probed_facts_many": ("assistant", "facts_many"),
-             "probed_facts_many_heldout": ("assistant", "facts_many_heldout"),
-             "probed_facts_none_declined": ("assistant", "facts_none_declined"),
-             "identity_data": ("assistant", "identity"),
-             **{name: ("assistant", name) for name in (
-                 "word_at_once", "word_steps", "word_python", "spelling_model", "spelling_tool",
-                 "search_facts_unread", "search_url_right", *BARS[-1][1].values())}}
+# Charts of bars: {title: {what is under a bar: the figure that it shows}}; and of several models
+# figures that are one model's, by its label: {label: {name: its figure}}.
+BARS, HEADLINES = json.loads(Path(__file__).with_name("charts.json").read_bytes()).values()
 HEAD = Path(__file__).with_name("report.html").read_text("utf-8")
 
 
@@ -69,8 +36,8 @@ def combined(outcomes) -> dict:
     if len(outcomes) == 1:
         return {"model": outcomes[0].folder, "figures": outcomes[0].figures}
     of = {outcome.label: outcome.figures for outcome in outcomes}
-    figures = {name: of[label][figure] for name, (label, figure) in HEADLINES.items()
-               if figure in of.get(label, {})}
+    figures = {name: of[label][figure] for label, names in HEADLINES.items()
+               for name, figure in names.items() if figure in of.get(label, {})}
     figures |= {f"{label}_{name}": figure for label in of for name, figure in of[label].items()}
     return {"model": {outcome.label: outcome.folder for outcome in outcomes}, "figures": figures}
 
@@ -126,7 +93,7 @@ def page(outcomes, notes) -> str:
     """
     figures = {plain(outcome.label): outcome.figures for outcome in outcomes}
     parts = [HEAD]
-    for title, names in BARS:
+    for title, names in BARS.items():
         parts += chart(title, bars, {below: {label: of[name] for label, of in figures.items()
                                              if name in of} for below, name in names.items()})
     parts += chart("Asked about what no page tells: what it says", stacked, unknowable(figures))
