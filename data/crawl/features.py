@@ -4,7 +4,9 @@ csrc/page.c divides a page into blocks of text and counts; here follow what a bl
 elements have of the page's text, how other blocks with its classes are, and what stands near it.
 """
 
+import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -15,41 +17,14 @@ LINKED = 0.3        # of a block's characters in links: more is no prose
 PROSE = 40          # characters, or the end of a sentence, make a block prose
 PART = 0.5          # of a page's text: what has more is not in doubt for a word of its class
 
-TAGS = {            # by what csrc/text.h says that they are
-    "SPAN": "span", "LINK": "a", "BOLD": "b strong em i", "IMAGE": "img", "BREAK": "br",
-    "RUBY": "ruby rb", "SKIPPED": "rt rp annotation annotation-xml",
-    "RAW": "script style textarea title iframe noscript noembed noframes xmp",
-    "HIDDEN": "svg select template video audio canvas object",
-    "BLOCK": "address article aside blockquote body button center details dialog div fieldset "
-             "figcaption figure footer form frameset header hgroup hr html label legend main nav "
-             "section summary caption",
-    "PARAGRAPH": "p", "HEADING": "h1 h2 h3 h4 h5 h6", "ITEM": "li", "TERM": "dt dd",
-    "LIST": "ul ol menu dir dl", "CELL": "td th", "ROW": "tr", "SECTION": "tbody thead tfoot",
-    "TABLE": "table", "PRE": "pre"}
-OWN = "p li div td pre blockquote dd dt label button".split()
-AROUND = ("article aside blockquote button details dialog dl address fieldset figcaption figure "
-          "footer form header li main nav section table").split()
-
-# Words of classes and ids. Those of a block's elements count where these hold less than PART.
-WORDS = sorted(set("""
-    abstract ad answer article author banner bar bio blog body breadcrumb button byline caption card
-    category code comment commentform commentlist complementary contact container content
-    contentinfo cookie copyright credit date description detail dialog disclaimer disqus email entry
-    excerpt facebook featured follow foot footer form gallery head header headline hentry hidden
-    icon image info intro item latest lead legal link list login main media menu meta modal more
-    most nav navbar navigation news newsletter next notice overlay page pagination paragraph popular
-    popup post prev privacy product promo question quote rail rating read recent recipe related
-    reply respond rss search share sharing side sidebar signup social sponsor sticky story sub
-    subscribe subscription summary tag teaser text thread thumbnail title toc tool toolbar topic
-    trending twitter user video widget wrapper""".split()))
-NEAR = "body caption comment entry image post text".split()     # of the three innermost elements
-HOLDS = ("article blog entry main news page post story".split(), "body content text".split())
-GROUPS = ("comment commentform commentlist disqus reply respond thread".split(),
-          "more most newsletter popular promo rail recent related sidebar teaser trending "
-          "widget".split())
-# What has one of these is no main text, unless it is a heading, or holds PART of the page.
-LEFT_OUT = ("author breadcrumb byline caption comment cookie copyright footer newsletter rating "
-            "related share social subscribe teaser").split()
+# Names of elements: by what csrc/text.h says that they are, of a block's own, of those around it.
+# Words of classes and ids, which count where their elements hold less than PART; those that count
+# of the three innermost elements (NEAR), and in groups. What has one of LEFT_OUT is no main text,
+# unless it is a heading, or holds PART of the page.
+NAMES = json.loads(Path(__file__).with_name("elements.json").read_bytes())
+TAGS, WORDS = NAMES["tags"], " ".join(NAMES["words"]).split()
+OWN, AROUND, NEAR, LEFT_OUT = (NAMES[key].split() for key in ("own", "around", "near", "left out"))
+HOLDS, GROUPS = ([words.split() for words in NAMES[key]] for key in ("holds", "groups"))
 SAID = (b"cookie", b"newsletter", b"copyright", b"rights reserved", b"http", b"comment")
 
 
