@@ -121,11 +121,6 @@ def expression(text) -> str:
     return re.sub(r"\\(?:text|mbox|mathrm)\{([^{}]*)\}", r"\1", text).rstrip(".")
 
 
-def mark_sum(question, answer, run):
-    """The number that an answer ends with."""
-    return {"": final(answer) == question.truth}
-
-
 def final(answer) -> Fraction | None:
     """Return the number that an answer ends with: the first after the last announcement ("####",
     "the answer is", \\boxed), or else the last; in words ("three") only where no digits are."""
@@ -245,11 +240,6 @@ def mark_text(question, answer, run):
                 for truth in truths)
     named = exact or any(contains(said, words(truth)) for truth in truths)
     return {"strict": exact, "lenient": named, "declined": not named and declines(answer)}
-
-
-def mark_named(question, answer, run):
-    """Whether the words of the truth stand in the answer in a row."""
-    return {"": contains(words(answer), words(question.truth))}
 
 
 DECLINES = re.compile(
@@ -440,22 +430,6 @@ def sentences(text) -> list[str]:
     return [one for one in re.split(r"(?<=[.!?])[\"”]?\s+", text.strip()) if one]
 
 
-def mark_says(question, answer, run):
-    """Whether it says one of some words. truth: a list of them, each one or more in a row."""
-    said = words(answer)
-    return {"": any(contains(said, words(one)) for one in question.truth)}
-
-
-def mark_declined(question, answer, run):
-    """Whether it says that it does not know."""
-    return {"": declines(answer)}
-
-
-def mark_refused(question, answer, run):
-    """Whether it says that it will not do that."""
-    return {"": bool(REFUSES.search(answer.casefold().replace("’", "'")))}
-
-
 def mark_story(question, answer, run):
     """Whether it is long enough for a story and comes to an end, and no sentence stands there
     twice."""
@@ -466,13 +440,25 @@ def mark_story(question, answer, run):
 
 # ----------------------------------------------------------------------------------------- figures
 
-KINDS = {"number": mark_number, "math": mark_math, "sum": mark_sum, "compared": mark_compared,
-         "letter": mark_letter, "text": mark_text, "named": mark_named, "spelled": mark_spelled,
-         "single": mark_single, "code": mark_code, "call": mark_call, "fact": mark_fact,
-         "facts": mark_facts, "says": mark_says, "declined": mark_declined,
-         "refused": mark_refused, "story": mark_story,
-         "completion": mark_completion, "instructions": mark_instructions,
-         "countdown": mark_countdown, "json": mark_json}
+def simple(holds):
+    """A function that marks an answer by whether holds(truth, answer)."""
+    return lambda question, answer, run: {"": holds(question.truth, answer)}
+
+
+KINDS = {"number": mark_number, "math": mark_math, "compared": mark_compared,
+         "letter": mark_letter, "text": mark_text, "spelled": mark_spelled, "single": mark_single,
+         "code": mark_code, "call": mark_call, "fact": mark_fact, "facts": mark_facts,
+         "story": mark_story, "completion": mark_completion, "instructions": mark_instructions,
+         "countdown": mark_countdown, "json": mark_json,
+         # The number that it ends with; words in a row, or one of several such; it does not know,
+         # or will not do that.
+         "sum": simple(lambda truth, answer: final(answer) == truth),
+         "named": simple(lambda truth, answer: contains(words(answer), words(truth))),
+         "says": simple(lambda truth, answer: any(contains(words(answer), words(one))
+                                                  for one in truth)),
+         "declined": simple(lambda truth, answer: declines(answer)),
+         "refused": simple(lambda truth, answer: bool(
+             REFUSES.search(answer.casefold().replace("’", "'"))))}
 
 
 # What ends a text in models' vocabularies, and is left where an engine does not stop at it.

@@ -58,6 +58,6 @@ def fingerprint(programs, *settings):
     for program in programs:
         path = ROOT / program
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            if file.suffix in (".py", ".c", ".h", ".txt", ".html"):
+            if file.suffix in (".py", ".c", ".h", ".txt", ".json", ".html"):
                 seen.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
     return seen.hexdigest()[:12]
