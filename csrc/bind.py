@@ -545,10 +545,14 @@ class Cache:
             model.core.call("cache_create", out, model.handle, slots, length)
         self.handle = out[0]
 
+    def call(self, name: str, *args):
+        """Call a function of chat.h that takes this cache first."""
+        with self.model.lock:
+            return self.model.core.call(name, self.handle, *args)
+
     def resize(self, slot: int, length: int) -> None:
         """Give a slot room for `length` tokens; it keeps those that it holds."""
-        with self.model.lock:
-            self.model.core.call("cache_resize", self.handle, slot, length)
+        self.call("cache_resize", slot, length)
 
     @property
     def memory(self) -> float:
@@ -557,8 +561,7 @@ class Cache:
 
     def fork(self, to: int, from_: int, count: int) -> None:
         """Slot `to` becomes the first `count` tokens of slot `from_`; to == from_ cuts it back."""
-        with self.model.lock:
-            self.model.core.call("cache_fork", self.handle, to, from_, count)
+        self.call("cache_fork", to, from_, count)
 
     def size(self, count: int) -> int:
         """Bytes of the keys and values of `count` tokens."""
@@ -567,16 +570,14 @@ class Cache:
     def read(self, slot: int, start: int, count: int) -> np.ndarray:
         """The keys and values of `count` tokens of a slot, from number `start` on: bytes."""
         out = np.empty(self.size(count), np.uint8)
-        with self.model.lock:
-            self.model.core.call("cache_export", self.handle, out, slot, start, count)
+        self.call("cache_export", out, slot, start, count)
         return out
 
     def write(self, slot: int, data: np.ndarray, count: int) -> None:
         """Append what `read` gave, of a model of the same weights, to what a slot holds."""
         if data.nbytes != self.size(count):
             raise ValueError(f"{data.nbytes} bytes, but {count} tokens have {self.size(count)}")
-        with self.model.lock:
-            self.model.core.call("cache_import", self.handle, data, slot, count)
+        self.call("cache_import", data, slot, count)
 
     def __del__(self):
         if getattr(self, "handle", None):
