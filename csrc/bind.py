@@ -446,7 +446,6 @@ class Model:
         self.call("model_reserve", N)
 
     def zero_grad(self) -> None:
-        """Make all gradients zero."""
         self.call("model_zero_grad")
 
     def grad_norm(self) -> float:

@@ -92,7 +92,6 @@ class Page:
         self.known(budget_of(1 << 30))           # ChatError if the index cannot be read
 
     async def show(self, request):
-        """The page, with what it may do."""
         data = await run_in_threadpool(FILE.read_bytes)
         allowed = {tag: " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"
@@ -107,7 +106,6 @@ class Page:
     # ---- Threads
 
     async def list(self, request):
-        """Threads, by the words of a search."""
         return await told(self.threads.list, request.query_params.get("q", "")[:WORDS])
 
     async def create(self, request):
@@ -146,7 +144,6 @@ class Page:
         return await told(self.threads.change, request.path_params["id"], **new)
 
     async def delete(self, request):
-        """Delete a thread."""
         return await told(self.threads.delete, request.path_params["id"])
 
     async def add(self, request):
@@ -215,7 +212,6 @@ class Page:
         return await told(all)
 
     async def kept(self, request):
-        """{kind: [{id, ...}]}."""
         return await told(self.threads.kept)
 
     async def keep(self, request):
@@ -233,7 +229,6 @@ class Page:
         return await told(self.threads.keep, kind, value, request.path_params.get("id"))
 
     async def forget(self, request):
-        """Keep it no longer."""
         return await told(self.threads.forget, request.path_params["id"])
 
     # ---- Answers

@@ -68,7 +68,6 @@ class Threads:
             self.index("SELECT id FROM messages WHERE id NOT IN (SELECT rowid FROM found)")
 
     def close(self):
-        """Close the file."""
         with self.lock:
             self.base.close()
 

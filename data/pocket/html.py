@@ -109,12 +109,10 @@ class Draft:
             **({} if page.meta else {"meta": "", "oldmeta": ""})}
 
     def fill(self, layout: str, **known) -> str:
-        """A layout with its slots filled in."""
         self.known |= known
         return SLOT.sub(self.slot, layout)
 
     def slot(self, match: re.Match) -> str:
-        """What stands for a slot."""
         name, count, sometimes = match.groups()
         if sometimes and self.dice.chance(0.5):
             return ""
@@ -133,7 +131,6 @@ class Draft:
     # ---- the text ----
 
     def escape(self, text: str) -> str:
-        """Text as HTML."""
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return text.translate(ENTITIES) if self.site.entities else text
 
@@ -205,21 +202,17 @@ class Draft:
         return f'<script type="application/ld+json">{text}</script>'
 
     def script(self) -> str:
-        """Something that is no text."""
         n = self.number(99999)
         return self.furniture(f"script {self.dice.between(1, 4)}", n=n)
 
     def style(self) -> str:
-        """A style sheet, or a link to one."""
         n = self.number(999)
         return self.furniture(f"style {self.dice.between(1, 3)}", n=n, width=f"{600 + n}px")
 
     def number(self, most: int = 99) -> int:
-        """A number of anything."""
         return self.dice.between(1, most)
 
     def user(self) -> str:
-        """The name of somebody with an account."""
         return " ".join(self.dice.pick(words(self.dice.pick(kinds))) for kinds in USERS).title()
 
     def date(self) -> str:
@@ -233,21 +226,17 @@ class Draft:
         return f"{day} {month} {self.page.year - self.dice.upto(8)}"
 
     def anchor(self) -> str:
-        """A link to another page of the world."""
         title, url = self.dice.pick(self.near)
         return f'<a href="{self.attribute(url)}">{self.escape(title)}</a>'
 
     def links(self, most: int = 6) -> str:
-        """List items, each a link."""
         return "\n".join(f"<li>{self.anchor()}</li>"
                          for _ in range(self.dice.between(most // 2, most)))
 
     def row(self, most: int = 6) -> str:
-        """Links in a row."""
         return " | ".join(self.anchor() for _ in range(self.dice.between(2, most)))
 
     def menu(self) -> str:
-        """The navigation."""
         return "".join(f'<li><a href="/{k or ""}">{self.escape(word)}</a></li>'
                        for k, word in enumerate(self.page.menu or lines("sites", "navigation")))
 
