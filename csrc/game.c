@@ -88,16 +88,17 @@ static uint64_t any_cell(const Board *b, uint64_t *state) {
     }
 }
 
-/* What a game by chance is worth to the player whose turn it is: 2 if won, 1 if drawn. */
-static int playout(Board b, uint64_t *state) {
-    const int turn = b.n & 1;
-    while (b.n < cells(&b))
+/* What a game by chance is worth to the player whose turn it is: 2 if won, 1 if it is drawn, or is
+   not over after `depth` moves. */
+static int playout(Board b, int depth, uint64_t *state) {
+    const int turn = b.n & 1, end = depth < cells(&b) - b.n ? b.n + depth : cells(&b);
+    while (b.n < end)
         if (put(&b, any_cell(&b, state)))
             return (b.n & 1) == turn ? 0 : 2;
     return 1;
 }
 
-static int choose(const Board *b, int playouts, uint64_t *state) {
+static int choose(const Board *b, int playouts, int depth, uint64_t *state) {
     int best = -1, most = -1, ties = 0;
     for (int column = 0; column < b->columns; column++) {
         const uint64_t stone = cell(b, column);
@@ -107,7 +108,7 @@ static int choose(const Board *b, int playouts, uint64_t *state) {
         const int won = put(&next, stone);
         int sum = 0;
         for (int i = 0; i < playouts; i++)
-            sum += won ? 2 : 2 - playout(next, state);
+            sum += won ? 2 : 2 - playout(next, depth, state);
         ties = sum > most ? 1 : ties + (sum == most);
         if (sum > most || (sum == most && !below(state, ties)))
             best = column;
@@ -116,12 +117,13 @@ static int choose(const Board *b, int playouts, uint64_t *state) {
     return best;
 }
 
-int game_play(uint8_t *moves, const Rules *rules, int n, int most, int playouts, uint64_t seed) {
+int game_play(uint8_t *moves, const Rules *rules, int n, int most, int playouts, int depth,
+              uint64_t seed) {
     Board b;
     if (open_board(&b, rules, moves, n))
         return -1;
     for (int over = 0; !over && b.n < most && b.n < cells(&b);) {
-        const int column = choose(&b, playouts, &seed);
+        const int column = choose(&b, playouts, depth, &seed);
         moves[b.n] = (uint8_t)column;
         over = put(&b, cell(&b, column));
     }

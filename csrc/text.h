@@ -237,9 +237,11 @@ enum { GAME_OPEN, GAME_WON, GAME_DRAWN, GAME_ILLEGAL };
 int game_result(const Rules *rules, const uint8_t *moves, int n);
 
 /* Goes on with n moves until there are `most` or the game is over, and returns how many there are.
-   For each move that there is, so many playouts are made after it: both players go on by chance.
-   That which won the most is taken, of equal ones, and so without playouts, any by chance. */
-int game_play(uint8_t *moves, const Rules *rules, int n, int most, int playouts, uint64_t seed);
+   For each move that there is, so many playouts are made after it: both players go on by chance,
+   for `depth` moves at most, and where nobody has won then, it counts as a draw. The move that won
+   the most is taken, of equal ones, and so without playouts, any by chance. */
+int game_play(uint8_t *moves, const Rules *rules, int n, int most, int playouts, int depth,
+              uint64_t seed);
 
 /* scores (columns) = of each move after n others, if both play perfectly from then on: above 0 for
    a win, the more the earlier; below for a loss; 0 for a draw; GAME_FULL where the column is full.

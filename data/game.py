@@ -160,14 +160,15 @@ def rated(s: Game, about: dict, rivals: dict) -> tuple[dict, dict]:
 def play(s: Game) -> None:
     """Rate, compare, write."""
     about = {run: read_settings(run) for run in (*s.imitators, *s.players)}
-    playouts = {one.get("playouts") for one in about.values()}
-    if len(s.imitators) != len(s.players) or playouts - {None} != playouts or len(playouts) > 1:
+    teachers = {(one.get("playouts"), one.get("plies")) for one in about.values()}
+    if len(s.imitators) != len(s.players) or len(teachers) != 1 or None in (*teachers,)[0]:
         raise ChatError(f"{len(s.imitators)} --imitators and {len(s.players)} --players, with "
-                        f"--playouts {playouts}: give each player's imitator, and runs of "
-                        f"`train.py play` with one teacher")
-    rivals = opponents(*playouts)
+                        f"--playouts and --plies {teachers}: give each player's imitator, and runs "
+                        f"of `train.py play` with one teacher")
+    teacher = teachers.pop()
+    rivals = opponents(*teacher)
     elo, curves = rated(s, about, rivals)
-    boards, rows, shown = positions(s.positions, *playouts), {}, []
+    boards, rows, shown = positions(s.positions, *teacher), {}, []
     for i, pair in enumerate(zip(s.imitators, s.players)):
         moves = [chances(Model.load(run, "cpu", "f32"), boards) for run in pair]
         found = surprises(boards, *moves)

@@ -98,20 +98,20 @@ def test_games_that_are_over_and_boards_that_are_none_are_refused():
     call, given = calls((5, 5, 4))
     won = np.array([0, 1, 0, 1, 0, 1, 0, 0], np.uint8)
     with pytest.raises(ChatError, match="after these 7 moves the game is over"):
-        call("game_play", won, given, 7, 25, 3, 0)
+        call("game_play", won, given, 7, 25, 3, 9, 0)
     with pytest.raises(ChatError, match="9 columns and 9 rows"):
-        call("game_play", won, calls((9, 9, 4))[1], 0, 25, 3, 0)
+        call("game_play", won, calls((9, 9, 4))[1], 0, 25, 3, 9, 0)
 
 
 def test_more_playouts_play_better_and_nobody_beats_the_solver():
     """From boards on which the solver says that who moves does not lose."""
     boards = [opening(6, 5, i) for i in range(20)]
-    scores = [report.duel((expert(20), expert(0)), board, i) for i, board in enumerate(boards)
+    scores = [report.duel((expert(20, 25), expert(0, 1)), board, i) for i, board in enumerate(boards)
               if board.n % 2 == 0]
     assert np.mean(scores) > 0.8
     for i, board in enumerate(boards):
         if board.n >= 3 and board.scores().max() >= 0:
-            players = [expert(20), expert(20)]
+            players = [expert(20, 25), expert(20, 25)]
             players[board.n % 2] = perfect
             worth = report.duel(players, board, i)
             assert (worth if board.n % 2 == 0 else 1 - worth) >= 0.5
@@ -119,8 +119,8 @@ def test_more_playouts_play_better_and_nobody_beats_the_solver():
 
 def test_the_expert_takes_a_win_and_a_seed_says_the_whole_game():
     board = Board([0, 1, 0, 1, 0, 1])
-    assert expert(10)(board, 3) == perfect(board, 3) == 0
-    games = [Board().played(25, 4, seed).stones for seed in (1, 1, 2)]
+    assert expert(10, 2)(board, 3) == perfect(board, 3) == 0
+    games = [Board().played(25, seed, 4).stones for seed in (1, 1, 2)]
     assert games[0] == games[1] != games[2]
 
 
@@ -180,7 +180,7 @@ def test_results_count_for_the_side_that_the_model_has():
 
 def test_matches_against_others_end_with_a_result_for_each(folder, tmp_path):
     run = run_of(*made_play(folder, tmp_path / "out"))
-    contests = [Contest(opening(6, 3, i), expert(1), colour) for i in range(5) for colour in (0, 1)]
+    contests = [Contest(opening(6, 3, i), expert(1, 2), colour) for i in range(5) for colour in (0, 1)]
     found, _ = roll_out(run, contests, 1, 7)
     assert set(found.rewards) <= {0.0, 0.5, 1.0} and not found.cut.any()
     again, _ = roll_out(run, contests, 1, 7)
@@ -191,7 +191,7 @@ def test_matches_against_others_end_with_a_result_for_each(folder, tmp_path):
 
 def test_self_play_makes_the_moves_of_the_winner_likelier(folder, tmp_path):
     """One step on one batch: what won more than its group did is likelier, what lost is less."""
-    run = run_of(*made_play(folder, tmp_path / "out", lr=1e-3))
+    run = run_of(*made_play(folder, tmp_path / "out", prompts=16, group=8))
     batch = make_batch(run)
     found, T = batch.rollouts, batch.advantages.shape[1]
     each = batch.advantages * signs(T)
@@ -260,7 +260,7 @@ def test_wrong_settings_are_told(folder, tmp_path):
 
 
 def test_best_moves_keep_what_can_be_reached():
-    boards = positions(20, 2)
+    boards = positions(20, 2, 25)
     kept = best(boards)
     for board, row in zip(boards, kept):
         signs_of = np.sign(board.scores()[board.legal()])

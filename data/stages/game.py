@@ -78,11 +78,11 @@ class Board:
         text, rules, _ = library()
         return text.call("game_result", rules, self.moves, self.n)
 
-    def played(self, most: int, playouts: int, seed: int) -> Board:
-        """The game gone on with by an expert who judges each move by so many playouts, until there
-        are `most` moves or it is over; 0: by chance."""
+    def played(self, most: int, seed: int, playouts=0, depth=CELLS) -> Board:
+        """The game gone on with until there are `most` moves or it is over, by chance, or by an
+        expert who judges a move by so many playouts of at most `depth` moves."""
         (text, rules, _), moves = library(), self.moves.copy()
-        count = text.call("game_play", moves, rules, self.n, most, playouts, seed)
+        count = text.call("game_play", moves, rules, self.n, most, playouts, depth, seed)
         return Board(moves[:count])
 
     def scores(self) -> np.ndarray:
@@ -102,9 +102,9 @@ class Board:
 
 # ---- Who plays -----------------------------------------------------------------------------------
 
-def expert(playouts: int):
-    """A player, (board, seed) -> column, who judges by playouts; 0: by chance."""
-    return lambda board, seed: int(board.played(board.n + 1, playouts, seed).moves[board.n])
+def expert(playouts: int, depth: int):
+    """A player, (board, seed) -> column, as Board.played has it."""
+    return lambda board, seed: int(board.played(board.n + 1, seed, playouts, depth).moves[board.n])
 
 
 def perfect(board: Board, seed: int) -> int:
@@ -117,7 +117,7 @@ def opening(most: int, *seed: int) -> Board:
     """A game of up to `most` moves by chance that is not over: as many are as likely."""
     dice = np.random.default_rng(seed)
     while True:
-        board = Board().played(int(dice.integers(most + 1)), 0, int(dice.integers(1 << 62)))
+        board = Board().played(int(dice.integers(most + 1)), int(dice.integers(1 << 62)))
         if board.result() == OPEN:
             return board
 

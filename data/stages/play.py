@@ -4,8 +4,8 @@
     python train.py play --data self --model runs/imitator --out runs/player
     python infer.py chat --model runs/player               # play against it
 
-The expert judges each move by --playouts games that go on by chance, so it is mediocre, and who
-imitates it can hardly do better. In self-play (AlphaGo's second step, Silver et al. 2016,
+The expert judges each move by --playouts games that go on by chance for --plies moves, so it sees
+what threatens and no plan, and who imitates it can hardly do better. In self-play (AlphaGo's second step, Silver et al. 2016,
 doi:10.1038/nature16961) the model draws both sides' moves. --group games begin with each opening:
 that of them a side has won more than on average makes its moves likelier, all else less likely."""
 
@@ -40,8 +40,10 @@ class Play(Training):
     channels: int = flag(128, "its width, 64 for each head", limits=COUNT)
     prompts: int = flag(32, "openings of a step", limits=COUNT)
     group: int = flag(8, "games that begin with each", limits="[2, inf)")
-    opening: int = flag(12, "moves of an opening, at most, each by chance", limits=f"[0, {CELLS})")
-    playouts: int = flag(10, "games by which the expert judges a move", limits=COUNT)
+    opening: int = flag(8, "moves of an opening, at most, each by chance", limits=f"[0, {CELLS})")
+    playouts: int = flag(50, "by which the expert judges a move: games that go on by chance",
+                         limits=COUNT)
+    plies: int = flag(2, "moves of such a game", limits=COUNT)
     matches: int = flag(40, "openings of an evaluation, from each of which the model plays both "
                             "colours against each opponent", limits=COUNT)
     context: int = flag(32, "the most tokens of a game, T", limits=f"[{CELLS + 1}, inf)")
@@ -94,7 +96,7 @@ class Games:
             raise ChatError(f"--model {s.model} has not the tokens of the game: `python train.py "
                             f"play` without --model makes one that has")
         self.loader = Numbers(GAMES, GAMES * s.context, s.seed)
-        self.identity = {"the game": [CELLS, s.playouts, s.opening]}
+        self.identity = {"the game": [CELLS, s.playouts, s.plies, s.opening]}
 
     @staticmethod
     def prepare(s) -> None:
@@ -117,7 +119,8 @@ class Games:
     def shown(self, number: int) -> tuple[list[int], int]:
         """The expert's game of a number: its tokens, and how many of them are the opening's."""
         begun = self.problem(number).board
-        return begun.played(CELLS, self.settings.playouts, number).tokens, len(begun.tokens)
+        game = begun.played(CELLS, number, self.settings.playouts, self.settings.plies)
+        return game.tokens, len(begun.tokens)
 
     def baselines(self) -> dict[str, float]:
         """None: train.py measures the model before it learns."""
@@ -165,22 +168,25 @@ def signs(T: int) -> np.ndarray:
 
 # ---- How well it plays ---------------------------------------------------------------------------
 
-def opponents(playouts: int) -> dict[str, Callable]:
-    """Whom models are measured by, from the weakest on."""
-    return {"random": expert(0), "quarter": expert(max(1, playouts // 4)),
-            "expert": expert(playouts), "four": expert(4 * playouts), "solver": perfect}
+def opponents(playouts: int, plies: int) -> dict[str, Callable]:
+    """Whom models are measured by: chance, the expert, also with a quarter of the playouts and with
+    four times as many, and the solver."""
+    return {"random": expert(0, 1), "quarter": expert(max(1, playouts // 4), plies),
+            "expert": expert(playouts, plies), "four": expert(4 * playouts, plies),
+            "solver": perfect}
 
 
 def play_figures(run: Run, limit: int) -> dict[str, float]:
     """score: of a game against one of the opponents, on average, and score_... against each, of two
     for each held-out opening; optimal and illegal: the share of its moves, as it draws them, in
     held-out positions that keep what can be reached, and of those that are none."""
-    s, players = run.settings, opponents(run.settings.playouts)
+    s = run.settings
+    players = opponents(s.playouts, s.plies)
     contests = [Contest(opening(EVEN, HELD, 0, i), player, colour) for player in players.values()
                 for i in range(s.matches) for colour in (0, 1)]
     scores = roll_out(run, contests, 1, rl.HELD)[0].rewards.reshape(len(players), -1).mean(1)
     told = {f"score_{name}": float(score) for name, score in zip(players, scores)}
-    boards = positions(5 * s.matches, s.playouts)
+    boards = positions(5 * s.matches, s.playouts, s.plies)
     each = chances(run.model, boards)
     return {"score": float(scores.mean()), **told, "optimal": float((each * best(boards)).sum(1)
             .mean()), "illegal": 1 - float(each.sum(1).mean())}
@@ -193,7 +199,7 @@ def best(boards) -> np.ndarray:
 
 
 @cache
-def positions(count: int, playouts: int) -> list[Board]:
+def positions(count: int, playouts: int, plies: int) -> list[Board]:
     """Held-out positions of games of the expert in which some moves are better than others: in what
     they lead to, and not in how soon."""
     found, number = [], 0
@@ -201,7 +207,7 @@ def positions(count: int, playouts: int) -> list[Board]:
         number += 1
         board = opening(EVEN, HELD, 1, number)
         most = int(np.random.default_rng((HELD, 2, number)).integers(board.n, CELLS - 4))
-        board = board.played(most, playouts, number)
+        board = board.played(most, number, playouts, plies)
         if board.result() == OPEN and len({*np.sign(board.scores()[board.legal()])}) > 1:
             found.append(board)
     return found
