@@ -160,6 +160,7 @@ def test_an_illegal_move_loses_and_the_other_player_is_asked_in_turn():
     assert (match.finish, match.score) == ("stop", 1.0)
     match = Match(Board([0, 1]), how, 0, lambda board, seed: 4, colour=1)
     assert match.pending.result() == [ids["E"]] and match.board.stones == "AbE"
+    assert {*range(288)} - {*match.banned} == {ids[stone] for stone in "fgcdj"}
     match.take(ids["A"], "A")
     assert (match.finish, match.score) == ("stop", 0.0)
 

@@ -73,6 +73,10 @@ class Board:
         ids = vocabulary()[1]
         return {ids[self.stone(column)]: column for column in self.legal()}
 
+    def others(self) -> list[int]:
+        """All ids but those."""
+        return [*{*range(vocabulary()[0].vocab_size)} - self.replies().keys()]
+
     def result(self) -> int:
         """OPEN, WON by who moved last, or DRAWN."""
         text, rules, _ = library()
@@ -123,8 +127,8 @@ def opening(most: int, *seed: int) -> Board:
 
 
 class Match(Sequence):
-    """A game that a model plays from an opening on, with itself or with another player. Who makes
-    an illegal move has lost.
+    """A game that a model plays from an opening on, with itself or with another player. With itself
+    it may make an illegal move, and has lost then; against others it draws a legal one.
 
     colour   0: the model begins, or plays with itself; 1: the other player begins
     score    what the game was worth to `colour`: 1, 0 or, drawn, 0.5
@@ -163,6 +167,8 @@ class Match(Sequence):
             else:
                 self.pending = Future()
                 self.pending.set_result(given)
+        elif self.player:
+            self.banned = board.others()
 
 
 class Opponent:
@@ -202,7 +208,7 @@ class Opponent:
         """Let the model move: of the legal moves it draws one."""
         replies, tokens = self.board.replies(), self.board.tokens
         sequence = Sequence(tokens, self.settings, len(tokens))
-        sequence.banned = [*{*range(self.engine.model.config.vocab)} - replies.keys()]
+        sequence.banned = self.board.others()
         for _ in self.engine.generate([sequence]):
             pass
         self.board.put(replies[sequence.tokens[-1]])

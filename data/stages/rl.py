@@ -252,7 +252,7 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
     engine.slots = min(SLOTS, max(1, len(grown)))
     beyond = list(range(data.vocab, run.model.config.vocab))
     for sequence in grown.values():
-        sequence.banned = beyond                 # nothing else: all else is drawn as it is likely
+        sequence.banned = sequence.banned or beyond      # all else is drawn as it is likely
     for _ in engine.generate(grown.values()):
         pass
     drawn, n = perf_counter(), len(questions) * k
