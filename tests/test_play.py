@@ -106,8 +106,8 @@ def test_games_that_are_over_and_boards_that_are_none_are_refused():
 def test_more_playouts_play_better_and_nobody_beats_the_solver():
     """From boards on which the solver says that who moves does not lose."""
     boards = [opening(6, 5, i) for i in range(20)]
-    scores = [report.duel((expert(20, 25), expert(0, 1)), board, i) for i, board in enumerate(boards)
-              if board.n % 2 == 0]
+    scores = [report.duel((expert(20, 25), expert(0, 1)), board, i)
+              for i, board in enumerate(boards) if board.n % 2 == 0]
     assert np.mean(scores) > 0.8
     for i, board in enumerate(boards):
         if board.n >= 3 and board.scores().max() >= 0:
@@ -181,7 +181,8 @@ def test_results_count_for_the_side_that_the_model_has():
 
 def test_matches_against_others_end_with_a_result_for_each(folder, tmp_path):
     run = run_of(*made_play(folder, tmp_path / "out"))
-    contests = [Contest(opening(6, 3, i), expert(1, 2), colour) for i in range(5) for colour in (0, 1)]
+    contests = [Contest(opening(6, 3, i), expert(1, 2), colour) for i in range(5)
+                for colour in (0, 1)]
     found, _ = roll_out(run, contests, 1, 7)
     assert set(found.rewards) <= {0.0, 0.5, 1.0} and not found.cut.any()
     again, _ = roll_out(run, contests, 1, 7)

@@ -4,10 +4,11 @@
     python train.py play --data self --model runs/imitator --out runs/player
     python infer.py chat --model runs/player               # play against it
 
-The expert judges each move by --playouts games that go on by chance for --plies moves, so it sees
-what threatens and no plan, and who imitates it can hardly do better. In self-play (AlphaGo's second step, Silver et al. 2016,
-doi:10.1038/nature16961) the model draws both sides' moves. --group games begin with each opening:
-that of them a side has won more than on average makes its moves likelier, all else less likely."""
+The expert judges each move by --playouts games that go on by chance for --plies moves: it sees what
+threatens and no plan, and who imitates it can hardly do better. In self-play (AlphaGo's second
+step, Silver et al. 2016, doi:10.1038/nature16961) the model draws both sides' moves. --group games
+begin with each opening, and the moves of a side that won more of them than is usual become
+likelier. Who makes an illegal move has lost."""
 
 from __future__ import annotations
 
