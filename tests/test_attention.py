@@ -451,15 +451,15 @@ def test_keys_and_values_kept_as_halves_are_rounded_and_nothing_else(lib, T, hea
     case.k[0, 0, 0, :2] = np.nan if seed % 8 == 0 else 1 + 2.0**-11, 1e6     # the middle of two
     case.v[0, 0, 0, :2] = case.draw.round(np.array([2.0**-24, -3e-6]))       # below normal ones
     cache = [np.float16(np.clip(x, -65504, 65504)) for x in (case.k, case.v)]
-    kept = [np.uint16(x) for x in run(
-        lib, "cache_write", [np.zeros((1, T, K * D), np.uint16) for _ in cache],
+    kept = [np.float16(x) for x in run(
+        lib, "cache_write", [np.zeros((1, T, K * D), np.float16) for _ in cache],
         qkv_rows(case.q, case.k, case.v), slots, positions, T, H, K, D, 1)]
     for got, want in zip(kept, cache):
-        assert np.array_equal(got.view(np.float16), want.reshape(got.shape), equal_nan=True)
+        assert np.array_equal(got, want.reshape(got.shape), equal_nan=True)
     qkv = qkv_rows(case.q, *cache)
-    got = extend(lib, qkv, *kept, slots, positions, T, H, K, D, window, *case.how, 1)
-    want = extend(lib, qkv, *(x.view(np.float16).astype(np.float64) for x in kept),
-                  slots, positions, T, H, K, D, window, *case.how)
+    got = extend(lib, qkv, *(x.view(np.uint16) for x in kept),
+                 slots, positions, T, H, K, D, window, *case.how, 1)
+    want = extend(lib, qkv, *map(np.float64, kept), slots, positions, T, H, K, D, window, *case.how)
     assert lib.dtype == "bf16" or got.tobytes() == want.tobytes()
 
 

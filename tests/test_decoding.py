@@ -21,6 +21,8 @@ def test_decoding_with_a_cache_equals_full_logits(lib, name):
     tokens = Batch(model.config, 2, 40).tokens
     full, cache = model.logits(tokens), model.cache(2, 40)
     bound = CACHED[lib.dtype]
+    if lib.dtype == "bf16" and model.config.experts:
+        bound *= 2                       # where two experts are nearly as likely, either may be it
     assert_close(model.extend(cache, [0, 1], tokens[:, :3]), full[:, 2], bound)
     for t in range(3, 40):
         assert_close(model.extend(cache, [1, 0], tokens[::-1, t:t + 1])[::-1], full[:, t],
