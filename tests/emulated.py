@@ -25,8 +25,8 @@ class Emulated(Library):
     own = None                                   # while this machine's library is being loaded
 
     def __init__(self, path, device, dtype):
-        # This machine's, for the types.
-        super().__init__(CSRC.parent / "build" / path.name, device, dtype)
+        mine = CSRC.parent / "build" / path.name         # for the types
+        super().__init__(mine if path.exists() else path, device, dtype)
         self.own, self.lib = self.lib, SimpleNamespace(
             **{name: partial(self.call, name) for name in dir(self.lib)})
         self.process = subprocess.Popen([*shlex.split(os.environ["CHAT_EMULATOR"]), path],

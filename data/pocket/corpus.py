@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 # What documents and conversations depend on: Python with its text files, libraries, and C.
 C = [f"csrc/{name}" for name in ("bpe.c", "encode.c", "gguf.c", "words.c", "minhash.c", "page.c",
-                                 "text.h", "shared.h")]
+                                 "game.c", "text.h", "shared.h")]
 PROGRAMS = ["csrc/files.py", "csrc/bind.py", "data/tokens", "data/crawl", "data/pocket",
             "requirements.txt", *C]
 TALK = [*PROGRAMS, "data/chat", "data/exams"]
