@@ -16,8 +16,8 @@
 
 enum {
     FEW = 2,                         /* rows of inputs that do not pay for a panel */
-    NB = 128,                        /* rows of inputs, which stay in L2, that a panel meets */
-    MR = LANES == 16 ? 12 : LANES == 8 ? 4 : 6   /* at a time: their sums fit the registers */
+    NB = 120,                        /* rows of inputs, which stay in L2, that a panel meets */
+    MR = LANES == 16 ? 8 : LANES == 8 ? 4 : 6    /* at a time: their sums fit the registers */
 };
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */
@@ -26,17 +26,27 @@ enum {
    all and of each half, are d times those of the quants. */
 typedef struct { float d, sum, sums[2]; } Scale;
 
-/* Rows of scales, then rows of quants. */
-typedef struct { const Scale *scales; const int8_t *quants; int S; } Inputs;   /* S: of a row */
+/* Rows lie side by side, `many` of them (one where they are few): of each of S scales those of all,
+   then of each STEP of Q quants those of all. */
+typedef struct { Scale *scales; int8_t *quants; int S, many; } Inputs;
 
 static Inputs inputs_of(const void *q8, int N, int C) {
-    const Scale *scales = q8;
-    const int S = ceil_div(C, Q);
-    return (Inputs){ scales, (const int8_t *)(scales + (size_t)N * S), S };
+    const int S = ceil_div(C, Q), many = N > FEW ? MR : 1;
+    Scale *scales = (Scale *)q8;
+    return (Inputs){ scales, (int8_t *)(scales + (size_t)ceil_div(N, many) * many * S), S, many };
+}
+
+/* Where number s of the scales of row n is. Its first quant is at Q times that of its first row. */
+static inline size_t scale_at(const Inputs *x, int n, int s) {
+    return ((size_t)(n / x->many) * x->S + s) * x->many + n % x->many;
+}
+static inline size_t quant_at(const Inputs *x, int n, int k) {
+    return (scale_at(x, n, k / Q) - n % x->many) * Q
+         + (k % Q / STEP * x->many + n % x->many) * STEP + k % STEP;
 }
 
 size_t quant_inputs_size(int N, int C) {
-    return (size_t)N * ceil_div(C, Q) * (sizeof(Scale) + Q);
+    return (size_t)ceil_div(N, MR) * MR * ceil_div(C, Q) * (sizeof(Scale) + Q);
 }
 
 /* n numbers, and as many zeros as are missing. */
@@ -62,9 +72,11 @@ void quant_inputs(void *q8, const real *inp, int N, int C) {
     #pragma omp parallel for schedule(static) num_threads(team((size_t)N * C))
     for (int n = 0; n < N; n++)
         for (int s = 0; s < x.S; s++) {
-            const size_t at = (size_t)n * x.S + s;
-            quantize((Scale *)x.scales + at, (int8_t *)x.quants + at * Q,
-                     inp + (size_t)n * C + s * Q, min_int(Q, C - s * Q));
+            int8_t q[Q];
+            quantize(&x.scales[scale_at(&x, n, s)], q, inp + (size_t)n * C + s * Q,
+                     min_int(Q, C - s * Q));
+            for (int k = 0; k < Q; k += STEP)
+                memcpy(x.quants + quant_at(&x, n, s * Q + k), q + k, STEP);
         }
 }
 
@@ -79,10 +91,10 @@ void quant_naive(float *out, const real *inp, const void *q8, const void *weight
             const uint8_t *row = (const uint8_t *)weight + (size_t)r * C / numbers * bytes;
             double sum = 0;
             for (int k = 0; k < C; k++) {
-                const size_t at = (size_t)n * x.S * Q + k;
                 const float w = block_value(type, row + (size_t)k / numbers * bytes, k % numbers);
                 sum += (double)w * (is_float(type) ? to_float(inp[(size_t)n * C + k])
-                                                   : x.scales[at / Q].d * x.quants[at]);
+                                                   : x.scales[scale_at(&x, n, k / Q)].d
+                                                     * x.quants[quant_at(&x, n, k)]);
             }
             out[(size_t)n * rows + r] = (float)sum;
         }
@@ -227,9 +239,9 @@ static void few_rows(float *sums, const Inputs *x, const size_t *row, Rows p, in
 
 /* ---- Panels ---------------------------------------------------------------------------------- */
 
-/* sums (R,LANES) = or += those of R rows of inputs, from scale s on, with S scales of a panel. What
-   type it is, and R, the compiler is told. */
-INLINE void tile_as(float *sums, const Panel *panel, const Inputs *x, const size_t *row, int s,
+/* sums (R,LANES) = or += those of R rows of inputs that lie side by side, from their scales and quants
+   on, with S scales of a panel. What type it is, and R, the compiler is told. */
+INLINE void tile_as(float *sums, const Panel *panel, const Scale *scale, const int8_t *quants,
                     int S, int first, int type, int R) {
     const int groups = is_halved(type) ? 2 : 1, steps = Q / STEP / groups;
     const int many = min_int(chain(type), steps), sign = is_signed(type);
@@ -237,37 +249,37 @@ INLINE void tile_as(float *sums, const Panel *panel, const Inputs *x, const size
     const float *d = panel->scales;
     vec acc[MR];
     for (int i = 0; i < R; i++) acc[i] = first ? (vec){ 0 } : *(vec *)(sums + i * LANES);
-    for (int end = s + S; s < end; s++)
+    for (; S-- > 0; scale += MR)
         for (int g = 0; g < groups; g++, d += 2 * LANES) {
             ints sum[MR] = { { 0 } };
             for (int c = 0; c < steps; c += many) {
                 parts part[MR] = { { 0 } };
                 UNROLL(2)                        /* of more, GCC adds the products up last */
-                for (int k = c; k < c + many; k++, w += STEP * LANES)
+                for (int k = 0; k < many; k++, w += STEP * LANES, quants += STEP * MR)
                     for (int i = 0; i < R; i++) {
-                        const int8_t *four = x->quants + (row[i] + s) * Q + (g * steps + k) * STEP;
-                        part[i] = dot(part[i], *(const lanes *)w,
-                                      word((const uint8_t *)four) - (lanes){ 0 }, sign);
+                        const uint8_t *four = (const uint8_t *)quants + i * STEP;
+                        part[i] = dot(part[i], *(const lanes *)w, word(four) - (lanes){ 0 }, sign);
                     }
                 for (int i = 0; i < R; i++) sum[i] += widen_parts(part[i]);
             }
-            for (int i = 0; i < R; i++) {
-                const Scale *scale = &x->scales[row[i] + s];
-                acc[i] = add_group(acc[i], d, scale, groups == 2 ? scale->sums[g] : scale->sum,
-                                   sum[i], type);
-            }
+            for (int i = 0; i < R; i++)
+                acc[i] = add_group(acc[i], d, &scale[i],
+                                   groups == 2 ? scale[i].sums[g] : scale[i].sum, sum[i], type);
         }
     for (int i = 0; i < R; i++) *(vec *)(sums + i * LANES) = acc[i];
 }
 
 /* Types that differ only in how they are unpacked are one. */
-INLINE void tile_rows(float *sums, const Panel *panel, const Inputs *x, const size_t *row,
-                      int s, int S, int first, int type, int R) {
-    if (is_signed(type)) tile_as(sums, panel, x, row, s, S, first, GGUF_Q8_0, R);
-    else if (type == GGUF_Q6_K) tile_as(sums, panel, x, row, s, S, first, GGUF_Q6_K, R);
-    else if (is_halved(type)) tile_as(sums, panel, x, row, s, S, first, GGUF_Q2_K, R);
-    else if (chain(type) < 8) tile_as(sums, panel, x, row, s, S, first, GGUF_Q5_0, R);
-    else tile_as(sums, panel, x, row, s, S, first, GGUF_Q4_0, R);
+INLINE void tile_rows(float *sums, const Panel *panel, const Scale *scale, const int8_t *quants,
+                      int S, int first, int type, int R) {
+    if (is_signed(type)) type = GGUF_Q8_0;
+    else if (type != GGUF_Q6_K) type = is_halved(type) ? GGUF_Q2_K
+                                     : chain(type) < 8 ? GGUF_Q5_0 : GGUF_Q4_0;
+    #define CASE(T) case T: tile_as(sums, panel, scale, quants, S, first, T, R); break;
+    switch (type) {
+        CASE(GGUF_Q8_0) CASE(GGUF_Q6_K) CASE(GGUF_Q2_K) CASE(GGUF_Q5_0) CASE(GGUF_Q4_0)
+    }
+    #undef CASE
 }
 
 INLINE void tile_floats(float *sums, const float *panel, const real *inp, const size_t *row,
@@ -326,19 +338,21 @@ static void multiply_panel(float *sums, const Product *x, const uint8_t *from, s
         const int some = min_int(kc, x->C - k);
         unpack(&panel, from, stride, x->type, k, some);
         for (int i = 0; i < count; i += MR) {
-            const int R = min_int(MR, count - i);
+            const int R = count - i;
+            const Scale *scale = x->q8.scales + scale_at(&x->q8, n + i, k / Q);
+            const int8_t *quants = x->q8.quants + quant_at(&x->q8, n + i, k);
             size_t row[MR];
             float *to = sums + i * LANES;
             for (int j = 0; j < MR; j++)         /* the last one again, where there are no more */
-                row[j] = (size_t)min_int(n + i + j, x->N - 1) * (plain ? x->C : x->q8.S);
+                row[j] = (size_t)min_int(n + i + j, x->N - 1) * x->C;
             if (plain && R == 1)
                 tile_floats(to, (float *)panel.quants, x->inp, row, k, some, k == 0, 1);
             else if (plain)
                 tile_floats(to, (float *)panel.quants, x->inp, row, k, some, k == 0, MR);
-            else if (R == 1)
-                tile_rows(to, &panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, 1);
+            else if (R <= MR / 2)
+                tile_rows(to, &panel, scale, quants, some / Q, k == 0, x->type, MR / 2);
             else
-                tile_rows(to, &panel, &x->q8, row, k / Q, some / Q, k == 0, x->type, MR);
+                tile_rows(to, &panel, scale, quants, some / Q, k == 0, x->type, MR);
         }
     }
 }
@@ -352,7 +366,7 @@ static void multiply_rows(const Result *to, const Product *x, int n, int r) {
     const int first = stride ? min_int(r, x->rows - LANES) : r;
     const uint8_t *from = x->weight + first * bytes;
     const size_t row[FEW] = { (size_t)n * x->q8.S, (size_t)(n + count - 1) * x->q8.S };
-    if (count <= FEW && !is_float(x->type))
+    if (x->q8.many == 1 && !is_float(x->type))
         few_rows(sums, &x->q8, row, (Rows){ from, stride }, x->type,
                  x->C / block_numbers(x->type), count);
     else
