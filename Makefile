@@ -74,8 +74,9 @@ $(OBJ)/base/%.o: csrc/%.c $(BUILD)/flags
 	$(COMPILE) '-DNEEDED=$(foreach s,$(SIMD),NEED("$(s)"))'
 -include $(wildcard $(OBJ)/*/*.d $(BUILD)/shim/*/*.d $(BUILD)/cuda/*/*.d)
 
-LINK     = @echo "  $(CC) -o $@" && $(CC) $(FLAGS) -shared $(filter %.o,$^) $(1) -lm \
-             -o $@.new && mv $@.new $@
+# A library stays in memory until the program ends: OpenMP's threads may still spin in it.
+LINK     = @echo "  $(CC) -o $@" && $(CC) $(FLAGS) -shared -Wl,-z,nodelete $(filter %.o,$^) \
+             $(1) -lm -o $@.new && mv $@.new $@
 shared   = $(call objects,any,$(RANKS)) $(call objects,base,$(BASE))
 
 $(addprefix $(BUILD)/libchat_cpu_,f32.so bf16.so): \

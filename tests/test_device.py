@@ -50,6 +50,16 @@ def test_where_no_number_is_asked_for_openmp_s_own_holds(lib, said, threads):
 
 
 @pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")
+def test_a_program_ends_well_while_threads_spin():
+    """Were the library unloaded first, their code would be gone under them."""
+    code = ("import numpy as np; from csrc.bind import Library; one = Library.load('cpu', 'f32');"
+            "one.call('device_threads', 2); x = np.ones(1 << 20, np.float32);"
+            "one.call('narrow', np.empty_like(x), x, x.size)")
+    assert not subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1],
+                              env=os.environ | {"OMP_WAIT_POLICY": "active"}).returncode
+
+
+@pytest.mark.skipif("CHAT_EMULATOR" in os.environ, reason="the emulator has one thread")
 def test_each_thread_has_its_own_error(lib):
     with ThreadPoolExecutor(1) as other:
         lib.lib.chat_fail(b"mine")
