@@ -260,7 +260,7 @@ def test_ranks_draw_the_answers_that_one_rank_draws(folder, tmp_path):
 # ---- Wrong input ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("settings, sentence", [
-    ({"minibatches": 9}, "--minibatches 9 need as many --prompts, not 8"),
+    ({"minibatches": 17}, "--minibatches 17 need as many --prompts, not 16"),
     ({"max_tokens": 512}, "--max-tokens 512 leave nothing of --context 512")])
 def test_settings_that_do_not_go_together_are_refused(settings, sentence):
     with pytest.raises(ChatError, match=sentence):

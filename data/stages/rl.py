@@ -55,10 +55,10 @@ class Rl(Training):
                        choices=("best", "grpo", "ppo"))
     reward: str | None = flag(None, "score answers by this reward model, from `train.py reward`, "
                                     "and not by whether they are right")
-    prompts: int = flag(8, "problems in a batch", limits=COUNT)
+    prompts: int = flag(16, "problems in a batch", limits=COUNT)
     group: int = flag(8, "answers to each", limits="[2, inf)")
     context: int = flag(512, "the most tokens of a problem with its answer, T", limits=COUNT)
-    max_tokens: int = flag(192, "tokens of an answer; one that is cut off is worth nothing",
+    max_tokens: int = flag(256, "tokens of an answer; one that is cut off is worth nothing",
                            limits=COUNT)
     epochs: int = flag(1, "times that a batch of answers is used", limits=COUNT)
     minibatches: int = flag(1, "steps that it is divided into", limits=COUNT)
@@ -106,7 +106,7 @@ class Rl(Training):
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return 1e-6 if foreign else 5e-5 * 256 / channels
+        return 1e-6 if foreign else 3e-5 * 256 / channels
 
 
 # ---- Problems ------------------------------------------------------------------------------------
