@@ -18,10 +18,13 @@ static void sift(int *heap, int n, int i, const float *p) {
 
 /* Zeroes every p (V) that top-k and top-p leave out. heap, ids, top (V): memory to work in. */
 static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, float *top) {
-    int n = V, kept = 0, k = s->top_k > 0 && s->top_k < V ? s->top_k : V;
+    int n = 0, kept = 0, k = s->top_k > 0 && s->top_k < V ? s->top_k : V;
     double total = 0, sum = 0;
-    for (int v = 0; v < V; v++) { heap[v] = v; total += p[v]; }
-    for (int i = V / 2 - 1; i >= 0; i--) sift(heap, n, i, p);
+    for (int v = 0; v < V; v++) total += p[v];
+    /* All below this have less than top-p leaves out, together: most tokens never reach the heap. */
+    const float least = k == V ? (float)((1 - s->top_p) * total / V / 2) : 0;
+    for (int v = 0; v < V; v++) { heap[n] = v; n += p[v] >= least; }
+    for (int i = n / 2 - 1; i >= 0; i--) sift(heap, n, i, p);
     while (kept < k && n > 0 && p[heap[0]] > 0) {
         ids[kept] = heap[0];
         top[kept] = p[heap[0]];
@@ -42,12 +45,16 @@ static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, fl
 
 /* The most likely token; -1 if there is none, or a logit is not a number. */
 static int likeliest(const float *logits, int V) {
-    int best = 0;
+    float most = -INFINITY;
+    int best = 0, wrong = 0;
+    #pragma omp simd reduction(max:most) reduction(|:wrong)
     for (int v = 0; v < V; v++) {
-        if (logits[v] != logits[v]) return -1;
-        if (logits[v] > logits[best]) best = v;
+        most = logits[v] > most ? logits[v] : most;
+        wrong |= logits[v] != logits[v];
     }
-    return logits[best] > -INFINITY && logits[best] < INFINITY ? best : -1;
+    if (wrong || !(most > -INFINITY && most < INFINITY)) return -1;
+    while (logits[best] != most) best++;
+    return best;
 }
 
 static int draw(float *logprob, float *logits, const Sampling *s, const int *ids,
