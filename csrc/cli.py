@@ -239,11 +239,9 @@ def dispatch(description: str, commands: dict, argv=None, default: str | None = 
 
 def enter() -> None:
     """What a script does ahead of its imports, if it is __main__: it runs again under `make`'s
-    .venv, whatever python started it, and leaves the cores to the library's threads. NumPy's BLAS
-    has little to do, and would wait spinning; OpenMP's threads spin a little and then sleep, or a
-    second busy process on the machine would halve our speed."""
+    .venv, whatever python started it, and leaves the cores to the library's threads: NumPy's BLAS
+    has little to do, and would wait spinning."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     python = VENV / "bin" / "python"
     if not python.exists() and find_spec("cffi") is None:
         sys.exit(f"the requirements are not installed: run `make` in {ROOT} first")

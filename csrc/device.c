@@ -79,9 +79,8 @@ static double seconds(int which) {
 }
 
 #ifdef _OPENMP
-static const double TRIED = 0.02, KEPT = 1;      /* seconds with all threads; and then with fewer */
+static const double TRIED = 0.1, KEPT = 1;       /* seconds with all threads; and then with fewer */
 static double began[2], spent[2], again;
-static int low;                                  /* times in a row: one may be a moment's */
 
 void device_watch(int begins) {
     if (all_threads() == 1) return;
@@ -93,8 +92,7 @@ void device_watch(int begins) {
     for (int i = WALL; i <= CPU && !fewer; i++) spent[i] += seconds(i) - began[i];
     if (fewer || spent[WALL] < TRIED) return;
     const int got = (int)(spent[CPU] / spent[WALL] + 0.3);
-    low = got < all_threads() ? low + 1 : 0;
-    fewer = low > 1 ? max_int(1, got) : 0;
+    fewer = got < all_threads() ? max_int(1, got) : 0;
     again = began[WALL] + KEPT;
     spent[WALL] = spent[CPU] = 0;
 }

@@ -84,7 +84,7 @@ def test_anthropic_s_client_chats_and_forces_calls(running):  # noqa: F811
     how = {"model": "small", "messages": ASKED, "max_tokens": 200}
     with module.Anthropic(base_url=f"http://127.0.0.1:{running.port}", api_key="-") as client:
         answer = client.messages.create(**{**how, "max_tokens": 9}, system="Be brief.")
-        assert answer.usage.output_tokens == 9 and answer.content[0].type == "text"
+        assert 0 < answer.usage.output_tokens <= 9 and answer.content[0].type == "text"
         with client.messages.stream(**{**how, "max_tokens": 9}) as stream:
             assert "".join(stream.text_stream) == stream.get_final_message().content[0].text
         with pytest.raises(module.BadRequestError, match="max_tokens is 0"):

@@ -31,7 +31,7 @@ from data.chat import attached
 from data.chat.answers import Answer, texts
 from data.chat.api import DRAWING, TOP, Refused, sampling, take, written
 from data.chat.protocol import TOOLS, read_text
-from data.chat.server import ALIVE, body_of, bytes_of, drawn, worker_of
+from data.chat.server import body_of, bytes_of, drawn, worker_of
 from data.chat.threads import EXPORTS, KINDS, Missing, Threads, conversation
 from data.chat.tools import budget_of, registry
 from data.chat.turn import Turn, talk_of
@@ -312,16 +312,13 @@ class Page:
         self.growing.add(name)
         try:
             yield written(answer.start())
-            async with drawn([answer.turn], worker) as queue:
+            async with drawn([answer.turn], worker, APART) as more:
                 items = []
                 while None not in items:
-                    try:
-                        items = [(await asyncio.wait_for(queue.get(), ALIVE))[1]]
-                    except asyncio.TimeoutError:
+                    items = [item for _, item in await more()]
+                    if not items:
                         yield b": ping\n\n"
                         continue
-                    while not queue.empty():
-                        items.append(queue.get_nowait()[1])
                     for item in items:
                         if isinstance(item, Exception):
                             raise item
@@ -332,7 +329,6 @@ class Page:
                                             answer.seconds)
                     yield written({"tokens": new, "seconds": answer.seconds,
                                    **({"calls": changed} if changed else {})})
-                    await asyncio.sleep(APART)
             ended = answer.turn.finish
             yield written({"finish": ended})
         except Exception as error:

@@ -4,8 +4,8 @@
     POST /v1/embeddings   /tokenize
     GET /v1/models    GET /health    GET /metrics (Prometheus's text)
 
-One thread a model calls its Engine; requests give it sequences and hear what they draw, so that all
-of them run side by side. Where a client goes away its sequences leave with the next token. What a
+One thread computes, for all models by turns, a step of an Engine at a time; requests give an Engine
+sequences and hear what they draw, so that all of them run side by side. Where a client goes away its sequences leave with the next token. What a
 client sends never becomes a path. A page of another site can neither ask nor read: the Host that a
 browser names must be this machine's, and an Origin the same."""
 
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from reprlib import repr as short
 from urllib.parse import urlsplit
@@ -48,10 +49,15 @@ FORMS = {"/v1/chat/completions": Asked, "/v1/completions": Continued, "/v1/messa
 
 # ---- Models --------------------------------------------------------------------------------------
 
+# What loads and calls models: OpenMP has other threads for each that calls it, which do not spin, but
+# sleep, where there are more than cores.
+COMPUTES = ThreadPoolExecutor(1)
+
+
 class Worker:
-    """The one thread at a time that calls an engine. Others `submit` sequences, each with a
-    function that it calls with (kind, token, text, more) of each token drawn, as Engine.step has
-    them, in the end with None, or with the exception that ended all."""
+    """What calls an engine. Others `submit` sequences, each with a function that it calls with
+    (kind, token, text, more) of each token drawn, as Engine.step has them, in the end with None, or
+    with the exception that ended all."""
 
     def __init__(self, engine):
         self.engine, self.inbox, self.lock, self.puts = engine, deque(), threading.Lock(), {}
@@ -82,29 +88,30 @@ class Worker:
             self.inbox.append(message)
             if not self.runs:
                 self.runs = True
-                threading.Thread(target=self.run, daemon=True).start()
+                COMPUTES.submit(self.run)
 
     def run(self):
-        """Call the engine as long as there is something to do."""
-        while True:
-            with self.lock:
-                inbox, self.inbox = self.inbox, deque()
-                self.runs = bool(inbox or self.puts)
-            if not self.runs:
-                return
-            for sequence, put in inbox:
-                if put:
-                    self.puts[sequence] = put
-                    self.engine.waiting.append(sequence)
-                elif self.puts.pop(sequence, None):
-                    self.engine.cancel(sequence)
-            try:
-                self.step()
-            except Exception as error:           # of one sequence or of all: nobody can tell
-                self.engine.leave([*self.puts])
-                for put in self.puts.values():
-                    put(error)
-                self.puts.clear()
+        """Call the engine, and again later, as long as there is something to do."""
+        with self.lock:
+            inbox, self.inbox = self.inbox, deque()
+            self.runs = bool(inbox or self.puts)
+        if not self.runs:
+            return
+        for sequence, put in inbox:
+            if put:
+                self.puts[sequence] = put
+                self.engine.waiting.append(sequence)
+            elif self.puts.pop(sequence, None):
+                self.engine.cancel(sequence)
+        try:
+            self.step()
+        except Exception as error:               # of one sequence or of all: nobody can tell
+            self.engine.leave([*self.puts])
+            for put in self.puts.values():
+                put(error)
+            self.puts.clear()
+        with suppress(RuntimeError):             # the program ends
+            COMPUTES.submit(self.run)
 
     def step(self):
         """A step of the engine, of which those hear that it is about."""
@@ -145,7 +152,8 @@ class Models:
         if not (worker := self.workers.get(name)):
             with self.lock:
                 try:
-                    worker = self.workers[name] = self.workers.get(name) or self.load(name)
+                    worker = self.workers[name] = \
+                        self.workers.get(name) or COMPUTES.submit(self.load, name).result()
                 except (OSError, ChatError) as error:
                     full = isinstance(error.__cause__, Refused)          # make_room's
                     raise Refused(f"model {name} of {known} cannot be loaded: {error}", "model",
@@ -224,21 +232,39 @@ async def complete(request):
 
 
 @asynccontextmanager
-async def drawn(sequences, worker):
-    """A queue of (number of the sequence, what Worker puts); whatever happens, the sequences run no
-    longer than this."""
-    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+async def drawn(sequences, worker, apart=0.02):
+    """A function that waits, at most ALIVE seconds, and returns all that has come: (number of the
+    sequence, what Worker puts). Whatever happens, the sequences run no longer than this.
+
+    It returns `apart` seconds after the last time, or later, and the event loop is woken only while
+    it waits: a thread that wakes for each token takes a core from the model."""
+    loop, come, wake, next = asyncio.get_running_loop(), deque(), asyncio.Event(), 0
 
     def putter(i):
         def put(item):
-            with suppress(RuntimeError):         # the loop is closed: the server ends
-                loop.call_soon_threadsafe(queue.put_nowait, (i, item))
+            come.append((i, item))
+            if not wake.is_set():
+                with suppress(RuntimeError):     # the loop is closed: the server ends
+                    loop.call_soon_threadsafe(wake.set)
         return put
 
+    async def more():
+        nonlocal next
+        await asyncio.sleep(max(0, next - loop.time()))
+        with suppress(asyncio.TimeoutError):
+            while not come:
+                wake.clear()
+                if not come:                     # nor has it come since
+                    await asyncio.wait_for(wake.wait(), ALIVE)
+        wake.set()
+        next = loop.time() + apart
+        return [come.popleft() for _ in range(len(come))]
+
+    wake.set()
     try:
         for i, sequence in enumerate(sequences):
             worker.submit(sequence, putter(i))
-        yield queue
+        yield more
     finally:
         for sequence in sequences:
             worker.cancel(sequence)
@@ -247,41 +273,33 @@ async def drawn(sequences, worker):
 async def whole(asked, worker):
     """The answer to a request without a stream."""
     told, left = [[] for _ in asked.sequences], len(asked.sequences)
-    async with drawn(asked.sequences, worker) as queue:
+    async with drawn(asked.sequences, worker) as more:
         while left:
-            i, item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            left -= item is None
-            if item:
-                told[i] += asked.logprob(item[1], item[3])
+            for i, item in await more():
+                if isinstance(item, Exception):
+                    raise item
+                left -= item is None
+                if item:
+                    told[i] += asked.logprob(item[1], item[3])
     return asked.whole(told)
 
 
 async def events(asked, worker):
     """The events of a stream."""
     left = len(asked.sequences)
-    async with drawn(asked.sequences, worker) as queue:
-        for event in asked.first():
-            yield event
+    async with drawn(asked.sequences, worker) as more:
+        yield b"".join(asked.first())
         while left:
-            try:
-                i, item = await asyncio.wait_for(queue.get(), ALIVE)
-            except asyncio.TimeoutError:
-                yield b": ping\n\n"
-                continue
-            if isinstance(item, Exception):
-                yield asked.failed(Refused(f"{type(item).__name__}: {item}", status=500))
-                return
-            if item is None:
-                left -= 1
-                for event in asked.ended(i):
-                    yield event
-            else:
-                for event in asked.drawn(i, *item):
-                    yield event
-        for event in asked.last():
-            yield event
+            told = []
+            for i, item in await more():
+                if isinstance(item, Exception):
+                    failed = Refused(f"{type(item).__name__}: {item}", status=500)
+                    yield b"".join([*told, asked.failed(failed)])
+                    return
+                left -= item is None
+                told += asked.drawn(i, *item) if item else asked.ended(i)
+            yield b"".join(told) or b": ping\n\n"
+        yield b"".join(asked.last())
 
 
 async def unless_gone(request, work):
