@@ -239,8 +239,8 @@ static void few_rows(float *sums, const Inputs *x, const size_t *row, Rows p, in
 
 /* ---- Panels ---------------------------------------------------------------------------------- */
 
-/* sums (R,LANES) = or += those of R rows of inputs that lie side by side, from their scales and quants
-   on, with S scales of a panel. What type it is, and R, the compiler is told. */
+/* sums (R,LANES) = or += those of R rows of inputs that lie side by side, from their scales and
+   quants on, with S scales of a panel. What type it is, and R, the compiler is told. */
 INLINE void tile_as(float *sums, const Panel *panel, const Scale *scale, const int8_t *quants,
                     int S, int first, int type, int R) {
     const int groups = is_halved(type) ? 2 : 1, steps = Q / STEP / groups;

@@ -21,7 +21,7 @@ static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, fl
     int n = 0, kept = 0, k = s->top_k > 0 && s->top_k < V ? s->top_k : V;
     double total = 0, sum = 0;
     for (int v = 0; v < V; v++) total += p[v];
-    /* All below this have less than top-p leaves out, together: most tokens never reach the heap. */
+    /* All below this have less than top-p leaves out, together: most never reach the heap. */
     const float least = k == V ? (float)((1 - s->top_p) * total / V / 2) : 0;
     for (int v = 0; v < V; v++) { heap[n] = v; n += p[v] >= least; }
     for (int i = n / 2 - 1; i >= 0; i--) sift(heap, n, i, p);

@@ -5,9 +5,10 @@
     GET /v1/models    GET /health    GET /metrics (Prometheus's text)
 
 One thread computes, for all models by turns, a step of an Engine at a time; requests give an Engine
-sequences and hear what they draw, so that all of them run side by side. Where a client goes away its sequences leave with the next token. What a
-client sends never becomes a path. A page of another site can neither ask nor read: the Host that a
-browser names must be this machine's, and an Origin the same."""
+sequences and hear what they draw, so that all of them run side by side. Where a client goes away
+its sequences leave with the next token. What a client sends never becomes a path. A page of another
+site can neither ask nor read: the Host that a browser names must be this machine's, and an Origin
+the same."""
 
 import asyncio
 import gc
@@ -49,8 +50,8 @@ FORMS = {"/v1/chat/completions": Asked, "/v1/completions": Continued, "/v1/messa
 
 # ---- Models --------------------------------------------------------------------------------------
 
-# What loads and calls models: OpenMP has other threads for each that calls it, which do not spin, but
-# sleep, where there are more than cores.
+# What loads and calls models: OpenMP has other threads for each that calls it, which do not spin,
+# but sleep, where there are more than cores.
 COMPUTES = ThreadPoolExecutor(1)
 
 
