@@ -13,27 +13,10 @@ from __future__ import annotations
 import re
 
 from data.pocket.grammar import Dice
+from data.pocket.text import lines, load
 
 SYLLABLES = 10              # of a good line
 NOISE, TIE = 0.05, 0.1      # of the judge's scores; what is nearer than that it calls equally good
-ENDS = {rhyme: ends.split(", ") for rhyme, ends in {      # of four syllables
-    "ay": "at break of day, along the way, in early May, with much to say, in time to play",
-    "ight": "into the night, by candle light, with all their might, and out of sight, "
-             "without a light",
-    "ing": "to hear them sing, to meet the king, with a gold ring, in early spring, upon a swing",
-    "ake": "beside the lake, with honey cake, and wide awake, by some mistake, behind a rake",
-    "ound": "upon the ground, without a sound, all safe and sound, the whole year round, "
-             "and looked around",
-    "ee": "beneath a tree, so glad and free, for all to see, like any bee, as one of three",
-    "ain": "in wind and rain, upon the train, and home again, across the plain, with little pain",
-    "ore": "along the shore, and asked for more, near the old store, just as before, "
-           "without a snore",
-}.items()}
-VERBS = ("walked ran sat stood came sang slept danced smiled laughed waited wandered travelled "
-         "listened hurried").split()
-HOW = "once still there slowly gladly softly quickly often silently happily merrily".split()
-OTHERS = ("a cat, the dog, an old goat, the miller, a stranger, the wind, some children, "
-          "the baker, a sailor, the neighbours").split(", ")
 
 
 def syllables(word: str) -> int:
@@ -53,14 +36,14 @@ def parts(name: str, couplet: str) -> dict[str, float]:
     """What the judge sees in a couplet about someone, each from 0 to 1; {} where it is not two
     lines. rhyme: of different words; metre: 10 syllables a line; topic: the name, and once;
     variety: no long word twice."""
-    lines = [re.findall(r"[A-Za-z']+", line) for line in couplet.strip().split("\n")]
-    if len(lines) != 2 or not all(lines):
+    both = [re.findall(r"[A-Za-z']+", line) for line in couplet.strip().split("\n")]
+    if len(both) != 2 or not all(both):
         return {}
-    one, other = (line[-1].lower() for line in lines)
-    words = lines[0] + lines[1]
+    one, other = (line[-1].lower() for line in both)
+    words = both[0] + both[1]
     named = words.count(name)
     long = [word.lower() for word in words if len(word) > 3 and word != name]
-    off = [abs(sum(map(syllables, line)) - SYLLABLES) for line in lines]
+    off = [abs(sum(map(syllables, line)) - SYLLABLES) for line in both]
     return {"rhyme": float(one != other and rhyme(one) == rhyme(other)),
             "metre": sum(max(0.0, 1 - far / 4) for far in off) / 2,
             "topic": 1 / named if named else 0.0,
@@ -74,9 +57,9 @@ def score(name: str, couplet: str) -> float:
 
 def line(d: Dice, who: str, end: str, longest: int) -> str:
     """A line of up to so many syllables, if its words leave the choice."""
-    words = [who, d.pick(VERBS)]
+    words = [who, d.pick(lines("couplets", "did"))]
     while True:
-        more = d.pick(HOW)
+        more = d.pick(lines("couplets", "how"))
         if more in words or sum(map(syllables, " ".join([*words, more, end]).split())) > longest:
             return " ".join([*words, end])
         words.append(more)
@@ -84,12 +67,13 @@ def line(d: Dice, who: str, end: str, longest: int) -> str:
 
 def write(d: Dice, name: str, careful=False) -> str:
     """A couplet as people write them, most of them without much care."""
-    rhymes = d.some(ENDS, 2)
-    ends = d.some(ENDS[rhymes[0]], 2)
-    subjects = [name, "and" if d.chance(0.5) else d.pick(OTHERS)]
+    rhymes, others = load("couplets")["ends"], lines("couplets", "who")
+    first, second = d.some(rhymes, 2)
+    ends = d.some(rhymes[first], 2)
+    subjects = [name, "and" if d.chance(0.5) else d.pick(others)]
     if not careful:
-        ends[1] = d.pick(ENDS[rhymes[d.upto(2)]])
-        subjects = [d.pick(OTHERS) if d.chance(0.2) else name,
+        ends[1] = d.pick(rhymes[(first, second)[d.upto(2)]])
+        subjects = [d.pick(others) if d.chance(0.2) else name,
                     name if d.chance(0.1) else subjects[1]]
     return "\n".join(line(d, subject, end, SYLLABLES if careful else d.between(6, 11))
                      for subject, end in zip(subjects, ends))
