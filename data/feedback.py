@@ -106,16 +106,15 @@ def by_size(sizes, curves) -> dict[int, np.ndarray]:
 
 def chosen(reward: str, drawn, true) -> tuple:
     """What of the answers is best by a reward model, (points,3): sqrt(KL), the true score, and the
-    reward in standard deviations; and the model, its mean and its standard deviation."""
-    model = Model.load(reward)
-    given = over.values(model, drawn)
+    reward in standard deviations; and its mean and standard deviation."""
+    given = over.values(Model.load(reward), drawn)
     mean, spread = given.mean(), given.std()
     right, expected = over.told_apart(drawn, given)
     print(f"{reward}: {right:.1%} of {len(expected)} pairs of new couplets told apart, foretold "
           f"{expected.mean():.1%}; correlation {np.corrcoef(given.flat, true.flat)[0, 1]:.2f}")
     over.quote(drawn, given, true)
     return np.array([[over.distance(n), *over.best_of(given, n, true, (given - mean) / spread)]
-                     for n in over.CHOICES]), model, mean, spread
+                     for n in over.CHOICES]), mean, spread
 
 
 def practised(run: str, mean: float, spread: float) -> np.ndarray:
@@ -138,7 +137,7 @@ def curves(s: Curves) -> None:
     start, found = float(true.mean()), [chosen(one, drawn, true) for one in s.rewards]
     ways = {"bon": by_size(s.sizes, [curve for curve, *_ in found])}
     if s.practised:
-        ways["rl"] = by_size(s.sizes, [practised(run, *one[2:])
+        ways["rl"] = by_size(s.sizes, [practised(run, *one[1:])
                                        for run, one in zip(s.practised, found)])
     told = {"start": start, "ways": {}}
     for form, sizes in ways.items():
@@ -158,13 +157,13 @@ def curves(s: Curves) -> None:
     told["preferring"] = []
     for run in s.preferring:
         said = over.answers(load(run), run, s.prompts, 40, s.seed, held=True)
-        told["preferring"].append([max(0, over.away(engine.model, said)) ** 0.5,
+        told["preferring"].append([max(0.0, float(over.away(engine.model, said))) ** 0.5,
                                    float(over.truths(said).mean())])
         print(f"{run}: sqrt(KL), true score", told["preferring"][-1])
-    for run, (_, reward, _, _) in zip(s.practised, found):
+    for run, reward in zip(s.practised, s.rewards):
         print(run)
         said = over.answers(load(run), run, s.prompts, 40, s.seed, held=True)
-        over.quote(said, over.values(reward, said), over.truths(said))
+        over.quote(said, over.values(Model.load(reward), said), over.truths(said))
     over.plot(ways, told["preferring"], start, s.out)
     write_file(s.out.with_suffix(".json"), b"".join(to_json(told)))
 
