@@ -208,7 +208,7 @@ def chat(settings, engine=None):
     engine = engine or engine_of(settings, folder)
     if stage_of(folder) == "play":
         playing = Opponent(engine, settings)
-        what = "You have X: type a column, or nothing to let the model begin."
+        what = "Four in a row win. Type a column, or nothing to let the model begin."
         return talk(settings, playing, typed=lambda: converse(engine, folder, what, playing.answer))
     talk_of(engine.tokenizer)                    # ChatError if it has no tokens for conversations
     hint = "" if is_assistant(engine, folder) else \

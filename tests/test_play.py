@@ -283,16 +283,25 @@ def test_typed_moves_that_are_illegal_are_told_and_the_game_goes_on(folder, caps
     model = Model.load(folder, "cpu", "f32")
     playing = Opponent(Engine(model, vocabulary()[0], keep=True), Sampling(seed=3))
     playing.board = Board([0, 0, 0, 0, 0])
-    for word in ("1", "6", "0", "x", "-1"):
-        with pytest.raises(ChatError, match="is no move: type the number of a column that is not "
+    for word in ("1", "6", "0", "x", "-1", ""):
+        with pytest.raises(ChatError, match="is no move of O: type the number of a column that is not "
                                             "full, one of 2, 3, 4, 5"):
             playing.answer(word)
     assert playing.board.n == 5
     playing.board = Board([0, 1, 0, 1, 0, 1])
     playing.answer("1")
-    assert "X has won; a new game begins" in capsys.readouterr().out and playing.board.n == 0
-    playing.answer("")                           # the model begins
-    assert playing.board.n == 1
+    assert "you have won; a new game begins" in capsys.readouterr().out and playing.board.n == 0
+    playing.board, begins = Board([0, 1, 0, 1, 2, 1]), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(playing, "move", lambda: playing.board.put(1))
+        playing.answer("5")
+    assert "the model has won; a new game begins" in capsys.readouterr().out
+    for _ in range(9):                           # the model begins: not each time with one move
+        playing.board, playing.games = Board(), playing.games + 1
+        playing.answer("")
+        begins.append(playing.board.stones)
+    assert playing.board.n == 1 < len({*begins})
+    assert f"model: {'ABCDE'.index(begins[-1]) + 1}" in capsys.readouterr().out
     with pytest.raises(ChatError, match="this model plays a game"):
         playing.do_load("chat.json")
 

@@ -176,24 +176,27 @@ class Opponent:
 
     def __init__(self, engine, settings):
         self.engine, self.settings, self.board = engine, replace(settings, max_tokens=1), Board()
+        self.games = 0
 
     def answer(self, line: str) -> None:
         """Make the moves of a line, columns from 1, each with the model's reply; where it names
-        none, the model moves. ChatError at one that is not legal: those before it are made."""
+        none, the model begins. ChatError at one that is not legal: those before it are made."""
         for word in line.split() or [""]:
             legal = [str(column + 1) for column in self.board.legal()]
-            if word and word not in legal:
-                raise ChatError(f"{word!r} is no move: type the number of a column that is not "
-                                f"full, one of {', '.join(legal)}")
+            if word not in legal and (word or self.board.n):
+                raise ChatError(f"{word!r} is no move of {'XO'[self.board.n % 2]}: type the number "
+                                f"of a column that is not full, one of {', '.join(legal)}")
+            moved = "you have"
             if word:
                 self.board.put(int(word) - 1)
             if self.board.result() == OPEN:
                 self.move()
+                moved = "the model has"
             print(self.board, flush=True)
             if (result := self.board.result()) != OPEN:
-                print("drawn" if result == DRAWN else f"{'OX'[self.board.n % 2]} has won",
+                print("drawn" if result == DRAWN else f"{moved} won",
                       "; a new game begins", sep="", flush=True)
-                self.board = Board()
+                self.board, self.games = Board(), self.games + 1
 
     def do_load(self, name: str) -> None:
         """ChatError: there is nothing to load."""
@@ -205,10 +208,12 @@ class Opponent:
         return True
 
     def move(self) -> None:
-        """Let the model move: of the legal moves it draws one."""
+        """Let the model move: of the legal moves it draws one, in each game anew."""
         replies, tokens = self.board.replies(), self.board.tokens
-        sequence = Sequence(tokens, self.settings, len(tokens))
+        sequence = Sequence(tokens, self.settings, self.games * CELLS + self.board.n)
         sequence.banned = self.board.others()
         for _ in self.engine.generate([sequence]):
             pass
-        self.board.put(replies[sequence.tokens[-1]])
+        column = replies[sequence.tokens[-1]]
+        self.board.put(column)
+        print(f"model: {column + 1}")
