@@ -9,7 +9,6 @@ import pytest
 
 import infer
 import train
-from csrc import cli
 from csrc.bind import Library, Model
 from csrc.config import Config
 from csrc.engine import Engine, Sampling
@@ -18,7 +17,7 @@ from csrc.runs import read_state, save_model
 from data import game as report
 from data.stages import game
 from data.stages.game import Board, Match, Opponent, expert, opening, perfect, vocabulary
-from data.stages.play import Contest, Play, best, chances, positions, signs
+from data.stages.play import Contest, Play, best, positions, signs
 from data.stages.rl import make_batch, roll_out
 from learning import log_of, made, run_of, trained
 from test_train import same_weights
