@@ -283,8 +283,8 @@ def test_typed_moves_that_are_illegal_are_told_and_the_game_goes_on(folder, caps
     playing = Opponent(Engine(model, vocabulary()[0], keep=True), Sampling(seed=3))
     playing.board = Board([0, 0, 0, 0, 0])
     for word in ("1", "6", "0", "x", "-1", ""):
-        with pytest.raises(ChatError, match="is no move of O: type the number of a column that is not "
-                                            "full, one of 2, 3, 4, 5"):
+        with pytest.raises(ChatError, match="is no move of O: type the number of a column that "
+                                            "is not full, one of 2, 3, 4, 5"):
             playing.answer(word)
     assert playing.board.n == 5
     playing.board = Board([0, 1, 0, 1, 0, 1])
