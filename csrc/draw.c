@@ -58,7 +58,7 @@ int model_sample(Model *m, int *tokens, float *logprobs, float *probabilities,
         m->n_ids = n_ids;
     }
     device_write(m->settings, settings, n * sizeof *settings);
-    device_write(m->ids, ids, n_ids * sizeof *ids);
+    if (n_ids) device_write(m->ids, ids, n_ids * sizeof *ids);
     if (biases) device_write(m->biases, biases, n_ids * sizeof *biases);
     sample_rows(m->drawn, m->logprobs, m->logits, m->settings, m->ids, m->biases, n, V, m->P,
                 !!probabilities);
