@@ -1,8 +1,9 @@
-"""How well models play Connect Four, as Elo ratings over training, and what only practice taught.
+r"""How well models play Connect Four, as Elo ratings over training, and what only practice taught.
 
-    for seed in 1 2 3; do
-      python train.py play --seed $seed --out runs/i-$seed
-      python train.py play --data self --seed $seed --model runs/i-$seed --out runs/p-$seed
+    for seed in 0 1 2; do
+      python train.py play --optimizer muon --seed $seed --matches 100 --out runs/i-$seed
+      python train.py play --data self --seed $seed --matches 100 --model runs/i-$seed \
+        --out runs/p-$seed
     done
     python data/game.py --imitators runs/i-? --players runs/p-? --out build/game
 
@@ -102,21 +103,24 @@ def logged(run: Path, names) -> dict[int, dict]:
     return found
 
 
-def draw(path, elo: dict, curves: dict) -> None:
-    """elo.png: {what: [a run's [(games seen, Elo)]]}, and opponents as dashed lines."""
-    with picture(path) as (_, axes):
-        for name, value in elo.items():
-            axes.axhline(value, linestyle="--", color="0.6", linewidth=1)
-            axes.text(1, value, name, transform=axes.get_yaxis_transform(), ha="right", va="bottom",
-                      fontsize=8, color="0.4")
-        for what, runs in curves.items():
-            for run in runs:
-                axes.plot(*zip(*run), color=SIDES[what], alpha=0.3, linewidth=1)
-            axes.plot(*np.mean(runs, 0).T, "o-", color=SIDES[what], markersize=4, label=what)
-        axes.set(xlabel="games learned from, thousands", ylabel="Elo",
-                 title="Connect Four: an expert's games, then its own")
-        axes.legend(loc="lower right")
-        axes.grid(alpha=0.2)
+def draw(path, lines: list[dict], curves: dict) -> None:
+    """elo.png: {what: [a run's [(games seen, Elo, share of optimal moves)]]}, and beside each of
+    the two what others have, as dashed lines."""
+    with picture(path, 1, 2, (10, 4)) as (_, both):
+        for i, (axes, others, what) in enumerate(zip(both, lines, ("Elo", "optimal moves"))):
+            for name, value in others.items():
+                axes.axhline(value, linestyle="--", color="0.6", linewidth=1)
+                axes.text(1, value, name, transform=axes.get_yaxis_transform(), ha="right",
+                          va="bottom", fontsize=8, color="0.4")
+            for side, runs in curves.items():
+                for run in runs:
+                    axes.plot(*np.array(run)[:, [0, 1 + i]].T, color=SIDES[side], alpha=0.3,
+                              linewidth=1)
+                axes.plot(*np.mean(runs, 0)[:, [0, 1 + i]].T, "o-", color=SIDES[side],
+                          markersize=3, label=side)
+            axes.set(xlabel="games learned from, thousands", ylabel=what)
+            axes.grid(alpha=0.2)
+        both[1].legend(loc="lower right")
 
 
 # ---- Move 37 -------------------------------------------------------------------------------------
@@ -141,19 +145,25 @@ def told(board: Board, column: int, before: float, now: float) -> str:
 # ---- The command ---------------------------------------------------------------------------------
 
 def rated(s: Game, about: dict, rivals: dict) -> tuple[dict, dict]:
-    """(Elo of each rival and of each (run, step), {what: [a run's curve]})."""
-    games, logs = among(rivals, s.matches), {run: logged(run, rivals) for run in about}
+    """(Elo of each rival and of each (run, step), {what: [a run's curve, as draw has it]})."""
+    logs = {run: logged(run, rivals) for run in about}
+    for runs in s.imitators, s.players:
+        if len({(*logs[run],) for run in runs}) > 1:
+            raise ChatError(f"{' '.join(map(str, runs))} were not evaluated at the same steps, and "
+                            f"have no mean: train them with one --steps and --eval-every")
+    games = among(rivals, s.matches)
     for run, entries in logs.items():
         count = 2 * about[run]["matches"]
         games |= {(name, (run, step)): (count * (1 - entry[f"score_{name}"]), count)
                   for step, entry in entries.items() for name in rivals}
     elo, curves = ratings(games), {"imitation": [], "self-play": []}
     for before, after in zip(s.imitators, s.players):
-        points = {run: [(step * about[run]["prompts"] * about[run]["group"] / 1000, elo[run, step])
-                        for step in logs[run]] for run in (before, after)}
+        points = {run: [(step * about[run]["prompts"] * about[run]["group"] / 1000, elo[run, step],
+                         entry["optimal"]) for step, entry in logs[run].items()]
+                  for run in (before, after)}
         end = points[before][-1]
         curves["imitation"].append(points[before])
-        curves["self-play"].append([end, *((end[0] + x, y) for x, y in points[after])])
+        curves["self-play"].append([end, *((end[0] + x, *y) for x, *y in points[after])])
     return elo, curves
 
 
@@ -168,13 +178,16 @@ def play(s: Game) -> None:
     teacher = teachers.pop()
     rivals = opponents(*teacher)
     elo, curves = rated(s, about, rivals)
-    boards, rows, shown = positions(s.positions, *teacher), {}, []
+    boards, shown = positions(s.positions, *teacher), []
+    kept, teaching = best(boards), rivals["expert"]
+    rows = {"game_optimal_teacher": [float(np.mean([
+        row[teaching(board, i)] for i, (board, row) in enumerate(zip(boards, kept))]))]}
     for i, pair in enumerate(zip(s.imitators, s.players)):
         moves = [chances(Model.load(run, "cpu", "f32"), boards) for run in pair]
         found = surprises(boards, *moves)
         shown += found
         for name, value in (*zip(("game_optimal_imitation", "game_optimal_rl"),
-                                 [(each * best(boards)).sum(1).mean() for each in moves]),
+                                 [(each * kept).sum(1).mean() for each in moves]),
                             ("game_elo_imitation", curves["imitation"][i][-1][1]),
                             ("game_elo_rl", curves["self-play"][i][-1][1]),
                             ("game_move_37", len(found))):
@@ -185,7 +198,8 @@ def play(s: Game) -> None:
                       "n": len(row)} for name, row in rows.items()}
     write_file(s.out / "game.json", to_json({"figures": figures})[0])
     write_file(s.out / "boards.txt", "\n".join(told(*one) for one in shown))
-    draw(s.out / "elo.png", {name: elo[name] for name in rivals}, curves)
+    draw(s.out / "elo.png", [{name: elo[name] for name in rivals},
+                             {"expert": rows["game_optimal_teacher"][0]}], curves)
     for one in shown[:SHOWN]:
         tell(told(*one))
     for name, one in figures.items():

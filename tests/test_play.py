@@ -339,6 +339,10 @@ def test_the_report_rates_runs_and_draws_them(folder, tmp_path, capsys):
     assert (tmp_path / "game/elo.png").stat().st_size > 10_000
     said = capsys.readouterr().out
     assert "game_elo_teacher" in said and "game_optimal_rl" in said
+    trained(*made_play(folder, tmp_path / "other", data=["self"], eval_every=3))
+    with pytest.raises(ChatError, match="other were not evaluated at the same steps"):
+        report.play(report.Game([tmp_path / "imitator"] * 2, [tmp_path / "player", tmp_path
+                    / "other"], tmp_path / "x"))
     with pytest.raises(ChatError, match="give each player's imitator"):
         report.play(report.Game([], [tmp_path / "player"], tmp_path / "x"))
     with pytest.raises(ChatError, match="no run of `train.py play`"):

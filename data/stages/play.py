@@ -1,6 +1,6 @@
 """Learning to play Connect Four: first from an expert's games, then by playing.
 
-    python train.py play --out runs/imitator               # imitates the expert's games
+    python train.py play --optimizer muon --out runs/imitator     # imitates the expert's games
     python train.py play --data self --model runs/imitator --out runs/player
     python infer.py chat --model runs/player               # play against it
 
@@ -37,7 +37,7 @@ class Play(Training):
     """Learn a game, Connect Four on a small board: from an expert, then by playing with itself."""
     data: list[str] = flag(lambda: ["expert"], "what to learn from: expert, its games; self, the "
                                                "model's own")
-    depth: int = flag(3, "layers of a new model", limits=COUNT)
+    depth: int = flag(2, "layers of a new model", limits=COUNT)
     channels: int = flag(128, "its width, 64 for each head", limits=COUNT)
     prompts: int = flag(32, "openings of a step", limits=COUNT)
     group: int = flag(8, "games that begin with each", limits="[2, inf)")
@@ -66,11 +66,13 @@ class Play(Training):
 
     def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
         """Steps, if not given."""
-        return 300
+        return 1200
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
-        return (3e-4 if "self" in self.data else 2e-3) * (128 / channels) ** 0.5
+        if "self" in self.data:
+            return 1e-3 * (128 / channels) ** 0.5
+        return (8e-3 if self.optimizer == "muon" else 4e-3) * (128 / channels) ** 0.5
 
 
 # ---- Games ---------------------------------------------------------------------------------------
