@@ -47,11 +47,9 @@ static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, fl
 static int likeliest(const float *logits, int V) {
     float most = -INFINITY;
     int best = 0, wrong = 0;
-    #pragma omp simd reduction(max:most) reduction(|:wrong)
-    for (int v = 0; v < V; v++) {
-        most = logits[v] > most ? logits[v] : most;
-        wrong |= logits[v] != logits[v];
-    }
+    #pragma omp simd reduction(max:most)
+    for (int v = 0; v < V; v++) most = logits[v] > most ? logits[v] : most;
+    for (int v = 0; v < V; v++) wrong |= logits[v] != logits[v];
     if (wrong || !(most > -INFINITY && most < INFINITY)) return -1;
     while (logits[best] != most) best++;
     return best;
