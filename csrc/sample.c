@@ -47,7 +47,6 @@ static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, fl
 static int likeliest(const float *logits, int V) {
     float most = -INFINITY;
     int best = 0, wrong = 0;
-    #pragma omp simd reduction(max:most)
     for (int v = 0; v < V; v++) most = logits[v] > most ? logits[v] : most;
     for (int v = 0; v < V; v++) wrong |= logits[v] != logits[v];
     if (wrong || !(most > -INFINITY && most < INFINITY)) return -1;
