@@ -109,9 +109,10 @@ def draw(path, lines: list[dict], curves: dict) -> None:
     with picture(path, 1, 2, (10, 4)) as (_, both):
         for i, (axes, others, what) in enumerate(zip(both, lines, ("Elo", "optimal moves"))):
             for name, value in others.items():
-                axes.axhline(value, linestyle="--", color="0.6", linewidth=1)
-                axes.text(1, value, name, transform=axes.get_yaxis_transform(), ha="right",
-                          va="bottom", fontsize=8, color="0.4")
+                shade, below = ("0", "top") if name == "expert" else ("0.5", "bottom")
+                axes.axhline(value, linestyle="--", color=shade, linewidth=1)
+                axes.text(0.01, value, "teacher" if name == "expert" else name,
+                          transform=axes.get_yaxis_transform(), va=below, fontsize=8, color=shade)
             for side, runs in curves.items():
                 for run in runs:
                     axes.plot(*np.array(run)[:, [0, 1 + i]].T, color=SIDES[side], alpha=0.3,
@@ -170,18 +171,18 @@ def rated(s: Game, about: dict, rivals: dict) -> tuple[dict, dict]:
 def play(s: Game) -> None:
     """Rate, compare, write."""
     about = {run: read_settings(run) for run in (*s.imitators, *s.players)}
-    teachers = {(one.get("playouts"), one.get("plies")) for one in about.values()}
-    if len(s.imitators) != len(s.players) or len(teachers) != 1 or None in (*teachers,)[0]:
+    exams = {tuple(map(one.get, ("playouts", "plies", "matches"))) for one in about.values()}
+    if len(s.imitators) != len(s.players) or len(exams) != 1 or None in (*exams,)[0]:
         raise ChatError(f"{len(s.imitators)} --imitators and {len(s.players)} --players, with "
-                        f"--playouts and --plies {teachers}: give each player's imitator, and runs "
-                        f"of `train.py play` with one teacher")
-    teacher = teachers.pop()
+                        f"--playouts, --plies and --matches {exams}: give each player's imitator, "
+                        f"and runs of `train.py play` with one teacher and one evaluation")
+    *teacher, matches = exams.pop()
     rivals = opponents(*teacher)
     elo, curves = rated(s, about, rivals)
     boards, shown = positions(s.positions, *teacher), []
-    kept, teaching = best(boards), rivals["expert"]
-    rows = {"game_optimal_teacher": [float(np.mean([
-        row[teaching(board, i)] for i, (board, row) in enumerate(zip(boards, kept))]))]}
+    kept = best(boards)
+    taught = [row[rivals["expert"](board, i)] for i, (board, row) in enumerate(zip(boards, kept))]
+    rows = {"game_optimal_teacher": [float(np.mean(taught))]}
     for i, pair in enumerate(zip(s.imitators, s.players)):
         moves = [chances(Model.load(run, "cpu", "f32"), boards) for run in pair]
         found = surprises(boards, *moves)
@@ -197,9 +198,11 @@ def play(s: Game) -> None:
     figures = {name: {"value": float(np.mean(row)), "low": min(row), "high": max(row),
                       "n": len(row)} for name, row in rows.items()}
     write_file(s.out / "game.json", to_json({"figures": figures})[0])
+    shown = [*{str(one[0]): one for one in shown}.values()]
     write_file(s.out / "boards.txt", "\n".join(told(*one) for one in shown))
+    measured = taught[:5 * matches]               # the positions of play_figures
     draw(s.out / "elo.png", [{name: elo[name] for name in rivals},
-                             {"expert": rows["game_optimal_teacher"][0]}], curves)
+                             {"expert": float(np.mean(measured))}], curves)
     for one in shown[:SHOWN]:
         tell(told(*one))
     for name, one in figures.items():

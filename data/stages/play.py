@@ -66,7 +66,7 @@ class Play(Training):
 
     def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
         """Steps, if not given."""
-        return 1200
+        return 250 if "self" in self.data else 1200
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given."""
