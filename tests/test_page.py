@@ -113,7 +113,7 @@ def test_tools_are_switched_on_and_what_they_did_is_a_line_that_opens(page, runn
     assert page.text_content("article.assistant .text strong") == "red"
     assert not page.is_visible("text=Searched for: light")
     run.locator("summary").click()
-    assert page.is_visible("text=Searched for: light")
+    page.wait_for_selector("text=Searched for: light")
     assert run.locator("a").first.get_attribute("href") == "https://e.org/light"
     assert run.locator("pre").all_text_contents() == ["print(6 * 7)", "<b>42</b>"]
     true(page, "document.querySelector('details.run img').naturalWidth === 150")
@@ -208,13 +208,13 @@ def test_settings_reach_the_model(page, running, monkeypatch):
 def test_how_to_train_on_chats_is_said(page, running):
     page.click("#export")
     page.click("text=How to train on it")
-    shown = page.text_content("dialog")
-    assert "train.py sft --model MODEL --data chats.jsonl --out runs/mine" in shown
+    page.wait_for_selector(
+        "dialog >> text=train.py sft --model MODEL --data chats.jsonl --out runs/mine")
     page.keyboard.press("Escape")
     page.click("#export")
     page.select_option("dialog select >> nth=1", "preferences")
     page.click("text=How to train on it")
-    assert "train.py dpo" in page.text_content("dialog")
+    page.wait_for_selector("dialog >> text=train.py dpo")
 
 
 def test_a_full_context_offers_a_chat_that_begins_with_a_summary(page, running, said):

@@ -38,7 +38,14 @@ def test_thoughts_are_folded_into_a_line(page, running):
     assert page.text_content("details.run summary") == "Thought (4 words)"
     assert not page.is_visible("text=I had to think")
     page.click("details.run summary")
-    assert page.is_visible("text=I had to think")
+    page.wait_for_selector("text=I had to think")
+
+
+def test_a_chat_whose_last_question_is_too_long_is_there_after_a_reload(page, running):
+    opened(page, seeded(running, "q", "a", "long text\n\n" * 200))
+    page.reload()
+    page.wait_for_selector("text=shorten it")
+    assert page.locator("article").count() == 3
 
 
 def test_markdown_is_shown(page, running):
@@ -172,6 +179,7 @@ def test_the_page_does_not_scroll_while_the_user_reads_above(page, running, slow
     page.mouse.move(600, 300)
     page.mouse.wheel(0, -400)
     page.wait_for_selector("#down:not([hidden])")
+    page.wait_for_timeout(500)                   # a wheel's turn is spread over some frames
     place_before = page.evaluate("document.querySelector('#scroll').scrollTop")
     ended(page)
     assert abs(page.evaluate("document.querySelector('#scroll').scrollTop") - place_before) < 5
