@@ -16,8 +16,8 @@
 
 enum {
     FEW = 2,                         /* rows of inputs that do not pay for a panel */
-    NB = 120,                        /* rows of inputs, which stay in L2, that a panel meets */
-    MR = LANES == 16 ? 8 : LANES == 8 ? 4 : 6    /* at a time: their sums fit the registers */
+    MR = LANES == 16 ? 8 : LANES == 8 ? 4 : 6,   /* rows whose sums fit the registers */
+    NB = 20 * MR                     /* rows of inputs, which stay in L2, that a panel meets */
 };
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */
@@ -26,8 +26,8 @@ enum {
    all and of each half, are d times those of the quants. */
 typedef struct { float d, sum, sums[2]; } Scale;
 
-/* Rows lie side by side, `many` of them (one where they are few): of each of S scales those of all,
-   then of each STEP of Q quants those of all. */
+/* `many` rows lie side by side, one where there are few: scale 0 of each, then scale 1 of each, up
+   to S; and likewise the first STEP quants of each, then the next. */
 typedef struct { Scale *scales; int8_t *quants; int S, many; } Inputs;
 
 static Inputs inputs_of(const void *q8, int N, int C) {
@@ -36,13 +36,13 @@ static Inputs inputs_of(const void *q8, int N, int C) {
     return (Inputs){ scales, (int8_t *)(scales + (size_t)ceil_div(N, many) * many * S), S, many };
 }
 
-/* Where number s of the scales of row n is. Its first quant is at Q times that of its first row. */
+/* Where scale s of row n is, and where quant k. */
 static inline size_t scale_at(const Inputs *x, int n, int s) {
     return ((size_t)(n / x->many) * x->S + s) * x->many + n % x->many;
 }
 static inline size_t quant_at(const Inputs *x, int n, int k) {
-    return (scale_at(x, n, k / Q) - n % x->many) * Q
-         + (k % Q / STEP * x->many + n % x->many) * STEP + k % STEP;
+    const int i = n % x->many;
+    return scale_at(x, n - i, k / Q) * Q + (k % Q / STEP * x->many + i) * STEP + k % STEP;
 }
 
 size_t quant_inputs_size(int N, int C) {

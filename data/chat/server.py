@@ -239,29 +239,29 @@ async def drawn(sequences, worker, apart=0.02):
 
     It returns `apart` seconds after the last time, or later, and the event loop is woken only while
     it waits: a thread that wakes for each token takes a core from the model."""
-    loop, come, wake, next = asyncio.get_running_loop(), deque(), asyncio.Event(), 0
+    loop, come, awake, due = asyncio.get_running_loop(), deque(), asyncio.Event(), 0
 
     def putter(i):
         def put(item):
             come.append((i, item))
-            if not wake.is_set():
+            if not awake.is_set():
                 with suppress(RuntimeError):     # the loop is closed: the server ends
-                    loop.call_soon_threadsafe(wake.set)
+                    loop.call_soon_threadsafe(awake.set)
         return put
 
     async def more():
-        nonlocal next
-        await asyncio.sleep(max(0, next - loop.time()))
+        nonlocal due
+        await asyncio.sleep(max(0, due - loop.time()))
         with suppress(asyncio.TimeoutError):
             while not come:
-                wake.clear()
-                if not come:                     # nor has it come since
-                    await asyncio.wait_for(wake.wait(), ALIVE)
-        wake.set()
-        next = loop.time() + apart
+                awake.clear()
+                if not come:                     # nor has anything come since
+                    await asyncio.wait_for(awake.wait(), ALIVE)
+        awake.set()
+        due = loop.time() + apart
         return [come.popleft() for _ in range(len(come))]
 
-    wake.set()
+    awake.set()
     try:
         for i, sequence in enumerate(sequences):
             worker.submit(sequence, putter(i))
@@ -291,15 +291,16 @@ async def events(asked, worker):
     async with drawn(asked.sequences, worker) as more:
         yield b"".join(asked.first())
         while left:
-            told = []
-            for i, item in await more():
+            come = await more()
+            told = [] if come else [b": ping\n\n"]
+            for i, item in come:
                 if isinstance(item, Exception):
                     failed = Refused(f"{type(item).__name__}: {item}", status=500)
                     yield b"".join([*told, asked.failed(failed)])
                     return
                 left -= item is None
                 told += asked.drawn(i, *item) if item else asked.ended(i)
-            yield b"".join(told) or b": ping\n\n"
+            yield b"".join(told)
         yield b"".join(asked.last())
 
 

@@ -12,11 +12,11 @@ from csrc.files import ChatError
 from csrc.plot import COLOURS, picture
 from data.pocket import couplets
 from data.stages import tasks
-from data.stages.rl import SLOTS, Problems, Rl
-from data.stages.settings import padded
+from data.stages.rl import Problems, Rl, grow, judged
+from data.stages.settings import padded, passes
 
 CHOICES = [*dict.fromkeys(round(2 ** (k / 2)) for k in range(2, 20)), 1000]    # n of best-of-n
-ROWS = 512                  # of a forward pass
+MOST = 1 << 15              # tokens of a forward pass
 CONTEXT, LIMIT = 96, 64     # tokens of a question with its couplet; of a couplet
 
 
@@ -28,11 +28,7 @@ def answers(engine: Engine, model, count: int, each: int, seed=0, held=False) ->
     asked = [data.problem(number, held) for number in range(count)]
     grown = [[data.sequence(one, how, p * each + j) for j in range(each)]
              for p, one in enumerate(asked)]
-    engine.slots, beyond = SLOTS, list(range(data.vocab, engine.model.config.vocab))
-    for one in (flat := sum(grown, [])):
-        one.banned = beyond
-    for _ in engine.generate(flat):
-        pass
+    grow(engine, data, sum(grown, []))
     return list(zip(asked, grown))
 
 
@@ -46,20 +42,10 @@ def labels(drawn, seed=0):
                 yield p, j, sign
 
 
-def by_length(rows):
-    """Yield (places, padded rows), ROWS at a time."""
-    order = np.argsort([*map(len, rows)], kind="stable")
-    for part in (order[i:i + ROWS] for i in range(0, len(order), ROWS)):
-        yield part, padded([np.array(rows[i], np.int32) for i in part])
-
-
 def values(reward, drawn) -> np.ndarray:
     """(P,N): what a reward model gives to the answers."""
     rows = [sequence.tokens for _, group in drawn for sequence in group]
-    found = np.zeros(len(rows))
-    for part, tokens in by_length(rows):
-        found[part] = reward.forward(tokens)[range(len(part)), [len(rows[i]) - 1 for i in part]]
-    return found.reshape(len(drawn), -1)
+    return judged(reward, rows, MOST).reshape(len(drawn), -1)
 
 
 def truths(drawn) -> np.ndarray:
@@ -71,7 +57,8 @@ def truths(drawn) -> np.ndarray:
 def away(reference, drawn) -> float:
     """KL from a model to the one that drew these answers, in nats an answer, by samples."""
     grown, apart = [one for _, group in drawn for one in group], 0.0
-    for part, tokens in by_length([one.tokens for one in grown]):
+    for part in passes([len(one.tokens) for one in grown], MOST):
+        tokens = padded([np.array(grown[i].tokens, np.int32) for i in part])
         nll = reference.forward(tokens[:, :-1], tokens[:, 1:])
         apart += sum(nll[i, grown[p].prompt - 1:len(grown[p].tokens) - 1].sum(dtype=float)
                      + sum(grown[p].logprobs) for i, p in enumerate(part))

@@ -21,7 +21,7 @@ import numpy as np
 from csrc.adapter import files_of
 from csrc.bind import Model
 from csrc.cli import flag
-from csrc.engine import Sampling, Sequence
+from csrc.engine import Engine, Sampling, Sequence
 from csrc.files import ChatError
 from csrc.runs import find_model, tell
 from data.chat.protocol import NoRoom
@@ -30,7 +30,7 @@ from data.chat.turn import talk_of
 from data.exams import formats
 from data.stages import methods, tasks
 from data.stages.settings import (COUNT, FROM_0, OVER_0, Numbers, Run, Training, by_length,
-                                  padded)
+                                  padded, passes)
 from data.tokens.bpe import Tokenizer
 from data.tokens.documents import is_held
 from data.tokens.loader import checksum
@@ -240,6 +240,16 @@ class Rollouts(NamedTuple):
         return (at >= self.begins[:, None]) & (at < self.ends[:, None])
 
 
+def grow(engine: Engine, data: Problems, sequences) -> None:
+    """Draw answers to the end, as likely as they are: only ids beyond the vocabulary are banned."""
+    engine.slots = min(SLOTS, max(1, len(sequences)))
+    beyond = list(range(data.vocab, engine.model.config.vocab))
+    for sequence in sequences:
+        sequence.banned = sequence.banned or beyond
+    for _ in engine.generate(sequences):
+        pass
+
+
 def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
     """k answers to each question, and the seconds that they took to draw and to score. batch: its
     number, from which the seeds come."""
@@ -249,12 +259,7 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
     began = perf_counter()
     grown = {p * k + j: data.sequence(questions[p], how, p * k + j)
              for p in range(job.rank, len(questions), job.ranks) for j in range(k)}
-    engine.slots = min(SLOTS, max(1, len(grown)))
-    beyond = list(range(data.vocab, run.model.config.vocab))
-    for sequence in grown.values():
-        sequence.banned = sequence.banned or beyond      # all else is drawn as it is likely
-    for _ in engine.generate(grown.values()):
-        pass
+    grow(engine, data, grown.values())
     drawn, n = perf_counter(), len(questions) * k
     found = Rollouts(*np.zeros((2, n, s.context + 1)), *np.zeros((4, n)))
     for i, one in grown.items():
@@ -262,7 +267,8 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
         found.tokens[i, :size], found.logprobs[i, one.prompt:size] = one.tokens, one.logprobs
         found.begins[i], found.ends[i], found.cut[i] = one.prompt, size, one.finish == "length"
     if s.reward:
-        found.rewards[[*grown]] = judged(run, [one.tokens for one in grown.values()])
+        found.rewards[[*grown]] = judged(data.judge, [one.tokens for one in grown.values()],
+                                         run.rows * s.context)
     for i, one in grown.items() if not s.reward else ():
         found.rewards[i] = data.score(questions[i // k], one)
     flat = np.concatenate([part.reshape(-1) for part in found])
@@ -281,13 +287,12 @@ def roll_out(run: Run, questions, k: int, batch: int) -> tuple[Rollouts, dict]:
                                      "score_seconds": perf_counter() - drawn}
 
 
-def judged(run: Run, rows) -> np.ndarray:
-    """The reward model's value after the last token of each row."""
+def judged(judge: Model, rows, most: int) -> np.ndarray:
+    """A reward model's value after the last token of each row; `most` tokens in a pass."""
     found = np.zeros(len(rows))
-    for part in by_length(run, [*map(len, rows)], share=False):
+    for part in passes([*map(len, rows)], most):
         tokens = padded([np.array(rows[i], np.int32) for i in part])
-        found[part] = run.data.judge.forward(tokens)[
-            np.arange(len(part)), [len(rows[i]) - 1 for i in part]]
+        found[part] = judge.forward(tokens)[range(len(part)), [len(rows[i]) - 1 for i in part]]
     return found
 
 
@@ -399,7 +404,7 @@ def passes_of(run: Run, batch: Batch, rows, exact: bool) -> list | None:
         teach(run, batch, rows)
     told = np.abs(batch.advantages[rows]).sum(1) + s.kl
     chosen = np.flatnonzero(told * weights.sum(1))
-    passes = []
+    made = []
     for part in by_length(run, found.ends[rows[chosen]]):
         places = chosen[part]
         T = int(found.ends[rows[places]].max()) - 1
@@ -411,8 +416,8 @@ def passes_of(run: Run, batch: Batch, rows, exact: bool) -> list | None:
         loss = (advantages * weight).astype(np.float32) if exact else partial(
             methods.surrogate, before=before, advantages=advantages, weights=weight,
             clip=(s.clip_low, s.clip_high), reference=reference, kl=s.kl)
-        passes.append((tokens[:, :T], targets, None, loss))
-    return passes if len(chosen) else None
+        made.append((tokens[:, :T], targets, None, loss))
+    return made if len(chosen) else None
 
 
 def teach(run: Run, batch: Batch, rows) -> None:

@@ -149,15 +149,22 @@ class Numbers(Shuffled):
         self.order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
 
 
-def by_length(run: Run, lengths, share=True) -> list[list[int]]:
-    """Places of this rank's share of rows, or of all, each list of a pass: the rows are padded to
-    the longest, and are no more tokens than a pass has, or one row."""
-    order, most, found = np.argsort(lengths, kind="stable"), run.rows * run.settings.context, []
-    for place in (order[run.job.rank::run.job.ranks] if share else order).tolist():
+def passes(lengths, most: int, places=None) -> list[list[int]]:
+    """Places of rows, or of some of them, each list of a pass: rows of like lengths, which padded
+    to the longest are no more than `most` tokens, or one row."""
+    found = []
+    for place in np.argsort(lengths, kind="stable") if places is None else places:
         if not found or (len(found[-1]) + 1) * lengths[place] > most:
             found.append([])
-        found[-1].append(place)
+        found[-1].append(int(place))
     return found
+
+
+def by_length(run: Run, lengths, share=True) -> list[list[int]]:
+    """The passes of this rank's share of rows, or of all."""
+    order = np.argsort(lengths, kind="stable")
+    return passes(lengths, run.rows * run.settings.context,
+                  order[run.job.rank::run.job.ranks] if share else order)
 
 
 def padded(rows, fill=0) -> np.ndarray:
