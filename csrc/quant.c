@@ -17,7 +17,7 @@
 enum {
     FEW = 2,                         /* rows of inputs that do not pay for a panel */
     MR = LANES == 16 ? 8 : LANES == 8 ? 4 : 6,   /* rows whose sums fit the registers */
-    NB = 20 * MR                     /* rows of inputs, which stay in L2, that a panel meets */
+    NB = 120                         /* rows of inputs that a panel meets: whole tiles, in L2 */
 };
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */

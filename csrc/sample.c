@@ -43,12 +43,20 @@ static void keep_top(float *p, const Sampling *s, int V, int *heap, int *ids, fl
 
 /* ---- One row: logits (V) become probabilities, and a token is drawn from them ---------------- */
 
+/* A float's bits as a whole number that is larger where it is, and back: compilers make vectors of
+   the largest of whole numbers. */
+static int32_t ordered(int32_t bits) { return bits ^ (bits >> 31 & INT32_MAX); }
+
 /* The most likely token; -1 if there is none, or a logit is not a number. */
 static int likeliest(const float *logits, int V) {
-    float most = -INFINITY;
+    int32_t highest = INT32_MIN;
     int best = 0, wrong = 0;
-    for (int v = 0; v < V; v++) most = logits[v] > most ? logits[v] : most;
-    for (int v = 0; v < V; v++) wrong |= logits[v] != logits[v];
+    for (int v = 0; v < V; v++) {
+        const int32_t x = ordered((int32_t)float_bits(logits[v]));
+        highest = x > highest ? x : highest;
+        wrong |= logits[v] != logits[v];
+    }
+    const float most = bits_float((uint32_t)ordered(highest));
     if (wrong || !(most > -INFINITY && most < INFINITY)) return -1;
     while (logits[best] != most) best++;
     return best;
