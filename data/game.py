@@ -33,7 +33,7 @@ from csrc.files import ChatError, from_json, to_json, write_file
 from csrc.plot import COLOURS, picture
 from csrc.runs import read_settings, tell
 from data.stages.game import Board, DRAWN, OPEN, opening
-from data.stages.play import EVEN, best, chances, opponents, positions
+from data.stages.play import EVEN, JUDGED, best, chances, opponents, positions
 
 RARE = 1e-3          # a move that the imitator would not make
 SHOWN = 5            # boards
@@ -200,7 +200,7 @@ def play(s: Game) -> None:
     write_file(s.out / "game.json", to_json({"figures": figures})[0])
     shown = [*{str(one[0]): one for one in shown}.values()]
     write_file(s.out / "boards.txt", "\n".join(told(*one) for one in shown))
-    measured = taught[:5 * matches]               # the positions of play_figures
+    measured = taught[:JUDGED * matches]          # in the positions of the runs' own evaluations
     draw(s.out / "elo.png", [{name: elo[name] for name in rivals},
                              {"expert": float(np.mean(measured))}], curves)
     for one in shown[:SHOWN]:

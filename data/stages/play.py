@@ -29,6 +29,7 @@ from data.tokens.bpe import Tokenizer
 GAMES = 1 << 20          # openings that games are numbered by
 FIRST, HELD = 0, 1       # before the seeds of those that are learned from, and of others
 EVEN = 6                 # moves by chance, at most, before the games of an evaluation
+JUDGED = 5               # positions of an evaluation, for each opening of its games
 SOURCES = ("expert", "self")
 
 
@@ -189,7 +190,7 @@ def play_figures(run: Run, limit: int) -> dict[str, float]:
                 for i in range(s.matches) for colour in (0, 1)]
     scores = roll_out(run, contests, 1, rl.HELD)[0].rewards.reshape(len(players), -1).mean(1)
     told = {f"score_{name}": float(score) for name, score in zip(players, scores)}
-    boards = positions(5 * s.matches, s.playouts, s.plies)
+    boards = positions(JUDGED * s.matches, s.playouts, s.plies)
     each = chances(run.model, boards)
     return {"score": float(scores.mean()), **told, "optimal": float((each * best(boards)).sum(1)
             .mean()), "illegal": 1 - float(each.sum(1).mean())}
