@@ -66,7 +66,7 @@ def test_openai_s_client_forces_calls_and_forms(openai):
 
 def test_openai_s_client_hears_responses_and_errors(openai):
     module = pytest.importorskip("openai")
-    how = {"model": "small", "input": "Where?", "max_output_tokens": 9}
+    how = {"model": "small", "input": "Where?", "max_output_tokens": 9, "temperature": 0}
     assert openai.responses.create(**how).status == "incomplete"
     with openai.responses.stream(**how) as stream:
         kinds = [event.type for event in stream]
