@@ -41,6 +41,7 @@ from csrc.engine import Engine
 from csrc.launch import ProgressLine, describe, model_flags, pass_rows, with_defaults
 from csrc.runs import Folder, attempt, on_rank_0, peak, read_settings, read_state, tell
 from data.chat.rows import Conversations
+from data.stages import budget
 from data.stages.play import Games, Play, play_batches, play_figures
 from data.stages.preferences import (Dpo, Preferences, Reward, dpo_batches, dpo_figures,
                                      reward_batches, reward_figures)
@@ -77,6 +78,10 @@ def check(s: Training) -> None:
     if has.get("tokenizer") and (s.model or s.vocab_size):
         raise ChatError(f"--tokenizer {s.tokenizer} does not go with "
                         f"{'--model, which brings its own' if s.model else '--vocab-size'}")
+    for other in ("model", "steps", "channels"):
+        if has.get("minutes") and has[other]:
+            raise ChatError(f"--minutes {s.minutes:g} chooses the size and the steps, so it does "
+                            f"not go with {cli.option(other)} {has[other]}")
     if s.lora and not s.model and not s.begins_with:
         raise ChatError(f"--lora {s.lora} needs --model: random weights are nothing to adapt")
     if has.get("minibatches", 0) > has.get("prompts", 0):
@@ -266,6 +271,24 @@ def note_skipped(run: Run, reason: str, skipped: int) -> int:
     return skipped + 1
 
 
+def time_step(s: Pretrain, data: Data, job: Job) -> tuple[int, float]:
+    """The parameters of a model with such settings, and the seconds that a step of it takes: the
+    median of a few, after the first."""
+    config = architecture(s, data.vocab)
+    launch.expect_memory(s, config, job)
+    model = Model.create(config, s.device, s.dtype, s.seed, model_flags(s, job))
+    batches, took = pretrain_batches(Run(s, data, model, job, {})), []
+    for step in range(1, 5):
+        began = time.time()
+        _, norm = accumulate(model, next(batches), job)
+        model.update(step, s.lr, grad_scale=min(1.0, s.clip / (norm + 1e-6)))
+        took.append(time.time() - began)
+    data.loader.seek(0, 0)
+    parameters = model.parameters
+    model.free()
+    return parameters, float(np.median(took[1:]))
+
+
 # ---- From flags to a run -------------------------------------------------------------------------
 
 def open_run(s: Training, given: set[str], job: Job):
@@ -339,6 +362,9 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
         changes |= {"lora": s.lora, "scalar": s.scalar}
         c = c.changed(**changes)
     else:
+        if getattr(s, "minutes", None) and not s.resume:
+            s = budget.plan(s, data, job, s.depth if "depth" in given else None,
+                            lambda one: time_step(one, data, job))
         c = architecture(s, data.vocab)
     s, flags = with_defaults(s, data, c, job.ranks), model_flags(s, job)
     memory = launch.expect_memory(s, c, job, models_beside(s, c))

@@ -209,19 +209,23 @@ def describe(figures: dict[str, float]) -> str:
                      for name, value in figures.items())
 
 
+def flop_per_token(model: Model, T: int) -> float:
+    """FLOP of training on a token in windows of T: 6 a weight, 4 if it is frozen; queries by keys
+    and probabilities by values, causal: half of T each."""
+    c = model.config
+    return 6 * c.layers * c.heads * c.head_dim * T + sum(
+        (4 if name in model.frozen else 6) * np.prod(shape) * model.used(name)
+        for name, shape, matrix in model.tensors
+        if matrix and name != "model.positions.weight"
+        and not (name == "model.embed_tokens.weight" and not c.tied))
+
+
 class ProgressLine:
     """What is printed of a step: loss, gradient norm, rate, tokens/s, share of the peak, time left.
     before: seconds that the run has taken until it was resumed."""
 
     def __init__(self, s, model: Model, before: float, ranks: int = 1):
-        c = model.config
-        # 6 FLOP a weight, 4 if it is frozen; queries by keys and probabilities by values, causal:
-        # half of T each.
-        self.flop = 6 * c.layers * c.heads * c.head_dim * s.context + sum(
-            (4 if name in model.frozen else 6) * np.prod(shape) * model.used(name)
-            for name, shape, matrix in model.tensors
-            if matrix and name != "model.positions.weight"
-            and not (name == "model.embed_tokens.weight" and not c.tied))
+        self.flop = flop_per_token(model, s.context)
         self.core, self.peak, self.ranks = model.core, 0.0, ranks
         self.steps, self.tokens, self.start = s.steps, s.batch_tokens, time.time() - before
         self.rate = self.each = 0.0              # tokens a second, seconds a step

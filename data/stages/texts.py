@@ -12,7 +12,7 @@ from csrc.cli import flag
 from csrc.config import BIAS_ALL, GELU, LAYERNORM, LEARNED, Config
 from csrc.engine import Sampling, Sequence
 from data.chat.turn import Turn
-from data.stages.settings import COUNT, SHARE, Run, Training
+from data.stages.settings import COUNT, OVER_0, SHARE, Run, Training
 from data.tokens.documents import WORLD
 
 
@@ -28,6 +28,8 @@ class Pretrain(Training):
                                   limits=COUNT)
     tokenizer: str | None = flag(None, "a folder or a name (gpt2, cl100k_base, o200k_base); "
                                        "default: learnt from the text")
+    minutes: float | None = flag(None, "choose depth and steps for so long a run on this machine",
+                                 limits=OVER_0)
 
     def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
         """Steps, if not given, for an `epoch` of so many: over six only learn the text by heart. A
