@@ -366,7 +366,8 @@ def run_rank(s: Training, given: set[str], job: Job, why_not: str = "") -> int:
             s = budget.plan(s, data, job, s.depth if "depth" in given else None,
                             lambda one: time_step(one, data, job))
         c = architecture(s, data.vocab)
-    s, flags = with_defaults(s, data, c, job.ranks), model_flags(s, job)
+    s = with_defaults(s, data, c, job.ranks)
+    flags = model_flags(s, job)
     memory = launch.expect_memory(s, c, job, models_beside(s, c))
     model = Model(c, s.device, s.dtype, flags) if s.resume and not s.lora else \
         Model.load(s.model, s.device, s.dtype, flags, **changes) if s.model else \

@@ -26,6 +26,9 @@ RECOMPUTE = {"none": 0, "cheap": bind.RECOMPUTE, "blocks": bind.RECOMPUTE_BLOCKS
 # A model from elsewhere is large: tokens in a step and in a pass; evaluations; checkpoints. Where
 # there is little to learn from, steps are smaller: an epoch has as many as this.
 FOREIGN, UPDATES = (2048, 1024, 5, 2), 32
+# Weight decay of what learns anew: rate x decay x steps is DECAY, of fewer steps than LEAST as if
+# they were that many (tests/RESULTS.md).
+DECAY, LEAST = 4.0, 200
 FREE_ON_RESUME = {"steps", "eval_every", "eval_tokens", "sample_every", "checkpoint_every",
                   "threads", "resume", "out", "zero", "recompute"}
 
@@ -111,11 +114,15 @@ def with_defaults(s, data, config: Config, ranks: int = 1):
                         f"with a window for each of {ranks} ranks: {whole} is")
     steps = s.steps or s.horizon(config.layers, data.loader.tokens / batch_tokens, foreign)
     each = max(1, steps // looks)
+    anew = s.learns_anew and not (foreign or s.lora or s.resume)
+    s = dataclasses.replace(s, optimizer=s.optimizer or ("muon" if anew else "adamw"))
+    lr = s.lr or (s.adapter_rate if s.lora else s.rate(config.channels, foreign))
+    decay = DECAY / lr / max(steps, LEAST) if anew else 0.1
     if hasattr(s, "vocab_size"):
         s = dataclasses.replace(s, vocab_size=data.vocab)
     return dataclasses.replace(
         s, batch=rows, batch_tokens=batch_tokens, steps=steps,
-        lr=s.lr or (s.adapter_rate if s.lora else s.rate(config.channels, foreign)),
+        lr=lr, weight_decay=decay if s.weight_decay is None else s.weight_decay,
         recompute=s.recompute or ("cheap" if s.lora else "none"),
         eval_every=s.eval_every or each,
         sample_every=each if s.sample_every is None else s.sample_every,

@@ -1,7 +1,7 @@
 r"""How well models play Connect Four, as Elo ratings over training, and what only practice taught.
 
     for seed in 0 1 2; do
-      python train.py play --optimizer muon --seed $seed --matches 100 --out runs/i-$seed
+      python train.py play --seed $seed --matches 100 --out runs/i-$seed
       python train.py play --data self --seed $seed --matches 100 --model runs/i-$seed \
         --out runs/p-$seed
     done

@@ -45,7 +45,6 @@ class Scaling:
     depths: list[int] = flag(lambda: [1, 2, 3, 4], "of the ladder's models", limits="[1, inf)")
     seeds: list[int] = flag(lambda: [0, 1], "of the ladder's runs", limits="[0, inf)")
     larger: float = flag(8.0, "times the computation that the predicted run has", limits="[1, inf)")
-    optimizer: str = flag("adamw", "of all runs", choices=("adamw", "muon"))
 
 
 def scaling_law(s: Scaling) -> None:
@@ -108,7 +107,7 @@ def loss_of(s: Scaling, row: dict) -> float:
         never = str(row["steps"])
         subprocess.run([sys.executable, ROOT / "train.py", "--data", *s.data, "--out", place,
                         "--depth", str(row["depth"]), "--steps", never, "--seed", str(row["seed"]),
-                        "--optimizer", s.optimizer, "--eval-every", never, "--sample-every", "0",
+                        "--eval-every", never, "--sample-every", "0",
                         "--checkpoint-every", never], check=True, stdout=subprocess.DEVNULL)
     found = [*records(log)][-1][1]["final_val_loss"]
     tell(f"depth {row['depth']}, {row['tokens']:,} tokens, seed {row['seed']}: {found:.4f} nats")

@@ -246,7 +246,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(folder, tmp_path, dat
 def test_imitation_learns_the_rules(tmp_path, folder):
     """In sixty steps a model of one layer learns where a stone can fall."""
     s, games, model = made_play(folder, tmp_path / "out", data=["expert"], steps=60, prompts=8,
-                                group=8, lr=5e-3, eval_every=60)
+                                group=8, lr=5e-3, eval_every=60, optimizer="adamw")
     figures = trained(s, games, model)
     assert figures["illegal"] < 0.5 and log_of(tmp_path / "out")[-1]["loss"] < 3
 

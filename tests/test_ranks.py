@@ -23,7 +23,8 @@ EMBEDDING = 0.29             # share of rank_program.LARGE's weights in its larg
 FLAGS = ["--depth", "1", "--context", "16", "--batch", "2", "--batch-tokens", "192",
          "--vocab-size", "320", "--steps", "20", "--eval-every", "10", "--checkpoint-every", "5",
          "--sample-every", "0", "--dtype", "f32",
-         "--schedule", "wsd", "--decay", "0", "--warmup", "0"]     # the rate is the same at any end
+         "--schedule", "wsd", "--decay", "0", "--warmup", "0",     # the same at any end: the rate
+         "--weight-decay", "0.1"]
 ROOT_MAY = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 NO_MPIRUN = "CHAT_BUILD" in os.environ or "LD_PRELOAD" in os.environ or not (
@@ -138,7 +139,7 @@ def test_a_checkpoint_of_four_ranks_resumes_on_one_or_three(book, whole):  # noq
         command = training("--resume", "--out", f"run{ranks}", "--steps", "20", "--zero", zero)
         out = finished(mpirun(ranks, *command) if ranks > 1 else list(map(str, command)))
         assert "resuming with 20 steps, not 10" in out
-        assert losses(f"run{ranks}") == pytest.approx(whole, abs=1e-5)
+        assert losses(f"run{ranks}") == pytest.approx(whole, abs=5e-5)
 
 
 def ranks_of(launcher):
@@ -193,7 +194,7 @@ def test_a_killed_rank_ends_all_and_two_go_on_from_its_checkpoint(book):  # noqa
     steps = ["--steps", str(saved + 4), "--eval-every", "100000", "--checkpoint-every", "100000"]
     finished(mpirun(2, *training("--resume", "--out", "run", *steps)))
     finished(mpirun(1, *training("--data", book, "--out", "whole", *FLAGS, *steps)))
-    assert losses("run") == pytest.approx(losses("whole"), abs=1e-5)
+    assert losses("run") == pytest.approx(losses("whole"), abs=5e-5)
     assert len(losses("run")) == saved + 4
 
 
@@ -283,7 +284,7 @@ def test_two_machines_learn_what_one_does(book, whole, two_machines):  # noqa: F
     command = mpirun(4, *words, *training("--data", book, "--out", "run", *FLAGS))
     finished(["ip", "netns", "exec", namespace, "unshare", "--uts", "sh", "-c",
               'hostname chat-a && exec "$@"', "sh", *command])
-    assert losses("run") == pytest.approx(whole, abs=1e-5)
+    assert losses("run") == pytest.approx(whole, abs=5e-5)
     assert received(namespace) > 20 * 4 * 60_000     # the gradients of 20 steps, at the least
 
 

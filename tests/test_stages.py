@@ -62,7 +62,8 @@ def learn(monkeypatch, tmp_path, stage, data, scalar=0, **settings):
                     hidden=192, scalar=scalar)
     s = train.with_defaults(Toy(**{**dict(
         out=str(tmp_path / "run"), context=T, batch=18, batch_tokens=18 * T, steps=40, lr=3e-3,
-        eval_every=10, sample_every=0, device="cpu", dtype="f32"), **settings}), data, config)
+        eval_every=10, sample_every=0, device="cpu", dtype="f32", optimizer="adamw",
+        weight_decay=0.1), **settings}), data, config)
     model = Model.create(config, "cpu", "f32")
     figures = train.train(s, runs.Folder(tmp_path / "run"), data, model)
     log = [json.loads(line) for line in open(tmp_path / "run" / "log.jsonl")]

@@ -1,6 +1,6 @@
 """Learning to play Connect Four: first from an expert's games, then by playing.
 
-    python train.py play --optimizer muon --out runs/imitator     # imitates the expert's games
+    python train.py play --out runs/imitator               # imitates the expert's games
     python train.py play --data self --model runs/imitator --out runs/player
     python infer.py chat --model runs/player               # play against it
 
@@ -51,10 +51,15 @@ class Play(Training):
     context: int = flag(32, "the most tokens of a game, T", limits=f"[{CELLS + 1}, inf)")
     batch: int | None = flag(128, "most games in one pass, B", limits=COUNT)
     sample_every: int | None = flag(0, "likewise samples; 0: none", limits=FROM_0)
-    weight_decay: float = flag(0.0, "AdamW's, on matrices only", limits=FROM_0)
+    weight_decay: float = flag(0.0, "of matrices", limits=FROM_0)
     arch, method, reward, max_tokens, normalise = "modern", "grpo", None, CELLS, "tokens"
     std = drop_equal = False
     kl = 0.0
+
+    @property
+    def learns_anew(self) -> bool:
+        """From the expert."""
+        return "self" not in self.data
 
     @property
     def begins_with(self) -> str | None:

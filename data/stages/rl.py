@@ -78,7 +78,7 @@ class Rl(Training):
     held_samples: int = flag(4, "answers to each, k of pass@k", limits=COUNT)
     eval_every: int | None = flag(20, "steps between evaluations", limits=COUNT)
     schedule: str = flag("wsd", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
-    weight_decay: float = flag(0.0, "AdamW's, on matrices only", limits=FROM_0)
+    weight_decay: float = flag(0.0, "of matrices", limits=FROM_0)
     begins_with, adapter_rate = "sft", 1e-4
 
     @property

@@ -35,14 +35,16 @@ class Training:
                                           "default 512 a layer; of a model from "
                                           "elsewhere by the text, at most 2048", limits=COUNT)
     steps: int | None = flag(None, "updates; default by stage, depth and text", limits=COUNT)
-    optimizer: str = flag("adamw", "muon: for the matrices of blocks, for the rest AdamW",
-                          choices=("adamw", "muon"))
+    optimizer: str | None = flag(None, "muon: for the matrices of blocks, for the rest AdamW; "
+                                       "default muon to learn anew, else adamw",
+                                 choices=("adamw", "muon"))
     lr: float | None = flag(None, "peak learning rate; default by stage, width", limits=OVER_0)
     schedule: str = flag("cosine", "wsd: warmup, stable, linear decay", choices=("cosine", "wsd"))
     warmup: float = flag(0.02, "fraction of the steps over which the rate rises", limits=SHARE)
     decay: float = flag(0.3, "fraction of the steps over which wsd decays", limits=SHARE)
     final_lr: float = flag(0.05, "the last rate, as a fraction of the peak", limits=SHARE)
-    weight_decay: float = flag(0.1, "AdamW's, on matrices only", limits=FROM_0)
+    weight_decay: float | None = flag(None, "of matrices; default 0.1; to learn anew what makes "
+                                            "rate x decay x steps 4", limits=FROM_0)
     beta1: float = flag(0.9, "AdamW's memory of gradients", limits=SHARE)
     beta2: float = flag(0.95, "AdamW's memory of their squares", limits=SHARE)
     momentum: float = flag(0.95, "Muon's memory of gradients", limits=SHARE)
@@ -67,6 +69,7 @@ class Training:
                                   f"elsewhere", limits=FROM_0)
 
     begins_with = None           # the stage whose newest run is the model, if none is given
+    learns_anew = False          # whether little is left of what a model of ours was before
     scalar = 0                   # 1: the head becomes one that gives a number
     compares = True              # whether it needs the reference that its stage has
     critic = False               # whether a second model learns what rewards to expect

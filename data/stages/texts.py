@@ -30,6 +30,7 @@ class Pretrain(Training):
                                        "default: learnt from the text")
     minutes: float | None = flag(None, "choose depth and steps for so long a run on this machine",
                                  limits=OVER_0)
+    learns_anew = True
 
     def horizon(self, layers: int, epoch: float, foreign: bool) -> int:
         """Steps, if not given, for an `epoch` of so many: over six only learn the text by heart. A
