@@ -6,7 +6,11 @@
 
 `scaling` trains a ladder of small models, fits a law of the loss to them, writes down what it says
 about a run of eight times the computation, and only then runs that one. A ladder that was stopped
-goes on where it was."""
+goes on where it was.
+
+    python data/lab.py curves runs/a runs/b --by optimizer
+
+`curves` draws the validation losses of any runs, those with the same --data side by side."""
 
 import sys
 from pathlib import Path
@@ -25,7 +29,8 @@ import numpy as np
 from csrc import cli
 from csrc.cli import ROOT, flag
 from csrc.files import ChatError, records, to_json, write_file
-from csrc.runs import tell
+from csrc.plot import COLOURS, picture
+from csrc.runs import read_settings, tell
 from data.experiments import scaling
 from data.stages.texts import Pretrain, architecture
 from data.tokens.documents import WORLD
@@ -45,6 +50,16 @@ class Scaling:
     depths: list[int] = flag(lambda: [1, 2, 3, 4], "of the ladder's models", limits="[1, inf)")
     seeds: list[int] = flag(lambda: [0, 1], "of the ladder's runs", limits="[0, inf)")
     larger: float = flag(8.0, "times the computation that the predicted run has", limits="[1, inf)")
+
+
+@dataclass
+class Curves:
+    """Draw validation losses of runs, those of each corpus in a panel of its own."""
+
+    runs: list[Path] = flag(positional=True, help="folders of runs")
+    by: str = flag("optimizer", "the setting whose values have colours")
+    across: str = flag("tokens", "what they are drawn against", choices=("tokens", "minutes"))
+    out: Path = flag(Path("curves.png"), "the picture")
 
 
 def scaling_law(s: Scaling) -> None:
@@ -114,5 +129,33 @@ def loss_of(s: Scaling, row: dict) -> float:
     return found
 
 
+def curves(s: Curves) -> None:
+    """The command `curves`."""
+    panels = {}
+    for run in s.runs:
+        settings = read_settings(run)
+        if s.by not in settings:
+            raise ChatError(f"{run}: there is no setting {s.by!r}; there are "
+                            f"{', '.join(sorted(settings))}")
+        rows = [row for _, row in records(run / "log.jsonl") if "val_loss" in row]
+        x = [row["step"] * settings["batch_tokens"] / 1e6 if s.across == "tokens"
+             else row["time"] / 60 for row in rows]
+        title = " ".join(Path(name).stem for name in settings["data"])
+        panels.setdefault(title, {}).setdefault(str(settings[s.by]), []).append(
+            (x, [row["val_loss"] for row in rows]))
+    with picture(s.out, columns=len(panels), size=(4 * len(panels), 3.6), squeeze=False) \
+            as (_, (all_,)):
+        for axes, (title, groups) in zip(all_, panels.items()):
+            for colour, (value, lines) in zip(COLOURS, sorted(groups.items())):
+                for i, line in enumerate(lines):
+                    axes.plot(*line, color=colour, lw=1, label=None if i else value)
+            axes.set(title=title, xlabel="million tokens" if s.across == "tokens" else s.across)
+            axes.grid(alpha=0.2)
+            axes.legend(fontsize=8)
+        all_[0].set_ylabel("validation loss, nats a token")
+    print(f"{s.out}: {len(s.runs)} runs")
+
+
 if __name__ == "__main__":
-    cli.run(lambda: cli.dispatch(__doc__, {"scaling": (Scaling, scaling_law)}))
+    cli.run(lambda: cli.dispatch(__doc__, {"scaling": (Scaling, scaling_law),
+                                           "curves": (Curves, curves)}))

@@ -136,3 +136,17 @@ def test_the_ladder(book, tmp_path):
     assert "then run:" in done.stdout and len(told["ladder"]) == 6
     done = run(*how, "--depths", "1")
     assert done.returncode and "--depths [1] and" in done.stderr
+
+
+def test_curves_of_runs(book, tmp_path):
+    how = ["--data", book, "--depth", "1", "--context", "16", "--batch", "2", "--vocab-size", "300",
+           "--eval-tokens", "64", "--steps", "4", "--eval-every", "1", "--out"]
+    for optimizer in "adamw", "muon":
+        done = run("train.py", *how, tmp_path / optimizer, "--optimizer", optimizer)
+        assert done.returncode == 0, done.stderr
+    runs = tmp_path / "adamw", tmp_path / "muon"
+    for across in "tokens", "minutes":
+        done = run("data/lab.py", "curves", *runs, "--across", across, "--out", tmp_path / "c.png")
+        assert done.returncode == 0 and (tmp_path / "c.png").stat().st_size > 9999, done.stderr
+    done = run("data/lab.py", "curves", *runs, "--by", "colour", "--out", tmp_path / "d.png")
+    assert done.returncode and "there is no setting 'colour'" in done.stderr
