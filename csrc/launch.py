@@ -203,7 +203,8 @@ def announce(s, c: Config, data, model: Model, job: Job, threads: int, need: flo
     tell(f"{s.out}: {c.layers} layers, {c.channels} channels, {c.heads} heads, "
          f"vocabulary {c.vocab}: {model.parameters / 1e6:.2f} M parameters{learned}\n"
          f"{data}; {s.steps} steps of {s.batch_tokens} tokens "
-         f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs)\n"
+         f"({s.steps * s.batch_tokens / data.loader.tokens:.1f} epochs), {s.optimizer}: "
+         f"rate {s.lr:.3g}, weight decay {s.weight_decay:.3g}\n"
          f"{device}, {threads} thread{'s' * (threads > 1)}{why_not}; {ranks}"
          f"{need / 1e6:,.0f} MB of memory at the peak{' of each' * (job.ranks > 1)}: "
          + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items() if size))
