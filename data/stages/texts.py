@@ -40,7 +40,7 @@ class Pretrain(Training):
 
     def rate(self, channels: int, foreign: bool) -> float:
         """The peak learning rate, if not given (tests/RESULTS.md)."""
-        peak = 12e-3 if self.optimizer == "muon" else 4e-3
+        peak = 8e-3 if self.optimizer == "muon" else 4e-3
         return 1e-4 if foreign else peak * (256 / channels) ** 0.5
 
 
