@@ -122,7 +122,7 @@ def loss_of(s: Scaling, row: dict) -> float:
         never = str(row["steps"])
         subprocess.run([sys.executable, ROOT / "train.py", "--data", *s.data, "--out", place,
                         "--depth", str(row["depth"]), "--steps", never, "--seed", str(row["seed"]),
-                        "--eval-every", never, "--sample-every", "0",
+                        "--eval-tokens", "8192", "--eval-every", never, "--sample-every", "0",
                         "--checkpoint-every", never], check=True, stdout=subprocess.DEVNULL)
     found = [*records(log)][-1][1]["final_val_loss"]
     tell(f"depth {row['depth']}, {row['tokens']:,} tokens, seed {row['seed']}: {found:.4f} nats")
