@@ -8,11 +8,13 @@
    next G is Q G Q, and all iterations can be done on G alone, half of each product, for they are
    symmetric; in the end X is multiplied by P, the product of all Q. A float is precise enough for
    that, if what should be symmetric is made so: else errors grow to 1 % (tried: 64 to 256 rows).
-   bfloat16 is for three of the five: there X is multiplied twice. */
+   bfloat16 is not: there X is multiplied after each iteration. (Rounding makes eigenvalues of G a
+   little less than 0; in the next ones they grow twelvefold, P with them, and what begins over 1.3
+   ends anywhere: with three at a time, one step of a thousand ruined a model.) */
 
 #include "model.h"
 
-enum { ITERATIONS = 5, AT_ONCE = sizeof(real) < sizeof(float) ? 3 : ITERATIONS };
+enum { ITERATIONS = 5, AT_ONCE = sizeof(real) < sizeof(float) ? 1 : ITERATIONS };
 static const float a = 3.4445f, b = -4.7750f, c = 2.0315f;   /* Jordan's: to 0.7 .. 1.2 */
 
 static void swap(real **x, real **y) { real *z = *x; *x = *y; *y = z; }
@@ -37,16 +39,15 @@ static float normalize(const Muon *s, int n) {
 static void orthogonalize(Muon *s, int rows, int cols) {
     const int tall = rows > cols, n = tall ? cols : rows;
     const size_t all = (size_t)n * n;
-    for (int i = 0, now; i < ITERATIONS; i += now) {
-        now = min_int(AT_ONCE, ITERATIONS - i);
+    for (int i = 0; i < ITERATIONS; i += AT_ONCE) {
         symmetric_product(s->g, s->x, s->x, s->work, n, tall ? rows : cols, tall);
         const float scale = i == 0 ? normalize(s, n) : 1;
-        for (int j = 0; j < now; j++) {
+        for (int j = 0; j < AT_ONCE; j++) {
             multiply(s, s->t, s->g, s->g, n);
             polynomial(s->q, s->g, s->t, a, b, c, n);
             if (j == 0) device_copy(s->p, s->q, all * sizeof(real));
             else { multiply(s, s->t, s->p, s->q, n); swap(&s->p, &s->t); }
-            if (j == now - 1) break;
+            if (j == AT_ONCE - 1) break;
             multiply(s, s->t, s->g, s->q, n);
             multiply(s, s->g, s->t, s->q, n);
         }
