@@ -57,7 +57,8 @@ python train.py sft --model "$out/random" --data "$talk/copy.jsonl" --mix 0 --co
   --lr 2e-3 --eval-every 400 --eval-tokens 16384 --out "$out/copy" --seed "$seed" \
   --steps "$copy_steps"
 python train.py --model "$out/copy" --data "$out/pages/documents" --out "$out/base" \
-  --eval-every 1000 --eval-tokens 4096 --seed "$seed" --steps "$base_steps"
+  --optimizer adamw --lr 2e-3 --weight-decay 0.1 --eval-every 1000 --eval-tokens 4096 \
+  --seed "$seed" --steps "$base_steps"
 
 # ---- Two assistants ------------------------------------------------------------------------------
 # The plain one answers whatever it is asked. It is probed: what does it not know? The other learns

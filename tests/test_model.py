@@ -301,6 +301,22 @@ def test_three_steps_of_muon_follow_ref(lib, name):
             model.read(tensor, "moment2")
 
 
+@pytest.mark.parametrize("decades", [0, 1, 2, 3, 6])
+def test_no_singular_value_of_a_step_of_muon_is_far_over_1(lib, decades):
+    """However far a gradient's own fall. In bfloat16, with three iterations on the Gram matrix at a
+    time, rounding let some grow without an end."""
+    C, name = 128, "model.layers.0.self_attn.o_proj.weight"
+    model = Model(like(channels=C, heads=2, kv_heads=2, head_dim=64), lib.device, lib.dtype,
+                  TRAINS + MUON)
+    rng = np.random.default_rng(0)
+    for _ in range(10 if lib.device == "cpu" else 2):
+        u, v = (np.linalg.qr(rng.standard_normal((C, C)))[0] for _ in range(2))
+        model.write(name, np.zeros((C, C)))
+        model.write(name, u * 10.0 ** -np.linspace(0, decades, C) @ v, "gradient")
+        model.update(1, lr=5 / C ** 0.5, weight_decay=0, momentum=0)
+        assert np.linalg.norm(model.read(name), 2) < 1.3
+
+
 def test_losses_of_twenty_steps_of_muon_are_those_of_ref(lib):
     """Of three, where a CPU plays the GPU."""
     if lib.dtype == "bf16":

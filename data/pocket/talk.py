@@ -178,7 +178,7 @@ KINDS = {
     "copy": Kind(of(lambda s, d: tasks.copied(s.terms, d)), 20000, "1"),
     "repeat": Kind(of(lambda s, d: tasks.repeated(s.terms, d)), 14000, "1"),
     # greetings, thanks, opinions; what it should not help with, and what only sounds like it
-    "small_talk": Kind(small_talk, 2000, "1 7"),
+    "small_talk": Kind(small_talk, 700, "1 7"),
     "decline": Kind(lambda s, d: perhaps_offered(
         d, dialogue(*persona.declined(s.public, d))), 600, "6"),
     # who it is by its system message, or how it should answer; who it is where nothing is said
