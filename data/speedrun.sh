@@ -19,9 +19,9 @@ seed=${SEED:-0}
 out=${SPEEDRUN:-runs/speedrun${SEED:+-$SEED}}
 steps() { echo $((($1 * ${MINUTES:-30} + 29) / 30)); }
 copy_steps=${COPY_STEPS:-$(steps 1000)}     # steps of training: learning to copy,
-base_steps=${BASE_STEPS:-$(steps 2100)}     # pretraining,
-sft_steps=${SFT_STEPS:-$(steps 640)}        # the plain assistant,
-skill_steps=${SKILL_STEPS:-$(steps 2750)}   # and the one with tools
+base_steps=${BASE_STEPS:-$(steps 2450)}     # pretraining,
+sft_steps=${SFT_STEPS:-$(steps 720)}        # the plain assistant,
+skill_steps=${SKILL_STEPS:-$(steps 3200)}   # and the one with tools
 probe_count=${PROBE_COUNT:-8500}     # questions of the probe,
 count=${COUNT:-200}                  # and of each exam
 
@@ -65,12 +65,11 @@ python train.py --model "$out/copy" --data "$out/pages/documents" --out "$out/ba
 # from that to say so, and also who it is, and how to calculate, run Python and search.
 
 python train.py sft --model "$out/base" --data "${plain[@]}" --mix 0.2 --out "$out/sft" \
-  --optimizer muon --lr 2e-3 --eval-every 500 --eval-tokens 16384 --seed "$seed" \
-  --steps "$sft_steps"
+  --eval-every 500 --eval-tokens 16384 --seed "$seed" --steps "$sft_steps"
 python data/probe.py --model "$out/sft" --count "$probe_count" --times 2 --worlds 24 \
   --declining 0.82 --seed "$seed" --out "$out/probe.jsonl"
 python train.py sft --model "$out/sft" --data "${skilled[@]}" "$out/probe.jsonl" --mix 0.04 \
-  --optimizer muon --lr 3e-3 --eval-every 800 --eval-tokens 16384 --out "$out/assistant" \
+  --lr 2e-3 --eval-every 800 --eval-tokens 16384 --out "$out/assistant" \
   --seed "$seed" --steps "$skill_steps"
 
 # ---- The report ----------------------------------------------------------------------------------
