@@ -6,7 +6,8 @@
 
 `scaling` trains a ladder of small models, fits a law of the loss to them, writes down what it says
 about a run of eight times the computation, and only then runs that one. A ladder that was stopped
-goes on where it was.
+goes on where it was. No power of the tokens holds for runs of under some 250 steps: give --flop so
+that the deepest have more.
 
     python data/lab.py curves runs/a runs/b --by optimizer
 
